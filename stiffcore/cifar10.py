@@ -1,0 +1,161 @@
+"""CIFAR-10 images by their index in the official test set: 1,000 that ship, the others once they were fetched.
+
+Images are uint8 (32, 32, 3) RGB. Imports torch only in ``normalised``.
+"""
+
+import hashlib
+import os
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from stiffcore import result_format
+from stiffcore.errors import CannotCompute
+
+MEAN = (0.4914, 0.4822, 0.4465)
+STANDARD_DEVIATION = (0.2471, 0.2435, 0.2616)
+TEST_IMAGES = 10_000  # in the official test set
+SHAPE = (32, 32, 3)
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+HOW_TO_GET = "run `python -m stiffcore fetch-data` (or `fetch-data --from FOLDER` for files that you already have)"
+
+_BUNDLED_FILE = Path(__file__).parent / "data" / "cifar10_test_1000.npz"
+
+
+def full_set_path() -> Path:
+    """Where ``fetch-data`` puts the full data set: ``$STIFFCORE_DATA`` or ``cache/cifar10`` of the project."""
+    folder = os.environ.get("STIFFCORE_DATA") or Path(__file__).parent.parent / "cache" / "cifar10"
+    return Path(folder) / "cifar10.npz"
+
+
+@cache
+def _bundled() -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
+    """The images, the labels, and official index -> position; 100 images a class, in test-set order."""
+    # Read without np.load, which can fail when several visitors' threads read at once: see decode_arrays.
+    arrays = result_format.decode_arrays(_BUNDLED_FILE.read_bytes())
+    return arrays["images"], arrays["labels"], {int(index): at for at, index in enumerate(arrays["test_index"])}
+
+
+def bundled() -> tuple[int, ...]:
+    """The official indices of the 1,000 images that ship, in increasing order."""
+    return tuple(_bundled()[2])
+
+
+@cache
+def _full_test_set(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    arrays = load_arrays(path, ("test_images", "test_labels"))
+    return arrays["test_images"], arrays["test_labels"]
+
+
+def is_available(index: int) -> bool:
+    """Whether the image ships, or the full test set was fetched."""
+    return index in _bundled()[2] or (0 <= index < TEST_IMAGES and full_set_path().exists())
+
+
+def _found(index: int) -> tuple[np.ndarray, int]:
+    if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < TEST_IMAGES:
+        raise CannotCompute(
+            f"Expected an index in the official test set from 0 to {TEST_IMAGES - 1}, got {index!r}: choose one of them."
+        )
+    images, labels, position = _bundled()
+    if index in position:
+        return images[position[index]], int(labels[position[index]])
+    if not full_set_path().exists():
+        raise CannotCompute(
+            f"Expected one of the {len(position):,} images that ship, got test image {index}, which does not: {HOW_TO_GET}."
+        )
+    images, labels = _full_test_set(full_set_path())
+    return images[index], int(labels[index])
+
+
+def image(index: int) -> np.ndarray:
+    """uint8 (32, 32, 3) RGB. Raises CannotCompute where the image is not on this machine."""
+    return _found(index)[0]
+
+
+def label(index: int) -> int:
+    """0 (airplane) to 9 (truck): the position in ``catalogue.LABELS``."""
+    return _found(index)[1]
+
+
+def image_sha256(index: int) -> str:
+    """Names the image in every key: the SHA-256 of its 3,072 bytes in (row, column, channel) order."""
+    return hashlib.sha256(np.ascontiguousarray(image(index)).tobytes()).hexdigest()
+
+
+def parse_images(text: str) -> list[int]:
+    """``bundled``, ``all`` or a list like ``0,3,10:20`` (end excluded) -> indices, each once, in the order given.
+
+    Raises CannotCompute for anything else, and for an image that is not on this machine.
+    """
+    text = text.strip()
+    if text == "bundled":
+        return list(bundled())
+    wanted = range(TEST_IMAGES) if text == "all" else _listed(text)
+    missing = [] if full_set_path().exists() else [index for index in wanted if index not in _bundled()[2]]
+    if missing:
+        raise CannotCompute(
+            f"Expected images among the {len(bundled()):,} that ship, got {len(missing):,} others (the first is {missing[0]}): "
+            f"{HOW_TO_GET}."
+        )
+    return list(wanted)
+
+
+def _listed(text: str) -> dict[int, None]:
+    """``0,3,10:20`` -> the indices as a dict's keys: in order, each once."""
+    indices: dict[int, None] = {}
+    for part in text.split(","):
+        start, colon, stop = (piece.strip() for piece in part.partition(":"))
+        numbers = [start, stop] if colon else [start]
+        if not all(number.isascii() and number.isdigit() and len(number) < 6 for number in numbers):
+            raise _bad_list(text, part)
+        first, end = int(start), int(stop) if colon else int(start) + 1
+        if not first < end <= TEST_IMAGES:
+            raise _bad_list(text, part)
+        indices.update(dict.fromkeys(range(first, end)))
+    return indices
+
+
+def _bad_list(text: str, part: str) -> CannotCompute:
+    return CannotCompute(
+        f"Expected images as bundled, all, or indices from 0 to {TEST_IMAGES - 1} like 0,3,10:20 (end excluded), "
+        f"got {part.strip()!r} in {text!r}: write them in that form."
+    )
+
+
+def normalised(images: np.ndarray):
+    """uint8 (N, 32, 32, 3) -> float32 tensor (N, 3, 32, 32): (x / 255 − mean) / standard deviation, by channel."""
+    import torch
+
+    if images.ndim != 4 or images.shape[1:] != SHAPE or images.dtype != np.uint8:
+        raise ValueError(f"Expected uint8 images of shape (N, 32, 32, 3), got {images.dtype} {images.shape}.")
+    mean, std = (torch.tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (MEAN, STANDARD_DEVIATION))
+    channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))  # a copy: torch refuses read-only arrays
+    return (torch.from_numpy(channels_first).float() / 255 - mean) / std
+
+
+def load_arrays(path: Path, names: tuple[str, ...] = ARRAYS) -> dict[str, np.ndarray]:
+    """Images uint8 (N, 32, 32, 3) and labels (N,) of an ``.npz``. Raises CannotCompute where it holds anything else."""
+    form = f"an .npz file with {', '.join(names)}: images uint8 (N, 32, 32, 3), labels 0 to 9"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names}
+    except FileNotFoundError:
+        raise CannotCompute(f"Expected the CIFAR-10 data in {path}, got no such file: {HOW_TO_GET}.") from None
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise CannotCompute(
+            f"Expected {form}, got {path}, unreadable as such ({error}): name or fetch another."
+        ) from error
+    for images, labels in zip(names[::2], names[1::2], strict=True):
+        x, y = arrays[images], arrays[labels]
+        good = (
+            x.dtype == np.uint8 and x.shape[1:] == SHAPE and y.shape == x.shape[:1] and y.dtype.kind in "iu" and len(y)
+        )
+        if not good or y.min() < 0 or y.max() > 9:
+            raise CannotCompute(
+                f"Expected {form}, got {images} {x.dtype} {x.shape} and {labels} {y.dtype} {y.shape} in {path}: "
+                "name or fetch another."
+            )
+    return arrays
