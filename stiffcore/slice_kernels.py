@@ -1,0 +1,295 @@
+"""Compiled loops over batches of tiny matrices: signs of the eigenvalues' real parts, and bounds for their extremes.
+
+Counts come from the characteristic polynomial ``λⁿ + c₁ λⁿ⁻¹ + … + cₙ`` of K / ‖K‖_F, by power sums and Newton's
+identities, and Routh's array: the sign changes in its first column are the eigenvalues with Re λ > 0. Each entry
+carries an error bound that covers every perturbation of K by BALL · n · u · ‖K‖_F · √n. Where a bound reaches its
+entry, an eigenvalue may lie on the axis, or the polynomial is too ill-conditioned to tell: such a matrix is flagged
+for LAPACK. Sizes 1 and 2 have closed forms.
+
+Compiled by numba at the first call (some seconds) and kept beside the source, or in the user's cache folder. One
+file, long as it is: numba forgets compiled code when the file of the outermost function changes, not of those within.
+"""
+
+import logging
+from collections.abc import Callable
+
+import numba
+import numpy as np
+
+LANES = 32  # matrices worked on side by side: whole vector registers, and all scratch stays in the first-level cache
+LARGEST_ROUTH = 7  # a striding basic block's patch; above, all go to LAPACK
+UNIT_ROUNDOFF = 2.0**-53
+BALL = 20.0  # twice the 10·m·u·‖K‖_F within which an eigenvalue counts as undetermined
+
+DONE, COUNT, EXTREME = 0, 1, 2  # flags: nothing left to do; LAPACK decides all; only extremes are open
+HIGH, LOW, RADIUS, OTHER_HIGH, OTHER_LOW = range(5)  # extremes; OTHER: of the slices that do not carry the skip's 1
+NEGATIVE, POSITIVE, UNDETERMINED, NON_ZERO = range(4)  # tallies; NON_ZERO: eigenvalues that are not structural zeros
+
+
+def compiled(function: Callable) -> Callable:
+    """numba, without the GIL; division by zero gives infinity. Kept on disk where and when that can be written."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    try:
+        dispatcher = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder for the cache: compile anew in each process
+        return numba.njit(**options)(function)
+    dispatcher._cache.save_overload = _best_effort(dispatcher._cache.save_overload)
+    return dispatcher
+
+
+def _best_effort(save: Callable) -> Callable:
+    """A full disk costs the next process the compilation again, and this one nothing."""
+
+    def attempted(*arguments: object) -> None:
+        try:
+            save(*arguments)
+        except OSError as error:
+            logging.getLogger(__name__).warning("Compiled code could not be kept: %s", error)
+
+    return attempted
+
+
+@compiled
+def scan_1(values, own, extremes, tally):
+    """1×1: the entry is the eigenvalue. Arguments as in ``scan_lanes``."""
+    for o in range(values.shape[0]):
+        for c in range(values.shape[3]):
+            v = values[o, 0, 0, c]
+            tally[NEGATIVE] += v < 0
+            tally[POSITIVE] += v > 0
+            tally[NON_ZERO] += v != 0
+            extremes[HIGH] = max(extremes[HIGH], v)
+            extremes[LOW] = min(extremes[LOW], v)
+            extremes[RADIUS] = max(extremes[RADIUS], abs(v))
+            if c != own[o]:
+                extremes[OTHER_HIGH] = max(extremes[OTHER_HIGH], v)
+                extremes[OTHER_LOW] = min(extremes[OTHER_LOW], v)
+
+
+@compiled
+def scan_2(values, own, extremes, tally, flags):
+    """2×2: (a + d)/2 ± √(((a − d)/2)² + b c), signs by determinant and trace. Arguments as in ``scan_lanes``."""
+    for o in range(values.shape[0]):
+        for i in range(values.shape[3]):
+            a, b, c, d = values[o, 0, 0, i], values[o, 0, 1, i], values[o, 1, 0, i], values[o, 1, 1, i]
+            if a == 0 or b == 0 or c == 0 or d == 0:
+                flags[o, i] = COUNT if a != 0 or b != 0 or c != 0 or d != 0 else DONE
+                continue
+            trace, determinant, square_size = a + d, a * d - b * c, a * a + b * b + c * c + d * d
+            # The ball of the module's docstring, for n = 2, moves the determinant and the trace by at most this.
+            if abs(determinant) <= 64 * UNIT_ROUNDOFF * square_size or (
+                determinant > 0 and abs(trace) <= 96 * UNIT_ROUNDOFF * np.sqrt(square_size)
+            ):
+                flags[o, i] = COUNT
+                continue
+            mean, half = 0.5 * trace, 0.5 * (a - d)
+            square = half * half + b * c
+            root = np.sqrt(max(square, 0.0))
+            high, low = mean + root, mean - root
+            radius = max(abs(high), abs(low)) if square >= 0 else np.sqrt(mean * mean - square)
+            positive = 1 if determinant < 0 else 2 if trace > 0 else 0
+            tally[NON_ZERO] += 2
+            tally[POSITIVE] += positive
+            tally[NEGATIVE] += 2 - positive
+            extremes[HIGH] = max(extremes[HIGH], high)
+            extremes[LOW] = min(extremes[LOW], low)
+            extremes[RADIUS] = max(extremes[RADIUS], radius)
+            if i != own[o]:
+                extremes[OTHER_HIGH] = max(extremes[OTHER_HIGH], high)
+                extremes[OTHER_LOW] = min(extremes[OTHER_LOW], low)
+
+
+@compiled
+def _multiply(n, a, b, product):
+    for i in range(n):
+        for j in range(n):
+            for s in range(LANES):
+                product[i, j, s] = a[i, 0, s] * b[0, j, s]
+            for k in range(1, n):
+                for s in range(LANES):
+                    product[i, j, s] += a[i, k, s] * b[k, j, s]
+
+
+@compiled
+def _trace_of_product(n, a, b, trace):
+    for s in range(LANES):
+        trace[s] = 0.0
+    for i in range(n):
+        for j in range(n):
+            for s in range(LANES):
+                trace[s] += a[i, j, s] * b[j, i, s]
+
+
+@compiled
+def _power_sums(n, powers, sums):
+    """sums[k] = tr Kᵏ for k from 3 to n; powers[0] holds K."""
+    _multiply(n, powers[0], powers[0], powers[1])
+    _trace_of_product(n, powers[0], powers[1], sums[3])
+    if n >= 4:
+        _trace_of_product(n, powers[1], powers[1], sums[4])
+    if n >= 5:
+        _multiply(n, powers[0], powers[1], powers[2])
+        _trace_of_product(n, powers[1], powers[2], sums[5])
+    if n >= 6:
+        _trace_of_product(n, powers[2], powers[2], sums[6])
+    if n >= 7:
+        _multiply(n, powers[1], powers[1], powers[3])
+        _trace_of_product(n, powers[2], powers[3], sums[7])
+
+
+@compiled
+def _polynomial(n, sums, size, coefficient, error):
+    """Newton: k c_k = −Σ_{j<k} c_j s_{k−j}, of K / ‖K‖_F; with the error bounds."""
+    for s in range(LANES):
+        scale = 1.0 / size[s]
+        power = 1.0
+        for k in range(1, n + 1):
+            power *= scale
+            sums[k, s] *= power
+        coefficient[0, s] = 1.0
+        error[0, s] = 0.0
+        reach = 0.0  # ‖K^(k−1) + c₁ K^(k−2) + … + c_(k−1) I‖_F at most: how far c_k moves with K
+        for k in range(1, n + 1):
+            total = 0.0
+            for j in range(k):
+                total += coefficient[j, s] * sums[k - j, s]
+            coefficient[k, s] = -total / k
+            sensitivity = reach + np.sqrt(n) * abs(coefficient[k - 1, s])
+            reach += abs(coefficient[k - 1, s])
+            error[k, s] = n * UNIT_ROUNDOFF * (BALL * np.sqrt(n) * sensitivity + 8.0)
+
+
+@compiled
+def _routh(n, coefficient, error, rows, errors, changes, certain):
+    """Sign changes in the first column of Routh's array, and whether no error bound reaches it."""
+    width = rows.shape[1]
+    for i in range(2):
+        for j in range(width):
+            k = 2 * j + i
+            for s in range(LANES):
+                rows[i, j, s] = coefficient[k, s] if k <= n else 0.0
+                errors[i, j, s] = error[k, s] if k <= n else 0.0
+    for s in range(LANES):
+        changes[s] = 0
+        certain[s] = True
+    for i in range(1, n + 1):
+        above, here, below = rows[(i - 1) % 3], rows[i % 3], rows[(i + 1) % 3]
+        above_e, here_e, below_e = errors[(i - 1) % 3], errors[i % 3], errors[(i + 1) % 3]
+        for s in range(LANES):
+            certain[s] &= abs(here[0, s]) > here_e[0, s]
+            changes[s] += (here[0, s] > 0) != (above[0, s] > 0)
+        for j in range(width - 1):
+            for s in range(LANES):
+                q = above[0, s] / here[0, s]
+                q_e = (above_e[0, s] + abs(q) * here_e[0, s]) / (abs(here[0, s]) - here_e[0, s])
+                p = q * here[j + 1, s]
+                below[j, s] = above[j + 1, s] - p
+                below_e[j, s] = (
+                    above_e[j + 1, s]
+                    + abs(q) * here_e[j + 1, s]
+                    + q_e * (abs(here[j + 1, s]) + here_e[j + 1, s])
+                    + 4 * UNIT_ROUNDOFF * (abs(above[j + 1, s]) + abs(p))
+                )
+        for s in range(LANES):
+            below[width - 1, s] = 0.0
+            below_e[width - 1, s] = 0.0
+
+
+@compiled
+def _load(n, values, o, c, used, matrix, sums, size, smallest):
+    """Lanes from channel c on, with trace, tr K², ‖K‖_F and the smallest magnitude of an entry."""
+    for s in range(LANES):
+        smallest[s] = np.inf
+        size[s] = 0.0
+        sums[1, s] = 0.0
+    for i in range(n):
+        for j in range(n):
+            lanes = matrix[i, j]
+            entry = values[o, i, j, c : c + used]
+            lanes[:] = 1.0
+            for s in range(used):
+                lanes[s] = entry[s]
+            for s in range(LANES):
+                v = abs(lanes[s])
+                size[s] += v * v
+                smallest[s] = v if v < smallest[s] else smallest[s]
+        for s in range(LANES):
+            sums[1, s] += matrix[i, i, s]
+    _trace_of_product(n, matrix, matrix, sums[2])
+    for s in range(LANES):
+        size[s] = np.sqrt(size[s])
+
+
+@compiled
+def scan_lanes(n, values, own, counting, extremes, tally, flags):
+    """n×n matrices, n from 3 to LARGEST_ROUTH, LANES of them side by side.
+
+    values: (N, n, n, C), the matrix of output o and channel c at [o, :, :, c]; own: (N,), the channel whose slice
+    carries the skip's 1, or −1; counting: whether to count. Adds to tally, and fills flags (N, C). Extremes are
+    limits here: a matrix whose bounds exceed one is flagged EXTREME. (``scan_1`` and ``scan_2`` raise them.)
+    """
+    width = n // 2 + 2
+    most = (n - 1) / n
+    powers = np.empty((4, n, n, LANES))
+    sums, coefficient, error = np.empty((n + 1, LANES)), np.empty((n + 1, LANES)), np.empty((n + 1, LANES))
+    rows, errors = np.empty((3, width, LANES)), np.empty((3, width, LANES))
+    size, smallest, high, low = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    changes, certain = np.empty(LANES, np.int64), np.empty(LANES, np.bool_)
+    channels = values.shape[3]
+    for o in range(values.shape[0]):
+        for c in range(0, channels, LANES):
+            used = min(LANES, channels - c)
+            _load(n, values, o, c, used, powers[0], sums, size, smallest)
+            for s in range(LANES):
+                # Σ (Re λ)² is at most the squared norm of the symmetric part.
+                symmetric = 0.5 * (size[s] * size[s] + sums[2, s])
+                mean = sums[1, s] / n
+                spread = np.sqrt(most * max(symmetric - n * mean * mean, 0.0)) + 1e-12 * size[s]
+                high[s], low[s] = mean + spread, mean - spread
+            if counting:
+                _power_sums(n, powers, sums)
+                _polynomial(n, sums, size, coefficient, error)
+                _routh(n, coefficient, error, rows, errors, changes, certain)
+            for s in range(used):
+                if smallest[s] == 0:
+                    flags[o, c + s] = COUNT if size[s] > 0 else DONE
+                    continue
+                tally[NON_ZERO] += n
+                other = c + s != own[o]
+                if counting and not certain[s]:
+                    flags[o, c + s] = COUNT
+                    tally[NON_ZERO] -= n
+                    continue
+                if counting:
+                    tally[POSITIVE] += changes[s]
+                    tally[NEGATIVE] += n - changes[s]
+                if (
+                    high[s] > extremes[HIGH]
+                    or low[s] < extremes[LOW]
+                    or size[s] > extremes[RADIUS]
+                    or (other and (high[s] > extremes[OTHER_HIGH] or low[s] < extremes[OTHER_LOW]))
+                ):
+                    flags[o, c + s] = EXTREME
+
+
+@compiled
+def place(eigenvalues, re_edges, im_edges, density):
+    """Adds complex eigenvalues to density (imaginary part, real part); what lies outside goes to the outermost bin."""
+    for k in range(len(eigenvalues)):
+        row = np.searchsorted(im_edges, eigenvalues[k].imag, "right") - 1
+        column = np.searchsorted(re_edges, eigenvalues[k].real, "right") - 1
+        density[min(max(row, 0), density.shape[0] - 1), min(max(column, 0), density.shape[1] - 1)] += 1
+
+
+@compiled
+def eigenvalues_2(matrices, found):
+    """Both eigenvalues of each 2×2 matrix; matrices: (M, 2, 2), found: complex (M, 2)."""
+    for k in range(len(matrices)):
+        a, b, c, d = matrices[k, 0, 0], matrices[k, 0, 1], matrices[k, 1, 0], matrices[k, 1, 1]
+        mean, half = 0.5 * (a + d), 0.5 * (a - d)
+        square = half * half + b * c
+        root = np.sqrt(abs(square))
+        if square < 0:
+            found[k, 0], found[k, 1] = complex(mean, root), complex(mean, -root)
+        else:
+            found[k, 0], found[k, 1] = complex(mean + root, 0.0), complex(mean - root, 0.0)

@@ -1,0 +1,322 @@
+"""From a block's state to its spectrum: all of it, its extremes only, or singular values where it is not square."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs, eigsh
+from scipy.spatial import cKDTree
+
+from stiffcore import certificate, deflation, device, jacobian
+from stiffcore.errors import CannotCompute
+from stiffcore.residual_blocks import BlockState
+
+Progress = Callable[[int, int, str], None]
+
+FULL_BELOW = 1000  # side; below it LAPACK takes a fraction of a second and Arnoldi has nothing to gain
+METRICS_MEMORY = 3 * 10**9  # bytes, at most, for any request of metrics
+SPECTRUM_MEMORY = 8 * 10**9  # bytes, at most, for any full spectrum
+COPIES_OF_CORE = 2.3  # the core, the copy that LAPACK overwrites, and room to work (measured: 2.1)
+BESIDES = 4 * 10**8  # bytes: torch, the network and its scaled convolutions
+AGREEMENT = 1e-6  # of two starts of Arnoldi's iteration, relative to the eigenvalue
+ALL_SINGULAR_VALUES_BELOW = 6000  # live rows; above it only the largest and the smallest
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """All eigenvalues of a block's Jacobian: those of the core, and how often 0 and 1 come on top."""
+
+    convention: str
+    eigenvalues: np.ndarray  # complex128, shape (side,): of the core, the shift included
+    n: int
+    zeros: int
+    ones: int
+    tolerance: float  # an eigenvalue with |Re| at most this is undetermined
+    health: dict[str, float]
+    device: str
+
+    def complete(self) -> np.ndarray:
+        """All n eigenvalues, structural ones included. complex128, shape (n,)."""
+        return np.concatenate([self.eigenvalues, np.zeros(self.zeros, complex), np.ones(self.ones, complex)])
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The outermost eigenvalues, structural 0 and 1 included."""
+
+    max_re: float
+    min_re: float
+    spectral_radius: float
+    tolerance: float
+    health: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SingularValues:
+    """Of the live rows of a Jacobian that is not square."""
+
+    values: np.ndarray  # float64, descending; all of them, or the largest and the smallest
+    complete: bool
+    structural_zeros: int  # from dead outputs
+    health: dict[str, float]
+
+
+def no_progress(done: int, total: int, what: str) -> None:
+    """Where nobody watches."""
+
+
+def full_spectrum(
+    state: BlockState,
+    convention: str,
+    progress: Progress = no_progress,
+    core: deflation.Core | None = None,
+    limit: int = SPECTRUM_MEMORY,
+) -> Spectrum:
+    """Every eigenvalue, in float64 through LAPACK or cuSOLVER on the core.
+
+    The spectra of K and Kᵀ are both computed: the largest distance between them, matched, is what
+    non-normality costs here. Undetermined: |Re λ| ≤ max(10·m·u·‖K‖_F, 10·d).
+    Raises CannotCompute where the block is not an identity block or the core does not fit into memory.
+    """
+    made = deflation.plan(state, convention)
+    check_core_memory(made.side, limit)
+    progress(0, 3, "forming the core")
+    core = core or deflation.form_core(state, convention)
+    matrix = core.matrix
+    if not torch.isfinite(matrix).all():
+        raise CannotCompute("Expected finite weights, got NaN or infinity in a block's core: check the weights.")
+    where = device.eigensolver_device(made.side)
+    on_device = matrix.to(where)
+    progress(1, 3, f"eigenvalues of a core of side {made.side}")
+    values = torch.linalg.eigvals(on_device).cpu().numpy()
+    progress(2, 3, "checking against the transpose")
+    of_transpose = torch.linalg.eigvals(on_device.T).cpu().numpy()
+    distance = matching_distance(values, of_transpose)
+    norm = float(matrix.norm())
+    tolerance = max(10 * made.side * device.UNIT_ROUNDOFF * norm, 10 * distance)
+    eigenvalues = values + made.shift
+    health = _identities(values, matrix) | {
+        "transpose_distance": distance,
+        "core_side": made.side,
+        "frobenius_norm": norm,
+        "tolerance": tolerance,
+    }
+    return Spectrum(convention, eigenvalues, made.n, made.zeros, made.ones, tolerance, health, device.name(where))
+
+
+def needed_memory(side: int, copies: float = COPIES_OF_CORE) -> int:
+    """Bytes at the peak of a computation that holds so many matrices of the core's side."""
+    return int(copies * 8 * side**2) + BESIDES
+
+
+def check_core_memory(side: int, limit: int) -> None:
+    """Refuse a core that would not fit, before anything is allocated."""
+    instead = "choose a later block, or ask for the extremes only, which need no core"
+    if limit == METRICS_MEMORY and needed_memory(side) <= SPECTRUM_MEMORY:
+        instead = "ask for the whole spectrum, which may take more, or for the extremes only, which need no core"
+    device.check_memory(needed_memory(side), limit, f"a core of side {side}", instead)
+
+
+def _identities(values: np.ndarray, matrix: torch.Tensor) -> dict[str, float]:
+    """Σλ = tr K and Σλ² = tr K², relative to ‖K‖_F and its square; conjugate pairs."""
+    norm = float(matrix.norm()) or 1.0  # 1 for an empty core and for zero
+    trace_of_square = float((matrix * matrix.T).sum())
+    return {
+        "trace_error": abs(values.sum() - float(matrix.trace())) / norm,
+        "trace_square_error": abs((values**2).sum() - trace_of_square) / norm**2,
+        "conjugate_error": abs(values.imag.sum()) / norm,
+    }
+
+
+def matching_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest distance when two spectra of equal length are matched one to one.
+
+    Mutual nearest neighbours are matched at once; what is left, usually a few, by optimal assignment.
+    """
+    if len(a) == 0:
+        return 0.0
+    first, second = (np.column_stack([x.real, x.imag]) for x in (a, b))
+    distance, to_second = cKDTree(second).query(first)
+    _, to_first = cKDTree(first).query(second)
+    mutual = to_first[to_second] == np.arange(len(a))
+    largest = float(distance[mutual].max(initial=0.0))
+    rest_a = np.flatnonzero(~mutual)
+    rest_b = np.setdiff1d(np.arange(len(b)), to_second[mutual])
+    if len(rest_a):
+        costs = np.abs(a[rest_a][:, None] - b[rest_b][None, :])
+        largest = max(largest, float(costs[linear_sum_assignment(costs)].max()))
+    return largest
+
+
+def extremes(state: BlockState, convention: str, progress: Progress = no_progress) -> Extremes:
+    """The rightmost, leftmost and largest eigenvalue by Arnoldi's method, structural 0 and 1 included.
+
+    Two random starts have to agree; residuals ‖Kv − λv‖ are recomputed in float64. No core is formed where
+    the convolutions are the cheaper operator. Raises CannotCompute where the iteration does not converge.
+    """
+    made = deflation.plan(state, convention)
+    if made.side < FULL_BELOW:
+        return _extremes_of(full_spectrum(state, convention, progress))
+    product = _operator(state, convention, made.side)
+    found, health = {}, {"residual": 0.0, "seed_disagreement": 0.0}
+    for step, (which, key) in enumerate((("LR", np.real), ("SR", lambda x: -x.real), ("LM", np.abs))):
+        progress(step, 3, {"LR": "rightmost", "SR": "leftmost", "LM": "largest"}[which] + " eigenvalue")
+        found[which], residual, disagreement = _two_starts(product, made.side, which, key)
+        health["residual"] = max(health["residual"], residual)
+        health["seed_disagreement"] = max(health["seed_disagreement"], disagreement)
+    structural = [0.0] * (made.zeros > 0) + [1.0] * (made.ones > 0)
+    return Extremes(
+        max([found["LR"].real, *structural]),
+        min([found["SR"].real, *structural]),
+        max([abs(found["LM"]), *structural]),
+        10 * max(health["residual"], health["seed_disagreement"]),
+        health | {"core_side": made.side},
+    )
+
+
+def _extremes_of(spectrum: Spectrum) -> Extremes:
+    values = spectrum.complete()
+    return Extremes(
+        float(values.real.max()),
+        float(values.real.min()),
+        float(np.abs(values).max()),
+        spectrum.tolerance,
+        spectrum.health,
+    )
+
+
+def _operator(state: BlockState, convention: str, side: int) -> Callable[[np.ndarray], np.ndarray]:
+    """v -> (shift + K) v by whichever reads less memory: the dense core or the convolutions."""
+    weights = sum(convolution.weight.numel() for convolution in state.convolutions)
+    if side**2 < weights:
+        core = deflation.form_core(state, convention)
+        dense = core.matrix.diagonal_scatter(core.matrix.diagonal() + core.plan.shift).numpy()
+        return lambda v: dense @ v
+    product = deflation.core_product(state, convention)
+    return lambda v: product(torch.from_numpy(np.ascontiguousarray(v))).numpy()
+
+
+STARTS = ((0, 1, 40), (1, 2, 56)), ((2, 6, 120), (3, 8, 160))  # (seed, wanted, subspace): first try, second try
+RESIDUAL = 1e-11  # relative to |λ|, at which the iteration stops
+
+
+def _two_starts(product, side: int, which: str, key) -> tuple[complex, float, float]:
+    """The outermost eigenvalue of two starts, its residual, and how far the starts disagree in what is asked for.
+
+    Raises CannotCompute where the starts of neither try agree or their residuals are large.
+    """
+    for starts in STARTS:
+        first, second = sorted(
+            (_arnoldi(product, side, which, key, *start) for start in starts), key=lambda pair: float(key(pair[0]))
+        )
+        disagreement = abs(float(key(second[0])) - float(key(first[0])))
+        if max(disagreement, second[1]) <= AGREEMENT * max(abs(second[0]), 1e-3):
+            return second[0], second[1], disagreement
+    raise CannotCompute(
+        f"Expected two starts of Arnoldi's iteration to agree on a core of side {side}, got {second[0]:.6g} and "
+        f"{first[0]:.6g}: ask for the full spectrum (counts) instead."
+    )
+
+
+def _arnoldi(product, side: int, which: str, key, seed: int, wanted: int, subspace: int) -> tuple[complex, float]:
+    """The outermost eigenvalue that one start finds, and ‖Kv − λv‖ recomputed in float64."""
+    operator = LinearOperator((side, side), matvec=lambda v: product(v.ravel()), dtype=np.float64)
+    start = np.random.default_rng(seed).standard_normal(side)
+    try:
+        values, vectors = eigs(
+            operator, k=wanted, which=which, ncv=min(subspace, side - 1), v0=start, maxiter=300, tol=RESIDUAL
+        )
+    except ArpackError as problem:
+        raise CannotCompute(
+            f"Expected Arnoldi's iteration to converge on a core of side {side}, got “{problem}”: "
+            "ask for the full spectrum (counts) instead."
+        ) from problem
+    at = int(np.argmax(key(values)))
+    vector = vectors[:, at]
+    image = product(vector.real) + 1j * product(vector.imag)
+    return complex(values[at]), float(np.linalg.norm(image - values[at] * vector))
+
+
+def singular_values(
+    state: BlockState, convention: str, complete: bool = True, progress: Progress = no_progress
+) -> SingularValues:
+    """Singular values of the live rows of a Jacobian that has no eigenvalues, structural zeros counted apart.
+
+    complete: all of them where that fits; else, and for large blocks, the largest and the smallest only.
+    """
+    geometry = state.geometry
+    smaller = min(geometry.n_out, geometry.n_in)
+    rank = min(smaller, state.live_outputs if convention == "block" else min(state.live_inner))
+    zeros = smaller - rank
+    if rank == 0:
+        return SingularValues(np.zeros(0), True, zeros, {})
+    longest = geometry.n_in if convention == "block" else max(geometry.n_in, geometry.n_out)
+    needed = 3 * 8 * rank * longest + BESIDES
+    if (
+        not complete
+        or rank > ALL_SINGULAR_VALUES_BELOW
+        or needed > min(METRICS_MEMORY, 0.9 * device.available_memory())
+    ):
+        return _outer_singular_values(state, convention, zeros, progress)
+    progress(0, 2, f"forming a matrix of rank {rank}")
+    if convention == "block":
+        matrix = jacobian.dense_rows(state, convention)
+    else:  # the QR factors of left and rightᵀ carry all singular values but the structural zeros
+        left, right = jacobian.branch_factors(state)
+        matrix = torch.linalg.qr(left, mode="r").R @ torch.linalg.qr(right.T, mode="r").R.T
+    progress(1, 2, f"singular values of {matrix.shape[0]} × {matrix.shape[1]}")
+    values = torch.linalg.svdvals(matrix.T if matrix.shape[0] < matrix.shape[1] else matrix).numpy()
+    size = float((matrix**2).sum())  # ‖J‖_F², which the squares of the singular values add up to
+    return SingularValues(
+        values, True, zeros, {"trace_square_error": abs(float((values**2).sum()) - size) / (size or 1.0)}
+    )
+
+
+def _outer_singular_values(state: BlockState, convention: str, zeros: int, progress: Progress) -> SingularValues:
+    """The largest and the smallest by Lanczos on the smaller of J Jᵀ and Jᵀ J over the live rows."""
+    live = state.outer_mask.flatten() if convention == "block" else torch.ones(state.geometry.n_out, dtype=torch.bool)
+    rows, columns = int(live.sum()), state.geometry.n_in
+
+    def on_rows(w: np.ndarray) -> np.ndarray:
+        x = torch.zeros(1, len(live), dtype=torch.float64)
+        x[0, live] = torch.from_numpy(np.ascontiguousarray(w.ravel()))
+        return jacobian.apply(state, convention, jacobian.apply_transpose(state, convention, x))[0][live].numpy()
+
+    def on_columns(v: np.ndarray) -> np.ndarray:
+        y = jacobian.apply(state, convention, torch.from_numpy(np.ascontiguousarray(v.ravel()))[None])
+        y[0, ~live] = 0
+        return jacobian.apply_transpose(state, convention, y)[0].numpy()
+
+    side, product = (rows, on_rows) if rows <= columns else (columns, on_columns)
+
+    def watched(v: np.ndarray) -> np.ndarray:
+        progress(0, 1, "outermost singular values by Lanczos")
+        return product(v)
+
+    operator = LinearOperator((side, side), matvec=watched, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(side)
+    largest = eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)[0]
+    smallest = np.nan
+    if convention == "block":  # under branch the smallest is a structural zero: the rank is that of an inner layer
+        with suppress(ArpackNoConvergence):  # then it stays not computed
+            smallest = eigsh(
+                operator, k=1, which="SA", v0=start, ncv=40, maxiter=30, tol=1e-6, return_eigenvectors=False
+            )[0]
+    # σ² is known to about u·σ_max², so a σ below √u·σ_max would be noise.
+    if smallest < 100 * device.UNIT_ROUNDOFF * side * largest:
+        smallest = np.nan
+    return SingularValues(np.sqrt(np.array([largest, smallest])), False, zeros, {})
+
+
+def certified(
+    state: BlockState, prove: bool, progress: Progress = no_progress
+) -> tuple[certificate.Certificate, deflation.Core | None]:
+    """Whether it is proved or estimated that the whole block has no eigenvalue with negative real part."""
+    side = deflation.plan(state, "block").side
+    allowed = min(METRICS_MEMORY, int(0.9 * device.available_memory()))
+    return certificate.no_negative_eigenvalues(
+        state, prove, lambda copies: needed_memory(side, copies) <= allowed, progress
+    )

@@ -1,0 +1,274 @@
+"""Spectra, extremes and proofs against planted answers, identities and the dense reference."""
+
+import numpy as np
+import pytest
+import torch
+from small_blocks import make, small_blocks
+
+from stiffcore import catalogue, certificate, cifar10, deflation, device, reference, residual_blocks, resnets, spectrum
+from stiffcore.errors import CannotCompute
+
+BLOCKS = small_blocks()
+IDENTITY = [block for block in BLOCKS if block.geometry.is_identity]
+OTHERS = [block for block in BLOCKS if not block.geometry.is_identity]
+
+
+@pytest.fixture(scope="module")
+def states():
+    """ResNet18's identity blocks at the first bundled image."""
+    image = cifar10.normalised(cifar10.image(cifar10.bundled()[0])[None])[0]
+    return residual_blocks.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [2, 6, 7, 8])
+
+
+def _non_normal(values: np.ndarray, seed: int, strength: float = 0.3) -> torch.Tensor:
+    """A real matrix with these eigenvalues (conjugate pairs as 2×2 blocks) behind a random non-normal similarity."""
+    generator = np.random.default_rng(seed)
+    side, matrix, at = len(values), np.zeros((len(values),) * 2), 0
+    while at < side:
+        if values[at].imag:
+            x, y = values[at].real, values[at].imag
+            matrix[at : at + 2, at : at + 2] = [[x, y], [-y, x]]
+            at += 2
+        else:
+            matrix[at, at] = values[at].real
+            at += 1
+    similarity = np.eye(side) + strength * generator.standard_normal((side, side)) / np.sqrt(side)
+    return torch.from_numpy(similarity @ matrix @ np.linalg.inv(similarity))
+
+
+def _planted(convention="branch", zeros=5, ones=0):
+    pairs = np.array([0.5 + 2j, 0.5 - 2j, -1.5 + 0.25j, -1.5 - 0.25j])
+    values = np.concatenate([pairs, np.array([-0.75, -0.125, 0.875, 3.0], complex)])
+    shift = int(convention == "block")
+    plan = deflation.Plan("inner1", len(values), len(values) + zeros + ones, zeros, ones, shift)
+    return values, deflation.Core(plan, _non_normal(values - shift, seed=1))
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+def test_planted_spectrum_is_found(monkeypatch, convention):
+    values, core = _planted(convention, ones=2 * (convention == "block"))
+    monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
+    found = spectrum.full_spectrum(None, convention, core=core)
+    assert reference.spectral_distance(found.eigenvalues, values) < 1e-10
+    complete = found.complete()
+    assert len(complete) == core.plan.n
+    assert int((complete == 0).sum()) == core.plan.zeros
+    assert found.health["trace_error"] < 1e-12
+    assert found.health["trace_square_error"] < 1e-12
+    assert found.health["conjugate_error"] < 1e-12
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("block", IDENTITY, ids=repr)
+def test_extremes_are_the_dense_ones(block, convention):
+    expected = reference.eigenvalues(
+        reference.dense_jacobian(block.state, convention).reshape(block.geometry.n_out, block.geometry.n_in)
+    )
+    found = spectrum.extremes(block.state, convention)
+    # 1e-6: a defective 0 or 1 of the dense reference may be its own extreme.
+    assert found.max_re == pytest.approx(expected.real.max(), abs=1e-6)
+    assert found.min_re == pytest.approx(expected.real.min(), abs=1e-6)
+    assert found.spectral_radius == pytest.approx(np.abs(expected).max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+def test_arnoldi_agrees_with_the_full_spectrum_on_real_blocks(states, monkeypatch, convention, full):
+    number = 6 if full else 8
+    monkeypatch.setattr(spectrum, "FULL_BELOW", 0)
+    whole = spectrum.full_spectrum(states[number], convention).complete()
+    found = spectrum.extremes(states[number], convention)
+    assert found.max_re == pytest.approx(whole.real.max(), rel=1e-9)
+    assert found.min_re == pytest.approx(whole.real.min(), rel=1e-9, abs=1e-12)
+    assert found.spectral_radius == pytest.approx(np.abs(whole).max(), rel=1e-9)
+    assert found.health["residual"] < 1e-9
+    assert found.health["seed_disagreement"] < 1e-9
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+def test_real_block_8_against_the_dense_jacobian(states, convention):
+    dense = reference.dense_jacobian(states[8], convention).reshape(2048, 2048)
+    expected = reference.eigenvalues(dense)
+    found = spectrum.full_spectrum(states[8], convention)
+    complete = found.complete()
+    away = np.abs(expected) > 1e-3  # from the cluster at 0, whose size is structural
+    nearest = np.abs(expected[away][:, None] - complete[None, :]).min(1)
+    assert nearest.max() < 1e-8
+    assert abs(complete.sum() - float(dense.trace())) < 1e-9
+    assert abs((complete**2).sum() - float((dense * dense.T).sum())) < 1e-9
+    assert (np.abs(complete) ** 2).sum() <= float(dense.norm()) ** 2 * (1 + 1e-12)  # Schur's inequality
+    negative = int((expected.real < -1e-6).sum())
+    assert negative <= int((found.eigenvalues.real < 0).sum()) <= negative + int((np.abs(expected.real) <= 1e-6).sum())
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("block", OTHERS, ids=repr)
+def test_singular_values_of_blocks_that_are_not_square(block, convention):
+    dense = reference.dense_jacobian(block.state, convention).reshape(block.geometry.n_out, block.geometry.n_in)
+    every = torch.linalg.svdvals(dense).numpy()
+    found = spectrum.singular_values(block.state, convention)
+    assert found.complete
+    assert len(found.values) + found.structural_zeros == len(every)
+    np.testing.assert_allclose(found.values, every[: len(found.values)], atol=1e-12)
+    np.testing.assert_allclose(every[len(found.values) :], 0, atol=1e-12)
+
+
+def test_outer_singular_values_by_lanczos(states):
+    every = spectrum.singular_values(states[7], "block").values
+    outer = spectrum.singular_values(states[7], "block", complete=False)
+    assert not outer.complete
+    assert outer.values[0] == pytest.approx(every[0], rel=1e-9)
+    # The smallest may stay out of Lanczos' reach, which is then said; a number has to be right.
+    assert np.isnan(outer.values[1]) or outer.values[1] == pytest.approx(every[-1], rel=1e-3)
+
+
+def test_matching_distance_pairs_every_eigenvalue_once():
+    a = np.array([0, 0, 1, 2 + 1j, 2 - 1j])
+    assert spectrum.matching_distance(a, a[::-1]) == 0
+    assert spectrum.matching_distance(a, a + 0.01) == pytest.approx(0.01)
+    # Nearest neighbours alone would pair both zeros with the one zero and call it 0.
+    assert spectrum.matching_distance(np.array([0, 0, 5.0 + 0j]), np.array([0, 5.0, 5.0 + 0j])) == pytest.approx(5)
+
+
+def test_grcars_matrix_raises_the_alarm(monkeypatch):
+    """LAPACK's eigenvalues of a strongly non-normal matrix are off; those of its transpose say so."""
+    side = 400
+    grcar = sum(torch.diag(torch.ones(side - k, dtype=torch.float64), k) for k in range(4))
+    grcar = grcar - torch.diag(torch.ones(side - 1, dtype=torch.float64), -1)
+    core = deflation.Core(deflation.Plan("inner1", side, side, 0, 0, 0), grcar)
+    monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
+    found = spectrum.full_spectrum(None, "branch", core=core)
+    assert found.health["transpose_distance"] > 1e-3
+    assert int((np.abs(found.eigenvalues.real) <= found.tolerance).sum()) > 0
+
+
+def test_nan_is_refused_before_the_solver(monkeypatch):
+    _, core = _planted()
+    core.matrix[0, 0] = float("nan")
+    monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
+    with pytest.raises(CannotCompute, match="NaN"):
+        spectrum.full_spectrum(None, "branch", core=core)
+
+
+def test_a_core_that_does_not_fit_is_refused_with_sizes(monkeypatch):
+    monkeypatch.setattr(device, "available_memory", lambda: 10**9)
+    with pytest.raises(CannotCompute, match=r"core of side 20000.*GB.*extremes"):
+        spectrum.check_core_memory(20_000, spectrum.SPECTRUM_MEMORY)
+
+
+# Proofs
+
+
+def test_certificate_holds_on_real_blocks_and_is_true(states):
+    for number in (6, 8):
+        found, _ = certificate.no_negative_eigenvalues(states[number], prove=True)
+        assert found.kind == "proved"
+        whole = spectrum.full_spectrum(states[number], "block")
+        assert whole.eigenvalues.real.min() > 0
+
+
+def _strong(module, x):
+    """A branch that outweighs the skip: the whole block gets eigenvalues on the left."""
+    norms = [module.bn1, module.bn2, *([module.bn3] if hasattr(module, "bn3") else [])]
+    with torch.no_grad():
+        for norm, alive in zip(norms, (1e2, 1e4, 1e6)):  # every ReLU lets everything through
+            norm.bias.add_(alive)
+        norms[-1].weight.mul_(20)
+
+
+STRONG = [
+    make("basic-strong", "basic", 4, 4, 6, change=_strong),
+    make("bottleneck-strong", "bottleneck", 8, 8, 6, change=_strong),
+]
+
+
+@pytest.mark.parametrize("block", STRONG, ids=repr)
+def test_what_is_negative_is_never_proved_not_to_be(block):
+    dense = reference.dense_jacobian(block.state, "block").reshape(block.geometry.n_out, block.geometry.n_in)
+    expected = reference.eigenvalues(dense)
+    assert expected.real.min() < -0.5
+    assert certificate.no_negative_eigenvalues(block.state, prove=True)[0].kind == "none"
+    found = spectrum.extremes(block.state, "block")
+    assert found.min_re == pytest.approx(expected.real.min(), rel=1e-9)
+    negative = int((spectrum.full_spectrum(block.state, "block").eigenvalues.real < 0).sum())
+    assert negative == int((expected.real < -1e-6).sum())
+
+
+@pytest.mark.parametrize("block", IDENTITY, ids=repr)
+def test_power_norm_is_the_norm(block):
+    side = deflation.plan(block.state, "block").side
+    if side:
+        core = deflation.form_core(block.state, "block")
+        shifted = torch.eye(side, dtype=torch.float64) * (1 - core.plan.shift / 1.2) - core.matrix / 1.2
+        norm = float(torch.linalg.matrix_norm(shifted @ shifted, 2))
+        estimate = certificate.power_norm(block.state, 1.2, 2)
+        assert estimate <= norm * (1 + 1e-12)
+        assert estimate > 0.95 * norm
+
+
+def test_contraction_settles_what_the_symmetric_part_cannot(monkeypatch):
+    """Condition 2, reached when condition 1 is taken away; proved, or only estimated where no proof is asked for."""
+    block = next(b for b in IDENTITY if b.name == "basic-identity")
+    monkeypatch.setattr(certificate, "symmetric_part_is_positive", lambda matrix, shift: False)
+    monkeypatch.setattr(certificate, "CANDIDATES", ((8.0, 2), (8.0, 64)))
+    assert certificate.no_negative_eigenvalues(block.state, prove=False)[0].kind == "estimated"
+    found, _ = certificate.no_negative_eigenvalues(block.state, prove=True)
+    assert found.kind == "proved"
+    assert "8.0" in found.how
+    assert (
+        certificate.no_negative_eigenvalues(block.state, prove=True, room=lambda copies: False)[0].kind == "estimated"
+    )
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+def test_arnoldi_on_the_convolutions_agrees_with_arnoldi_on_the_core(states, monkeypatch, convention):
+    monkeypatch.setattr(spectrum, "FULL_BELOW", 0)
+    by_core = spectrum.extremes(states[8], convention)
+    monkeypatch.setattr(spectrum, "_operator", _by_convolutions)
+    by_convolutions = spectrum.extremes(states[8], convention)
+    for name in ("max_re", "min_re", "spectral_radius"):
+        assert getattr(by_convolutions, name) == pytest.approx(getattr(by_core, name), rel=1e-9)
+
+
+def _by_convolutions(state, convention, side):
+    product = deflation.core_product(state, convention)
+    return lambda v: product(torch.from_numpy(np.ascontiguousarray(v))).numpy()
+
+
+def test_starts_that_disagree_are_refused(monkeypatch, states):
+    monkeypatch.setattr(spectrum, "FULL_BELOW", 0)
+    monkeypatch.setattr(spectrum, "_arnoldi", lambda product, side, which, key, seed, *_: (complex(1 + seed), 1e-12))
+    with pytest.raises(CannotCompute, match="agree"):
+        spectrum.extremes(states[8], "branch")
+
+
+def test_positive_definite_symmetric_part_is_told():
+    generator = torch.Generator().manual_seed(3)
+    a = torch.randn(50, 50, dtype=torch.float64, generator=generator)
+    skew = a - a.T
+    assert certificate.symmetric_part_is_positive(skew + 1e-3 * torch.eye(50, dtype=torch.float64), 0)
+    assert not certificate.symmetric_part_is_positive(skew, 0)
+    assert certificate.symmetric_part_is_positive(skew, 1)
+    almost = torch.diag(torch.tensor([1.0, 1e-17], dtype=torch.float64))  # positive, but within rounding of singular
+    assert not certificate.symmetric_part_is_positive(almost, 0)
+
+
+def test_contraction_is_proved_only_where_it_contracts():
+    upper = torch.triu(torch.randn(40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), 1)
+    core = 0.3 * upper  # eigenvalues of I + core are 1, its symmetric part is indefinite
+    assert not certificate.symmetric_part_is_positive(core, 1)
+    norms = {k: float(torch.linalg.matrix_norm(torch.linalg.matrix_power(core / -1.0, k), 2)) for k in (2, 32)}
+    for k, norm in norms.items():
+        assert certificate.contraction_is_proved(core, 1, 1.0, k) == (norm < 1)
+    assert norms[2] > 1 > norms[32]
+    negative = torch.diag(torch.tensor([-1.5, 0.0], dtype=torch.float64))  # I + core has the eigenvalue -0.5
+    assert not any(certificate.contraction_is_proved(negative, 1, c, k) for c, k in certificate.CANDIDATES)
+
+
+@pytest.mark.parametrize("where", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_every_device_of_this_machine_gives_the_same_spectrum(states, monkeypatch, where):
+    """Masks and core are shared; only the eigensolver moves."""
+    monkeypatch.setattr(device, "eigensolver_device", lambda side: torch.device(where))
+    found = spectrum.full_spectrum(states[8], "branch")
+    on_cpu = torch.linalg.eigvals(deflation.form_core(states[8], "branch").matrix).numpy()
+    assert spectrum.matching_distance(found.eigenvalues, on_cpu) < 1e-10
+    assert (found.device == "cpu") == (where == "cpu")
