@@ -1,0 +1,363 @@
+"""One request (network, image, block, convention) -> result, through the cache. Imports torch only to compute."""
+
+import datetime
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from stiffcore import catalogue, cifar10, manifest, result_cache
+from stiffcore.errors import CannotCompute
+
+FORMAT = 1  # of what is stored: raise it when the stored fields change
+ALGORITHM = 1  # raise it when a number can change; stored and shipped results are then computed anew
+PRECISION = "float64"
+QUANTITIES = ("extremes", "counts", "spectrum")  # each holds what the ones before it hold
+Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compute. ``image`` is an official test index, ``block`` counts from 1."""
+
+    network: str
+    image: int
+    block: int
+    convention: str
+    quantity: str = "counts"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was computed, and how.
+
+    metrics: the names of ``stiffness.METRICS`` and the counts; NaN where undefined or not computed.
+    reasons: metric -> "undefined: ..." or "not computed: ..." for every NaN.
+    arrays: ``block`` and ``branch``: ``eigenvalues`` complex128 of the deflated core (metrics["n_zero"] structural zeros
+        and metrics["n_one"] structural ones come on top), or ``singular_values`` float64 where the block is not square;
+        ``slices``: ``density`` int64 (rows: imaginary part, columns: real part), ``re_edges``, ``im_edges``; the structural zeros lie in the bin of 0.
+        Empty unless quantity is "spectrum".
+    health: trace_error, trace_square_error, conjugate_error, residual ...: name -> number.
+    made: weights, image_sha256, predicted, loss, algorithm, device, precision, threads, seconds, date, key, quantity
+        (as asked for when it was computed), certificate (kind and how; ``block`` without its spectrum).
+    """
+
+    request: Request
+    metrics: dict[str, float]
+    reasons: dict[str, str]
+    arrays: dict[str, np.ndarray]
+    health: dict[str, float]
+    made: dict[str, object]
+    stored: bool = False
+    notices: tuple[str, ...] = ()  # for example: the cache could not be written
+
+
+def check(request: Request) -> Request:
+    """The request itself. Raises CannotCompute for an unknown network, image, block, convention or quantity."""
+    catalogue.block(request.network, request.block)
+    catalogue.check_convention(request.convention)
+    if request.quantity not in QUANTITIES:
+        raise CannotCompute(
+            f"Expected a level among {', '.join(QUANTITIES)}, got {request.quantity!r}: choose one of them."
+        )
+    cifar10.image(request.image)
+    return request
+
+
+def key(request: Request) -> str:
+    """The name of a result: a hash over all that determines it."""
+    return result_cache.key(
+        {
+            "format": FORMAT,
+            "algorithm": ALGORITHM,
+            "weights": manifest.entry(request.network).sha256,
+            "image": cifar10.image_sha256(request.image),
+            "block": request.block,
+            "convention": request.convention,
+            "precision": PRECISION,
+            "quantity": request.quantity,
+        }
+    )
+
+
+def stored(request: Request) -> Result | None:
+    """The result if it ships or was stored before, richer quantities serving poorer ones; imports no torch."""
+    check(request)
+    for quantity in QUANTITIES[QUANTITIES.index(request.quantity) :]:
+        name = key(replace(request, quantity=quantity))
+        entry = result_cache.shipped().get(name) or result_cache.default().get(name)
+        if entry is not None:
+            try:
+                return _from_entry(request, entry)
+            except (KeyError, TypeError, ValueError) as error:
+                _log.warning("Stored result %s is not used, because it cannot be read: %r", name, error)
+    return None
+
+
+def _from_entry(request: Request, entry: result_cache.Entry) -> Result:
+    header = entry.header
+    return Result(
+        request,
+        result_cache.numbers_from_json(header["metrics"]),
+        header["reasons"],
+        entry.arrays,
+        result_cache.numbers_from_json(header["health"]),
+        header["made"] | {"loss": float(header["made"]["loss"])},
+        stored=True,
+    )
+
+
+def header_of(result: Result) -> dict:
+    """The JSON header that a result is stored under; its arrays go beside it."""
+    return {
+        "request": vars(result.request),
+        "metrics": result_cache.numbers_to_json(result.metrics),
+        "reasons": result.reasons,
+        "health": result_cache.numbers_to_json(result.health),
+        "made": result.made,
+    }
+
+
+def compute(request: Request, progress: Progress | None = None) -> Result:
+    """The result, from the cache or fresh; fresh ones are stored. progress(done, total, what) may raise Cancelled.
+
+    Raises CannotCompute for what a user can repair.
+    """
+    (result,) = compute_many([request], progress)
+    return result
+
+
+def compute_many(requests: Iterable[Request], progress: Progress | None = None) -> Iterator[Result]:
+    """Results grouped by image, in the order in which the images come; the blocks at one image share one forward pass.
+
+    progress counts the requests, and names the stage of the current one.
+    """
+    requests = list(requests)
+    report = progress or (lambda done, total, what: None)
+    by_image = defaultdict(list)
+    for request in requests:
+        by_image[request.network, request.image].append(check(request))
+    done = 0
+    for group in by_image.values():
+        states: dict = {}
+        for request in group:
+            where = f"block {request.block} of {request.network} at image {request.image}"
+
+            def stage(part: int, parts: int, what: str, done=done, where=where) -> None:
+                report(done, len(requests), f"{where}: {what}")
+
+            yield _one(request, group, states, stage)
+            done += 1
+    report(done, len(requests), "done")
+
+
+def _one(request: Request, group: list[Request], states: dict, stage: Progress) -> Result:
+    """One result; ``states`` is filled by the first request of a group that has to compute."""
+    found = stored(request)
+    if found is not None:
+        return found
+    cache, name = result_cache.default(), key(request)
+
+    def waiting() -> None:
+        stage(0, 1, "another computation of the same is under way")
+
+    with cache.computed_once(name, waiting):
+        found = stored(request)
+        if found is not None:
+            return found
+        stage(0, 1, "one forward pass")
+        if not states:
+            states.update(_states(request, {other.block for other in group}))
+        result = _fresh(request, states[request.block], stage)
+        notice = cache.put(name, header_of(result), result.arrays)
+    return replace(result, notices=(notice,) if notice else ())
+
+
+@lru_cache(maxsize=3)
+def _model(network: str, sha256: str):
+    """A network, kept for the next request; sha256 makes changed weights another entry."""
+    from stiffcore import resnets
+
+    return resnets.load(network)
+
+
+def _states(request: Request, blocks: set[int]) -> dict:
+    from stiffcore import device, residual_blocks
+
+    device.use_one_thread()
+    model = _model(request.network, manifest.entry(request.network).sha256)
+    image = cifar10.normalised(cifar10.image(request.image)[None])[0]
+    return residual_blocks.block_states(model, catalogue.blocks(request.network), image, blocks)
+
+
+def prediction(network: str, image: int) -> tuple[int, float]:
+    """Predicted label and cross-entropy; from the manifest for bundled images, else by a forward pass."""
+    entry = manifest.entry(network)
+    if image in entry.predicted:
+        return entry.predicted[image], entry.loss[image]
+    from stiffcore import resnets
+
+    labels = np.array([cifar10.label(image)])
+    predicted, loss = resnets.predictions(_model(network, entry.sha256), cifar10.image(image)[None], labels)
+    return int(predicted[0]), float(loss[0])
+
+
+def _fresh(request: Request, state, stage: Progress) -> Result:
+    import torch
+
+    began = time.perf_counter()
+    computation = _slices if request.convention == "slices" else _matrix
+    try:
+        (metrics, reasons), arrays, health, extra = computation(request, state, stage)
+    except RuntimeError as error:  # torch has no error of its own for this on a CPU
+        if "not enough memory" in str(error) or "out of memory" in str(error):
+            raise CannotCompute(
+                f"Expected enough memory for block {request.block} of {request.network}, got too little: close other "
+                "programs, choose a later block, or ask for the extremes only."
+            ) from error
+        raise
+    predicted, loss = prediction(request.network, request.image)
+    made = {
+        "weights": manifest.entry(request.network).sha256,
+        "image_sha256": cifar10.image_sha256(request.image),
+        "predicted": predicted,
+        "loss": loss,
+        "algorithm": ALGORITHM,
+        "device": "cpu",
+        "precision": PRECISION,
+        "threads": torch.get_num_threads(),
+        "seconds": round(time.perf_counter() - began, 4),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "key": key(request),
+        "quantity": request.quantity,
+    } | extra
+    return Result(request, metrics, reasons, arrays, {k: float(v) for k, v in health.items()}, made)
+
+
+def _slices(request: Request, state, stage: Progress):
+    from stiffcore import slices, stiffness
+
+    made = slices.slice_spectrum(state, request.quantity, stage)
+    live = state.live_outputs / state.geometry.n_out
+    stage(1, 1, "baselines")
+    expected = slices.expected_percent_negative(state)
+    without_skip = made.max_re_without_skip, made.min_re_without_skip
+    metrics = stiffness.of_slices(made, live, expected, without_skip, request.quantity != "extremes")
+    arrays = {}
+    if made.density is not None:
+        arrays = {"density": made.density, "re_edges": made.re_edges, "im_edges": made.im_edges}
+    return metrics, arrays, made.health, {}
+
+
+def _matrix(request: Request, state, stage: Progress):
+    from stiffcore import deflation, spectrum, stiffness
+
+    geometry, convention = state.geometry, request.convention
+    live = state.live_outputs / geometry.n_out
+    full = request.quantity == "spectrum"
+    if not geometry.is_identity:
+        singular = spectrum.singular_values(state, convention, request.quantity != "extremes", stage)
+        metrics = stiffness.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
+        arrays = {"singular_values": singular.values} if full else {}
+        return metrics, arrays, singular.health, {"complete": singular.complete}
+    made, core, certificate, extra = deflation.plan(state, convention), None, None, {}
+    if convention == "block" and not full:
+        certificate, core = spectrum.certified(state, request.quantity == "counts", stage)
+        extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
+    if request.quantity == "extremes" or (certificate and certificate.kind == "proved"):
+        outermost = spectrum.extremes(state, convention, stage)
+        if certificate and outermost.min_re < -outermost.tolerance:
+            if certificate.kind == "proved":
+                raise AssertionError(f"{certificate.how} was proved, but an eigenvalue has Re λ = {outermost.min_re}")
+            certificate, extra = None, {}  # an eigenvalue that is negative refutes an estimate
+        metrics = stiffness.of_extremes(outermost, made, convention, live, certificate)
+        return metrics, {}, outermost.health, extra
+    limit = spectrum.SPECTRUM_MEMORY if full else spectrum.METRICS_MEMORY
+    whole = spectrum.full_spectrum(state, convention, stage, core, limit)
+    metrics, reasons = stiffness.of_spectrum(whole, live)
+    most = metrics["n_negative"] + metrics["n_undetermined"]
+    health = whole.health | {"percent_negative_at_most": 100 * most / whole.n}
+    arrays = {"eigenvalues": whole.eigenvalues} if full else {}
+    return (metrics, reasons), arrays, health, extra | {"device": whole.device}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a set of requests would cost here, on one core."""
+
+    seconds: float
+    bytes: int  # peak memory
+    n_missing: int  # requests that are neither shipped nor stored
+    sentence: str
+
+
+# Seconds, measured on one core of a 2-core cloud machine (AMD EPYC, 2026): estimates, not claims.
+SECONDS_PER_SIDE_CUBED = 3e-10  # one full spectrum in float64; two are computed, of K and of its transpose
+SECONDS_PER_EXTREMES = 3.0
+SECONDS_PER_SLICE_EIGENVALUE = {"extremes": 4e-8, "counts": 5e-8, "spectrum": 2e-7}
+SECONDS_TO_LOAD = 2.0
+TYPICAL_LIVE_SHARE = 0.45  # of the units of an inner layer
+
+
+def estimate(requests: Iterable[Request]) -> Estimate:
+    """Seconds and memory for those of the requests that are not stored; imports no torch."""
+    missing = [request for request in requests if stored(request) is None]
+    costs = [_cost(request) for request in missing]
+    seconds = sum(cost[0] for cost in costs) + SECONDS_TO_LOAD * bool(missing)
+    most = max((cost[1] for cost in costs), default=0)
+    if not missing:
+        return Estimate(0.0, 0, 0, "Everything asked for is stored.")
+    count = "1 result is" if len(missing) == 1 else f"{len(missing)} results are"
+    sentence = f"{count} not stored yet: about {_duration(seconds)} and {max(0.3, most / 1e9):.1f} GB of memory."
+    return Estimate(seconds, most, len(missing), sentence)
+
+
+def _cost(request: Request) -> tuple[float, int]:
+    geometry = catalogue.block(request.network, request.block)
+    if request.convention == "slices":
+        return SECONDS_PER_SLICE_EIGENVALUE[request.quantity] * geometry.n_eigenvalues("slices"), 3 * 10**8
+    side = TYPICAL_LIVE_SHARE * min(math.prod(shape) for shape in geometry.inner_shapes)
+    if not geometry.is_identity:
+        rows = 0.4 * geometry.n_out
+        return (60.0 if rows > 6000 else 2e-10 * rows**2 * geometry.n_in + 2), int(24 * rows * geometry.n_in)
+    full = 2 * SECONDS_PER_SIDE_CUBED * side**3
+    if request.quantity == "extremes" or (request.quantity == "counts" and request.convention == "block"):
+        return SECONDS_PER_EXTREMES + 0.1 * full, int(16 * side**2)
+    return full + 1.0, int(32 * side**2)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def row(result: Result) -> dict[str, object]:
+    """One flat row for tables and the command line; NaN where undefined or not computed (see ``reasons``)."""
+    request, geometry = result.request, catalogue.block(result.request.network, result.request.block)
+    label, predicted = cifar10.label(request.image), int(result.made["predicted"])
+    return {
+        "network": request.network,
+        "weights": result.made["weights"],
+        "image": request.image,
+        "label": label,
+        "predicted": predicted,
+        "correct": predicted == label,
+        "loss": result.made["loss"],
+        "block": request.block,
+        "convention": request.convention,
+        "n_in": geometry.n_in,
+        "n_out": geometry.n_out,
+        **result.metrics,
+        "seconds": result.made["seconds"],
+        "device": result.made["device"],
+        "precision": result.made["precision"],
+        "stored": result.stored,
+    }
