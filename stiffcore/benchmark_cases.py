@@ -1,0 +1,250 @@
+"""What the benchmark compares: for one block at one image, each contender's way to the same answer."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stiffcore import (
+    catalogue,
+    cifar10,
+    deflation,
+    device,
+    reference,
+    residual_blocks,
+    resnets,
+    spectrum,
+)
+from stiffcore.benchmark_timing import Answer, Comparison, Contender, answer_of
+from stiffcore.residual_blocks import BlockState
+
+ROWS_AT_ONCE = 256  # jacrev's chunk_size; from 16 to 1024 the time of a row was the same
+RATE_SIDE = 2048  # of the square float64 product that the machine's rate is measured with; about half a second
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A block at one image: torchvision's module in float64, and the block made linear there."""
+
+    network: str
+    block: int
+    image: int
+    module: nn.Module
+    state: BlockState
+
+    @property
+    def title(self) -> str:
+        return f"{self.network} block {self.block}"
+
+    @property
+    def facts(self) -> dict[str, object]:
+        geometry = self.state.geometry
+        live = {"live_outputs": self.state.live_outputs, "live_inner": list(self.state.live_inner)}
+        here = {"network": self.network, "block": self.block, "image": self.image}
+        return here | {"n_in": geometry.n_in, "n_out": geometry.n_out} | live
+
+    def on(self, where: torch.device) -> tuple[nn.Module, Tensor]:
+        """The module and its input on a device; the CPU's own are not moved."""
+        if where.type == "cpu":
+            return self.module, self.state.input
+        return copy.deepcopy(self.module).to(where), self.state.input.to(where)
+
+
+def load_cases(network: str, blocks: Iterable[int], image: int) -> dict[int, Case]:
+    """The blocks of a network at a test image, by one float64 forward pass."""
+    model = resnets.load(network).double()
+    pixels = cifar10.normalised(cifar10.image(image)[None])[0]
+    states = residual_blocks.block_states(model, catalogue.blocks(network), pixels, blocks)
+    modules = residual_blocks.residual_blocks(model)
+    return {block: Case(network, block, image, modules[block - 1], states[block]) for block in blocks}
+
+
+@torch.no_grad()
+def mask_problem(case: Case, where: torch.device = CPU) -> str:
+    """Empty where torchvision's module has the masks of the state at every ReLU, else the sentence that says so."""
+    module, x = case.on(where)
+    inner, before = x[None], None
+    pairs = [(getattr(module, f"conv{i}"), getattr(module, f"bn{i}")) for i in range(1, len(case.state.convolutions))]
+    differ = 0
+    for (convolution, norm), mask in zip(pairs, case.state.inner_masks, strict=True):
+        before = norm(convolution(inner))[0]
+        differ += int(((before > 0).cpu() != mask).sum())
+        inner = before.relu()[None]
+    differ += int(((module(x[None])[0] > 0).cpu() != case.state.outer_mask).sum())
+    return f"the masks of the two sides differ at {differ} units" if differ else ""
+
+
+def check_dense(rows: int, columns: int, copies: int) -> None:
+    device.check_memory(
+        copies * 8 * rows * columns, 2**62, f"{copies} dense {rows} × {columns} matrices", "leave it out"
+    )
+
+
+def live_jacobian(module: nn.Module, x: Tensor, live: Tensor) -> Tensor:
+    """Only the rows of the Jacobian that belong to live outputs, by jacrev. shape: (a, n_in)."""
+    if not len(live):  # jacrev of nothing divides by zero
+        return x.new_zeros(0, x.numel())
+    rows = torch.func.jacrev(lambda image: module(image[None])[0].flatten()[live], chunk_size=ROWS_AT_ONCE)(x)
+    return rows.detach().reshape(len(live), -1)
+
+
+# Items 1 and 5: the full spectrum
+
+OURS, CHECKED = "core + eigvals", "core + eigvals, with the transpose check"
+DENSE, LIVE = "jacrev + eigvals, all n × n", "jacrev + eigvals, live a × a"
+
+
+def _dense(case: Case, where: torch.device) -> Contender:
+    """The Jacobian by reverse differentiation, all of it to LAPACK or cuSOLVER."""
+    module, x = case.on(where)
+    n = case.state.geometry.n_out
+
+    def form() -> Tensor:
+        check_dense(n, n, 4)
+        return reference.jacobian_of_module(module, x, "block", ROWS_AT_ONCE)
+
+    return Contender(DENSE, _eigvals, form, lambda _, values: answer_of(values))
+
+
+def _live(case: Case, where: torch.device) -> Contender:
+    """The rows and columns of live outputs alone, which is what LAPACK's balancing leaves of the dense matrix."""
+    module, x = case.on(where)
+    live = case.state.outer_mask.flatten().nonzero()[:, 0].to(where)
+    dead = case.state.geometry.n_out - len(live)
+
+    def form() -> Tensor:
+        check_dense(len(live), case.state.geometry.n_in, 4)
+        return live_jacobian(module, x, live)[:, live].contiguous()
+
+    return Contender(LIVE, _eigvals, form, lambda _, values: answer_of(values, dead))
+
+
+def _eigvals(matrix: Tensor) -> np.ndarray:
+    return torch.linalg.eigvals(matrix).cpu().numpy()
+
+
+def _core(case: Case, where: torch.device, name: str) -> Contender:
+    """Ours: the core, formed on the CPU, decomposed on ``where``."""
+
+    def form() -> deflation.Core:
+        spectrum.check_core_memory(deflation.plan(case.state, "block").side, spectrum.SPECTRUM_MEMORY)
+        return deflation.form_core(case.state, "block")
+
+    def answer(core: deflation.Core, values: np.ndarray) -> Answer:
+        return answer_of(values + core.plan.shift, core.plan.zeros, core.plan.ones)
+
+    return Contender(name, lambda core: _eigvals(core.matrix.to(where)), form, answer)
+
+
+def _core_checked(case: Case) -> Contender:
+    """Ours as the app runs it: the transpose's spectrum too, and the two matched."""
+
+    def answer(_, found: spectrum.Spectrum) -> Answer:
+        return answer_of(found.eigenvalues, found.zeros, found.ones)
+
+    return Contender(
+        CHECKED,
+        lambda core: spectrum.full_spectrum(case.state, "block", core=core),
+        lambda: deflation.form_core(case.state, "block"),
+        answer,
+    )
+
+
+def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
+    """Item 1: every eigenvalue of the whole block in float64. On a GPU, item 5: also ours there against ours here."""
+    plan = deflation.plan(case.state, "block")
+    contenders = [_dense(case, where), _live(case, where), _core(case, where, OURS)]
+    pairs = [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,))]
+    if device.eigensolver_device(plan.side).type == where.type:
+        contenders.append(_core_checked(case))
+        pairs.append((DENSE, (CHECKED,)))
+    if where.type != "cpu":
+        contenders.append(_core(case, CPU, f"{OURS}, on the CPU"))
+        pairs.append((f"{OURS}, on the CPU", (OURS,)))
+    return Comparison(
+        "1" if where.type == "cpu" else "5",
+        f"full spectrum of {case.title}, block, float64, on {device.name(where)}",
+        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": "block"},
+        contenders,
+        pairs,
+        mask_problem(case, where),
+    )
+
+
+# Item 2: extremes and certificates
+
+EXTREMES, PROOF = "extremes", "certified zero count"
+
+
+def outermost(case: Case, where: torch.device = CPU) -> Comparison:
+    """Item 2: the extremes, and the proof that nothing is negative, against the core's full spectrum."""
+    plan = deflation.plan(case.state, "block")
+    contenders = [
+        _core(case, where, OURS),
+        Contender(EXTREMES, lambda _: spectrum.extremes(case.state, "block"), answer=lambda _, found: _outer(found)),
+        Contender(
+            PROOF, lambda _: spectrum.certified(case.state, prove=True)[0], answer=lambda _, found: _proved(found)
+        ),
+        Contender("extremes under branch", lambda _: spectrum.extremes(case.state, "branch")),
+    ]
+    return Comparison(
+        "2" if where.type == "cpu" else "5",
+        f"extremes and certificate of {case.title}, block, float64, full spectrum on {device.name(where)}",
+        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": "block"}
+        | {"branch_core_side": deflation.plan(case.state, "branch").side},
+        contenders,
+        [(OURS, (EXTREMES,)), (OURS, (PROOF,)), (OURS, (EXTREMES, PROOF))],
+    )  # fmt: skip
+
+
+def _outer(found: spectrum.Extremes) -> Answer:
+    return Answer(extremes={"max_re": found.max_re, "min_re": found.min_re, "spectral_radius": found.spectral_radius})
+
+
+def _proved(found) -> Answer:
+    """A proof counts; an estimate is none."""
+    if found.kind == "proved":
+        return Answer({"negative": (0, 0)})
+    return Answer(missing=f"no proof that nothing is negative ({found.kind}: {found.how})")
+
+
+# Item 4: formation
+
+FORMATION, PRODUCT = "core formation", f"float64 product of side {RATE_SIDE:,}"
+
+
+def formation(case: Case) -> Comparison:
+    """Item 4: forming the core, beside a plain matrix product that says what the machine can do."""
+    plan = deflation.plan(case.state, "block")
+    generator = torch.Generator().manual_seed(0)
+    square = torch.randn(RATE_SIDE, RATE_SIDE, dtype=torch.float64, generator=generator)
+    contenders = [
+        Contender(FORMATION, None, lambda: deflation.form_core(case.state, "block")),
+        Contender(PRODUCT, lambda _: square @ square),
+    ]
+    facts = {"core_side": plan.side, "core_layer": plan.layer, "convention": "block", "flops": flops(case.state)}
+    return Comparison(
+        "4", f"formation of {case.title}'s core, block, float64, on cpu", case.facts | facts, contenders, []
+    )
+
+
+def flops(state: BlockState) -> int:
+    """Floating-point operations, 2·m·n·k each, of all matrix products in form_core."""
+    with FlopCounterMode(display=False) as counter:
+        deflation.form_core(state, "block")
+    return counter.get_total_flops()
+
+
+def product_shares(comparison: Comparison) -> list[float]:
+    """Per round: the formation's seconds over those that its products would take at the rate of the plain product."""
+    flops_of_product = 2 * RATE_SIDE**3
+    return [
+        formed / (comparison.facts["flops"] * product / flops_of_product)
+        for formed, product in zip(comparison.seconds([FORMATION]), comparison.seconds([PRODUCT]))
+        if comparison.facts["flops"]
+    ]

@@ -1,0 +1,198 @@
+"""Contenders for the same answer, timed in interleaved rounds; a ratio only where their counts and extremes agree."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from stiffcore.errors import CannotCompute
+
+# Relative to the spectral radius: eigenvalues 0 and 1 can be defective, and are then known to this only.
+EXTREMES_AGREE = 1e-6
+
+Say = Callable[[str], None]  # a line of progress for a person
+Interval = tuple[int, int]  # least and most; equal where nothing is undetermined
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a contender says about a spectrum; what it does not compute is left out."""
+
+    counts: dict[str, Interval] = field(default_factory=dict)  # eigenvalues by the sign of their real part
+    extremes: dict[str, float] = field(default_factory=dict)  # max_re, min_re, spectral_radius
+    missing: str = ""  # why it has no answer where it should have one
+
+
+def answer_of(values: np.ndarray, zeros: int = 0, ones: int = 0) -> Answer:
+    """Of a complete spectrum: the eigenvalues, and how often 0 and 1 come on top.
+
+    Within EXTREMES_AGREE of the imaginary axis an eigenvalue counts as near it, whoever computed it.
+    """
+    complete = np.concatenate([values, [0.0] * (zeros > 0), [1.0] * (ones > 0)])  # each structural value once
+    radius = float(np.abs(complete).max(initial=0.0))
+    near = EXTREMES_AGREE * radius
+    counts = {
+        "negative": int((values.real < -near).sum()),
+        "near_axis": int((np.abs(values.real) <= near).sum()) + zeros,
+        "positive": int((values.real > near).sum()) + ones,
+    }
+    extremes = {
+        "max_re": float(complete.real.max(initial=-np.inf)),
+        "min_re": float(complete.real.min(initial=np.inf)),
+        "spectral_radius": radius,
+    }
+    return Answer({name: (count, count) for name, count in counts.items()}, extremes)
+
+
+def disagreements(a: Answer, b: Answer) -> list[str]:
+    """What two answers contradict each other in; also that there is nothing to compare. Empty: they agree."""
+    found = [answer.missing for answer in (a, b) if answer.missing]
+    counts, extremes = a.counts.keys() & b.counts.keys(), a.extremes.keys() & b.extremes.keys()
+    if not counts and not extremes and not found:
+        found.append("there is nothing to compare")
+    for name in sorted(counts):
+        (low_a, high_a), (low_b, high_b) = a.counts[name], b.counts[name]
+        if max(low_a, low_b) > min(high_a, high_b):
+            found.append(f"{name} {as_interval(a.counts[name])} against {as_interval(b.counts[name])}")
+    finite = [abs(x) for x in (*a.extremes.values(), *b.extremes.values()) if np.isfinite(x)]
+    allowed = EXTREMES_AGREE * max(finite, default=0.0)
+    found += [
+        f"{name} {a.extremes[name]:.9g} against {b.extremes[name]:.9g}"
+        for name in sorted(extremes)
+        if not abs(a.extremes[name] - b.extremes[name]) <= allowed  # NaN disagrees
+    ]
+    return found
+
+
+def as_interval(interval: Interval) -> str:
+    low, high = interval
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to an answer. ``form`` builds what ``solve`` decomposes; without it ``solve`` gets None and does both."""
+
+    name: str
+    solve: Callable[[Any], Any] | None  # None: only the formation is timed
+    form: Callable[[], Any] | None = None
+    answer: Callable[[Any, Any], Answer] = lambda formed, solved: Answer()  # not timed
+
+
+@dataclass(frozen=True)
+class Run:
+    """One round of one contender; seconds, None where a contender has no such stage of its own."""
+
+    formation: float | None
+    eigensolver: float | None
+    together: float
+    answer: Answer
+
+
+@dataclass
+class Comparison:
+    """Contenders for the same answer, and which of them are divided by which."""
+
+    item: str  # of the table: "1" to "5"
+    title: str
+    facts: dict[str, object]  # network, block, sides ...
+    contenders: list[Contender]
+    pairs: list[tuple[str, tuple[str, ...]]]  # (slow, fast): fast are contenders whose seconds are added up
+    problem: str = ""  # why no ratio may be printed whatever the answers, for example masks that differ
+    rounds: int | None = None  # at most so many, where one takes very long
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)  # contender -> why it could not be run
+
+    def seconds(self, names: Iterable[str], stage: str = "together") -> list[float]:
+        """Per round, of the contenders together; empty where one of them did not run or has no such stage."""
+        of_each = [[getattr(run, stage) for run in self.runs.get(name, [])] for name in names]
+        return [sum(of_round) for of_round in zip(*of_each) if None not in of_round]
+
+    def contradictions(self, slow: str, fast: tuple[str, ...]) -> list[str]:
+        """Why a ratio must not be printed: answers that differ in some round, the problem, contenders that did not run."""
+        names = (slow, *fast)
+        found = [self.problem] * bool(self.problem)
+        found += [
+            f"{name} did not run: {self.refused.get(name, 'no round')}" for name in names if not self.runs.get(name)
+        ]
+        if not found:
+            for of_round in zip(*(self.runs[name] for name in names)):
+                for other in of_round[1:]:
+                    found += disagreements(of_round[0].answer, other.answer)
+        return list(dict.fromkeys(found))
+
+    def ratio(self, slow: str, fast: tuple[str, ...], stage: str = "together") -> list[float] | None:
+        """slow's stage over the whole of fast, per round, or None unless counts and extremes agree in every round."""
+        if self.contradictions(slow, fast):
+            return None
+        return [a / b for a, b in zip(self.seconds([slow], stage), self.seconds(fast))] or None
+
+
+def run_rounds(comparisons: list[Comparison], rounds: int, say: Say) -> None:
+    """Every comparison's contenders in turn, then the next round in the opposite order, so that drift hits all alike."""
+    for number in range(rounds):
+        for comparison in comparisons:
+            if comparison.rounds is not None and number >= comparison.rounds:
+                continue
+            for contender in comparison.contenders[:: -1 if number % 2 else 1]:
+                if contender.name in comparison.refused:
+                    continue
+                where = f"round {number + 1} of {rounds}, {comparison.title}: {contender.name}"
+                say(f"{where} ...")
+                try:
+                    run = timed(contender)
+                except CannotCompute as error:
+                    comparison.refused[contender.name] = str(error)
+                    say(f"{where}: {error}")
+                    continue
+                comparison.runs.setdefault(contender.name, []).append(run)
+                say(f"{where}: {as_seconds(run.together)}")
+
+
+def timed(contender: Contender) -> Run:
+    """One run; the answer is read off after the clock has stopped."""
+    formed, formation = None, None
+    if contender.form is not None:
+        formed, formation = clocked(contender.form)
+    solved, eigensolver = None, None
+    if contender.solve is not None:
+        solved, eigensolver = clocked(lambda: contender.solve(formed))
+    together = (formation or 0.0) + (eigensolver or 0.0)
+    answer = contender.answer(formed, solved)
+    # A contender in one piece has no eigensolver of its own to time.
+    return Run(formation, eigensolver if contender.form is not None else None, together, answer)
+
+
+def clocked(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What ``work`` returns, and its seconds, the GPU's queue included."""
+    _drain()
+    began = time.perf_counter()
+    result = work()
+    _drain()
+    return result, time.perf_counter() - began
+
+
+def _drain() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def spread(values: list[float]) -> dict[str, object]:
+    """Median, least and most, and all of them in order."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
+
+
+def as_seconds(seconds: float) -> str:
+    """Three digits: 0.00123 s, 1.23 s, 123 s."""
+    return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
+
+
+def as_spread(values: list[float], text: Callable[[float], str] = as_seconds) -> str:
+    """``median (min … max)``; of one value, itself."""
+    if len(values) == 1:
+        return text(values[0])
+    return f"{text(statistics.median(values))} ({text(min(values))} … {text(max(values))})"

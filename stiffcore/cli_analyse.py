@@ -1,0 +1,159 @@
+"""``analyse`` and ``spectrum``: results of blocks at images, as rows and as a file."""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import numpy as np
+
+from stiffcore import analysis, catalogue, cifar10, terminal
+from stiffcore.errors import CannotCompute
+
+# As the issue of the engine lists them; the convention stands above the table and in each JSON object.
+COLUMNS = (  # noqa: SIM905
+    "network weights image label predicted correct loss block n_in n_out n_eigenvalues n_negative n_zero n_undetermined "
+    "stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius live_fraction outside_euler "
+    "largest_stable_step seconds device precision stored"
+).split()
+WIDTHS = {"network": 18, "label": 10, "predicted": 10, "n_eigenvalues": 13, "n_negative": 12, "n_zero": 12} | dict.fromkeys(
+    "weights loss stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius outside_euler".split(), 12  # noqa: SIM905
+)  # fmt: skip
+
+
+def add_parser(commands) -> None:
+    analyse = commands.add_parser(
+        "analyse", help="metrics of blocks at images, a row each", description=_analyse.__doc__
+    )
+    _what(analyse)
+    analyse.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
+    analyse.add_argument(
+        "--blocks", default="all", help="all, or numbers from 1 as in the paper: 8 or 6,8; default all"
+    )
+    analyse.add_argument(
+        "--level",
+        choices=("extremes", "counts"),
+        default="counts",
+        help="extremes need no full spectrum; default counts",
+    )
+    analyse.add_argument("--json", action="store_true", help="a JSON list of objects; undefined is null with a reason")
+    analyse.set_defaults(run=_analyse)
+    spectrum = commands.add_parser("spectrum", help="one spectrum as an .npz file", description=_spectrum.__doc__)
+    _what(spectrum)
+    spectrum.add_argument("--image", required=True, help="index in the official test set")
+    spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
+    spectrum.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
+    spectrum.add_argument("--json", action="store_true", help="the file's header on stdout")
+    spectrum.set_defaults(run=_spectrum)
+
+
+def _what(command: ArgumentParser) -> None:
+    command.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    command.add_argument(
+        "--convention",
+        required=True,
+        help="whose eigenvalues: " + ", ".join(f"{c.name} ({c.title})" for c in catalogue.CONVENTIONS.values()),
+    )
+
+
+def _analyse(arguments: Namespace) -> None:
+    """A row per image and block: the metrics of the block's spectrum under one convention."""
+    network = arguments.network
+    blocks = terminal.parse_blocks(network, arguments.blocks)
+    convention = catalogue.check_convention(arguments.convention)
+    images = cifar10.parse_images(arguments.images)
+    requests = [
+        analysis.Request(network, image, block, convention, arguments.level) for image in images for block in blocks
+    ]
+    if sys.stderr.isatty():
+        terminal.say(analysis.estimate(requests).sentence)
+    if not arguments.json:
+        terminal.show(f"{catalogue.CONVENTIONS[convention].title}; level {arguments.level}")
+        terminal.show(terminal.table_line({name: name for name in COLUMNS}, WIDTHS))
+    rows, notices = [], {}
+    with terminal.progress("block") as progress:
+        progress(0, len(requests), network)
+
+        def stage(done: int, total: int, what: str) -> None:
+            progress(len(rows), len(requests), what)
+
+        for result in analysis.compute_many(requests, stage):
+            row = analysis.row(result)
+            rows.append({name: row[name] for name in COLUMNS} | row | {"reasons": result.reasons})
+            notices.update(dict.fromkeys(result.notices))
+            if not arguments.json:
+                terminal.show(_line(row, result.reasons))
+            progress(len(rows), len(requests), network)
+    if arguments.json:
+        terminal.show_json(rows)
+    else:
+        for line in _explained(rows):
+            terminal.say(line)
+    for notice in notices:
+        terminal.say(notice)
+
+
+def _line(row: dict, reasons: dict[str, str]) -> str:
+    names = {name: catalogue.LABELS[row[name]] for name in ("label", "predicted")}
+    cells = {name: terminal.as_text(value, reasons.get(name, "")) for name, value in (row | names).items()}
+    return terminal.table_line({name: cells[name] for name in COLUMNS}, WIDTHS)
+
+
+def _explained(rows: list[dict]) -> list[str]:
+    """One line for each reason why a metric of the table is undefined or was not computed, with the blocks and metrics."""
+    places: dict[str, tuple[set, dict]] = {}
+    for row in rows:
+        for name in row["reasons"].keys() & set(COLUMNS):
+            blocks, names = places.setdefault(row["reasons"][name], (set(), {}))
+            blocks.add(row["block"])
+            names[name] = None
+    return [
+        f"block {', '.join(map(str, sorted(blocks)))}: {', '.join(name for name in COLUMNS if name in names)} {reason}"
+        for reason, (blocks, names) in places.items()
+    ]
+
+
+def _spectrum(arguments: Namespace) -> None:
+    """Writes all eigenvalues of a block (complex128, structural zeros and ones included), its singular values where it
+    is not square, or under slices the density over the complex plane; with a JSON header."""
+    network, convention = arguments.network, catalogue.check_convention(arguments.convention)
+    block, *more_blocks = terminal.parse_blocks(network, arguments.block)
+    image, *more = cifar10.parse_images(arguments.image)
+    if more or more_blocks:
+        raise CannotCompute(
+            f"Expected one image and one block, got {1 + len(more)} and {1 + len(more_blocks)}: run the command once for each."
+        )
+    path = terminal.writable(arguments.out)
+    with terminal.progress() as progress:
+        result = analysis.compute(analysis.Request(network, image, block, convention, "spectrum"), progress)
+    header = {
+        "network": network, "image": image, "label": catalogue.LABELS[cifar10.label(image)], "block": block,
+        "convention": convention, "metrics": result.metrics, "reasons": result.reasons, "health": result.health,
+        "made": result.made,
+    }  # fmt: skip
+    arrays = whole_spectrum(result)
+    header = terminal.plain(header)
+    _write(path, arrays | {"header": np.array(json.dumps(header, ensure_ascii=False))})
+    for notice in result.notices:
+        terminal.say(notice)
+    if arguments.json:
+        terminal.show_json(header | {"file": path, "arrays": {name: list(a.shape) for name, a in arrays.items()}})
+    else:
+        terminal.show(f"{path}: " + ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items()))
+
+
+def whole_spectrum(result: analysis.Result) -> dict[str, np.ndarray]:
+    """The arrays of a result, the structural zeros and ones appended to the eigenvalues of its core."""
+    arrays = dict(result.arrays)
+    if "eigenvalues" in arrays:
+        structural = np.repeat([0j, 1 + 0j], [int(result.metrics["n_zero"]), int(result.metrics["n_one"])])
+        arrays["eigenvalues"] = np.concatenate([arrays["eigenvalues"], structural])
+    return arrays
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    os.replace(partial, path)

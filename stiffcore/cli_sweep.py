@@ -1,0 +1,230 @@
+"""The commands about many images: ``sweep``, ``tables`` and, for maintainers, ``ship``."""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pandas as pd
+
+from stiffcore import analysis, catalogue, cifar10, comparison, published, shipping, sweep, terminal
+from stiffcore.errors import CannotCompute
+from stiffcore.stored_rows import StoredRows
+
+FAILED, INTERRUPTED = 1, 130  # exit codes; 2 is bad input
+
+
+def add_parser(subparsers) -> None:
+    """Register the commands; each sets ``run``, which takes the arguments and returns the exit code."""
+    _add_sweep(subparsers)
+    _add_tables(subparsers)
+    _add_ship(subparsers)
+
+
+def _add_common(parser: argparse.ArgumentParser, images: bool = True) -> None:
+    parser.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    parser.add_argument("--convention", default="slices", metavar="NAME", help=", ".join(catalogue.CONVENTIONS))
+    if images:
+        parser.add_argument(
+            "--images", default="bundled", metavar="LIST", help="bundled, all, or 0,3,10:20 (end excluded)"
+        )
+        parser.add_argument("--blocks", default="all", metavar="LIST", help="all, or numbers from 1 like 6,8")
+
+
+def _add_sweep(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "sweep",
+        help="compute many images, resumable",
+        description="Compute every block at every image, in one process a core. What is stored already is not computed "
+        "again, so that an interrupted sweep goes on where it was. Exit code 1 if a task failed, 130 after Ctrl-C.",
+    )
+    _add_common(parser)
+    parser.add_argument(
+        "--quantity", default="counts", choices=analysis.QUANTITIES, help="each holds the ones before it"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; by default one a GPU, else one a core")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster, like tcp://host:8786; runs there instead"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all rows as .parquet or .csv")
+    parser.add_argument("--json", action="store_true", help="print a summary for programs, no progress")
+    parser.set_defaults(run=run_sweep)
+
+
+def run_sweep(arguments: argparse.Namespace) -> int:
+    """What is missing is computed and stored as it comes; then the table is written and the failures are listed."""
+    network, convention = arguments.network, arguments.convention
+    images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    tasks = sweep.plan(network, images, blocks, convention, arguments.quantity)
+    if arguments.out:
+        terminal.writable(arguments.out)
+    rows, remaining = sweep.split(tasks, shipping.rows(network, convention))
+    there, failures, began, code = len(rows), {}, time.perf_counter(), 0
+    bar = _Bar(len(tasks), len(tasks) - len(remaining), quiet=arguments.json)
+    outcomes = _outcomes(remaining, arguments)
+    with closing(outcomes):
+        try:
+            for outcome in outcomes:
+                rows += outcome.rows
+                failures |= {(outcome.task.image, block): why for block, why in outcome.failures.items()}
+                bar.step(failures)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+    bar.close()
+    code = code or (FAILED if failures else 0)
+    if arguments.out and rows:
+        shipping.write(shipping.merged(pd.DataFrame(rows)), arguments.out)
+    _report(arguments, there, rows, failures, len(images) * len(blocks), time.perf_counter() - began, code)
+    return code
+
+
+def _outcomes(remaining: list[sweep.Task], arguments: argparse.Namespace) -> Iterator[sweep.Outcome]:
+    if not remaining:
+        return sweep.run([], 1)
+    if arguments.scheduler:
+        from stiffcore import cluster
+
+        return cluster.run(remaining, arguments.scheduler)
+    workers = sweep.default_workers() if arguments.workers is None else arguments.workers
+    return sweep.run(remaining, workers)
+
+
+class _Bar:
+    """A progress bar on a terminal's error stream: images done, rate, time that remains, failures."""
+
+    def __init__(self, total: int, done: int, quiet: bool):
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, initial=done, unit="image", disable=quiet, smoothing=0.05, dynamic_ncols=True)
+
+    def step(self, failures: dict) -> None:
+        self._bar.update()
+        if failures:
+            self._bar.set_postfix_str(f"{len(failures)} failed")
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _report(arguments, there: int, rows: list, failures: dict, wanted: int, seconds: float, code: int) -> None:
+    """In words, or as JSON: what was computed, what was there, what failed and why."""
+    computed = len(rows) - there
+    summary = {"wanted": wanted, "there": there, "computed": computed, "failed": len(failures), "seconds": seconds}
+    if arguments.json:
+        listed = [{"image": image, "block": block, "reason": why} for (image, block), why in failures.items()]
+        terminal.show_json(summary | {"failures": listed, "out": arguments.out, "exit_code": code})
+        return
+    said = f"{computed:,} computed in {seconds:.0f} s, {there:,} there before, {len(failures):,} failed, of {wanted:,}"
+    terminal.say(f"{said} blocks × images.")
+    by_reason: dict[str, list[str]] = {}
+    for (image, block), why in failures.items():
+        by_reason.setdefault(why, []).append(f"image {image} block {block}")
+    for why, places in by_reason.items():
+        more = f" and {len(places) - 5:,} more" if len(places) > 5 else ""
+        terminal.say(f"Failed: {', '.join(places[:5])}{more}: {why}")
+    if code == INTERRUPTED:
+        terminal.say("Interrupted: run the same command again for what is missing.")
+
+
+def _add_tables(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "tables",
+        help="the paper's tables beside ours",
+        description="Print the paper's tables beside ours, from the rows that ship and those in the cache; computes none.",
+    )
+    _add_common(parser, images=False)
+    parser.add_argument("--kind", choices=(*published.KINDS, "all"), default="all")
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE", help="of a sweep's --out, instead of what ships and is stored"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs: a list of rows per table")
+    form.add_argument("--markdown", action="store_true", help="for a document")
+    parser.set_defaults(run=run_tables)
+
+
+def run_tables(arguments: argparse.Namespace) -> int:
+    network, convention = arguments.network, catalogue.check_convention(arguments.convention)
+    rows = _rows(network, convention, arguments.rows)
+    kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
+    made = {kind: comparison.side_by_side(network, kind, rows) for kind in kinds}
+    if arguments.json:
+        terminal.show_json({kind: table.to_dict("records") for kind, table in made.items()})
+        return 0
+    images = rows["image"].nunique() if len(rows) else 0
+    terminal.show(f"{published.network_title(network)}, {catalogue.CONVENTIONS[convention].title}, {images:,} images")
+    if not images:
+        terminal.show(f"Ours is not computed; this would: {sweep_command(network, convention)}")
+    for kind, table in made.items():
+        terminal.show(f"\n{published.title(network, kind)}\n")
+        shown = in_words(comparison.wide(table))
+        terminal.show(markdown(shown) if arguments.markdown else shown.to_string(index=False))
+    return 0
+
+
+def sweep_command(network: str, convention: str, blocks: str = "all", images: str = "bundled") -> str:
+    """The command that computes what is missing."""
+    return f"python -m stiffcore sweep {network} --images {images} --blocks {blocks} --convention {convention}"
+
+
+def _rows(network: str, convention: str, path: Path | None) -> pd.DataFrame:
+    if path is None:
+        return shipping.merged(shipping.rows(network, convention), StoredRows().rows(network, convention))
+    try:
+        found = pd.read_parquet(path)
+    except Exception as error:
+        raise CannotCompute(
+            f"Expected rows of a sweep in {path}, got no such file ({error}): name another one."
+        ) from error
+    found = found[(found["network"] == network) & (found["convention"] == convention)]
+    return shipping.of_shipped_weights(found, network)
+
+
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as text: two decimals, whole counts, a dash where there is nothing."""
+
+    def cell(name: str, value: object) -> str:
+        if value is None or (isinstance(value, float) and pd.isna(value)):
+            return "–"
+        if ", " in name:  # S, theirs
+            return f"{round(value, 2) + 0.0:.2f}"
+        return f"{int(value):,}" if isinstance(value, (int, float)) else str(value)
+
+    return pd.DataFrame({name: [cell(name, value) for value in table[name]] for name in table})
+
+
+def markdown(table: pd.DataFrame) -> str:
+    lines = [list(table), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _add_ship(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "ship",
+        help="for maintainers: put computed rows or spectra into cache/shipped",
+        description="Copy what a sweep computed into cache/shipped and note it in its manifest. Rows are merged with those "
+        "that ship; rows of other weights are left out. With --quantity spectrum: whole spectra, replacing the file.",
+    )
+    _add_common(parser)
+    parser.add_argument("--quantity", default="counts", choices=analysis.QUANTITIES)
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE", help="of a sweep's --out on another machine, instead of the cache"
+    )
+    parser.set_defaults(run=run_ship)
+
+
+def run_ship(arguments: argparse.Namespace) -> int:
+    network, convention, quantity = arguments.network, arguments.convention, arguments.quantity
+    images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    tasks = sweep.plan(network, images, blocks, convention, quantity)
+    command = f"{sweep_command(network, convention, arguments.blocks, arguments.images)} --quantity {quantity}"
+    if quantity == "spectrum":
+        requests = [request for task in tasks for request in task.requests]
+        path = shipping.ship_spectra(network, convention, requests, command)
+    else:
+        new = _rows(network, convention, arguments.rows) if arguments.rows else pd.DataFrame(sweep.split(tasks)[0])
+        path = shipping.ship_rows(network, convention, new, command)
+    facts = shipping.about()[path.name]
+    terminal.show(f"{path.name}: {facts['rows']:,} rows, {facts['images']:,} images, {facts['bytes']:,} bytes.")
+    return 0

@@ -1,0 +1,299 @@
+"""Long computations for many viewers: a bounded queue, a worker per device, progress, cancel. Knows nothing of Streamlit.
+
+A job is found by the key of what it computes: whoever asks for the same while it waits or runs joins it. A viewer that
+watches a job renews that by ``watch``; when the last one has left, or has not been heard of for LEASE seconds (a closed tab),
+the job is cancelled. Cancelling works between two stages of a computation: its next call of ``progress`` raises Cancelled.
+
+Workers are threads: torch, numpy and numba (with ``nogil=True``) free Python's lock while they compute.
+"""
+
+import atexit
+import itertools
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from stiffcore.errors import Cancelled, CannotCompute
+
+CAPACITY = 16  # jobs that wait; one a device runs on top
+LEASE = 120.0  # seconds; browsers let the timers of a hidden tab fire once a minute
+KEPT = 32  # finished jobs that a reload or a second window still finds ...
+KEPT_FOR = 900.0  # ... for so many seconds
+
+Progress = Callable[[int, int, str], None]  # done, total, what; raises Cancelled
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stood when it was asked for."""
+
+    key: str
+    title: str
+    status: str  # queued, running, done, failed or cancelled
+    position: int  # in the queue, from 1; 0 once it has started
+    done: int  # stages, of total
+    total: int  # 0 as long as unknown
+    what: str  # the stage at work
+    seconds: float  # since it started, until it finished
+    error: str | None  # a sentence for the user, of a failed job
+    result: object | None  # what the work returned, of a done job
+    watchers: int
+
+    @property
+    def active(self) -> bool:
+        return self.status in ("queued", "running")
+
+
+@dataclass(eq=False)
+class _Record:
+    """A job as it goes; the service's lock guards it."""
+
+    key: str
+    title: str
+    work: Callable[[Progress], object] | None
+    device: str
+    priority: int
+    number: int
+    watchers: dict[str, float] = field(default_factory=dict)  # watcher -> when heard of last
+    status: str = "queued"
+    done: int = 0
+    total: int = 0
+    what: str = ""
+    started: float | None = None
+    finished: float | None = None
+    error: str | None = None
+    result: object | None = None
+
+
+class JobService:
+    """Runs jobs in threads of its own, one a device. Every method is safe to call from any thread and returns at once.
+
+    capacity: jobs that may wait. devices: names of the devices, the first is where jobs go by default. lease, kept,
+    kept_for: see LEASE, KEPT, KEPT_FOR. clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        capacity: int = CAPACITY,
+        devices: Sequence[str] = ("cpu",),
+        *,
+        lease: float = LEASE,
+        kept: int = KEPT,
+        kept_for: float = KEPT_FOR,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.capacity, self.devices = capacity, tuple(devices)
+        self._lease, self._kept, self._kept_for, self._clock = lease, kept, kept_for, clock
+        self._changed = threading.Condition()
+        self._active: dict[str, _Record] = {}  # queued and running
+        self._finished: OrderedDict[str, _Record] = OrderedDict()  # the oldest first
+        self._numbers = itertools.count()
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+        atexit.register(_end, weakref.ref(self))
+
+    def submit(
+        self,
+        key: str,
+        work: Callable[[Progress], object],
+        *,
+        title: str,
+        watcher: str,
+        priority: int = 0,
+        device: str | None = None,
+    ) -> Job:
+        """Queue ``work(progress)``, or join the job that waits or runs under this key. Call it from a button only.
+
+        priority: the larger, the sooner; among equals, first come, first served. Raises CannotCompute where the queue is full.
+        """
+        device = self.devices[0] if device is None else device
+        if device not in self.devices:
+            raise ValueError(f"Expected a device among {', '.join(self.devices)}, got {device!r}.")
+        with self._changed:
+            self._expire()
+            record = self._active.get(key)
+            if record is None:
+                record = self._queue(_Record(key, title, work, device, priority, next(self._numbers)))
+            record.priority = max(record.priority, priority)
+            record.watchers[watcher] = self._clock()
+            return self._snapshot(record)
+
+    def find(self, key: str) -> Job | None:
+        """The job that waits, runs or finished of late under this key. Does not count as watching."""
+        with self._changed:
+            self._expire()
+            self._forget()
+            record = self._active.get(key) or self._finished.get(key)
+            return None if record is None else self._snapshot(record)
+
+    def watch(self, key: str, watcher: str) -> Job | None:
+        """Like ``find``, and tells that this viewer is still there: to be called at every look, at least twice a LEASE."""
+        with self._changed:
+            if key in self._active:
+                self._active[key].watchers[watcher] = self._clock()
+            return self.find(key)
+
+    def leave(self, key: str, watcher: str) -> Job | None:
+        """This viewer does not want the job any more; without others it is cancelled."""
+        with self._changed:
+            record = self._active.get(key)
+            if record is not None and record.watchers.pop(watcher, None) is not None and not record.watchers:
+                self._finish(record, "cancelled")
+            return self.find(key)
+
+    def cancel(self, key: str) -> Job | None:
+        """Cancel the job for everybody. Its worker is free at the computation's next call of progress."""
+        with self._changed:
+            record = self._active.get(key)
+            if record is not None:
+                self._finish(record, "cancelled")
+            return self.find(key)
+
+    def active(self) -> tuple[Job, ...]:
+        """The jobs that run, then those that wait in their order."""
+        with self._changed:
+            self._expire()
+            records = sorted(self._active.values(), key=lambda record: (record.status == "queued", *_order(record)))
+            return tuple(self._snapshot(record) for record in records)
+
+    def close(self, timeout: float = 2.0) -> bool:
+        """Cancel everything, and wait for the workers at most so many seconds; whether all of them have ended."""
+        with self._changed:
+            self._closed = True
+            for record in list(self._active.values()):
+                self._finish(record, "cancelled")
+            self._changed.notify_all()
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    # All below is called with the lock held, but for _work and the call of a job's work.
+
+    def _queue(self, record: _Record) -> _Record:
+        waiting = sum(other.status == "queued" for other in self._active.values())
+        if self._closed:
+            raise CannotCompute("Expected a running job service, got one that was closed: start the program again.")
+        if waiting >= self.capacity:
+            raise CannotCompute(
+                f"Expected at most {self.capacity} computations to wait, got one more: "
+                "wait until one has finished, or cancel one."
+            )
+        self._finished.pop(record.key, None)
+        self._active[record.key] = record
+        if not self._threads:
+            self._threads = [
+                threading.Thread(target=self._work, args=(device,), name=f"jobs-{device}", daemon=True)
+                for device in self.devices
+            ]
+            for thread in self._threads:
+                thread.start()
+        self._changed.notify_all()
+        return record
+
+    def _snapshot(self, record: _Record) -> Job:
+        position, seconds = 0, 0.0
+        if record.status == "queued":
+            position = 1 + sum(_order(other) < _order(record) for other in self._waiting(record.device))
+        if record.started is not None:
+            seconds = (self._clock() if record.finished is None else record.finished) - record.started
+        return Job(
+            record.key, record.title, record.status, position, record.done, record.total, record.what, seconds,
+            record.error, record.result, len(record.watchers),
+        )  # fmt: skip
+
+    def _waiting(self, device: str) -> list[_Record]:
+        return [other for other in self._active.values() if other.status == "queued" and other.device == device]
+
+    def _finish(self, record: _Record, status: str, *, error: str | None = None, result: object | None = None) -> None:
+        """Move a job to the finished ones. One that is cancelled stays so, whatever its worker still brings."""
+        if self._active.get(record.key) is not record:
+            return
+        del self._active[record.key]
+        record.status, record.error, record.result = status, error, result
+        record.finished, record.work = self._clock(), None
+        self._finished[record.key] = record
+        self._forget()
+        self._changed.notify_all()
+
+    def _forget(self) -> None:
+        """Drop the finished jobs that are too old or too many."""
+        while self._finished:
+            oldest = next(iter(self._finished.values()))
+            if len(self._finished) <= self._kept and self._clock() - oldest.finished <= self._kept_for:
+                break
+            del self._finished[oldest.key]
+
+    def _expire(self) -> None:
+        """Cancel the jobs that nobody has watched for the length of a lease."""
+        now = self._clock()
+        for record in list(self._active.values()):
+            gone = [watcher for watcher, heard in record.watchers.items() if now - heard > self._lease]
+            for watcher in gone:
+                del record.watchers[watcher]
+            if gone and not record.watchers:
+                self._finish(record, "cancelled")
+
+    def _next(self, device: str) -> _Record | None:
+        """Wait for a job; None when the service is closed."""
+        with self._changed:
+            while not self._closed:
+                self._expire()
+                if waiting := self._waiting(device):
+                    record = min(waiting, key=_order)
+                    record.status, record.started = "running", self._clock()
+                    return record
+                self._changed.wait()
+            return None
+
+    def _work(self, device: str) -> None:
+        while (record := self._next(device)) is not None:
+            self._run(record)
+            del record  # and with it the result, which may be large
+
+    def _run(self, record: _Record) -> None:
+        def progress(done: int, total: int, what: str) -> None:
+            with self._changed:
+                self._expire()
+                if record.status != "running":
+                    raise Cancelled(f"{record.title} was cancelled.")
+                record.done, record.total, record.what = done, total, what
+
+        error, result, status = None, None, "failed"
+        try:
+            with self._changed:
+                work = record.work
+            if work is not None:
+                result, status = work(progress), "done"
+        except Cancelled:
+            status = "cancelled"
+        except CannotCompute as reason:
+            error = str(reason)
+        except MemoryError:
+            _log.exception("Job %s (%s) ran out of memory", record.key, record.title)
+            error = "Expected enough memory for this computation, got too little: close other programs or choose less."
+        except BaseException:
+            _log.exception("Job %s (%s) failed", record.key, record.title)
+            error = "The computation failed by a mistake of the program: its log says where; other computations go on."
+        with self._changed:
+            self._finish(record, status, error=error, result=result)
+
+
+def _end(service: "weakref.ref[JobService]") -> None:
+    """At the program's end: a thread that comes back from C++ into an interpreter that is gone aborts with a core dump."""
+    if (ending := service()) is not None and not ending.close():
+        _log.warning("The program ends in the middle of a computation, whose result is lost.")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _order(record: _Record) -> tuple[int, int]:
+    return -record.priority, record.number

@@ -1,0 +1,329 @@
+"""The command line: results as rows, JSON and files; one line and exit code 2 for what a user can repair."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stiffcore import analysis, catalogue, cifar10, cli, cli_analyse, cli_doctor, manifest, terminal
+from stiffcore.errors import CannotCompute
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, in this process."""
+    try:
+        code = cli.main(arguments)
+    except SystemExit as ended:  # argparse's own
+        code = ended.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+BRANCH8 = ("resnet18", "--convention", "branch", "--blocks", "8")
+
+
+def singular_block7() -> analysis.Result:
+    """A planted result of a block that is not square."""
+    from stiffcore import stiffness
+
+    reason = "undefined: not square (2048 × 4096)"
+    metrics = dict.fromkeys((*stiffness.METRICS, *stiffness.COUNTS), float("nan")) | {
+        "n_eigenvalues": 0,
+        "n_zero": 1300,
+    }
+    made = {"weights": "a" * 64, "predicted": 3, "loss": 0.5, "seconds": 1.0, "device": "cpu", "precision": "float64"}
+    reasons = {name: reason for name, value in metrics.items() if value != value}
+    return analysis.Result(analysis.Request("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
+
+
+def test_a_row_per_image_and_block(capsys, monkeypatch):
+    """Block 7 downsamples: its eigenvalues are undefined, and the reason is told."""
+    compute_many = analysis.compute_many
+
+    def block7_planted(requests, progress):
+        yield singular_block7()
+        yield from compute_many(requests[1:], progress)
+
+    monkeypatch.setattr(analysis, "compute_many", block7_planted)
+    arguments = (
+        "analyse",
+        "resnet18",
+        "--convention",
+        "branch",
+        "--blocks",
+        "7,8",
+        "--level",
+        "extremes",
+        "--images",
+        "8",
+    )
+    code, out, err = run(capsys, *arguments)
+    assert code == 0
+    title, header, block7, block8 = out.splitlines()
+    assert title == "ODE right-hand side (branch); level extremes"
+    assert header.split() == list(cli_analyse.COLUMNS)
+    row7, row8 = (
+        dict(zip(header.split(), line.replace("not computed", "not_computed").split())) for line in (block7, block8)
+    )
+    assert (row7["block"], row7["n_in"], row7["n_out"], row7["min_re"]) == ("7", "4096", "2048", "undefined")
+    assert (row8["block"], row8["label"], row8["n_negative"]) == ("8", "cat", "not_computed")
+    assert float(row8["min_re"]) < 0 < float(row8["max_re"])
+    line7 = next(line for line in err.splitlines() if line.startswith("block 7: "))
+    assert line7.endswith("undefined: not square (2048 × 4096)")
+    assert "min_re" in line7
+    assert "n_zero" not in line7
+
+
+def test_json_has_the_same_names_and_null_with_a_reason(capsys):
+    code, out, _ = run(capsys, "analyse", *BRANCH8, "--images", "8,10", "--json", "--level", "extremes")
+    rows = json.loads(out)
+    assert code == 0
+    assert [(row["image"], row["block"], row["convention"]) for row in rows] == [(8, 8, "branch"), (10, 8, "branch")]
+    for row in rows:
+        assert list(row)[: len(cli_analyse.COLUMNS)] == list(cli_analyse.COLUMNS)
+        assert row["percent_negative"] is None
+        assert row["reasons"]["percent_negative"].startswith("not computed")
+        assert row["weights"] == manifest.entry("resnet18").sha256
+        assert row["n_eigenvalues"] == 2048
+        entry = manifest.entry("resnet18")
+        assert (row["predicted"], row["loss"]) == (entry.predicted[row["image"]], entry.loss[row["image"]])
+        assert row["correct"] == (entry.predicted[row["image"]] == cifar10.label(row["image"]))
+
+
+def test_what_was_computed_is_stored(capsys):
+    arguments = ("analyse", *BRANCH8, "--images", "8", "--json", "--level", "extremes")
+    run(capsys, *arguments)
+    (row,) = json.loads(run(capsys, *arguments)[1])
+    assert row["stored"] is True
+
+
+def test_a_spectrum_has_every_eigenvalue_and_says_how_it_was_made(capsys, tmp_path):
+    out = tmp_path / "deep" / "spectrum.npz"
+    arguments = ("resnet18", "--image", "0", "--block", "8", "--convention", "branch", "--out", str(out))
+    code, said, _ = run(capsys, "spectrum", *arguments)
+    assert code == 0
+    assert "eigenvalues complex128 (2048,)" in said
+    with np.load(out, allow_pickle=False) as file:
+        eigenvalues, header = file["eigenvalues"], json.loads(str(file["header"]))
+    assert eigenvalues.dtype == np.complex128
+    assert len(eigenvalues) == header["metrics"]["n_eigenvalues"]
+    assert (eigenvalues == 0).sum() == header["metrics"]["n_zero"]
+    assert eigenvalues.real.min() == pytest.approx(header["metrics"]["min_re"])
+    assert (eigenvalues.real < 0).sum() >= header["metrics"]["n_negative"] > 0
+    assert (header["network"], header["block"], header["convention"]) == ("resnet18", 8, "branch")
+    assert header["made"]["weights"] == manifest.entry("resnet18").sha256
+    assert list(tmp_path.rglob("*.partial")) == []
+
+
+def test_structural_zeros_and_ones_are_part_of_a_spectrum():
+    request = analysis.Request("resnet18", 0, 8, "block", "spectrum")
+    result = analysis.Result(request, {"n_zero": 2, "n_one": 3}, {}, {"eigenvalues": np.array([5j])}, {}, {})
+    assert cli_analyse.whole_spectrum(result)["eigenvalues"].tolist() == [5j, 0, 0, 1, 1, 1]
+
+
+ANALYSE = "analyse resnet18 --convention branch"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("", "the following arguments are required: COMMAND"),
+        ("analyze resnet18", "invalid choice: 'analyze'"),
+        ("analyse", "the following arguments are required: NETWORK"),
+        ("analyse resnet18", "required: --convention"),
+        ("analyse resnet101 --convention block", "Expected a network among resnet18"),
+        ("analyse resnet18 --convention blocks", "Expected a convention among slices, block, branch, got 'blocks'"),
+        (f"{ANALYSE} --blocks 0", "Expected a block of resnet18 from 1 to 8, got 0"),
+        (f"{ANALYSE} --blocks 9", "Expected a block of resnet18 from 1 to 8, got 9"),
+        (f"{ANALYSE} --blocks 6,x", "Expected blocks as all, identity, or numbers from 1 to 8 like 6,8, got '6,x'"),
+        (f"{ANALYSE} --images 20:10", "Expected images as bundled, all, or indices"),
+        (f"{ANALYSE} --images 10000", "from 0 to 9999"),
+        (f"{ANALYSE} --images all", "run `python -m stiffcore fetch-data`"),
+        (f"{ANALYSE} --level all", "invalid choice: 'all'"),
+        ("spectrum resnet18 --convention branch --image 0 --block 8", "required: --out"),
+        ("spectrum resnet18 --convention branch --image 0,1 --block 8 --out x.npz", "Expected one image and one block, got 2 and 1"),
+        ("spectrum resnet18 --convention branch --image 0 --block 8 --out /dev/null/x.npz", "Expected a file that can be written"),
+        ("train resnet18-shuffled", "Expected a network among resnet18, resnet34, resnet50, got"),
+        ("train resnet18 --data nowhere.npz --out {folder}/w.safetensors", "got no such file: run `python -m stiffcore fetch-data`"),
+        ("train resnet18 --epochs many", "invalid int value: 'many'"),
+        ("fetch-data --from nowhere", "got nowhere, which is not there"),
+        ("fetch-data --from {folder}", "Expected cifar-10-python.tar.gz"),
+        ("fetch-data --url http://127.0.0.1:1/closed", "--from FOLDER"),
+        ("fetch-data --url x --from y", "not allowed with argument"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_code_2(command, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("STIFFCORE_DATA", str(tmp_path / "data"))
+    code, out, err = run(capsys, *command.format(folder=tmp_path).split())
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.glob("*.safetensors")) == []
+
+
+def test_a_fresh_process_refuses_bad_input_without_importing_torch():
+    program = (
+        "import sys; from stiffcore import cli\n"
+        "code = cli.main(['analyse', 'resnet18', '--convention', 'branch', '--images', '9999'])\n"
+        "assert not {'torch', 'torchvision', 'numba', 'streamlit'} & set(sys.modules)\n"
+        "sys.exit(code)"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Expected images among the 1,000 that ship")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_command_has_help(capsys):
+    commands = next(a for a in cli.parser()._actions if a.dest == "COMMAND" or a.choices).choices
+    assert {"analyse", "spectrum", "train", "fetch-data", "doctor", "sweep", "tables"} <= set(commands)
+    for name in commands:
+        code, out, _ = run(capsys, name, "--help")
+        assert code == 0
+        assert out.startswith(f"usage: python -m stiffcore {name}")
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch):
+    def interrupted(requests, progress):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(analysis, "compute_many", interrupted)
+    code, _, err = run(capsys, *ANALYSE.split())
+    assert code == 130
+    assert err.splitlines()[-1].startswith("Interrupted")
+
+
+def test_a_mistake_of_the_program_stays_loud(monkeypatch):
+    def mistaken(requests, progress):
+        raise ZeroDivisionError
+        yield
+
+    monkeypatch.setattr(analysis, "compute_many", mistaken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(ANALYSE.split())
+
+
+def test_rows_already_shown_stay_when_a_later_one_cannot_be_computed(capsys, monkeypatch):
+    compute_many = analysis.compute_many
+
+    def then_too_large(requests, progress):
+        yield from compute_many(requests[:1], progress)
+        raise CannotCompute("Expected this to fit,\ngot too much: use another block.")
+
+    monkeypatch.setattr(analysis, "compute_many", then_too_large)
+    code, out, err = run(capsys, "analyse", *BRANCH8, "--level", "extremes", "--images", "0,1")
+    assert code == 2
+    assert len(out.splitlines()) == 3
+    assert err.splitlines()[-1] == "Expected this to fit, got too much: use another block."
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "NaN"])
+def test_damaged_weights_are_one_line_and_exit_code_2(damage, capsys, tmp_path, monkeypatch):
+    """ResNet34's, which no other test here loads for an analysis."""
+    from safetensors.torch import load_file, save_file
+
+    shipped, path = manifest.FOLDER / "resnet34.safetensors", tmp_path / "resnet34.safetensors"
+    (tmp_path / "manifest.json").symlink_to(manifest.FOLDER / "manifest.json")
+    if damage == "truncated":
+        path.write_bytes(shipped.read_bytes()[:10_000_000])
+    elif damage == "NaN":
+        state = load_file(shipped)
+        state["fc.bias"][3] = float("nan")
+        save_file(state, path)
+    monkeypatch.setattr(manifest, "FOLDER", tmp_path)
+    code, out, err = run(capsys, "analyse", "resnet34", "--convention", "block", "--blocks", "16", "--json")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert {"missing": "no such file", "truncated": "a damaged one", "NaN": "finite numbers, got NaN"}[damage] in err
+
+
+def test_a_cache_that_cannot_be_written_costs_a_notice_not_the_result(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "file"))
+    code, out, err = run(capsys, "analyse", *BRANCH8, "--level", "extremes", "--images", "2", "--json")
+    assert code == 0
+    assert json.loads(out)[0]["min_re"] < 0
+    assert "Expected a cache folder that can be written" in err
+
+
+def test_train_writes_weights_with_their_accuracy(capsys, tmp_path, monkeypatch):
+    """Interrupted in its second epoch and run again; the checkpoint goes when the weights are there."""
+    import torch
+
+    from stiffcore import training
+    from stiffcore.resnets import read_tensors
+
+    monkeypatch.setattr(training.device, "training_device", lambda: torch.device("cpu"))
+    images, labels = np.zeros((4, 32, 32, 3), np.uint8), np.arange(4)
+    np.savez(tmp_path / "data.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    arguments = f"train resnet18 --data {tmp_path}/data.npz --epochs 2 --batch-size 4 --out {tmp_path}/w.safetensors --no-compile"
+
+    def stop_in_the_second_epoch(*_):
+        if training.epochs_done(tmp_path / "w.checkpoint.safetensors", training.Recipe("resnet18", 2, 4)) == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "learning_rate", lambda *_: stop_in_the_second_epoch() or 0.01)
+        assert run(capsys, *arguments.split())[0] == 130
+    assert not (tmp_path / "w.safetensors").exists()
+    code, out, err = run(capsys, *arguments.split(), "--json")
+    assert code == 0
+    assert "Going on after epoch 1 of 2" in err
+    made = json.loads(out)
+    assert made["accuracy"] in (0, 0.25, 0.5, 0.75, 1)
+    assert len(read_tensors(Path(made["file"]))) == 122
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "w.safetensors"]
+
+
+def test_doctor_finds_nothing_wrong(capsys):
+    code, out, _ = run(capsys, "doctor", "--quick", "--json")
+    found = json.loads(out)
+    assert (code, found["problems"]) == (0, [])
+    assert set(found["weights"]) == set(catalogue.NETWORKS)
+    assert found["versions"]["torch"].startswith("2.")
+    assert found["device"]["threads"] == 1
+    assert found["cache"]["free_disk"] > 0
+
+
+def test_doctor_measures_the_accuracy_and_names_a_damaged_file(capsys, tmp_path, monkeypatch):
+    """Only ResNet18's weights are in this folder: its accuracy is as listed, the others are missed by name."""
+    for name in ("manifest.json", "resnet18.safetensors"):
+        (tmp_path / name).symlink_to(manifest.FOLDER / name)
+    listed = manifest.entry("resnet18").accuracy_bundled
+    monkeypatch.setattr(manifest, "FOLDER", tmp_path)
+    code, out, _ = run(capsys, "doctor")
+    assert code == cli_doctor.PROBLEMS == 1
+    measured = re.search(r"resnet18 .*bundled images .*\(here ([\d.]+) %\)", out)
+    assert float(measured[1]) == pytest.approx(100 * listed, abs=0.5)
+    assert "PROBLEM    resnet34: Expected weights in" in out
+    assert "PROBLEM    resnet18:" not in out
+
+
+def test_numbers_that_json_does_not_know_become_null_or_a_word():
+    assert terminal.plain({"a": np.float64("nan"), "b": (np.int64(3), float("inf")), "c": np.bool_(True), "d": Path("x")}) == {
+        "a": None, "b": [3, "Infinity"], "c": True, "d": "x",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "text"),
+    [
+        (float("nan"), "undefined: not square", "undefined"),
+        (float("nan"), "not computed: needs counts", "not computed"),
+        (None, "", "unknown"),
+        (True, "", "yes"),
+        (np.bool_(False), "", "no"),
+        (16_777_216, "", "16777216"),
+        (np.float64(-0.123456789), "", "-0.123457"),
+        ("a" * 64, "", "a" * 12),
+    ],
+)
+def test_values_as_text(value, reason, text):
+    assert terminal.as_text(value, reason) == text
