@@ -1,0 +1,40 @@
+"""Home: what this is, a real spectrum at once, and doors to the pages."""
+
+import streamlit as st
+
+from pages.shared import gallery, navigation, panels
+from stiffcore import analysis
+from stiffcore.figures import spectrum, spectrum_table
+
+NETWORK, BLOCK, CONVENTION = "resnet18", 8, "branch"
+
+style = navigation.page("Home")
+st.title("How stiff is a residual network?")
+st.markdown(
+    "A residual block computes x′ = ReLU(F(x) + x): one step of forward Euler for the ODE with right-hand side F. "
+    "Whether such an ODE is *stiff* shows in the eigenvalues of the block's Jacobian. This is an instrument for "
+    "looking at them: exact spectra of ResNet18, 34 and 50 at real CIFAR-10 images, next to what was published."
+)
+
+images = gallery.first_of_each_label()
+with panels.refusals():
+    results = [analysis.stored(analysis.Request(NETWORK, image, BLOCK, CONVENTION, "spectrum")) for image in images]
+    results = [result for result in results if result is not None]
+    picture, doors = panels.beside([2.2, 1])
+    with picture:
+        st.subheader(f"The last block of ResNet18 at {len(results)} images, one of each label")
+        if results:
+            figure = spectrum.figure(results, style, overlay="label")
+            panels.chart(figure, "home", spectrum.alt_text(results))
+            panels.drawn(*spectrum.drawn_and_all(results))
+            panels.badge(results)
+            panels.equivalent_table(spectrum_table.metrics(results), "Every metric of every spectrum in the figure.")
+        else:
+            st.info("No spectrum is stored: open the Spectrum page and compute one.", icon=":material/info:")
+    with doors:
+        st.subheader("Where to go")
+        st.markdown(
+            "Each point is an eigenvalue λ of F at one image. Inside the dashed disc, |1 + λ| ≤ 1, the network's own "
+            "step of 1 damps it; left of the imaginary axis but outside the disc, the ODE decays and the step does not."
+        )
+        navigation.doors()

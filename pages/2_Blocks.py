@@ -1,0 +1,58 @@
+"""Blocks: a metric along the depth, networks and conventions side by side, beside the paper and the two baselines."""
+
+import pandas as pd
+import streamlit as st
+
+from pages.shared import baselines, computing, controls, gallery, navigation, panels, statistics
+from stiffcore import catalogue, comparison
+from stiffcore.figures import depth, spectrum
+
+style = navigation.page("Blocks")
+st.title("Stiffness along the depth")
+
+# Choose.
+with panels.row():
+    networks = controls.several_of(
+        "Networks", "networks", controls.NETWORK_TITLES, statistics.networks_before(), 3, st.multiselect, width=330
+    )
+    metric = controls.one_of(
+        "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=330
+    )
+    images = gallery.choose(networks[0], gallery.first_of_each_label()[3:6])
+with panels.row():
+    titles = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
+    conventions = controls.several_of("Conventions", "conventions", titles, ("slices",))
+    same = controls.switch("Same scale", "same", False)
+with panels.row():
+    on = {name: controls.switch(title, name, True) for name, title in depth.OVERLAYS.items()}
+controls.notes()
+
+# Compute.
+shown = [(network, convention) for network in networks for convention in conventions]
+with panels.refusals():
+    missing = [request for view in shown for request in statistics.not_shipped(*view, images)] if on["yours"] else []
+    title = f"{', '.join(controls.NETWORK_TITLES[n] for n in networks)} along the depth, images {', '.join(map(str, images))}"
+    fresh = computing.results(missing, title) if missing else []
+    rows = {view: statistics.rows(*view) for view in shown}
+    tables = {view: comparison.along_depth(view[0], rows[view], metric) for view in shown}
+    chosen = pd.concat([statistics.of_images(*view, images, fresh) for view in shown], ignore_index=True)
+
+    # Draw.
+    overlays = tuple(name for name, is_on in on.items() if is_on)
+    series = spectrum.series_of(images, "image", style)
+    figure = depth.figure(tables, metric, style, overlays, chosen, series, same)
+    gallery.strip(networks[0], images, {image: look.colour for image, look in series.items()})
+    panels.chart(figure, "depth", depth.alt_text(tables, metric))
+    st.caption(
+        "Bars: means over images; whiskers: the middle 90 % of the images. Hatched blocks change the shape; under block and "
+        "branch they have no eigenvalues: undefined, not square."
+    )
+    for view in shown:
+        statistics.about(rows[view], *view)
+    whole = pd.concat([table.assign(network=n, convention=c) for (n, c), table in tables.items()], ignore_index=True)
+    code = f'comparison.along_depth("{networks[0]}", rows, "{metric}")'
+    python = statistics.python(networks[0], conventions[0], "comparison", code)
+    panels.downloads(figure, whole, f"depth-{metric}", f"{metric} along the depth", python)
+    panels.equivalent_table(whole, "Means over images, the middle 90 %, the paper's value and the baseline, per block.")
+    for network in networks if "slices" in conventions else ():
+        baselines.section(network, rows[network, "slices"], style)

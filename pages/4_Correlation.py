@@ -1,0 +1,54 @@
+"""Correlation: stiffness against loss and accuracy, per block; which of it is more than chance."""
+
+import streamlit as st
+
+from pages.shared import controls, correlation_table, navigation, panels, selection, statistics
+from stiffcore import catalogue, published
+from stiffcore.figures import correlation
+
+style = navigation.page("Correlation")
+st.title("Does stiffness go with accuracy and loss?")
+
+# Choose.
+with panels.row():
+    network = controls.network(width=180)
+    measure = controls.one_of(
+        "Stiffness", "measure", correlation_table.MEASURES, "percent_negative", st.selectbox, width=310
+    )
+    block = statistics.one_block(network, str(len(catalogue.blocks(network))))
+with panels.row():
+    convention = controls.convention("slices")
+    log_loss = controls.switch("Loss on a log axis", "log", True)
+controls.notes()
+
+# Compute.
+with panels.refusals():
+    rows = statistics.rows(network, convention)
+    statistics.about(rows, network, convention)
+    if len(rows):
+        values = correlation_table.points(rows, measure, block)
+
+        # Draw.
+        picture, beside = panels.beside([2.2, 1])
+        with picture:
+            if len(values):
+                where = f"block {block}" if isinstance(block, int) else "all blocks pooled"
+                title = f"{correlation_table.MEASURES[measure]}, {where}"
+                figure = correlation.figure(values, title, style, log_loss)
+                alt = correlation.alt_text(values, title)
+                event = panels.chart(figure, "correlation", alt, on_select="rerun", selection_mode="points")
+                name = f"correlation-{measure}-{network}-{convention}"
+                python = statistics.python(
+                    network, convention, "correlation", f'correlation.table(rows, ["{measure}"])'
+                )
+                panels.downloads(figure, values, name, f"{title}, {published.network_title(network)}", python)
+        table = statistics.correlations(network, convention)  # after the figure, which need not wait for it
+        with beside:
+            correlation_table.numbers(table, measure, block)
+            if len(values):
+                selection.one_point(event, rows, measure, network, convention, block)
+        correlation_table.section(table, network, convention, style)
+        if len(values):
+            panels.equivalent_table(
+                values, "Every point of the figure: image, label, prediction, loss, block and value."
+            )

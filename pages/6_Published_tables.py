@@ -1,0 +1,39 @@
+"""Published tables: every table of the paper beside ours, its slips where they belong, and a verdict per claim."""
+
+import streamlit as st
+
+from pages.shared import controls, navigation, panels, published_tables, statistics, verdict_table
+from stiffcore import catalogue, comparison, published
+
+style = navigation.page("Published tables")
+st.title("The paper's numbers beside ours")
+st.caption(
+    f"{published.source()}. Every published number is “as published (slices)”; other conventions answer differently."
+)
+
+# Choose.
+with panels.row():
+    network = controls.network(width=200)
+    kind = controls.one_of("Table", "table", published.KINDS, "by_block", st.selectbox, width=420)
+    convention = controls.convention("slices")
+controls.notes()
+paper = catalogue.architecture(network)
+
+# Compute.
+with panels.refusals():
+    rows = statistics.rows(network, convention)
+    table = comparison.side_by_side(network, kind, rows)
+
+    # Draw.
+    st.subheader(published.title(network, kind))
+    if kind != "sizes":
+        statistics.about(rows, network, convention, paper=False)
+        st.caption(published.implied_images_sentence(paper))
+    published_tables.DRAWN[kind](table, published.number(paper, kind), style)
+    published_tables.legend(table, style)
+    published_tables.slips(published.number(paper, kind))
+    published_tables.download(table, f"table-{published.number(paper, kind) or 'sizes'}-{network}-{convention}")
+
+    st.subheader("What the paper claims, and what holds")
+    verdict_table.section(statistics.verdicts(), paper, style)
+    published_tables.other_slips()

@@ -1,0 +1,39 @@
+"""Stiff ODEs: why the eigenvalues on the other pages matter; the paper's Figures 2 and 3, and a block's own ODE."""
+
+import streamlit as st
+
+from pages.shared import (
+    controls,
+    navigation,
+    ode_blocks,
+    ode_definitions,
+    ode_example,
+    ode_networks,
+    ode_regions,
+    ode_systems,
+    panels,
+)
+
+PARTS = {
+    "example": ("1 · A stiff equation", ode_example.show),
+    "regions": ("2 · Stability regions", ode_regions.show),
+    "systems": ("3 · Two stiff systems", ode_systems.show),
+    "networks": ("4 · ResNets and ODE-Nets", ode_networks.show),
+    "blocks": ("5 · Real blocks", ode_blocks.show),
+}
+
+style = navigation.page("Stiff ODEs")
+st.title("Stiff ODEs")
+st.markdown(
+    "An equation is **stiff** when a part of it that is over long ago still dictates how small the steps must be. "
+    "The eigenvalues tell how small. Read as an integrator, a ResNet takes such steps, and cannot make them smaller."
+)
+part = controls.one_of(
+    "Part", "part", {name: title for name, (title, _) in PARTS.items()}, "example", label_visibility="collapsed"
+)
+notes = st.container()
+with panels.refusals():
+    PARTS[part][1](style)
+with notes:
+    controls.notes()
+ode_definitions.show()

@@ -1,0 +1,101 @@
+"""What is not stored yet: an estimate and a button, then progress and Cancel; shared by all who wait for the same."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.shared import controls, service
+from stiffcore import analysis
+from stiffcore.errors import CannotCompute
+
+POLL = 1.0  # seconds between two looks at a running job
+
+
+def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.Result]:
+    """Those results that there are. For the others: why not, what they would cost, or how far they have got."""
+    found = service.results(requests)
+    missing = [request for request, result in zip(requests, found, strict=True) if result is None]
+    job = service.find(requests)
+    if job and job.active:
+        service.remember(job.key)
+        _progress(job.key, job.done)
+    elif missing:
+        if job and job.status == "failed":
+            st.error(controls.plain(job.error), icon=":material/block:")
+        elif job and job.status == "cancelled":
+            st.info("Cancelled. What had been finished is kept.", icon=":material/cancel:")
+        _offer(requests, missing, title)
+    there = [result for result in found if result is not None]
+    for notice in dict.fromkeys(notice for result in there for notice in result.notices):
+        st.warning(controls.plain(notice), icon=":material/save:")
+    return there
+
+
+def name_of(request: analysis.Request) -> str:
+    return f"block {request.block} at image {request.image}"
+
+
+def _offer(requests: Sequence[analysis.Request], missing: Sequence[analysis.Request], title: str) -> None:
+    """An estimate and the button; what would not fit into memory is refused in a sentence and left out."""
+    refused: dict[str, list[str]] = {}
+    for request in missing:
+        try:
+            analysis.estimate([request])
+        except CannotCompute as error:
+            refused.setdefault(str(error), []).append(name_of(request))
+    for reason, names in refused.items():
+        st.error(f"Not computed, {', '.join(names)}: {controls.plain(reason)}", icon=":material/block:")
+    left_out = {name for names in refused.values() for name in names}
+    wanted = [request for request in missing if name_of(request) not in left_out]
+    if not wanted:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="offer"):
+        st.markdown(analysis.estimate(wanted).sentence, width="stretch")
+        st.button(
+            "Compute", key="compute", type="primary", icon=":material/play_arrow:", on_click=_submit,
+            args=(tuple(requests), tuple(wanted), title),
+        )  # fmt: skip
+    if refusal := st.session_state.pop("refused", None):
+        st.error(controls.plain(refusal), icon=":material/block:")
+
+
+def _submit(view: tuple, wanted: tuple, title: str) -> None:
+    """The button's callback: the only place that submits."""
+    try:
+        service.submit(view, wanted, title)
+    except CannotCompute as error:  # the queue is full
+        st.session_state["refused"] = str(error)
+
+
+@st.fragment(run_every=POLL)
+def _progress(key: str, drawn: int) -> None:
+    """Queue position, stage, time and Cancel.
+
+    The page is drawn again when another result has arrived since it was drawn with ``drawn`` of them, and at the end.
+    """
+    job = service.watch(key)
+    if job is None or not job.active or job.done > drawn:
+        st.rerun()
+    with st.container(border=True, key="progress"):
+        text, button = st.columns([6, 1], vertical_alignment="center")
+        with text:
+            if job.status == "queued":
+                st.progress(0.0, text=f"**{job.title}** · waiting, number {job.position} in the queue")
+            else:
+                share = min(job.done / job.total, 1.0) if job.total else 0.0
+                steps = f"{job.done} of {job.total}" if job.total else "starting"
+                st.progress(share, text=f"**{job.title}** · {steps} · {job.what or 'starting'} · {job.seconds:.0f} s")
+        look = {"key": "cancel", "icon": ":material/close:", "width": "stretch"}
+        button.button("Cancel", help="For every window that waits for it", on_click=service.cancel, args=(key,), **look)
+
+
+@st.fragment(run_every=2 * POLL)
+def monitor() -> None:
+    """In the sidebar of every page: the computations that this window waits for, so that other pages stay usable."""
+    jobs = [job for key in st.session_state.get("jobs", []) if (job := service.watch(key))]
+    running = [job for job in jobs if job.active]
+    for job in running:
+        where = f"number {job.position} in the queue" if job.status == "queued" else f"{job.done} of {job.total or '?'}"
+        st.caption(f":material/progress_activity: {job.title}: {where}")
+    if len(running) < len(st.session_state.get("jobs", [])):
+        st.session_state["jobs"] = [job.key for job in running]

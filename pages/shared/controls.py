@@ -1,0 +1,240 @@
+"""The visitor's choices: one owner. They follow across pages, live in the URL, and are validated on the server.
+
+A choice has a name (its URL parameter), a value and a text (its form in the URL). What the visitor chose is kept as text
+in the session; a value in the URL that this session did not write itself (a link, or the browser's Back) replaces it.
+Every text is parsed again on every run, so nothing that a URL holds is ever used unchecked. All choices of a page,
+defaults too, are written to the URL: the address bar is the link to copy.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import streamlit as st
+
+from stiffcore import catalogue, cifar10
+from stiffcore.errors import CannotCompute
+
+T = TypeVar("T")
+MAX_IMAGES = 8  # in one view; as many colours can be told apart
+MAX_BLOCKS = 4
+NETWORK_TITLES = {
+    name: "ResNet" + name.removeprefix("resnet").replace("-", ", ") for name in catalogue.NETWORKS
+}  # resnet18-untrained -> ResNet18, untrained
+
+
+def begin() -> None:
+    """Called by navigation.page: a page starts with no note and no parameter of the page before."""
+    st.session_state["notes"] = []
+    st.session_state["on this page"] = {}
+
+
+def choose(name: str, text: str) -> None:
+    """Set a choice from a callback (a point clicked in a figure, for example), in its URL form."""
+    st.session_state.setdefault("chosen", {})[name] = text
+
+
+def forget(name: str) -> None:
+    """Back to the default, unless a link asks for a value just now."""
+    if not _is_linked(name):
+        st.session_state.setdefault("chosen", {}).pop(name, None)
+
+
+def changed(name: str, value: object) -> bool:
+    """Whether a value is another one than at the last call under this name; False at the first."""
+    seen = st.session_state.setdefault("seen values", {})
+    before = seen.get(name, value)
+    seen[name] = value
+    return before != value
+
+
+def _is_linked(name: str) -> bool:
+    """Whether the URL holds a value that this session did not write itself."""
+    linked = st.query_params.get(name)
+    return linked is not None and linked != st.session_state.get("written to the URL", {}).get(name)
+
+
+def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[[T], str] = str) -> T:
+    """The value of a choice: from a new URL, else as chosen in this session, else the page's default.
+
+    parse: text -> value; raises CannotCompute or ValueError for what is not one.
+    """
+    chosen: dict[str, str] = st.session_state.setdefault("chosen", {})
+    written: dict[str, str] = st.session_state.setdefault("written to the URL", {})
+    linked = st.query_params.get(name)
+    if _is_linked(name):
+        chosen[name] = linked
+    value, text = default, chosen.get(name)
+    if text is not None:
+        try:
+            value = parse(text)
+        except (CannotCompute, ValueError) as error:
+            del chosen[name]
+            st.session_state.setdefault("notes", []).append(
+                str(error) or f"Expected another value for {name}, got {text[:80]!r}: the default is shown."
+            )
+    written[name] = text_of(value)
+    if linked != written[name]:
+        st.query_params[name] = written[name]
+    st.session_state.setdefault("on this page", {})[name] = written[name]
+    return value
+
+
+def plain(text: str) -> str:
+    """A text for Streamlit's Markdown whose brackets are letters: a link's value must not become an image to fetch."""
+    return re.sub(r"([\\\[\]*$])", r"\\\1", text)
+
+
+def notes() -> None:
+    """What a link asked for and could not have. Call after the page's choices."""
+    for note in st.session_state.get("notes", []):
+        st.warning(f"{plain(note)} The default is shown instead.", icon=":material/link_off:")
+
+
+def link() -> str:
+    """The address of this view with every choice, defaults too."""
+    from urllib.parse import urlencode
+
+    query = urlencode(st.session_state.get("on this page", {}), safe=",")
+    return f"{(st.context.url or '').split('?')[0]}?{query}"
+
+
+def copy_link() -> None:
+    """A button that shows the link with a copy sign; it works without a network."""
+    with st.popover("Copy link", icon=":material/link:"):
+        st.caption("Opens this view again, every choice included.")
+        st.code(link(), language=None, wrap_lines=True)
+
+
+def _among(options: Iterable[T], text_of: Callable[[T], str], name: str) -> Callable[[str], T]:
+    by_text = {text_of(option): option for option in options}
+
+    def parse(text: str) -> T:
+        if text not in by_text:
+            raise CannotCompute(f"Expected {name} among {', '.join(list(by_text)[:16])}, got {text[:80]!r}.")
+        return by_text[text]
+
+    return parse
+
+
+def _several(options: Sequence[T], text_of: Callable[[T], str], name: str, at_most: int) -> Callable[[str], tuple]:
+    parse_one = _among(options, text_of, name)
+    return lambda text: tuple(dict.fromkeys(parse_one(part) for part in text.split(",")))[:at_most]
+
+
+def _from_widget(key: str, name: str, text_of: Callable, again: Callable | None) -> None:
+    """A widget's callback; an empty selection keeps the choice as it was: the same button was pressed again."""
+    value = st.session_state[key]
+    if value is not None and value != []:
+        choose(name, text_of(value))
+    elif again:
+        again()
+
+
+def _widget(draw: Callable, label: str, name: str, value, text_of: Callable, again: Callable | None = None, **options):
+    """Draws a widget that shows ``value``, written before the draw so that no click is lost between runs.
+
+    Written only where it differs: a run that ends late would set a slider back that somebody is still moving.
+    """
+    key = f"choice-{name}"
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+    draw(label, key=key, on_change=_from_widget, args=(key, name, text_of, again), **options)
+    return value
+
+
+def one_of(
+    label: str, name: str, options: Mapping[T, str] | Sequence[T], default: T, draw: Callable | None = None, **look
+):
+    """One of some options. options: values, or value -> how it is shown; draw: st.selectbox, st.radio, st.pills ...
+
+    again: called when the chosen one's button is pressed once more.
+    """
+    titles = options if isinstance(options, Mapping) else {option: str(option) for option in options}
+    value = current(name, default, _among(titles, str, name))
+    return _widget(
+        draw or st.segmented_control, label, name, value, str, options=list(titles), format_func=titles.get, **look
+    )
+
+
+def several_of(
+    label: str,
+    name: str,
+    options: Mapping[T, str] | Sequence[T],
+    default: Sequence[T],
+    at_most: int | None = None,
+    draw: Callable | None = None,
+    **look,
+) -> tuple[T, ...]:
+    """One or more of some options, in the options' order."""
+    titles = options if isinstance(options, Mapping) else {option: str(option) for option in options}
+    at_most = at_most or len(titles)
+
+    def text_of(values: Sequence[T]) -> str:
+        kept = list(values)[-at_most:]  # the newest ones
+        return ",".join(str(option) for option in titles if option in kept)
+
+    value = current(name, tuple(default), _several(list(titles), str, name, at_most), text_of)
+    if draw is None:
+        draw, look = st.pills, {"selection_mode": "multi"} | look
+    _widget(draw, label, name, list(value), text_of, options=list(titles), format_func=titles.get, **look)
+    return value
+
+
+def number(label: str, name: str, low: float, high: float, default: float, step: float, **look) -> float:
+    """A number on a slider, within its limits."""
+
+    def parse(text: str) -> float:
+        value = type(default)(float(text))
+        if not low <= value <= high:  # also refuses NaN
+            raise CannotCompute(f"Expected {name} from {low} to {high}, got {text[:80]!r}.")
+        return value
+
+    value = current(name, default, parse, lambda value: f"{value:g}")
+    return _widget(
+        st.slider, label, name, value, lambda value: f"{value:g}", min_value=low, max_value=high, step=step, **look
+    )
+
+
+def switch(label: str, name: str, default: bool = False, **look) -> bool:
+    """On or off."""
+
+    def text_of(value: bool) -> str:
+        return "on" if value else "off"
+
+    value = current(name, default, _among((True, False), text_of, name), text_of)
+    return _widget(st.toggle, label, name, value, text_of, **look)
+
+
+def network(label: str = "Network", name: str = "network", **look) -> str:
+    """One of all networks and baselines."""
+    return one_of(label, name, NETWORK_TITLES, "resnet18", draw=st.selectbox, **look)
+
+
+def convention(default: str, allowed: Sequence[str] = tuple(catalogue.CONVENTIONS), **look) -> str:
+    """A reading of "the eigenvalues of a block". What the visitor chose elsewhere is kept where it is allowed here."""
+    titles = {name: catalogue.CONVENTIONS[name].title for name in allowed}
+    return one_of("Convention", "convention", titles, default, **look)
+
+
+def blocks(network: str, default: Sequence[int] | None = None, at_most: int = MAX_BLOCKS, **look) -> tuple[int, ...]:
+    """Blocks of a network, counted from 1; arrows mark those that change the shape. Opens on the last one."""
+    there = catalogue.blocks(network)
+    if changed("blocks of", network) and not _is_linked("blocks"):
+        # Another network was chosen: keep those blocks that it has, without a note.
+        kept = st.session_state["chosen"].pop("blocks", "").split(",")
+        inside = [part for part in kept if part.isdecimal() and 1 <= int(part) <= len(there)]
+        if inside:
+            choose("blocks", ",".join(inside))
+    titles = {block.block: f"{block.block}" if block.is_identity else f"{block.block} ↘" for block in there}
+    return several_of("Blocks", "blocks", titles, default or (len(there),), at_most, **look)
+
+
+def parse_images(text: str) -> tuple[int, ...]:
+    """As on the command line, and at most as many as one view holds."""
+    return tuple(cifar10.parse_images(text[:200])[:MAX_IMAGES])
+
+
+def images(default: Sequence[int]) -> tuple[int, ...]:
+    """The chosen images without a widget; pages/shared/gallery.py draws one."""
+    return current("images", tuple(default), parse_images, lambda value: ",".join(map(str, value)))

@@ -1,0 +1,144 @@
+"""Choosing images by looking at them: thumbnails by label and by what the network made of them."""
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+
+import streamlit as st
+from PIL import Image
+
+from pages.shared import controls
+from stiffcore import catalogue, cifar10, manifest
+from stiffcore.errors import CannotCompute
+
+PER_PAGE = 30  # three rows of ten
+PREDICTIONS = {"any": "Any", "right": "Right", "wrong": "Wrong"}
+LOOK = """
+<style>
+  [data-testid="stPopoverBody"]:has(.st-key-thumbnails) {width: min(56rem, 92vw); max-width: 92vw;}
+  .st-key-thumbnails [role="toolbar"] {
+    display: grid; grid-template-columns: repeat(auto-fill, minmax(5.6rem, 1fr)); gap: 0.4rem; width: 100%;}
+  .st-key-thumbnails button {border-radius: 0.4rem !important; height: auto !important; padding: 0.35rem 0.2rem !important;
+    width: 100%; max-width: none;}
+  .st-key-thumbnails button p {display: flex; flex-direction: column; align-items: center; font-size: 0.74rem;
+    line-height: 1.15; text-align: center; white-space: normal;}
+  .st-key-thumbnails button p img {width: 54px !important; height: 54px !important; max-height: none !important;
+    max-width: none !important; margin: 0 0 0.25rem !important; object-fit: fill !important; image-rendering: pixelated; border-radius: 0.25rem;}
+  .chosen {display: flex; flex-wrap: wrap; gap: 0.55rem; margin: 0;}
+  .chosen figure {margin: 0; display: flex; gap: 0.45rem; align-items: center; padding: 0.2rem 0.6rem 0.2rem 0.2rem;
+    border: 2px solid; border-radius: 0.45rem;}
+  .chosen img {width: 44px; height: 44px; image-rendering: pixelated; border-radius: 0.25rem;}
+  .chosen figcaption {font: 400 0.8rem/1.25 "Source Sans", sans-serif;}
+  .chosen .wrong {text-decoration: underline wavy; text-underline-offset: 0.2em;}
+</style>
+"""
+
+
+@lru_cache(maxsize=1024)
+def thumbnail(image: int) -> str:
+    """An image as a data URI: PNG, 32×32; the browser enlarges it."""
+    buffer = io.BytesIO()
+    Image.fromarray(cifar10.image(image)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def predicted(network: str, image: int) -> int | None:
+    """The label that a network gives a bundled image; None where nobody has looked."""
+    try:
+        return manifest.entry(network).predicted.get(image)
+    except CannotCompute:
+        return None
+
+
+def caption(network: str, image: int) -> str:
+    """``cat`` where the network sees a cat, too; ``cat, seen as dog`` where it does not."""
+    label, seen = catalogue.LABELS[cifar10.label(image)], predicted(network, image)
+    if seen is None or catalogue.LABELS[seen] == label:
+        return label
+    return f"{label}, seen as {catalogue.LABELS[seen]}"
+
+
+@lru_cache(maxsize=128)
+def matching(network: str, label: str, prediction: str) -> tuple[int, ...]:
+    """The bundled images of a label ("any": of all) that the network gets right or wrong ("any": both)."""
+    kept = []
+    for image in cifar10.bundled():
+        seen = predicted(network, image)
+        is_right = seen == cifar10.label(image)
+        if label not in ("any", catalogue.LABELS[cifar10.label(image)]):
+            continue
+        if prediction == "any" or (seen is not None and is_right == (prediction == "right")):
+            kept.append(image)
+    return tuple(kept)
+
+
+def first_of_each_label() -> tuple[int, ...]:
+    """The ten images whose spectra ship: the first bundled one of every label."""
+    first: dict[int, int] = {}
+    for image in cifar10.bundled():
+        first.setdefault(cifar10.label(image), image)
+    return tuple(first[label] for label in sorted(first))
+
+
+def choose(network: str, default: Sequence[int]) -> tuple[int, ...]:
+    """Up to eight images: a button that opens the gallery. The strip of the chosen ones is ``strip``."""
+    st.html(LOOK)
+    chosen = controls.images(default)
+    with st.popover(f"Images: {len(chosen)} of {controls.MAX_IMAGES}", icon=":material/photo_library:"):
+        left, right, last = st.columns([3, 4, 3], vertical_alignment="bottom")
+        with left:
+            labels = {"any": "All labels"} | {label: label for label in catalogue.LABELS}
+            label = controls.one_of("Label", "show", labels, "any", draw=st.selectbox)
+        with right:
+            prediction = controls.one_of("Prediction", "seen", PREDICTIONS, "any")
+        there = matching(network, label, prediction)
+        if controls.changed("gallery", (network, label, prediction)):
+            controls.forget("page")
+        pages = max(-(-len(there) // PER_PAGE), 1)
+        with last:
+            page = controls.one_of(f"Page, of {pages}", "page", list(range(1, pages + 1)), 1, draw=st.selectbox)
+        _thumbnails(network, there[(page - 1) * PER_PAGE : page * PER_PAGE], chosen)
+        st.caption(
+            f"{len(there):,} of the {len(cifar10.bundled()):,} images that ship. Click to choose, click again to drop."
+        )
+    return chosen
+
+
+def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...]) -> None:
+    if not shown:
+        st.info("No image fits this filter.", icon=":material/filter_alt_off:")
+        return
+
+    def title(image: int) -> str:
+        seen, label = predicted(network, image), cifar10.label(image)
+        text = "" if seen is None else "✓" if seen == label else f"→ {catalogue.LABELS[seen]}"
+        return f"![{caption(network, image)}]({thumbnail(image)}) {image} {catalogue.LABELS[label]} {text}"
+
+    def changed() -> None:
+        here = st.session_state["thumbnails"]
+        kept = [image for image in chosen if image not in shown or image in here]
+        new = [image for image in here if image not in chosen]
+        wanted = (kept + new)[-controls.MAX_IMAGES :]
+        if wanted:
+            controls.choose("images", ",".join(map(str, wanted)))
+
+    st.session_state["thumbnails"] = [image for image in shown if image in chosen]
+    st.pills(
+        "Images", list(shown), selection_mode="multi", format_func=title, key="thumbnails", on_change=changed,
+        label_visibility="collapsed", width="stretch",
+    )  # fmt: skip
+
+
+def strip(network: str, images: Sequence[int], colours: dict[int, str]) -> None:
+    """The chosen images in the colours of their spectra, with what the network makes of them."""
+    cards = []
+    for image in images:
+        label, seen = cifar10.label(image), predicted(network, image)
+        wrong = ' class="wrong"' if seen not in (None, label) else ""
+        made_of_it = "not looked at" if seen is None else f"seen as {catalogue.LABELS[seen]}"
+        cards.append(
+            f'<figure style="border-color:{colours[image]}"><img src="{thumbnail(image)}" alt="{caption(network, image)}">'
+            f"<figcaption><b>{catalogue.LABELS[label]}</b> {image}<br><span{wrong}>{made_of_it}</span></figcaption></figure>"
+        )
+    st.html(f'<div class="chosen">{"".join(cards)}</div>', width="content")

@@ -1,0 +1,89 @@
+"""A table with words, marks and colours in its cells, which st.dataframe cannot show. Plain HTML, readable aloud."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+import streamlit as st
+
+from stiffcore.figures.theme import Style
+
+LOOK = """
+<style>
+  .grid {overflow-x: auto; max-width: 100%;}
+  .grid table {border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums;}
+  .grid th, .grid td {padding: 0.22rem 0.65rem; text-align: right; white-space: nowrap;
+    border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent);}
+  .grid thead th {font-weight: 600; vertical-align: bottom;}
+  .grid thead tr:first-child th[colspan] {text-align: center; border-bottom-width: 2px;}
+  .grid thead tr:last-child th:first-child {text-align: left;}
+  .grid tbody th {text-align: left; font-weight: 400; position: sticky; left: 0; background: var(--grid-paper);}
+  .grid tbody th.wide {white-space: normal; min-width: 15rem; max-width: 26rem;}
+  .grid table.wide th, .grid table.wide td {padding: 0.22rem 0.5rem; font-size: 0.84rem;}
+  .grid table.wide thead th {white-space: normal; max-width: 7.5rem;}
+  .grid td.word {opacity: 0.7; font-style: italic;}
+  .grid td.strong {font-weight: 700;}
+  .grid td[title] {cursor: help;}
+  .grid sup {opacity: 0.8; margin-left: 0.1rem;}
+</style>
+"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: as shown; mark: a raised number that a note below explains; title: on hover; colour: behind the text."""
+
+    text: str
+    strong: bool = False
+    word: bool = False
+    mark: str = ""
+    title: str = ""
+    colour: str = ""
+
+
+def number(value: float | None, digits: int = 2, missing: str = "–", **look) -> Cell:
+    """A number with a true minus sign; a word where there is none."""
+    if value is None or value != value:
+        return Cell(missing, word=True, **look)
+    rounded = round(value, digits) + 0.0  # no minus sign on a zero
+    return Cell(f"{rounded:,.{digits}f}".replace("-", "−"), **look)
+
+
+def draw(
+    body: Sequence[tuple[str, Sequence[Cell]]],
+    columns: Sequence[str],
+    style: Style,
+    first: str,
+    groups: Sequence[tuple[str, int]] = (),
+    wide: bool = False,
+) -> None:
+    """body: (row's name, cells); columns: their names; first: of the column of names; groups: (name, columns) above."""
+    top = ""
+    if groups:
+        top = f"<tr><th></th>{''.join(f'<th colspan={span}>{escape(name)}</th>' for name, span in groups)}</tr>"
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in (first, *columns))
+    lines = "".join(
+        f'<tr><th scope="row"{" class=wide" if wide else ""}>{escape(name)}</th>{"".join(map(_cell, cells))}</tr>'
+        for name, cells in body
+    )
+    st.html(
+        f'{LOOK}<div class="grid" style="--grid-paper:{style.paper}"><table{" class=wide" if wide else ""}><thead>{top}<tr>{heads}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _cell(cell: Cell) -> str:
+    names = " ".join(name for name, on in (("strong", cell.strong), ("word", cell.word)) if on)
+    tint = f' style="background:color-mix(in srgb, {cell.colour} 22%, transparent)"' if cell.colour else ""
+    title = f' title="{escape(cell.title)}"' if cell.title else ""
+    mark = f"<sup>{escape(cell.mark)}</sup>" if cell.mark else ""
+    return f'<td class="{names}"{tint}{title}>{escape(cell.text)}{mark}</td>'
+
+
+def download(frame: pd.DataFrame, name: str) -> None:
+    """The table's numbers as CSV, made when asked for."""
+    st.download_button(
+        "Table (CSV)", lambda: frame.to_csv(index=False).encode(), f"{name}.csv", "text/csv",
+        icon=":material/download:", on_click="ignore", key=f"download-{name}",
+    )  # fmt: skip

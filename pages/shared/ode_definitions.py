@@ -1,0 +1,32 @@
+"""The definitions box of the Stiff ODEs page: each notion of stiffness with its source, and why signs matter."""
+
+import streamlit as st
+
+TEXT = r"""
+| | Definition | Source |
+|---|---|---|
+| **Stiffness index** S | $\max \mathrm{Re}\,\lambda \;/\; \min \mathrm{Re}\,\lambda$ | the paper, Eq. 10. It is signed, and it inverts on the textbook's own case: for λ = −1 and −1000 it is 0.001, for Eq. 8 alone it is 1 |
+| **Share of negative real parts** P | $100\cdot\#\{\mathrm{Re}\,\lambda < 0\}\;/\;\#\lambda$ | the paper, Eq. 11, read as its text and tables say; the equation as printed counts $\mathrm{Re}\,\lambda > 0$ |
+| **Stiffness ratio** | $\max \lvert\mathrm{Re}\,\lambda\rvert \;/\; \min \lvert\mathrm{Re}\,\lambda\rvert$ over $\mathrm{Re}\,\lambda < 0$ | adapted from Lambert 1991, ch. 6, who assumes that all $\mathrm{Re}\,\lambda < 0$; undefined where none is |
+| **Stability function** R(z) | $y_{n+1} = R(h\lambda)\,y_n$ on $y' = \lambda y$; stable where $\lvert R\rvert \le 1$ | Dahlquist 1963; Hairer and Wanner 1996, IV.2–3 |
+| **Largest stable step** | $\min\, -2\,\mathrm{Re}\,\lambda / \lvert\lambda\rvert^2$ over $\mathrm{Re}\,\lambda < 0$ | forward Euler's disc $\lvert 1 + h\lambda\rvert \le 1$, solved for h |
+
+**Why signs matter.** An eigenvalue with $\mathrm{Re}\,\lambda < 0$ is a change that dies out. The equation forgets it; an
+explicit method forgets it only if the step is small enough. That mismatch is stiffness. An eigenvalue with
+$\mathrm{Re}\,\lambda > 0$ is a change that grows, in the equation as in its numerical solution: no step size makes it
+stable, and it is not stiffness. A count of large |λ| that ignores the sign mixes the two.
+
+**What eigenvalues do not tell.** They decide for a linear equation as t → ∞. For a non-normal Jacobian and a single step
+they can mislead (Higham and Trefethen 1993), which is why part 5 follows the flow itself.
+
+*Sources.* "Block-Level Stiffness Analysis of Residual Networks" (anonymous); J. D. Lambert, *Numerical Methods for Ordinary
+Differential Systems*, 1991; E. Hairer and G. Wanner, *Solving Ordinary Differential Equations II*, 2nd ed. 1996;
+S. C. Chapra and R. P. Canale, *Numerical Methods for Engineers*, Example 26.1; D. J. Higham and L. N. Trefethen, *Stiffness
+of ODEs*, BIT 33, 1993; G. Dahlquist, *A special stability problem for linear multistep methods*, BIT 3, 1963.
+"""
+
+
+def show() -> None:
+    """An expander below every part."""
+    with st.expander("Definitions and sources", icon=":material/menu_book:"):
+        st.markdown(TEXT)

@@ -1,0 +1,200 @@
+"""Part 1 of the Stiff ODEs page: the paper's Eq. 8 and 9, its Figure 3, and its remark on the step 0.0015."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared import controls, ode_table, panels
+from stiffcore import ode, stability
+from stiffcore.errors import CannotCompute
+from stiffcore.figures import ode as figures
+from stiffcore.figures import stability_plane
+from stiffcore.figures.stability_plane import Cloud, View
+from stiffcore.figures.theme import Style
+
+SLOWEST, FASTEST = 0.0001, 0.004  # of the slider
+INTERVALS = ("0.006", "0.1")
+EQUATIONS = (
+    r"y' = -1000\,y + 3000 - 2000\,e^{-t},\;\; y(0) = 0 \qquad\Rightarrow\qquad "
+    r"y = 3 - \tfrac{997}{999}\,e^{-1000t} - \tfrac{2000}{999}\,e^{-t}"
+)
+METHODS = {name: method.title for name, method in stability.METHODS.items()}
+# What to try: label -> method, step, interval
+TRIES = {
+    "Small step": ("forward-euler", "0.0005", "0.006"),
+    "The paper's step": ("forward-euler", "0.0015", "0.006"),
+    "Past the limit": ("forward-euler", "0.0021", "0.1"),
+    "The same, implicit": ("backward-euler", "0.0021", "0.1"),
+}
+
+
+def show(style: Style) -> None:
+    """Choose a method and a step, see what becomes of the error."""
+    st.markdown(
+        "Two things happen in this equation. One is over by t = 0.005, the other takes seconds. Only the slow one is worth "
+        "watching, but forward Euler may never step beyond 2/1000, however smooth the solution has become."
+    )
+    st.latex(EQUATIONS)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown("**Try:**", width="content")
+        for label, choice in TRIES.items():
+            st.button(label, key=f"try-{label}", on_click=_try, args=choice)
+    method, step, interval = _choose()
+    t_end = float(interval)
+    report = ode.report(method, step, t_end)
+    figure = figures.example(report, t_end, style)
+    picture, numbers = panels.beside([1.75, 1])
+    with picture:
+        panels.chart(figure, "example", _alt(report, t_end))
+    with numbers:
+        _live(report, style)
+    _remark()
+    st.subheader("The same interval by other methods")
+    _others(step, t_end, report.method, style)
+    title = f"{stability.method(method).title} on the stiff example, h = {step:g}"
+    python = f"from stiffcore import ode\nreport = ode.report({method!r}, {step!r}, {t_end!r})\nprint(report)"
+    panels.downloads(figure, _frame(report), f"stiff-example-{method}", title, python)
+    panels.equivalent_table(_frame(report), "Each step: the numerical solution, the exact one, and the error.")
+
+
+def _try(method: str, step: str, interval: str) -> None:
+    for name, text in (("method", method), ("h", step), ("until", interval)):
+        controls.choose(name, text)
+
+
+def _parse_step(text: str) -> float:
+    """Any number: what is no step is refused where it is used, with its reason."""
+    try:
+        return float(text[:40])
+    except ValueError:
+        raise CannotCompute(f"Expected h as a number, got {text[:40]!r}.") from None
+
+
+def _choose() -> tuple[str, float, str]:
+    """Method, step and interval. The step has a slider through the stability limit, and a field for any other one."""
+    first, second, third, fourth = st.columns([1.25, 2.6, 1.05, 1.1], vertical_alignment="bottom")
+    with first:
+        method = controls.one_of("Method", "method", METHODS, "forward-euler", draw=st.selectbox)
+    step = controls.current("h", ode.PAPER_STEP, _parse_step, lambda value: f"{value:g}")
+    usable = step if np.isfinite(step) else ode.PAPER_STEP
+    for key, shown in (("step-slider", min(max(usable, SLOWEST), FASTEST)), ("step-field", usable)):
+        if not np.isclose(
+            st.session_state.get(key, np.nan), shown, rtol=1e-9, atol=0
+        ):  # a write sets the browser back, also while somebody moves on
+            st.session_state[key] = shown
+
+    def changed(key: str) -> None:
+        if st.session_state[key] is not None:  # an emptied field
+            controls.choose("h", f"{st.session_state[key]:g}")
+
+    second.slider(
+        f"Step h, limit of forward Euler {ode.STABILITY_LIMIT:g}", SLOWEST, FASTEST, step=0.0001, format="%.4f",
+        key="step-slider", on_change=changed, args=("step-slider",),
+    )  # fmt: skip
+    third.number_input(
+        "or any h", step=0.0001, format="%.5f", key="step-field", on_change=changed, args=("step-field",)
+    )
+    with fourth:
+        interval = controls.one_of("Until t =", "until", INTERVALS, INTERVALS[0])
+    return method, step, interval
+
+
+def _live(report: ode.StepReport, style: Style) -> None:
+    """The numbers that move with the step, and where hλ is."""
+    say = {
+        "settles": "inside: the error shrinks",
+        "settles, alternating": "inside: shrinks, changing sign",
+        "on the limit": "on the edge: never shrinks",
+        "unstable": "outside: the error grows",
+    }[report.verdict]
+    colour = {"unstable": "red", "on the limit": "orange"}.get(report.verdict, "green")
+    ode_table.metrics(
+        [
+            ("hλ, with λ = −1000", ode_table.number(report.z)),
+            ("R(hλ): error × in each step", ode_table.number(report.amplification)),
+        ]
+    )
+    st.markdown(f":{colour}-badge[{say}]")
+    region = stability_plane.figure(
+        [Cloud("hλ", np.array([report.z + 0j]), style.bad if not report.is_stable else style.accent, size=15, opacity=1)],
+        [report.method], style, View(-4.3, 1.3, 2.6), kept_zoom=report.method, height=280,
+        legend=False,
+    )  # fmt: skip
+    inside = f"The stability region of {stability.method(report.method).title} and hλ = {report.z:g}: {say}."
+    panels.chart(region, "example-region", inside)
+    ode_table.metrics(
+        [
+            ("Error, first step", ode_table.number(report.first_error)),
+            ("Largest error", ode_table.number(report.largest_error)),
+            ("At the end", ode_table.number(report.last_error)),
+        ]
+    )
+
+
+def _remark() -> None:
+    """The paper's remark on 0.0015, against the numbers."""
+    paper = ode.report("forward-euler", ode.PAPER_STEP, 0.1)
+    exact_first = float(ode.example_solution(ode.PAPER_STEP))
+    fast, slow = ode.PRINTED_COEFFICIENTS
+    fine = np.linspace(0, 0.1, 2001)
+    rounding = np.abs(ode.example_solution(fine) - ode.example_solution(fine, ode.PRINTED_COEFFICIENTS)).max()
+    with st.container(border=True):
+        st.markdown(
+            f"**What the paper says of h = {ode.PAPER_STEP:g}** (its §4.1 calls this step unstable for Eq. 8).  \n"
+            f":green[**Right:**] the step is too coarse for the fast part. The first one lands at "
+            f"{paper.solution.states[1, 0]:g} where the solution is at {exact_first:.3f}, and the error changes sign from "
+            f"step to step.  \n"
+            f":red[**Wrong:**] nothing grows. Each step multiplies the error by 1 + hλ = "
+            f"{ode_table.number(paper.amplification)}, so it settles: {ode_table.number(paper.last_error)} is left at t = 0.1. "
+            f"Instability begins beyond h = 2/1000 = {ode.STABILITY_LIMIT:g}.  \n"
+            f"Eq. 9 is printed with rounded coefficients, {fast:g} and {slow:g}; with the exact ones above, 997/999 and "
+            f"2000/999, it differs by up to {ode_table.number(rounding, 2)}."
+        )
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _adaptive(t_end: float) -> tuple[tuple, ...]:
+    """(method, steps, evaluations, Jacobians, factorisations, largest error, last error) of scipy's solvers."""
+    made = []
+    for method in ode.ADAPTIVE:
+        run = ode.adaptive(ode.STIFF_EXAMPLE, method, t_end)
+        error = np.abs(run.states[:, 0] - ode.example_solution(run.times))
+        counts = (run.n_steps, run.n_evaluations, run.n_jacobians, run.n_factorisations)
+        made.append((method, *counts, float(error.max()), float(error[-1])))
+    return tuple(made)
+
+
+def _others(step: float, t_end: float, chosen: str, style: Style) -> None:
+    rows = []
+    for name, method in stability.METHODS.items():
+        other = ode.report(name, step, t_end)
+        run = other.solution
+        kind = "explicit" if method.is_explicit else "implicit"
+        counts = (run.n_steps, run.n_evaluations, run.n_jacobians, run.n_factorisations)
+        errors = (other.largest_error, other.last_error)
+        rows.append(
+            (f"{method.title}, h = {step:g}", kind, *map("{:,}".format, counts), *map(ode_table.number, errors))
+        )
+    for method, *counts, largest, last in _adaptive(t_end):
+        errors = (ode_table.number(largest), ode_table.number(last))
+        rows.append((f"solve_ivp, {method}", ode.ADAPTIVE[method], *map("{:,}".format, counts), *errors))
+    heads = ("Method", "Kind", "Steps", "Evaluations of f", "Jacobians", "Linear solves", "Largest error", "At the end")
+    ode_table.show(heads, rows, style.paper, chosen=list(stability.METHODS).index(chosen))
+    st.caption(
+        "solve_ivp chooses its own steps for a relative tolerance of 10⁻³. RK45 keeps small steps where the solution is "
+        "already smooth: the limit of stability holds it back, not accuracy. Implicit methods pay with linear solves."
+    )
+
+
+def _frame(report: ode.StepReport) -> pd.DataFrame:
+    run = report.solution
+    exact = ode.example_solution(run.times)
+    y = run.states[:, 0]
+    return pd.DataFrame({"t": run.times, "y": y, "exact": exact, "error": np.abs(y - exact)})
+
+
+def _alt(report: ode.StepReport, t_end: float) -> str:
+    return (
+        f"{stability.method(report.method).title} with step {report.step:g} on [0, {t_end:g}] against the exact solution: "
+        f"{report.verdict}; largest error {report.largest_error:.3g}, at the end {report.last_error:.3g}."
+    )

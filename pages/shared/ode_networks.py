@@ -1,0 +1,144 @@
+"""Part 4 of the Stiff ODEs page: a small ResNet and an ODE-Net fitted to the same data (the paper's Figure 2)."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared import controls, gallery, ode_jobs, ode_table, panels
+from stiffcore import analysis, ode_net, stability
+from stiffcore.figures import ode_net as figures
+from stiffcore.figures import stability_plane
+from stiffcore.figures.stability_plane import Cloud
+from stiffcore.figures.theme import Style
+
+DEFAULT = ode_net.Settings()
+LABELS = {
+    "seed": "Seed",
+    "points": "Points",
+    "depth": "Depth L (blocks)",
+    "width": "Width",
+    "iterations": "Iterations",
+}
+CHOICES = {
+    "seed": (0, 1, 2, 3, 4, 5, 6, 7),
+    "points": (16, 32, 64),
+    "depth": (2, 4, 8, 16),
+    "width": (4, 8, 12, 16),
+    "iterations": (100, 300, 600),
+}
+
+
+def show(style: Style) -> None:
+    """Choose settings; see both fits, how the points travel, and the eigenvalues of the blocks."""
+    st.markdown(
+        "A ResNet of L blocks with step h = T/L is forward Euler: x ← x + h·F(x). An **ODE-Net** is the same idea without "
+        "the steps: one F(x, t), and a solver that follows x′ = F as closely as it must. Both are fitted here to the same "
+        "random numbers."
+    )
+    with panels.row():
+        chosen = {
+            name: controls.one_of(
+                LABELS[name], f"net-{name}", options, getattr(DEFAULT, name), draw=st.selectbox, width=118
+            )
+            for name, options in CHOICES.items()
+        }
+    settings = ode_net.Settings(**chosen)
+    fit = ode_net.stored(settings) or _fitted(settings)
+    if fit is not None:
+        _draw(fit, style)
+
+
+def _fitted(settings: ode_net.Settings) -> ode_net.Fit | None:
+    """From a job; None until it is done."""
+
+    def work(progress) -> ode_net.Fit:
+        from stiffcore import ode_net_fit  # torch, in the job's thread
+
+        return ode_net_fit.compute(settings, progress)
+
+    known = ode_net.stored(DEFAULT)
+    share = settings.iterations / DEFAULT.iterations
+    about = "Not stored yet."
+    if known is not None:
+        seconds = share * (known.seconds[0] * settings.depth / DEFAULT.depth + known.seconds[1])
+        about += f" About {max(seconds, 1):.0f} s, by the time that the default one took."
+    title = f"ResNet and ODE-Net, seed {settings.seed}"
+    return ode_jobs.offer(ode_net.key(settings), work, title, f"**These settings.** {about}", "Fit both")
+
+
+def _draw(fit: ode_net.Fit, style: Style) -> None:
+    ode_table.metrics(
+        [
+            ("Mean square error of a line", ode_table.number(fit.line_loss)),
+            (f"of the ResNet, {fit.parameters[0]:,} parameters", ode_table.number(float(fit.resnet_losses[-1]))),
+            (f"of the ODE-Net, {fit.parameters[1]:,} parameters", ode_table.number(float(fit.ode_losses[-1]))),
+        ]
+    )
+    curves = figures.curves(fit, style)
+    panels.chart(curves, "curves", _curves_alt(fit))
+    st.subheader("The way through depth")
+    st.markdown(
+        "Every line is one data point on its way: at depth 0 all lie on a straight line, at depth 1 on the data. The ResNet "
+        "jumps; the ODE-Net flows, and the thin lines mark where its solver looked at F."
+    )
+    panels.chart(figures.paths(fit, style), "paths", "Each data point's read-out over depth, for both networks.")
+    left, right = panels.beside([1, 1.1])
+    with left:
+        st.subheader("More blocks, smaller steps")
+        st.markdown(
+            "Take the ODE-Net's F for all blocks of a ResNet, with step h = 1/L: twice the blocks, half the distance "
+            f"(order {fit.observed_orders[-1]:.2f} between the last two). Few blocks are a different network."
+        )
+        panels.chart(figures.refinement(fit, style), "refinement", _refinement_alt(fit))
+    with right:
+        st.subheader("Eigenvalues of its blocks")
+        _eigenvalues(fit, style)
+    python = f"from stiffcore import ode_net, ode_net_fit\nfit = ode_net_fit.compute(ode_net.Settings(**{asdict(fit.settings)}))"
+    panels.downloads(curves, _frame(fit), "resnet-and-ode-net", "A ResNet and an ODE-Net", python)
+    panels.equivalent_table(_frame(fit), "The curves of both networks.")
+    refined = {"blocks": ode_net.REFINEMENTS, "distance": fit.refined_distance, "mean_square_error": fit.refined_losses}
+    panels.equivalent_table(pd.DataFrame(refined), "ResNets whose blocks all are the ODE-Net's F.")
+
+
+def _eigenvalues(fit: ode_net.Fit, style: Style) -> None:
+    """The toy networks' blocks in the picture of the real ones, and a real one with them."""
+    clouds = figures.clouds(fit, style)
+    outside, growing = (
+        [f"{100 * share:.0f} %" for share in shares]
+        for shares in (
+            [stability.share_outside(cloud.z, len(cloud.z)) for cloud in clouds],
+            [float((cloud.z.real > 0).mean()) for cloud in clouds],
+        )
+    )
+    st.markdown(
+        f"hλ of ∂F/∂x at every block and point, h = {fit.settings.step:g}, with forward Euler's disc, as the Spectrum page "
+        f"draws it for real blocks, where h = 1. Outside of the disc: ResNet {outside[0]}, ODE-Net {outside[1]}; with "
+        f"Re λ > 0, growth that no step damps: {growing[0]} and {growing[1]}."
+    )
+    request = analysis.Request("resnet18", gallery.first_of_each_label()[3], 8, "branch", "spectrum")
+    real = analysis.stored(request)
+    if real is not None and controls.switch("With a real block: ResNet18's last, at a cat", "real", default=True):
+        clouds.append(Cloud("ResNet18, block 8", real.arrays["eigenvalues"], style.ink, "diamond", 4, 0.6))
+    plane = stability_plane.figure(clouds, ["forward-euler"], style, kept_zoom=f"net {fit.settings}", height=400)
+    panels.chart(
+        plane, "net-plane", f"Eigenvalues of both networks; outside of the disc: {outside[0]} and {outside[1]}."
+    )
+
+
+def _frame(fit: ode_net.Fit) -> pd.DataFrame:
+    line = np.polyval(np.polyfit(*fit.data, 1), fit.grid)
+    return pd.DataFrame({"x": fit.grid, "line": line, "resnet": fit.resnet_curve, "ode_net": fit.ode_curve})
+
+
+def _curves_alt(fit: ode_net.Fit) -> str:
+    return (
+        f"{fit.settings.points} random points with the fits of a ResNet and an ODE-Net; mean square errors "
+        f"{fit.resnet_losses[-1]:.3g} and {fit.ode_losses[-1]:.3g}, of a line {fit.line_loss:.3g}."
+    )
+
+
+def _refinement_alt(fit: ode_net.Fit) -> str:
+    pairs = zip(ode_net.REFINEMENTS, fit.refined_distance, strict=True)
+    return "Distance from the ODE-Net by number of blocks: " + ", ".join(f"{depth}: {far:.3g}" for depth, far in pairs)

@@ -1,0 +1,90 @@
+"""Part 2 of the Stiff ODEs page: stability regions, exact from the stability functions."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared import controls, ode_table, panels
+from stiffcore import stability
+from stiffcore.figures import stability_plane
+from stiffcore.figures.stability_plane import Cloud, View
+from stiffcore.figures.theme import Style
+
+METHODS = {name: method.title for name, method in stability.METHODS.items()}
+VIEW = View(-4.6, 3.0, 3.4)
+
+
+def show(style: Style) -> None:
+    """Choose methods and a point z = hλ; see where |R(z)| <= 1, and what each method makes of the point."""
+    st.markdown(
+        "On y′ = λy, a step of size h multiplies y by a number that depends on **z = hλ** alone: the stability function "
+        "R(z). Where |R(z)| ≤ 1, errors die out. Halving the step moves every eigenvalue halfway to 0. "
+        "Explicit methods have bounded regions, so a fast decay (z far to the left) forces small steps; backward Euler and "
+        "the trapezoidal rule cover the whole left half-plane. Move the point:"
+    )
+    methods = controls.several_of("Methods", "regions", METHODS, ("forward-euler", "rk2", "rk4"))
+    left, right = st.columns(2)
+    with left:
+        real = controls.number("Re hλ", "re", -4.0, 1.0, -2.4, 0.1)
+    with right:
+        imaginary = controls.number("Im hλ", "im", 0.0, 3.0, 0.8, 0.1)
+    z = complex(real, imaginary)
+    points = np.array([z, z.conjugate()]) if imaginary else np.array([z])
+    point = Cloud(f"hλ = {_in_words(z)}", points, style.ink, "diamond", size=13, opacity=1)
+    figure = stability_plane.figure([point], methods, style, VIEW, kept_zoom="regions", height=520)
+    picture, numbers = panels.beside([1.15, 1])
+    with picture:
+        panels.chart(figure, "regions", _alt(methods, z))
+    with numbers:
+        ode_table.show(
+            ("Method, R(z)", "|R(hλ)|", "Point is", "Real interval", "Imaginary"),
+            [_row(name, z) for name in stability.METHODS],
+            style.paper,
+        )
+        st.caption(
+            "Intervals: the longest stretches [−r, 0] and [−ir, ir] with |R| ≤ 1. A pair of complex eigenvalues lies "
+            "mirrored at the real axis. Where the point is left of the axis but outside of a region, the equation decays and "
+            "the method does not."
+        )
+    python = (
+        "from stiffcore import stability\n"
+        f"print(stability.amplification('rk4', {z}), stability.real_stability_interval('rk4'))\n"
+        "contour = stability.boundary('rk4')  # complex, |R| = 1"
+    )
+    panels.downloads(figure, _frame(methods), "stability-regions", "Stability regions", python)
+    panels.equivalent_table(_frame(methods), "Points of the contours |R(z)| = 1.")
+
+
+def _in_words(z: complex) -> str:
+    return f"{z.real:g} ± {z.imag:g} i".replace("-", "−") if z.imag else f"{z.real:g}".replace("-", "−")
+
+
+def _row(name: str, z: complex) -> tuple[str, ...]:
+    method = stability.method(name)
+    size = float(np.abs(stability.amplification(name, np.array(z))))
+    where = "outside" if bool(stability.is_outside(name, np.array(z))) else "inside"
+    real, imaginary = stability.real_stability_interval(name), stability.imaginary_stability_interval(name)
+    height = f"±{ode_table.number(imaginary, 4)} i" if imaginary else "0 only"
+    return (
+        f"{method.title}\n{method.formula}",
+        ode_table.number(size),
+        where,
+        f"[−{ode_table.number(real, 4)}, 0]",
+        height,
+    )
+
+
+def _frame(methods) -> pd.DataFrame:
+    return pd.concat(
+        pd.DataFrame({"method": name, "re": curve.real, "im": curve.imag})
+        for name in methods
+        for curve in (stability.boundary(name),)
+    )
+
+
+def _alt(methods, z: complex) -> str:
+    inside = [METHODS[name] for name in methods if not bool(stability.is_outside(name, np.array(z)))]
+    return (
+        f"Stability regions of {', '.join(METHODS[name] for name in methods)} in the plane of hλ; the point "
+        f"{_in_words(z)} is inside of {', '.join(inside) if inside else 'none of them'}."
+    )

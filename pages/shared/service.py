@@ -1,0 +1,96 @@
+"""What all visitors share: the job service, what is stored, and torch imported in the background."""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Sequence
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from stiffcore import analysis
+
+WARM_UP_AFTER = 4.0  # seconds; the first page has been drawn by then
+log = logging.getLogger(__name__)
+
+
+@st.cache_resource(show_spinner=False)
+def job_service():
+    """One stiffcore.jobs.JobService for the whole server."""
+    from stiffcore import jobs
+
+    return jobs.JobService()
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> threading.Timer | None:
+    """Import torch once the first page is there, so that the first computation does not wait for it."""
+    if not st.runtime.exists():  # a script run without a server, as in tests
+        return None
+    timer = threading.Timer(WARM_UP_AFTER, _import_torch)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _import_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except Exception:  # the computation will say it to the visitor
+        log.exception("torch could not be imported")
+
+
+def visitor() -> str:
+    """Names this browser window among those that wait for a job."""
+    context = get_script_run_ctx()
+    return context.session_id if context else "no session"
+
+
+def view_key(requests: Sequence[analysis.Request]) -> str:
+    """Names the computation of a whole view: the same one for every visitor, whatever is stored already."""
+    keys = sorted(analysis.key(request) for request in requests)
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+
+
+def submit(view: Sequence[analysis.Request], wanted: Sequence[analysis.Request], title: str) -> None:
+    """Compute the wanted requests of a view. Only from a button's callback: a rerun must never submit again.
+
+    Raises CannotCompute where the queue is full.
+    """
+    key, wanted = view_key(view), tuple(wanted)
+    job_service().submit(
+        key, lambda progress: list(analysis.compute_many(wanted, progress)), title=title, watcher=visitor()
+    )
+    remember(key)
+
+
+def watch(key: str):
+    """The job under a key, and that this window still waits for it."""
+    return job_service().watch(key, visitor())
+
+
+def cancel(key: str) -> None:
+    """For everybody who waits for it; the worker is free at the computation's next stage."""
+    job_service().cancel(key)
+
+
+def remember(key: str) -> None:
+    """This session follows a job; the sidebar of every page shows it."""
+    followed = st.session_state.setdefault("jobs", [])
+    if key not in followed:
+        followed.append(key)
+
+
+def find(requests: Sequence[analysis.Request]):
+    """The job that computes, or computed, these requests; None where there is none."""
+    return job_service().find(view_key(requests)) if requests else None
+
+
+def results(requests: Sequence[analysis.Request]) -> list[analysis.Result | None]:
+    """What is stored, and what a finished job computed but could not store."""
+    found = [analysis.stored(request) for request in requests]
+    if None not in found:
+        return found
+    job = find(requests)
+    computed = {result.request: result for result in (job.result or ())} if job and job.status == "done" else {}
+    return [result or computed.get(request) for request, result in zip(requests, found, strict=True)]

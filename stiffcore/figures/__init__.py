@@ -1,0 +1,1 @@
+"""Data -> plotly figure. Nothing is computed here, and nothing imports torch."""

@@ -1,0 +1,110 @@
+"""One of the small multiples of a figure, and the series that colours and shapes stand for."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import plotly.graph_objects as go
+
+from stiffcore import catalogue, cifar10
+from stiffcore.figures.axes import Axes
+from stiffcore.figures.theme import Style
+
+LARGEST_SVG = 2_000  # points in a figure; above, WebGL
+
+
+@dataclass(frozen=True)
+class Series:
+    """What one colour and shape stand for: an image, or a label."""
+
+    name: str
+    colour: str
+    shape: str
+
+
+def series_of(images: Sequence[int], overlay: str, style: Style) -> dict[int, Series]:
+    """image -> its series. By label, a colour is the label's in every view; by image, the first ones lie furthest apart."""
+    made = {}
+    for image in dict.fromkeys(images):
+        label = cifar10.label(image)
+        at = label if overlay == "label" else len(made)
+        name = catalogue.LABELS[label] if overlay == "label" else f"{image} · {catalogue.LABELS[label]}"
+        made[image] = Series(name, style.colour(at), style.shape(at))
+    return made
+
+
+@dataclass
+class Panel:
+    """A subplot with what all subplots of its figure share. points: eigenvalues in the whole figure."""
+
+    figure: go.Figure
+    row: int
+    column: int
+    style: Style
+    series: dict[int, Series]
+    points: int = 0
+    named: set[str] = field(default_factory=set)  # series that the legend has already
+    axes: Axes = field(default_factory=Axes)
+    columns: int = 1  # of panels in the figure
+
+    @property
+    def place(self) -> dict[str, int]:
+        return {"row": self.row, "col": self.column}
+
+    @property
+    def markers(self) -> type:
+        """SVG is crisp and needs no graphics card; WebGL for many points. One kind a figure: WebGL hides SVG below it."""
+        return go.Scatter if self.points <= LARGEST_SVG else go.Scattergl
+
+    def legend(self, name: str) -> dict:
+        """A trace's name and group; only the first of a name is listed."""
+        shown = name not in self.named
+        self.named.add(name)
+        return {"name": name, "legendgroup": name, "showlegend": shown}
+
+    def outlined(self, look: Series) -> dict:
+        """The marker of an extreme, which no cloud may swallow."""
+        line = {"color": self.style.ink, "width": 1.2}
+        return {"color": look.colour, "symbol": look.shape, "size": self.style.marker_size + 4, "line": line}
+
+
+def draw_structural(panel: Panel, place: int, counts: Sequence[float], middle: float) -> None:
+    """The zeros or ones that the masks give: one ring, larger the more there are, with the counts in words.
+
+    counts: per image. middle: drawn position of the panel's middle; the words go to that side.
+    """
+    if max(counts) < 1:
+        return
+    style, at, text = panel.style, float(panel.axes(place)), f"{place} × {count_text(counts)}"
+    ring = {
+        "symbol": "circle-open",
+        "size": 8 + 4 * math.log10(max(counts)),
+        "color": style.ink,
+        "line": {"width": style.line_width},
+    }
+    hover = f"structural: {text}<extra></extra>"
+    panel.figure.add_trace(
+        panel.markers(x=[at], y=[0], mode="markers", marker=ring, hovertemplate=hover, showlegend=False, name=text),
+        **panel.place,
+    )
+    panel.figure.add_annotation(
+        x=at,
+        y=0,
+        text=text,
+        showarrow=True,
+        arrowhead=0,
+        arrowwidth=1,
+        arrowcolor=style.muted,
+        ax=46 if at < middle else -46,
+        ay=84 if place == 0 else -84,
+        font={"color": style.ink, "size": style.font_size - 1},
+        bgcolor=style.paper,
+        borderpad=2,
+        **panel.place,
+    )
+
+
+def count_text(counts: Sequence[float]) -> str:
+    """``1,321``, or ``975 to 1,235`` over several images."""
+    low, high = round(min(counts)), round(max(counts))
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
