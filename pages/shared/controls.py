@@ -206,9 +206,9 @@ def switch(label: str, name: str, default: bool = False, **look) -> bool:
     return _widget(st.toggle, label, name, value, text_of, **look)
 
 
-def network(label: str = "Network", name: str = "network", **look) -> str:
+def network(label: str = "Network", name: str = "network", default: str = "resnet18", **look) -> str:
     """One of all networks and baselines."""
-    return one_of(label, name, NETWORK_TITLES, "resnet18", draw=st.selectbox, **look)
+    return one_of(label, name, NETWORK_TITLES, default, draw=st.selectbox, **look)
 
 
 def convention(default: str, allowed: Sequence[str] = tuple(catalogue.CONVENTIONS), **look) -> str:
@@ -235,6 +235,8 @@ def parse_images(text: str) -> tuple[int, ...]:
     return tuple(cifar10.parse_images(text[:200])[:MAX_IMAGES])
 
 
-def images(default: Sequence[int]) -> tuple[int, ...]:
+def images(default: Sequence[int], name: str = "images", at_most: int = MAX_IMAGES) -> tuple[int, ...]:
     """The chosen images without a widget; pages/shared/gallery.py draws one."""
-    return current("images", tuple(default), parse_images, lambda value: ",".join(map(str, value)))
+    return current(
+        name, tuple(default), lambda text: parse_images(text)[:at_most], lambda value: ",".join(map(str, value))
+    )

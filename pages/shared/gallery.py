@@ -16,14 +16,14 @@ PER_PAGE = 30  # three rows of ten
 PREDICTIONS = {"any": "Any", "right": "Right", "wrong": "Wrong"}
 LOOK = """
 <style>
-  [data-testid="stPopoverBody"]:has(.st-key-thumbnails) {width: min(56rem, 92vw); max-width: 92vw;}
-  .st-key-thumbnails [role="toolbar"] {
+  [data-testid="stPopoverBody"]:has([class*="thumbnails"]) {width: min(56rem, 92vw); max-width: 92vw;}
+  [class*="thumbnails"] [role="toolbar"] {
     display: grid; grid-template-columns: repeat(auto-fill, minmax(5.6rem, 1fr)); gap: 0.4rem; width: 100%;}
-  .st-key-thumbnails button {border-radius: 0.4rem !important; height: auto !important; padding: 0.35rem 0.2rem !important;
+  [class*="thumbnails"] button {border-radius: 0.4rem !important; height: auto !important; padding: 0.35rem 0.2rem !important;
     width: 100%; max-width: none;}
-  .st-key-thumbnails button p {display: flex; flex-direction: column; align-items: center; font-size: 0.74rem;
+  [class*="thumbnails"] button p {display: flex; flex-direction: column; align-items: center; font-size: 0.74rem;
     line-height: 1.15; text-align: center; white-space: normal;}
-  .st-key-thumbnails button p img {width: 54px !important; height: 54px !important; max-height: none !important;
+  [class*="thumbnails"] button p img {width: 54px !important; height: 54px !important; max-height: none !important;
     max-width: none !important; margin: 0 0 0.25rem !important; object-fit: fill !important; image-rendering: pixelated; border-radius: 0.25rem;}
   .chosen {display: flex; flex-wrap: wrap; gap: 0.55rem; margin: 0;}
   .chosen figure {margin: 0; display: flex; gap: 0.45rem; align-items: center; padding: 0.2rem 0.6rem 0.2rem 0.2rem;
@@ -81,31 +81,36 @@ def first_of_each_label() -> tuple[int, ...]:
     return tuple(first[label] for label in sorted(first))
 
 
-def choose(network: str, default: Sequence[int]) -> tuple[int, ...]:
-    """Up to eight images: a button that opens the gallery. The strip of the chosen ones is ``strip``."""
+def choose(network: str, default: Sequence[int], side: str = "", at_most: int = controls.MAX_IMAGES) -> tuple[int, ...]:
+    """Up to eight images: a button that opens the gallery. The strip of the chosen ones is ``strip``.
+
+    side: ``a.`` for a choice that is apart from the other pages', whose names all begin so.
+    """
     st.html(LOOK)
-    chosen = controls.images(default)
-    with st.popover(f"Images: {len(chosen)} of {controls.MAX_IMAGES}", icon=":material/photo_library:"):
+    name = f"{side}images"
+    chosen = controls.images(default, name, at_most)
+    button = f"Images: {len(chosen)} of {at_most}" if at_most > 1 else f"Image {chosen[0]}"
+    with st.popover(button, icon=":material/photo_library:"):
         left, right, last = st.columns([3, 4, 3], vertical_alignment="bottom")
         with left:
             labels = {"any": "All labels"} | {label: label for label in catalogue.LABELS}
-            label = controls.one_of("Label", "show", labels, "any", draw=st.selectbox)
+            label = controls.one_of("Label", f"{side}show", labels, "any", draw=st.selectbox)
         with right:
-            prediction = controls.one_of("Prediction", "seen", PREDICTIONS, "any")
+            prediction = controls.one_of("Prediction", f"{side}seen", PREDICTIONS, "any")
         there = matching(network, label, prediction)
-        if controls.changed("gallery", (network, label, prediction)):
-            controls.forget("page")
+        if controls.changed(f"{side}gallery", (network, label, prediction)):
+            controls.forget(f"{side}page")
         pages = max(-(-len(there) // PER_PAGE), 1)
         with last:
-            page = controls.one_of(f"Page, of {pages}", "page", list(range(1, pages + 1)), 1, draw=st.selectbox)
-        _thumbnails(network, there[(page - 1) * PER_PAGE : page * PER_PAGE], chosen)
+            page = controls.one_of(f"Page, of {pages}", f"{side}page", list(range(1, pages + 1)), 1, draw=st.selectbox)
+        _thumbnails(network, there[(page - 1) * PER_PAGE : page * PER_PAGE], chosen, name, at_most)
         st.caption(
             f"{len(there):,} of the {len(cifar10.bundled()):,} images that ship. Click to choose, click again to drop."
         )
     return chosen
 
 
-def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...]) -> None:
+def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], name: str, at_most: int) -> None:
     if not shown:
         st.info("No image fits this filter.", icon=":material/filter_alt_off:")
         return
@@ -116,16 +121,17 @@ def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...]) -> 
         return f"![{caption(network, image)}]({thumbnail(image)}) {image} {catalogue.LABELS[label]} {text}"
 
     def changed() -> None:
-        here = st.session_state["thumbnails"]
+        here = st.session_state[key]
         kept = [image for image in chosen if image not in shown or image in here]
         new = [image for image in here if image not in chosen]
-        wanted = (kept + new)[-controls.MAX_IMAGES :]
+        wanted = (kept + new)[-at_most:]
         if wanted:
-            controls.choose("images", ",".join(map(str, wanted)))
+            controls.choose(name, ",".join(map(str, wanted)))
 
-    st.session_state["thumbnails"] = [image for image in shown if image in chosen]
+    key = "thumbnails" if name == "images" else f"thumbnails-{name}"
+    st.session_state[key] = [image for image in shown if image in chosen]
     st.pills(
-        "Images", list(shown), selection_mode="multi", format_func=title, key="thumbnails", on_change=changed,
+        "Images", list(shown), selection_mode="multi", format_func=title, key=key, on_change=changed,
         label_visibility="collapsed", width="stretch",
     )  # fmt: skip
 
