@@ -134,10 +134,15 @@ def compute(request: Request, progress: Progress | None = None) -> Result:
     return result
 
 
-def compute_many(requests: Iterable[Request], progress: Progress | None = None) -> Iterator[Result]:
+def compute_many(
+    requests: Iterable[Request],
+    progress: Progress | None = None,
+    refused: Callable[[Request, CannotCompute], None] | None = None,
+) -> Iterator[Result]:
     """Results grouped by image, in the order in which the images come; the blocks at one image share one forward pass.
 
-    progress counts the requests, and names the stage of the current one.
+    progress counts the requests, and names the stage of the current one. refused: told of a request that cannot be
+    computed, and the others go on; without it the first one raises.
     """
     requests = list(requests)
     report = progress or (lambda done, total, what: None)
@@ -153,7 +158,12 @@ def compute_many(requests: Iterable[Request], progress: Progress | None = None) 
             def stage(part: int, parts: int, what: str, done=done, where=where) -> None:
                 report(done, len(requests), f"{where}: {what}")
 
-            yield _one(request, group, states, stage)
+            try:
+                yield _one(request, group, states, stage)
+            except CannotCompute as error:
+                if refused is None:
+                    raise
+                refused(request, error)
             done += 1
     report(done, len(requests), "done")
 

@@ -17,6 +17,7 @@ COLUMNS = (  # noqa: SIM905
     "stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius live_fraction outside_euler "
     "largest_stable_step seconds device precision stored"
 ).split()
+REFUSED = 2  # exit code, as for bad input
 WIDTHS = {"network": 18, "label": 10, "predicted": 10, "n_eigenvalues": 13, "n_negative": 12, "n_zero": 12} | dict.fromkeys(
     "weights loss stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius outside_euler".split(), 12  # noqa: SIM905
 )  # fmt: skip
@@ -57,8 +58,9 @@ def _what(command: ArgumentParser) -> None:
     )
 
 
-def _analyse(arguments: Namespace) -> None:
-    """A row per image and block: the metrics of the block's spectrum under one convention."""
+def _analyse(arguments: Namespace) -> int:
+    """A row per image and block: the metrics of the block's spectrum under one convention. What cannot be computed is named at
+    the end, with its reason, and the exit code is 2."""
     network = arguments.network
     blocks = terminal.parse_blocks(network, arguments.blocks)
     convention = catalogue.check_convention(arguments.convention)
@@ -71,27 +73,39 @@ def _analyse(arguments: Namespace) -> None:
     if not arguments.json:
         terminal.show(f"{catalogue.CONVENTIONS[convention].title}; level {arguments.level}")
         terminal.show(terminal.table_line({name: name for name in COLUMNS}, WIDTHS))
-    rows, notices = [], {}
+    rows, notices, refusals, how = [], {}, {}, {}
     with terminal.progress("block") as progress:
         progress(0, len(requests), network)
 
         def stage(done: int, total: int, what: str) -> None:
             progress(len(rows), len(requests), what)
 
-        for result in analysis.compute_many(requests, stage):
+        def refused(request: analysis.Request, error: CannotCompute) -> None:
+            refusals.setdefault(str(error), []).append(f"image {request.image} block {request.block}")
+
+        for result in analysis.compute_many(requests, stage, refused):
             row = analysis.row(result)
             rows.append({name: row[name] for name in COLUMNS} | row | {"reasons": result.reasons})
             notices.update(dict.fromkeys(result.notices))
+            if not result.stored:
+                how[f"Computed on {row['device']}, {row['precision']}, {result.made['threads']} thread a matrix."] = (
+                    None
+                )
             if not arguments.json:
                 terminal.show(_line(row, result.reasons))
             progress(len(rows), len(requests), network)
+    if len(refusals) == 1 and not rows:
+        raise CannotCompute(*refusals)  # one reason for everything: the weights are damaged, for example
     if arguments.json:
         terminal.show_json(rows)
     else:
-        for line in _explained(rows):
+        for line in [*_explained(rows), *how]:
             terminal.say(line)
     for notice in notices:
         terminal.say(notice)
+    for reason, places in refusals.items():
+        terminal.say(" ".join(f"{', '.join(places)}: {reason}".split()))
+    return REFUSED if refusals else 0
 
 
 def _line(row: dict, reasons: dict[str, str]) -> str:

@@ -35,7 +35,15 @@ def singular_block7() -> analysis.Result:
         "n_eigenvalues": 0,
         "n_zero": 1300,
     }
-    made = {"weights": "a" * 64, "predicted": 3, "loss": 0.5, "seconds": 1.0, "device": "cpu", "precision": "float64"}
+    made = {
+        "weights": "a" * 64,
+        "predicted": 3,
+        "loss": 0.5,
+        "seconds": 1.0,
+        "device": "cpu",
+        "precision": "float64",
+        "threads": 1,
+    }
     reasons = {name: reason for name, value in metrics.items() if value != value}
     return analysis.Result(analysis.Request("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
 
@@ -44,9 +52,9 @@ def test_a_row_per_image_and_block(capsys, monkeypatch):
     """Block 7 downsamples: its eigenvalues are undefined, and the reason is told."""
     compute_many = analysis.compute_many
 
-    def block7_planted(requests, progress):
+    def block7_planted(requests, progress, refused):
         yield singular_block7()
-        yield from compute_many(requests[1:], progress)
+        yield from compute_many(requests[1:], progress, refused)
 
     monkeypatch.setattr(analysis, "compute_many", block7_planted)
     arguments = (
@@ -190,7 +198,7 @@ def test_every_command_has_help(capsys):
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch):
-    def interrupted(requests, progress):
+    def interrupted(requests, progress, refused):
         raise KeyboardInterrupt
         yield
 
@@ -201,7 +209,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch):
 
 
 def test_a_mistake_of_the_program_stays_loud(monkeypatch):
-    def mistaken(requests, progress):
+    def mistaken(requests, progress, refused):
         raise ZeroDivisionError
         yield
 
@@ -210,18 +218,21 @@ def test_a_mistake_of_the_program_stays_loud(monkeypatch):
         cli.main(ANALYSE.split())
 
 
-def test_rows_already_shown_stay_when_a_later_one_cannot_be_computed(capsys, monkeypatch):
-    compute_many = analysis.compute_many
+def test_what_cannot_be_computed_is_named_and_the_others_are_shown(capsys, monkeypatch):
+    compute_one = analysis._one
 
-    def then_too_large(requests, progress):
-        yield from compute_many(requests[:1], progress)
-        raise CannotCompute("Expected this to fit,\ngot too much: use another block.")
+    def too_large_at_0(request, *more):
+        if request.image == 0:
+            raise CannotCompute("Expected this to fit,\ngot too much: use another block.")
+        return compute_one(request, *more)
 
-    monkeypatch.setattr(analysis, "compute_many", then_too_large)
+    monkeypatch.setattr(analysis, "_one", too_large_at_0)
     code, out, err = run(capsys, "analyse", *BRANCH8, "--level", "extremes", "--images", "0,1")
     assert code == 2
-    assert len(out.splitlines()) == 3
-    assert err.splitlines()[-1] == "Expected this to fit, got too much: use another block."
+    assert [line.split()[2] for line in out.splitlines()[2:]] == ["1"]
+    assert " ".join(err.split()).endswith("image 0 block 8: Expected this to fit, got too much: use another block.")
+    code, _, err = run(capsys, "analyse", *BRANCH8, "--level", "extremes", "--images", "0")
+    assert (code, err.splitlines()[-1]) == (2, "Expected this to fit, got too much: use another block.")
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "NaN"])
