@@ -23,6 +23,10 @@ def add_parser(commands) -> None:
         "weights-manifest", help="for maintainers: rebuild weights/manifest.json", description=_manifest.__doc__
     )
     manifest.add_argument(
+        "networks", nargs="*", metavar="NETWORK",
+        help="whose weights are new, with their baselines; default: all three",
+    )  # fmt: skip
+    manifest.add_argument(
         "--data", type=Path, metavar="FILE.npz", help="measure every accuracy on its test_images and test_labels"
     )
     manifest.set_defaults(run=_manifest)
@@ -106,4 +110,5 @@ def _manifest(arguments: Namespace) -> None:
     result that is stored under another hash of the weights is computed anew."""
     from stiffcore import weights_building
 
-    terminal.show(str(weights_building.build(arguments.data, terminal.say)))
+    changed = [catalogue.architecture(network) for network in arguments.networks] or tuple(catalogue.ARCHITECTURES)
+    terminal.show(str(weights_building.build(arguments.data, terminal.say, changed)))

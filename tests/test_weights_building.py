@@ -46,3 +46,12 @@ def test_without_test_data_the_metadata_counts(small):
     assert listed == (float(recipe["accuracy"]) if "accuracy" in recipe else None)
     assert manifest.entry("resnet18-shuffled").accuracy is None
     assert manifest.entry("resnet18").recipe == recipe
+
+
+def test_what_did_not_change_is_kept(small):
+    weights_building.build(None, lambda line: None)
+    listed, lines = (small / "manifest.json").read_bytes(), []
+    (small / "resnet18.safetensors").unlink()  # it would be needed to measure anything
+    weights_building.build(None, lines.append, changed=["resnet34"])
+    assert (small / "manifest.json").read_bytes() == listed
+    assert lines == []
