@@ -82,6 +82,11 @@ def draw(panel: Panel, inside: Sequence[Result]) -> None:
         ),
         **panel.place,
     )
+    draw_extremes(panel, inside)
+
+
+def draw_extremes(panel: Panel, inside: Sequence[Result]) -> None:
+    """Each image's smallest and largest real part, exactly, on the real axis."""
     for result in inside:
         look, ends = panel.series[result.request.image], (result.metrics["min_re"], result.metrics["max_re"])
         panel.figure.add_trace(
