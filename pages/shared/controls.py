@@ -7,20 +7,40 @@ defaults too, are written to the URL: the address bar is the link to copy.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import streamlit as st
 
-from stiffcore import catalogue, cifar10
+from stiffcore import catalogue, cifar10, own_weights
 from stiffcore.errors import CannotCompute
 
 T = TypeVar("T")
 MAX_IMAGES = 8  # in one view; as many colours can be told apart
 MAX_BLOCKS = 4
-NETWORK_TITLES = {
-    name: "ResNet" + name.removeprefix("resnet").replace("-", ", ") for name in catalogue.NETWORKS
-}  # resnet18-untrained -> ResNet18, untrained
+
+
+class _NetworkTitles(Mapping):
+    """``resnet18-untrained`` -> ``ResNet18, untrained``; uploaded networks, looked up at every use, as ``ResNet18, own: best.pt``."""
+
+    def __getitem__(self, network: str) -> str:
+        title = "ResNet" + network.removeprefix("resnet").replace("-", ", ")
+        if network in catalogue.NETWORKS:
+            return title
+        own = own_weights.find(network)
+        if own is None:
+            raise KeyError(network)
+        return f"{title.split(',')[0]}, own: {own.title}"
+
+    def __iter__(self) -> Iterator[str]:
+        yield from catalogue.NETWORKS
+        yield from (own.network for own in own_weights.known())
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+NETWORK_TITLES: Mapping[str, str] = _NetworkTitles()
 
 
 def begin() -> None:
@@ -38,6 +58,11 @@ def forget(name: str) -> None:
     """Back to the default, unless a link asks for a value just now."""
     if not _is_linked(name):
         st.session_state.setdefault("chosen", {}).pop(name, None)
+
+
+def shown(name: str) -> str:
+    """A choice of this page as it stands in the URL; for callbacks."""
+    return st.session_state["on this page"][name]
 
 
 def changed(name: str, value: object) -> bool:
@@ -144,14 +169,20 @@ def _widget(draw: Callable, label: str, name: str, value, text_of: Callable, aga
 
 
 def one_of(
-    label: str, name: str, options: Mapping[T, str] | Sequence[T], default: T, draw: Callable | None = None, **look
+    label: str,
+    name: str,
+    options: Mapping[T, str] | Sequence[T],
+    default: T,
+    draw: Callable | None = None,
+    parse: Callable[[str], T] | None = None,
+    **look,
 ):
     """One of some options. options: values, or value -> how it is shown; draw: st.selectbox, st.radio, st.pills ...
 
-    again: called when the chosen one's button is pressed once more.
+    again: called when the chosen one's button is pressed once more. parse: text -> value, for a sentence of its own.
     """
     titles = options if isinstance(options, Mapping) else {option: str(option) for option in options}
-    value = current(name, default, _among(titles, str, name))
+    value = current(name, default, parse or _among(titles, str, name))
     return _widget(
         draw or st.segmented_control, label, name, value, str, options=list(titles), format_func=titles.get, **look
     )
@@ -207,8 +238,13 @@ def switch(label: str, name: str, default: bool = False, **look) -> bool:
 
 
 def network(label: str = "Network", name: str = "network", default: str = "resnet18", **look) -> str:
-    """One of all networks and baselines."""
-    return one_of(label, name, NETWORK_TITLES, default, draw=st.selectbox, **look)
+    """One of all networks, baselines and uploaded networks."""
+
+    def parse(text: str) -> str:
+        catalogue.architecture(text[:80])  # says what became of an uploaded one
+        return text
+
+    return one_of(label, name, dict(NETWORK_TITLES), default, draw=st.selectbox, parse=parse, **look)
 
 
 def convention(default: str, allowed: Sequence[str] = tuple(catalogue.CONVENTIONS), **look) -> str:
