@@ -267,13 +267,13 @@ def _slices(request: Request, state, stage: Progress):
 
 
 def _matrix(request: Request, state, stage: Progress):
-    from stiffcore import deflation, spectrum, stiffness
+    from stiffcore import deflation, singular_values, spectrum, stiffness
 
     geometry, convention = state.geometry, request.convention
     live = state.live_outputs / geometry.n_out
     full = request.quantity == "spectrum"
     if not geometry.is_identity:
-        singular = spectrum.singular_values(state, convention, request.quantity != "extremes", stage)
+        singular = singular_values.compute(state, convention, request.quantity != "extremes", stage)
         metrics = stiffness.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
         arrays = {"singular_values": singular.values} if full else {}
         return metrics, arrays, singular.health, {"complete": singular.complete}

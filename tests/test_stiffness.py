@@ -8,8 +8,9 @@ import pytest
 from stiffcore import stiffness
 from stiffcore.certificate import Certificate
 from stiffcore.deflation import Plan
+from stiffcore.singular_values import SingularValues
 from stiffcore.slices import SliceSpectrum
-from stiffcore.spectrum import Extremes, SingularValues, Spectrum
+from stiffcore.spectrum import Extremes, Spectrum
 
 
 def _spectrum(values, convention="branch", zeros=0, ones=0, tolerance=1e-12):
