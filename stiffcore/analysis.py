@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from stiffcore import catalogue, cifar10, manifest, result_cache
+from stiffcore import catalogue, cifar10, manifest, own_images, result_cache
 from stiffcore.errors import CannotCompute
 
 FORMAT = 1  # of what is stored: raise it when the stored fields change
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What to compute. ``image`` is an official test index, ``block`` counts from 1."""
+    """What to compute. ``image`` is an official test index, or an own image's number; ``block`` counts from 1."""
 
     network: str
     image: int
@@ -109,9 +109,19 @@ def _from_entry(request: Request, entry: result_cache.Entry) -> Result:
         header["reasons"],
         entry.arrays,
         result_cache.numbers_from_json(header["health"]),
-        header["made"] | {"loss": float(header["made"]["loss"])},
+        header["made"] | {"loss": _loss(request.image, header["made"])},
         stored=True,
     )
+
+
+def _loss(image: int, made: dict) -> float:
+    """Of a stored result. A label may have been said, or changed, since: then all ten losses are there to choose from."""
+    label = cifar10.label(image)
+    if label is None:
+        return math.nan
+    if "losses" in made:
+        return float(made["losses"][label])
+    return math.nan if own_images.is_number(image) else float(made["loss"])
 
 
 def header_of(result: Result) -> dict:
@@ -121,7 +131,7 @@ def header_of(result: Result) -> dict:
         "metrics": result_cache.numbers_to_json(result.metrics),
         "reasons": result.reasons,
         "health": result_cache.numbers_to_json(result.health),
-        "made": result.made,
+        "made": result.made | result_cache.numbers_to_json({"loss": result.made["loss"]}),
     }
 
 
@@ -153,7 +163,7 @@ def compute_many(
     for group in by_image.values():
         states: dict = {}
         for request in group:
-            where = f"block {request.block} of {request.network} at image {request.image}"
+            where = f"block {request.block} of {request.network} at image {cifar10.name(request.image)}"
 
             def stage(part: int, parts: int, what: str, done=done, where=where) -> None:
                 report(done, len(requests), f"{where}: {what}")
@@ -182,6 +192,7 @@ def _one(request: Request, group: list[Request], states: dict, stage: Progress) 
         found = stored(request)
         if found is not None:
             return found
+        _log.info("computing %s: %s", name, request)
         stage(0, 1, "one forward pass")
         if not states:
             states.update(_states(request, {other.block for other in group}))
@@ -208,15 +219,23 @@ def _states(request: Request, blocks: set[int]) -> dict:
 
 
 def prediction(network: str, image: int) -> tuple[int, float]:
-    """Predicted label and cross-entropy; from the manifest for bundled images, else by a forward pass."""
+    """Predicted label and cross-entropy, NaN without a label; from the manifest for bundled images, else by a forward pass."""
     entry = manifest.entry(network)
     if image in entry.predicted:
         return entry.predicted[image], entry.loss[image]
+    losses, label = all_losses(network, image), cifar10.label(image)
+    return int(losses.argmin()), math.nan if label is None else float(losses[label])
+
+
+def all_losses(network: str, image: int) -> np.ndarray:
+    """Cross-entropy for each of the ten labels, float64 (10,), by a forward pass; exp(−loss) is the label's probability."""
     from stiffcore import resnets
 
-    labels = np.array([cifar10.label(image)])
-    predicted, loss = resnets.predictions(_model(network, entry.sha256), cifar10.image(image)[None], labels)
-    return int(predicted[0]), float(loss[0])
+    sha256 = manifest.entry(network).sha256
+    losses = resnets.all_losses(_model(network, sha256), cifar10.image(image)[None])[0]
+    if own_images.is_number(image):
+        own_images.note_prediction(image, sha256, int(losses.argmin()))
+    return losses
 
 
 def _fresh(request: Request, state, stage: Progress) -> Result:
@@ -233,7 +252,9 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
                 "programs, choose a later block, or ask for the extremes only."
             ) from error
         raise
-    predicted, loss = prediction(request.network, request.image)
+    predicted, loss, extra = *prediction(request.network, request.image), dict(extra)
+    if own_images.is_number(request.image):
+        extra["losses"] = [float(loss) for loss in all_losses(request.network, request.image)]
     made = {
         "weights": manifest.entry(request.network).sha256,
         "image_sha256": cifar10.image_sha256(request.image),
@@ -350,7 +371,10 @@ def _duration(seconds: float) -> str:
 
 
 def row(result: Result) -> dict[str, object]:
-    """One flat row for tables and the command line; NaN where undefined or not computed (see ``reasons``)."""
+    """One flat row for tables and the command line; NaN where undefined or not computed (see ``reasons``).
+
+    An own image without a label has None as its ``label`` and ``correct``, and NaN as its ``loss``.
+    """
     request, geometry = result.request, catalogue.block(result.request.network, result.request.block)
     label, predicted = cifar10.label(request.image), int(result.made["predicted"])
     return {
@@ -359,7 +383,7 @@ def row(result: Result) -> dict[str, object]:
         "image": request.image,
         "label": label,
         "predicted": predicted,
-        "correct": predicted == label,
+        "correct": None if label is None else predicted == label,
         "loss": result.made["loss"],
         "block": request.block,
         "convention": request.convention,

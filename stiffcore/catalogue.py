@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from stiffcore import own_weights
 from stiffcore.errors import CannotCompute
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -83,7 +84,9 @@ class BlockGeometry:
 
 
 def architecture(network: str) -> str:
-    """``resnet18-shuffled`` -> ``resnet18``. Raises CannotCompute for an unknown name."""
+    """``resnet18-shuffled`` -> ``resnet18``, of an uploaded network too. Raises CannotCompute for an unknown name."""
+    if own_weights.is_name(network):
+        network = own_weights.get(network).architecture
     if network not in NETWORKS:
         raise CannotCompute(f"Expected a network among {', '.join(NETWORKS)}, got {network!r}: choose one of them.")
     return network.split("-")[0]

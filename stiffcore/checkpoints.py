@@ -7,6 +7,7 @@ comes out of here has exactly the names, shapes and types of one of the three ne
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +64,15 @@ class Inspection:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """Accuracy on the bundled images (0 to 1), and a hint where it is near chance."""
+    """Accuracy on the bundled images (0 to 1), and a hint where it is near chance.
+
+    predicted: int64 (1000,) and loss: float64 (1000,), cross-entropy, in the order of ``cifar10.bundled()``.
+    """
 
     accuracy: float
     hint: str
+    predicted: np.ndarray
+    loss: np.ndarray
 
 
 def content_of(path: Path) -> bytes:
@@ -86,16 +92,22 @@ def inspect(content: bytes) -> Inspection:
 
 def load(content: bytes) -> tuple[nn.Module, Inspection]:
     """The network with a checkpoint's weights, named by the hash of its tensors, as ``resnets.with_weights`` gives it."""
-    inspection, read = _opened(content)
+    state, inspection = read(content)
+    return resnets.with_weights(inspection.network, state, resnets.tensors_sha256(state)), inspection
+
+
+def read(content: bytes) -> tuple[dict[str, torch.Tensor], Inspection]:
+    """A checkpoint's tensors by the network's own names, in the checkpoint's precision, checked against the network."""
+    inspection, tensor = _opened(content)
     shape_of = resnets.template(inspection.network).state_dict()
-    state = {name: read(source) for name, source in inspection.names.items()}
+    state = {name: tensor(source) for name, source in inspection.names.items()}
     for name in shape_of.keys() - state.keys():  # only counters of batches may be missing
         state[name] = torch.zeros((), dtype=torch.int64)
     state = {
         name: value if value.is_floating_point() else value.to(torch.int64) for name, value in sorted(state.items())
     }
     resnets.check_state(state, shape_of, "the checkpoint")
-    return resnets.with_weights(inspection.network, state, resnets.tensors_sha256(state)), inspection
+    return state, inspection
 
 
 def map_keys(shapes: dict[str, tuple[int, ...]]) -> tuple[str, dict[str, str]]:
@@ -125,12 +137,18 @@ def map_keys(shapes: dict[str, tuple[int, ...]]) -> tuple[str, dict[str, str]]:
     )
 
 
-def self_test(model: nn.Module) -> SelfTest:
-    """Accuracy on the bundled images; where it is near chance, what would explain it."""
+def self_test(model: nn.Module, progress: Callable[[int, int], None] = lambda done, total: None) -> SelfTest:
+    """Accuracy on the bundled images; where it is near chance, what would explain it. progress: images done, of all."""
     indices = cifar10.bundled()
     images, labels = np.stack([cifar10.image(i) for i in indices]), np.array([cifar10.label(i) for i in indices])
-    accuracy = float((resnets.predictions(model, images)[0] == labels).mean())
-    return SelfTest(accuracy, "" if accuracy > NEAR_CHANCE else _hint(model, images[::10], labels[::10]))
+    predicted, loss = np.empty(len(images), np.int64), np.empty(len(images))
+    for at in range(0, len(images), 100):
+        progress(at, len(images))
+        part = slice(at, at + 100)
+        predicted[part], loss[part] = resnets.predictions(model, images[part], labels[part])
+    accuracy = float((predicted == labels).mean())
+    hint = "" if accuracy > NEAR_CHANCE else _hint(model, images[::10], labels[::10])
+    return SelfTest(accuracy, hint, predicted, loss)
 
 
 @torch.no_grad()

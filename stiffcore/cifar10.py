@@ -1,5 +1,7 @@
 """CIFAR-10 images by their index in the official test set: 1,000 that ship, the others once they were fetched.
 
+Own images (``own_images``) stand beside them under numbers from 1,000,000: they have a name, and perhaps no label.
+
 Images are uint8 (32, 32, 3) RGB. Imports torch only in ``normalised``.
 """
 
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stiffcore import result_format
+from stiffcore import catalogue, own_images, result_format
 from stiffcore.errors import CannotCompute
 
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -50,7 +52,9 @@ def _full_test_set(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def is_available(index: int) -> bool:
-    """Whether the image ships, or the full test set was fetched."""
+    """Whether the image ships, or the full test set was fetched, or it is an own image that is here."""
+    if own_images.is_number(index):
+        return own_images.default().find(index) is not None
     return index in _bundled()[2] or (0 <= index < TEST_IMAGES and full_set_path().exists())
 
 
@@ -72,12 +76,23 @@ def _found(index: int) -> tuple[np.ndarray, int]:
 
 def image(index: int) -> np.ndarray:
     """uint8 (32, 32, 3) RGB. Raises CannotCompute where the image is not on this machine."""
-    return _found(index)[0]
+    return own_images.get(index).pixels if own_images.is_number(index) else _found(index)[0]
 
 
-def label(index: int) -> int:
-    """0 (airplane) to 9 (truck): the position in ``catalogue.LABELS``."""
-    return _found(index)[1]
+def label(index: int) -> int | None:
+    """0 (airplane) to 9 (truck): the position in ``catalogue.LABELS``; None of an own image of which nobody said it."""
+    return own_images.get(index).label if own_images.is_number(index) else _found(index)[1]
+
+
+def label_name(index: int) -> str:
+    """``cat``, or ``no label``."""
+    found = label(index)
+    return "no label" if found is None else catalogue.LABELS[found]
+
+
+def name(index: int) -> str:
+    """What to call an image: its index in the test set, or an own image's name."""
+    return own_images.get(index).name if own_images.is_number(index) else str(index)
 
 
 def image_sha256(index: int) -> str:
@@ -88,13 +103,15 @@ def image_sha256(index: int) -> str:
 def parse_images(text: str) -> list[int]:
     """``bundled``, ``all`` or a list like ``0,3,10:20`` (end excluded) -> indices, each once, in the order given.
 
+    The list may hold numbers of own images, too.
+
     Raises CannotCompute for anything else, and for an image that is not on this machine.
     """
     text = text.strip()
     if text == "bundled":
         return list(bundled())
     wanted = range(TEST_IMAGES) if text == "all" else _listed(text)
-    missing = [] if full_set_path().exists() else [index for index in wanted if index not in _bundled()[2]]
+    missing = [] if full_set_path().exists() else [index for index in wanted if not is_available(index)]
     if missing:
         raise CannotCompute(
             f"Expected images among the {len(bundled()):,} that ship, got {len(missing):,} others (the first is {missing[0]}): "
@@ -108,6 +125,9 @@ def _listed(text: str) -> dict[int, None]:
     indices: dict[int, None] = {}
     for part in text.split(","):
         start, colon, stop = (piece.strip() for piece in part.partition(":"))
+        if not colon and len(start) < 10 and start.isascii() and start.isdigit() and own_images.is_number(int(start)):
+            indices[own_images.get(int(start)).number] = None
+            continue
         numbers = [start, stop] if colon else [start]
         if not all(number.isascii() and number.isdigit() and len(number) < 6 for number in numbers):
             raise _bad_list(text, part)

@@ -109,7 +109,7 @@ def _analyse(arguments: Namespace) -> int:
 
 
 def _line(row: dict, reasons: dict[str, str]) -> str:
-    names = {name: catalogue.LABELS[row[name]] for name in ("label", "predicted")}
+    names = {name: "none" if row[name] is None else catalogue.LABELS[row[name]] for name in ("label", "predicted")}
     cells = {name: terminal.as_text(value, reasons.get(name, "")) for name, value in (row | names).items()}
     return terminal.table_line({name: cells[name] for name in COLUMNS}, WIDTHS)
 
@@ -142,7 +142,7 @@ def _spectrum(arguments: Namespace) -> None:
     with terminal.progress() as progress:
         result = analysis.compute(analysis.Request(network, image, block, convention, "spectrum"), progress)
     header = {
-        "network": network, "image": image, "label": catalogue.LABELS[cifar10.label(image)], "block": block,
+        "network": network, "image": image, "label": cifar10.label_name(image), "block": block,
         "convention": convention, "metrics": result.metrics, "reasons": result.reasons, "health": result.health,
         "made": result.made,
     }  # fmt: skip

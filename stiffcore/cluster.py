@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stiffcore import analysis, manifest, result_cache, sweep
+from stiffcore import analysis, manifest, own_images, own_weights, result_cache, sweep
 from stiffcore.errors import CannotCompute
 from stiffcore.sweep import Outcome, Task
 
@@ -28,6 +28,10 @@ class Weights(WorkerPlugin):
     name = "stiffcore-weights"
 
     def __init__(self, network: str):
+        if own_weights.is_name(network):
+            raise CannotCompute(
+                f"Expected a network that ships for a cluster, got the uploaded {network}: sweep it on this machine."
+            )
         source = network.split("-")[0]
         found = {source, network} & {path.stem for path in manifest.FOLDER.glob("*.safetensors")}
         self.files = {"manifest.json": (manifest.FOLDER / "manifest.json").read_bytes()}
@@ -58,6 +62,8 @@ def compute(task: Task) -> tuple[Outcome, list[tuple]]:
 def run(tasks: Iterable[Task], scheduler: str) -> Iterator[Outcome]:
     """Compute tasks on the cluster behind a scheduler's address; outcomes as they come, each task's once."""
     tasks = list(tasks)
+    if any(own_images.is_number(task.image) for task in tasks):
+        raise CannotCompute("Expected images of the test set for a cluster, got own ones: sweep them on this machine.")
     with _client(scheduler) as client:
         if not client.scheduler_info()["workers"]:
             raise CannotCompute(

@@ -1,11 +1,14 @@
-"""What ships in weights/, read from weights/manifest.json without torch, so that pages can filter and build keys."""
+"""What ships in weights/, read from weights/manifest.json without torch, so that pages can filter and build keys.
+
+Uploaded networks have entries too: ``own_weights`` keeps what they say.
+"""
 
 import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from stiffcore import catalogue
+from stiffcore import catalogue, own_weights
 from stiffcore.errors import CannotCompute
 
 FOLDER = Path(__file__).parent / "weights"
@@ -52,6 +55,8 @@ def _entry(network: str, values: dict, images: list[int]) -> Entry:
 def entry(network: str) -> Entry:
     """A network's or a baseline's entry. Raises CannotCompute for an unknown name and a missing or damaged manifest."""
     catalogue.architecture(network)
+    if own_weights.is_name(network):
+        return _own_entry(own_weights.get(network))
     path = FOLDER / "manifest.json"
     try:
         entries = _read(path, path.stat().st_mtime_ns)
@@ -63,6 +68,12 @@ def entry(network: str) -> Entry:
             "`python -m stiffcore weights-manifest`."
         )
     return entries[network]
+
+
+def _own_entry(own: own_weights.OwnWeights) -> Entry:
+    predicted, loss = (dict(zip(own.images, values, strict=True)) for values in (own.predicted, own.loss))
+    recipe = {"uploaded as": own.title, "file": own.form}
+    return Entry(own.network, own.sha256, None, own.accuracy_bundled, recipe, predicted, loss)
 
 
 def write(entries: list[Entry]) -> Path:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from stiffcore import baselines, catalogue, cifar10, manifest
+from stiffcore import baselines, catalogue, cifar10, manifest, own_weights
 from stiffcore.errors import CannotCompute
 from stiffcore.torchvision_import import torchvision
 
@@ -35,11 +35,13 @@ def template(network: str) -> nn.Module:
 
 
 def load(network: str) -> nn.Module:
-    """A network with its shipped weights, or a baseline: evaluation mode, float32, on the CPU, without gradients.
+    """A network with its shipped weights, a baseline, or an uploaded one: evaluation mode, float32, on the CPU, without gradients.
 
     Raises CannotCompute where a file is missing, damaged, or not the one that the manifest names.
     """
     expected = manifest.entry(network).sha256
+    if own_weights.is_name(network):
+        return with_weights(network, _own_state(network, expected), expected)
     state, sha256 = shipped_state(network)
     if sha256 != expected:
         raise CannotCompute(
@@ -65,6 +67,23 @@ def shipped_state(network: str) -> tuple[dict[str, Tensor], str]:
     state = baselines.untrained(shape_of) if baseline == "untrained" else baselines.shuffled(trained)
     source_sha256 = "" if baseline == "untrained" else tensors_sha256(trained)
     return state | statistics, baselines.name_of(baseline, source, source_sha256, tensors_sha256(statistics))
+
+
+def _own_state(network: str, sha256: str) -> dict[str, Tensor]:
+    """The tensors of an uploaded network: checked again, since anybody may have touched the file."""
+    try:
+        state = load_file(own_weights.tensors_path(network))
+        check_state(state, template(network).state_dict(), f"the weights of {network}")
+        if tensors_sha256(state) != sha256:
+            raise ValueError("they are others than those that were uploaded")
+    except CannotCompute:
+        raise
+    except Exception as error:  # the library's, the disk's, and those of damaged numbers
+        raise CannotCompute(
+            f"Expected the uploaded weights of {network}, got a damaged file ({error!s:.80}): upload them again on the page "
+            "Own files."
+        ) from error
+    return state
 
 
 def with_weights(network: str, state: dict[str, Tensor], sha256: str) -> nn.Module:
@@ -128,7 +147,6 @@ def weights_sha256(model: nn.Module) -> str:
     return getattr(model, "weights_sha256", None) or tensors_sha256(model.state_dict())
 
 
-@torch.no_grad()
 def predictions(
     model: nn.Module, images: np.ndarray, labels: np.ndarray | None = None, batch_size: int = 250
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -136,14 +154,22 @@ def predictions(
 
     images: uint8 (N, 32, 32, 3). In the model's precision and on its device.
     """
+    losses = all_losses(model, images, batch_size)
+    loss = np.full(len(images), np.nan) if labels is None else losses[np.arange(len(images)), np.asarray(labels)]
+    return losses.argmin(1), loss
+
+
+@torch.no_grad()
+def all_losses(model: nn.Module, images: np.ndarray, batch_size: int = 250) -> np.ndarray:
+    """Cross-entropy at each image for each of the ten labels, −log softmax: float64 (N, 10).
+
+    The predicted label is where it is least; exp(−loss) is the label's probability.
+    """
     model.eval()
     parameter = next(model.parameters())
-    predicted, loss = np.empty(len(images), np.int64), np.full(len(images), np.nan)
+    losses = np.empty((len(images), 10))
     for at in range(0, len(images), batch_size):
         chunk = slice(at, at + batch_size)
         scores = model(cifar10.normalised(images[chunk]).to(parameter)).double().cpu()
-        predicted[chunk] = scores.argmax(1).numpy()
-        if labels is not None:
-            truth = torch.from_numpy(np.asarray(labels[chunk], np.int64))
-            loss[chunk] = nn.functional.cross_entropy(scores, truth, reduction="none").numpy()
-    return predicted, loss
+        losses[chunk] = -nn.functional.log_softmax(scores, 1).numpy()
+    return losses

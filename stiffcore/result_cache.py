@@ -19,22 +19,17 @@ import numpy as np
 
 from stiffcore import result_format
 from stiffcore.cache_folder import CacheFolder, reason
+from stiffcore.cache_location import default_folder
 from stiffcore.errors import CannotCompute
 from stiffcore.result_format import DamagedEntry, Entry, key, numbers_from_json, numbers_to_json
 from stiffcore.shipped_results import shipped, write_shipped
 
 __all__ = ["Entry", "ResultCache", "default", "key", "numbers_from_json", "numbers_to_json", "shipped", "write_shipped"]
 
-FOLDER = Path(__file__).resolve().parent.parent / "cache" / "results"  # STIFFCORE_CACHE moves it
 SIZE_LIMIT = 4 * 2**30  # bytes; STIFFCORE_CACHE_GIB changes it
 UNWRITTEN_LIMIT = 128 * 2**20  # bytes of results kept in memory because the disk refused them
 
 _log = logging.getLogger(__name__)
-
-
-def default_folder() -> Path:
-    """$STIFFCORE_CACHE, else cache/results of the project."""
-    return Path(os.environ.get("STIFFCORE_CACHE") or FOLDER).expanduser().absolute()
 
 
 def default_size_limit() -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import controls, service
-from stiffcore import analysis
+from stiffcore import analysis, cifar10
 from stiffcore.errors import CannotCompute
 
 POLL = 1.0  # seconds between two looks at a running job
@@ -32,7 +32,7 @@ def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.R
 
 
 def name_of(request: analysis.Request) -> str:
-    return f"block {request.block} at image {request.image}"
+    return f"block {request.block} at image {cifar10.name(request.image)}"
 
 
 def _offer(requests: Sequence[analysis.Request], missing: Sequence[analysis.Request], title: str) -> None:

@@ -4,15 +4,17 @@ import base64
 import io
 from collections.abc import Sequence
 from functools import lru_cache
+from html import escape
 
 import streamlit as st
 from PIL import Image
 
 from pages.shared import controls
-from stiffcore import catalogue, cifar10, manifest
+from stiffcore import catalogue, cifar10, manifest, own_images
 from stiffcore.errors import CannotCompute
 
 PER_PAGE = 30  # three rows of ten
+OWN = "own"  # among the labels of the gallery: own images
 PREDICTIONS = {"any": "Any", "right": "Right", "wrong": "Wrong"}
 LOOK = """
 <style>
@@ -44,19 +46,23 @@ def thumbnail(image: int) -> str:
 
 
 def predicted(network: str, image: int) -> int | None:
-    """The label that a network gives a bundled image; None where nobody has looked."""
+    """The label that a network gives a bundled or an own image; None where nobody has looked."""
     try:
-        return manifest.entry(network).predicted.get(image)
+        entry = manifest.entry(network)
+        if own_images.is_number(image):
+            return own_images.get(image).predicted.get(entry.sha256)
+        return entry.predicted.get(image)
     except CannotCompute:
         return None
 
 
 def caption(network: str, image: int) -> str:
-    """``cat`` where the network sees a cat, too; ``cat, seen as dog`` where it does not."""
-    label, seen = catalogue.LABELS[cifar10.label(image)], predicted(network, image)
-    if seen is None or catalogue.LABELS[seen] == label:
-        return label
-    return f"{label}, seen as {catalogue.LABELS[seen]}"
+    """``cat`` where the network sees a cat, too; ``cat, seen as dog`` where it does not; an own image's name before it."""
+    label, seen = cifar10.label(image), predicted(network, image)
+    own = f"{cifar10.name(image)}: " if own_images.is_number(image) else ""
+    if seen is None or seen == label:
+        return own + cifar10.label_name(image)
+    return f"{own}{cifar10.label_name(image)}, seen as {catalogue.LABELS[seen]}"
 
 
 @lru_cache(maxsize=128)
@@ -69,6 +75,16 @@ def matching(network: str, label: str, prediction: str) -> tuple[int, ...]:
         if label not in ("any", catalogue.LABELS[cifar10.label(image)]):
             continue
         if prediction == "any" or (seen is not None and is_right == (prediction == "right")):
+            kept.append(image)
+    return tuple(kept)
+
+
+def own(network: str, prediction: str) -> tuple[int, ...]:
+    """Own images, the newest first; right and wrong are those with a label at which the network has looked."""
+    kept = []
+    for image in own_images.known():
+        seen, label = predicted(network, image), cifar10.label(image)
+        if prediction == "any" or (None not in (seen, label) and (seen == label) == (prediction == "right")):
             kept.append(image)
     return tuple(kept)
 
@@ -89,24 +105,27 @@ def choose(network: str, default: Sequence[int], side: str = "", at_most: int = 
     st.html(LOOK)
     name = f"{side}images"
     chosen = controls.images(default, name, at_most)
-    button = f"Images: {len(chosen)} of {at_most}" if at_most > 1 else f"Image {chosen[0]}"
+    button = (
+        f"Images: {len(chosen)} of {at_most}" if at_most > 1 else f"Image {controls.plain(cifar10.name(chosen[0]))}"
+    )
     with st.popover(button, icon=":material/photo_library:"):
         left, right, last = st.columns([3, 4, 3], vertical_alignment="bottom")
         with left:
             labels = {"any": "All labels"} | {label: label for label in catalogue.LABELS}
+            if own_images.known():
+                labels[OWN] = "Own images"
             label = controls.one_of("Label", f"{side}show", labels, "any", draw=st.selectbox)
         with right:
             prediction = controls.one_of("Prediction", f"{side}seen", PREDICTIONS, "any")
-        there = matching(network, label, prediction)
+        there = own(network, prediction) if label == OWN else matching(network, label, prediction)
         if controls.changed(f"{side}gallery", (network, label, prediction)):
             controls.forget(f"{side}page")
         pages = max(-(-len(there) // PER_PAGE), 1)
         with last:
             page = controls.one_of(f"Page, of {pages}", f"{side}page", list(range(1, pages + 1)), 1, draw=st.selectbox)
         _thumbnails(network, there[(page - 1) * PER_PAGE : page * PER_PAGE], chosen, name, at_most)
-        st.caption(
-            f"{len(there):,} of the {len(cifar10.bundled()):,} images that ship. Click to choose, click again to drop."
-        )
+        all_of_them = "own images" if label == OWN else f"{len(cifar10.bundled()):,} images that ship"
+        st.caption(f"{len(there):,} of the {all_of_them}. Click to choose, click again to drop.")
     return chosen
 
 
@@ -118,7 +137,8 @@ def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], nam
     def title(image: int) -> str:
         seen, label = predicted(network, image), cifar10.label(image)
         text = "" if seen is None else "✓" if seen == label else f"→ {catalogue.LABELS[seen]}"
-        return f"![{caption(network, image)}]({thumbnail(image)}) {image} {catalogue.LABELS[label]} {text}"
+        name = cifar10.name(image) if label is None else f"{cifar10.name(image)} {cifar10.label_name(image)}"
+        return f"![{controls.plain(caption(network, image))}]({thumbnail(image)}) {controls.plain(name)} {text}"
 
     def changed() -> None:
         here = st.session_state[key]
@@ -141,10 +161,11 @@ def strip(network: str, images: Sequence[int], colours: dict[int, str]) -> None:
     cards = []
     for image in images:
         label, seen = cifar10.label(image), predicted(network, image)
-        wrong = ' class="wrong"' if seen not in (None, label) else ""
+        wrong = ' class="wrong"' if None not in (seen, label) and seen != label else ""
         made_of_it = "not looked at" if seen is None else f"seen as {catalogue.LABELS[seen]}"
+        alt, name = escape(caption(network, image)), escape(cifar10.name(image))
         cards.append(
-            f'<figure style="border-color:{colours[image]}"><img src="{thumbnail(image)}" alt="{caption(network, image)}">'
-            f"<figcaption><b>{catalogue.LABELS[label]}</b> {image}<br><span{wrong}>{made_of_it}</span></figcaption></figure>"
+            f'<figure style="border-color:{colours[image]}"><img src="{thumbnail(image)}" alt="{alt}">'
+            f"<figcaption><b>{cifar10.label_name(image)}</b> {name}<br><span{wrong}>{made_of_it}</span></figcaption></figure>"
         )
     st.html(f'<div class="chosen">{"".join(cards)}</div>', width="content")

@@ -77,7 +77,7 @@ def metrics(results: Sequence[analysis.Result], colours: dict[int, str], paper: 
     top = "".join(f'<th colspan="{len(inside)}">Block {block}</th>' for block, inside in blocks.items())
     heads = "".join(
         f'<th><i class="dot" style="background:{colours[r.request.image]}"></i>'
-        f"{catalogue.LABELS[cifar10.label(r.request.image)]}<br><small>{r.request.image}</small></th>"
+        f"{cifar10.label_name(r.request.image)}<br><small>{escape(cifar10.name(r.request.image))}</small></th>"
         for r in across
     )
     body = "".join(

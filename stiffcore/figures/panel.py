@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 
-from stiffcore import catalogue, cifar10
+from stiffcore import cifar10
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.theme import Style
 
 LARGEST_SVG = 2_000  # points in a figure; above, WebGL
+WITHOUT_LABEL = "hexagram"  # a shape that no label has
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,18 @@ class Series:
 
 def series_of(images: Sequence[int], overlay: str, style: Style) -> dict[int, Series]:
     """image -> its series. By label, a colour is the label's in every view; by image, the first ones lie furthest apart."""
-    made = {}
+    made: dict[int, Series] = {}
     for image in dict.fromkeys(images):
         label = cifar10.label(image)
-        at = label if overlay == "label" else len(made)
-        name = catalogue.LABELS[label] if overlay == "label" else f"{image} · {catalogue.LABELS[label]}"
-        made[image] = Series(name, style.colour(at), style.shape(at))
+        if overlay == "label":
+            known = label is not None
+            look = (style.colour(label), style.shape(label)) if known else (style.muted, WITHOUT_LABEL)
+            made[image] = Series(cifar10.label_name(image), *look)
+            continue
+        name = cifar10.name(image) if label is None else f"{cifar10.name(image)} · {cifar10.label_name(image)}"
+        if any(series.name == name for series in made.values()):  # two files of one name
+            name = f"{name} ({image})"
+        made[image] = Series(name, style.colour(len(made)), style.shape(len(made)))
     return made
 
 

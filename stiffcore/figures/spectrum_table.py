@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from stiffcore import catalogue, cifar10
+from stiffcore import cifar10
 from stiffcore.analysis import Request, Result
 from stiffcore.figures import slice_density, wording
 
@@ -16,7 +16,7 @@ def _identity(result: Result) -> dict:
         "network": request.network,
         "weights": str(result.made.get("weights", ""))[:16],
         "image": request.image,
-        "label": catalogue.LABELS[cifar10.label(request.image)],
+        "label": cifar10.label_name(request.image),
         "block": request.block,
         "convention": request.convention,
     }

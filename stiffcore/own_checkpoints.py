@@ -1,0 +1,52 @@
+"""Takes an inspected checkpoint in: loads it strictly, tries it on the bundled images, and keeps it for every page."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from safetensors.torch import save
+
+from stiffcore import checkpoints, cifar10, device, own_files, own_weights, resnets
+
+Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of a checkpoint. dropped: titles of uploaded networks that had to go for it."""
+
+    own: own_weights.OwnWeights
+    dropped: tuple[str, ...]
+
+
+def job_key(content: bytes, what: str) -> str:
+    """Names the work on a file, the same for everybody who brings the same file."""
+    return hashlib.sha256(what.encode() + b"\n" + hashlib.sha256(content).digest()).hexdigest()
+
+
+def register(content: bytes, file_name: str, progress: Progress = lambda done, total, what: None) -> Registered:
+    """Load a checkpoint, test it, keep it. Raises CannotCompute for what ``checkpoints`` refuses, or the disk."""
+    device.use_one_thread()
+    progress(0, 0, "reading the file")
+    state, inspection = checkpoints.read(content)
+    sha256 = resnets.tensors_sha256(state)
+    model = resnets.with_weights(inspection.network, state, sha256)
+
+    def tell(done: int, total: int) -> None:
+        progress(done, total, "self-test on the images that ship")
+
+    tested = checkpoints.self_test(model, tell)
+    own = own_weights.OwnWeights(
+        network=own_weights.name_of(inspection.network, sha256),
+        title=own_files.clean_name(file_name),
+        sha256=sha256,
+        form=inspection.sentence,
+        accuracy_bundled=tested.accuracy,
+        hint=tested.hint,
+        images=cifar10.bundled(),
+        predicted=tuple(tested.predicted.tolist()),
+        loss=tuple(tested.loss.tolist()),
+        registered=time.time(),
+    )
+    return Registered(own, tuple(own_weights.save(own, save(state))))
