@@ -66,18 +66,39 @@ def of_spectrum(spectrum, live_fraction: float) -> Metrics:
     sizes = -negative.real
     metrics["stiffness_ratio"] = float(sizes.max() / sizes.min()) if len(sizes) else math.nan
     if spectrum.convention == "branch":
-        metrics |= of_forward_euler(spectrum, negative, metrics["n_positive"])
+        metrics |= of_forward_euler(spectrum)
     return _with_reasons(metrics, spectrum.convention, UNTOLD if undetermined else NOTHING_NEGATIVE)
 
 
-def of_forward_euler(spectrum, negative: np.ndarray, n_positive: int) -> dict[str, float]:
+def of_forward_euler(spectrum) -> dict[str, float]:
     """What forward Euler at h = 1 makes of x' = F(x), and the largest step that keeps every decaying mode stable."""
-    told = spectrum.eigenvalues[np.abs(spectrum.eigenvalues) > spectrum.tolerance]  # rounding moves the rest anywhere
-    zeros = spectrum.zeros + len(spectrum.eigenvalues) - len(told)
+    made = of_method(spectrum.eigenvalues, spectrum.zeros, spectrum.ones, spectrum.tolerance)
+    return {"outside_euler": made.pop("share_outside")} | made
+
+
+def of_method(
+    eigenvalues: np.ndarray,  # of the core, shape: (m,)
+    zeros: int,
+    ones: int = 0,
+    tolerance: float = 0.0,
+    step: float = 1.0,
+    name: str = "forward-euler",
+) -> dict[str, float]:
+    """What a one-step method with step h makes of x' = F(x), structural zeros and ones included.
+
+    share_outside: of the eigenvalues, those with |R(hλ)| > 1; largest_stable_step: see `stability`; share_positive: those
+    with Re λ > 0, which no small step stabilises. Shares are of all m + zeros + ones, from 0 to 1.
+    tolerance: what |λ| or |Re λ| does not exceed is taken for 0, since rounding moves it to either side.
+    """
+    total = len(eigenvalues) + zeros + ones
+    told = eigenvalues[np.abs(eigenvalues) > tolerance]
+    at_zero = zeros + len(eigenvalues) - len(told)
+    decaying = eigenvalues[eigenvalues.real < -tolerance]
+    growing = int((eigenvalues.real > tolerance).sum()) + ones
     return {
-        "outside_euler": stability.share_outside(told, spectrum.n, zeros, spectrum.ones),
-        "largest_stable_step": stability.largest_stable_step(negative),
-        "share_positive": n_positive / spectrum.n,
+        "share_outside": stability.share_outside(told, total, at_zero, ones, step, name),
+        "largest_stable_step": stability.largest_stable_step(decaying, name),
+        "share_positive": growing / total if total else math.nan,
     }
 
 

@@ -369,6 +369,10 @@ def test_small_multiples_of_up_to_four_blocks_with_singular_values(visitor):
         ("overlay", "label"),
         ("fit", "bulk"),
         ("axes", "arcsinh"),
+        ("marks", "density"),
+        ("stable", "forward-euler,rk4"),
+        ("stable", "none"),
+        ("blockstep", "0.35"),
         ("talk", "on"),
         ("show", "cat"),
         ("seen", "right"),
@@ -386,6 +390,7 @@ def test_every_choice_comes_from_the_url_and_stays_in_it(visitor, name, value):
 def test_the_link_to_copy_holds_every_value_defaults_too(visitor):
     page = visitor().open(SPECTRUM)
     names = {"network", "convention", "blocks", "images", "overlay", "fit", "axes", "talk", "show", "seen", "page"}
+    names |= {"marks", "stable", "blockstep"}
     assert set(page.url) == names
     link = next(code.value for code in page.at.get("code") if "?" in code.value)
     assert {part.split("=")[0] for part in link.split("?")[1].split("&")} == names
@@ -408,6 +413,10 @@ def test_the_link_to_copy_holds_every_value_defaults_too(visitor):
         ("images", "10"),
         ("fit", "nowhere"),
         ("axes", "log"),
+        ("marks", "dots"),
+        ("stable", "rk4,none"),
+        ("blockstep", "0"),
+        ("blockstep", "nan"),
         ("overlay", "\x00"),
         ("page", "1e9"),
         ("talk", "maybe"),

@@ -291,7 +291,7 @@ def test_zoom_survives_another_image_and_a_fit_ends_it(window):
 
 
 def test_a_large_cloud_is_really_painted_by_webgl(window):
-    visitor = window("/Spectrum?images=8,9").figure()
+    visitor = window("/Spectrum?images=8,9&marks=points").figure()
     visitor.page.wait_for_selector(".js-plotly-plot .gl-canvas-context")
     visitor.page.wait_for_timeout(1500)
     painted = visitor.page.evaluate(

@@ -357,3 +357,46 @@ def test_density_scale_is_monotone_in_lightness(dark):
 
 def test_ten_shapes_for_ten_labels():
     assert len(set(theme.SHAPES)) == len(catalogue.LABELS) == len(set(theme.LIGHT)) == len(set(theme.DARK))
+
+
+# Density of clouds
+
+
+def cloud(count, image=0):
+    half = np.random.default_rng(image).normal(size=(count // 2, 2)) @ [0.3, 0.2j]
+    return planted(image, values=np.concatenate([half, half.conj()]))
+
+
+@pytest.mark.parametrize(("count", "marks", "as_density"), [(5000, "auto", False), (5002, "auto", True), (6000, "points", False), (10, "density", True)])  # fmt: skip
+def test_clouds_of_many_points_become_their_density(count, marks, as_density):
+    figure = spectrum.figure([cloud(count)], Style(), marks=marks)
+    assert ("heatmap" in {trace.type for trace in figure.data}) is as_density
+    assert spectrum.is_density([cloud(count)], marks) is as_density
+    assert spectrum.alt_text([cloud(count)], marks).startswith("Density") is as_density
+
+
+@pytest.mark.parametrize("axes", ["linear", "arcsinh"])
+def test_a_density_counts_every_eigenvalue_where_it_is_and_keeps_the_extremes(axes):
+    results = [cloud(5200), cloud(800, image=1)]
+    figure = spectrum.figure(results, Style(), marks="auto", axes=axes)
+    heat = next(trace for trace in figure.data if trace.type == "heatmap")
+    counts, re, im = np.moveaxis(heat.customdata, -1, 0)
+    values = np.concatenate([result.arrays["eigenvalues"] for result in results])
+    assert counts.sum() == len(values)
+    assert spectrum.drawn_and_all(results, "auto") == (6000, 6000)
+    assert counts[re < 0].sum() == (values.real < 0).sum(), "no bin mixes signs"
+    np.testing.assert_array_equal(counts, counts[::-1], "conjugate pairs, the real axis in the middle of a bin")
+    assert (counts * im**2).sum() == pytest.approx((values.imag**2).sum(), rel=0.02)
+    ends = [trace for trace in figure.data if trace.type == "scatter" and trace.customdata is not None]
+    assert [len(trace.x) for trace in ends] == [3, 3]
+    back = Axes(eigenvalue_cloud.scale(results) if axes == "arcsinh" else None)
+    assert back.true(min(ends[0].x)) == pytest.approx(results[0].arrays["eigenvalues"].real.min(), rel=1e-5)
+    np.testing.assert_allclose(np.diff(heat.x), np.diff(heat.y)[0], rtol=1e-3, err_msg="squares, as drawn")
+
+
+def test_a_density_of_a_few_far_eigenvalues_stays_small():
+    values = np.append(np.random.default_rng(0).normal(size=6000) * 1e-6, [-1e6, 1e6j, -1e6j])
+    figure = spectrum.figure([planted(values=values)], Style(), fit="bulk", marks="density")
+    heat = next(trace for trace in figure.data if trace.type == "heatmap")
+    assert heat.z.size < 1e6
+    assert heat.customdata[..., 0].sum() == 6003

@@ -195,17 +195,23 @@ def several_of(
     default: Sequence[T],
     at_most: int | None = None,
     draw: Callable | None = None,
+    none: str | None = None,
     **look,
 ) -> tuple[T, ...]:
-    """One or more of some options, in the options' order."""
+    """One or more of some options, in the options' order. none: how the URL says that not one is chosen, where that may be."""
     titles = options if isinstance(options, Mapping) else {option: str(option) for option in options}
     at_most = at_most or len(titles)
 
     def text_of(values: Sequence[T]) -> str:
         kept = list(values)[-at_most:]  # the newest ones
-        return ",".join(str(option) for option in titles if option in kept)
+        return ",".join(str(option) for option in titles if option in kept) or (none or "")
 
-    value = current(name, tuple(default), _several(list(titles), str, name, at_most), text_of)
+    several = _several(list(titles), str, name, at_most)
+    value = current(
+        name, tuple(default), lambda text: () if none is not None and text == none else several(text), text_of
+    )
+    if none is not None:
+        look["again"] = lambda: choose(name, none)
     if draw is None:
         draw, look = st.pills, {"selection_mode": "multi"} | look
     _widget(draw, label, name, list(value), text_of, options=list(titles), format_func=titles.get, **look)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared import computing, controls, gallery, ode_jobs, ode_table, panels
-from stiffcore import analysis, block_flow, catalogue, result_cache, stability
+from pages.shared import computing, controls, gallery, ode_jobs, ode_table, panels, stability_overlay
+from stiffcore import analysis, block_flow, catalogue, cifar10, result_cache, stability
 from stiffcore.block_flow import STEPS, BlockFlow, FlowRequest
 from stiffcore.figures import ode as figures
 from stiffcore.figures import spectrum, stability_plane
@@ -83,17 +83,14 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
 
 
 def _numbers(result: analysis.Result, looks: dict, method: str, step: float) -> tuple[str, ...]:
-    values, zeros = result.arrays["eigenvalues"], int(result.metrics["n_zero"])
-    total = len(values) + zeros  # under branch no eigenvalue is structurally 1
-    outside = stability.share_outside(values, total, zeros, step=step, name=method)
-    # Those whose sign rounding decides set no limit, as in the metrics of the Spectrum page.
-    decided = values[np.argsort(np.abs(values.real))[int(result.metrics.get("n_undetermined", 0)) :]]
-    limit = stability.largest_stable_step(decided, method)
+    zeros = int(result.metrics["n_zero"])
+    total = len(result.arrays["eigenvalues"]) + zeros  # under branch no eigenvalue is structurally 1
+    made = stability_overlay.of_result(result, method, step)
     return (
         looks[result.request.image].name,
-        f"{100 * outside:.1f} %",
-        "no limit" if np.isinf(limit) else ode_table.number(limit),
-        f"{100 * (decided.real > 0).sum() / total:.1f} %",
+        stability_overlay.per_cent(made["share_outside"]),
+        stability_overlay.step_in_words(made["largest_stable_step"]),
+        stability_overlay.per_cent(made["share_positive"]),
         f"{zeros:,} of {total:,}",
     )
 
@@ -144,7 +141,7 @@ def _computed(missing: tuple[FlowRequest, ...]) -> tuple[BlockFlow, ...] | None:
 
         def of_all(position: int):
             return lambda done, total, what: progress(
-                position * total + done, len(missing) * total, f"image {missing[position].image}: {what}"
+                position * total + done, len(missing) * total, f"image {cifar10.name(missing[position].image)}: {what}"
             )
 
         return tuple(block_flow_integration.compute(request, of_all(at)) for at, request in enumerate(missing))
@@ -182,5 +179,5 @@ def _every_block(style: Style) -> None:
 
 def _flows_alt(flows: Sequence[BlockFlow]) -> str:
     return "Relative distance of the network's single step from the exact flow: " + ", ".join(
-        f"image {flow.request.image}: {flow.distance[0]:.3g}" for flow in flows
+        f"image {cifar10.name(flow.request.image)}: {flow.distance[0]:.3g}" for flow in flows
     )

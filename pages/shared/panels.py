@@ -61,9 +61,11 @@ def chart(figure: go.Figure, name: str, alt: str, **options) -> object:
     return drawn
 
 
-def drawn(count: int, there: int) -> None:
-    """Says so where less than everything is drawn."""
-    if count < there:
+def drawn(count: int, there: int, as_density: bool = False) -> None:
+    """Says so where less than everything is drawn, or drawn otherwise than as points."""
+    if as_density:
+        st.caption(f"All {there:,} eigenvalues as their density; the outlined extremes are exact. “Points” draws each.")
+    elif count < there:
         st.caption(f"Showing {count:,} of {there:,} eigenvalues, chosen at random; the extremes are always among them.")
 
 

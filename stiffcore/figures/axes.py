@@ -21,9 +21,9 @@ class Axes:
         """Where values are drawn; any shape."""
         return values if self.scale is None else np.arcsinh(np.asarray(values) / self.scale)
 
-    def true(self, drawn: float) -> float:
-        """The value that is drawn there."""
-        return drawn if self.scale is None else self.scale * math.sinh(drawn)
+    def true(self, drawn):
+        """The values that are drawn there; any shape."""
+        return drawn if self.scale is None else self.scale * np.sinh(drawn)
 
     def ticks(self, low: float, high: float, room: float = 0.11) -> dict:
         """For a plotly axis that shows the values from low to high, and some way beyond; nothing where it is linear.

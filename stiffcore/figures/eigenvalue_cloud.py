@@ -11,14 +11,21 @@ from stiffcore.figures.panel import Panel
 
 LARGEST_HOVER = 5_000  # points in a figure; above, the browser crawls and only the extremes answer
 LARGEST_DRAWN = 60_000  # points in a figure
+MARKS = {"auto": "Auto", "points": "Points", "density": "Density"}  # auto: density above LARGEST_HOVER
 BULK = (0.5, 99.5)  # percentiles
 ENDS = ("smallest Re λ", "largest Re λ", "largest |λ|")
 
 
-def drawn_and_all(results: Sequence[Result]) -> tuple[int, int]:
-    """How many points a figure draws, and how many eigenvalues the cores have."""
+def drawn_and_all(results: Sequence[Result], marks: str = "points") -> tuple[int, int]:
+    """How many eigenvalues a figure draws, and how many the cores have; a density counts every one."""
     there = sum(len(result.arrays.get("eigenvalues", ())) for result in results)
-    return min(there, LARGEST_DRAWN), there
+    return there if is_density(results, marks) else min(there, LARGEST_DRAWN), there
+
+
+def is_density(results: Sequence[Result], marks: str) -> bool:
+    """Whether the eigenvalues are drawn as counts in bins: on request, or by themselves where they are many."""
+    there = sum(len(result.arrays.get("eigenvalues", ())) for result in results)
+    return bool(there) and (marks == "density" or (marks == "auto" and there > LARGEST_HOVER))
 
 
 def _thinned(values: np.ndarray, points: int) -> np.ndarray:
@@ -75,6 +82,15 @@ def draw(panel: Panel, result: Result) -> None:
         ),
         **panel.place,
     )
+    draw_extremes(panel, result)
+
+
+def draw_extremes(panel: Panel, result: Result) -> None:
+    """The smallest and largest real part and the largest size, outlined; whatever else is drawn, these are."""
+    values = result.arrays.get("eigenvalues", np.zeros(0, complex))
+    if not len(values):
+        return
+    look, image = panel.series[result.request.image], result.request.image
     ends = values[[values.real.argmin(), values.real.argmax(), np.abs(values).argmax()]]
     panel.figure.add_trace(
         panel.markers(
@@ -84,7 +100,7 @@ def draw(panel: Panel, result: Result) -> None:
             marker=panel.outlined(look),
             text=[f"{value}, the {what}" for value, what in zip(_texts(ends), ENDS, strict=True)],
             customdata=np.full(3, image, np.int32),
-            hovertemplate=text,
+            hovertemplate=f"{look.name}<br>λ = %{{text}}<extra></extra>",
             **panel.legend(look.name),
         ),
         **panel.place,

@@ -53,6 +53,7 @@ class Panel:
     named: set[str] = field(default_factory=set)  # series that the legend has already
     axes: Axes = field(default_factory=Axes)
     columns: int = 1  # of panels in the figure
+    as_density: bool = False  # the cloud is counts in bins: few markers are left
 
     @property
     def place(self) -> dict[str, int]:
@@ -61,7 +62,7 @@ class Panel:
     @property
     def markers(self) -> type:
         """SVG is crisp and needs no graphics card; WebGL for many points. One kind a figure: WebGL hides SVG below it."""
-        return go.Scatter if self.points <= LARGEST_SVG else go.Scattergl
+        return go.Scatter if self.as_density or self.points <= LARGEST_SVG else go.Scattergl
 
     def legend(self, name: str) -> dict:
         """A trace's name and group; only the first of a name is listed."""

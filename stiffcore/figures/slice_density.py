@@ -66,7 +66,12 @@ def scale(inside: Sequence[Result]) -> float:
 
 def draw(panel: Panel, inside: Sequence[Result]) -> None:
     """Counts on a log colour scale, summed over the images, and each image's exact extremes on the real axis."""
-    counts, re_edges, im_edges = summed(inside)
+    heat(panel, *summed(inside))
+    draw_extremes(panel, inside)
+
+
+def heat(panel: Panel, counts: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> None:
+    """Counts on a log colour scale that all panels share. counts: rows are imaginary parts; edges: true values."""
     with np.errstate(divide="ignore"):
         logs = np.where(counts > 0.5, np.log10(counts), np.nan).astype(np.float32)
     centres = [(edges[1:] + edges[:-1]) / 2 for edges in (re_edges, im_edges)]
@@ -82,7 +87,6 @@ def draw(panel: Panel, inside: Sequence[Result]) -> None:
         ),
         **panel.place,
     )
-    draw_extremes(panel, inside)
 
 
 def draw_extremes(panel: Panel, inside: Sequence[Result]) -> None:

@@ -7,23 +7,25 @@ how many. ``slices``: the density of millions of eigenvalues. A block that is no
 
 from collections.abc import Sequence
 
-import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from stiffcore import catalogue, stability
+from stiffcore import catalogue
 from stiffcore.analysis import Result
-from stiffcore.figures import eigenvalue_cloud, slice_density, theme
+from stiffcore.figures import cloud_density, eigenvalue_cloud, slice_density, stability_regions, theme
 from stiffcore.figures.axes import AXES, Axes
-from stiffcore.figures.eigenvalue_cloud import drawn_and_all
+from stiffcore.figures.eigenvalue_cloud import MARKS, drawn_and_all, is_density
 from stiffcore.figures.panel import Panel, Series, draw_structural, series_of
 from stiffcore.figures.theme import Style
 
-__all__ = ["AXES", "FITS", "OVERLAYS", "REGIONS", "Series", "alt_text", "drawn_and_all", "figure", "series_of"]
+__all__ = [
+    "AXES", "FITS", "MARKS", "OVERLAYS", "REGIONS", "Series", "alt_text", "drawn_and_all", "figure", "is_density",
+    "series_of",
+]  # fmt: skip
 
 FITS = {"all": "All", "bulk": "Bulk", "disc": "Disc"}
 OVERLAYS = {"image": "Image", "label": "Label"}
-REGIONS = {"branch": "|1 + {h}λ| = 1, forward Euler", "block": "|λ| = 1"}  # convention -> what the dashed line is
+REGIONS = stability_regions.DEFAULT  # convention -> the regions that are drawn where none are named
 PANEL_HEIGHT = {1: 560, 2: 470, 3: 820, 4: 820}  # pixels of the whole figure, by number of panels
 
 
@@ -35,11 +37,13 @@ def figure(
     step: float = 1.0,
     series: dict[int, Series] | None = None,
     axes: str = "linear",
+    regions: Sequence[str] | None = None,
+    marks: str = "points",
 ) -> go.Figure:
-    """One panel a block. results: of one network and one convention, with their arrays; step: h of forward Euler.
+    """One panel a block. results: of one network and one convention, with their arrays; step: h of the regions.
 
     series: of the images, where more of them are chosen than have results yet (a colour must not move to another image).
-    axes: one of AXES.
+    axes: one of AXES. regions: of stability_regions.TITLES; None for the convention's own. marks: one of MARKS.
     """
     blocks = sorted({result.request.block for result in results})
     columns = 1 if len(blocks) == 1 else 2
@@ -50,13 +54,14 @@ def figure(
     )
     made.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
     shared = (style, series or series_of([r.request.image for r in results], overlay, style), drawn_and_all(results)[1])
-    named: set[str] = set()
-    scales = []
+    as_density, named, scales = is_density(results, marks), set(), []
+    if regions is None:
+        regions = REGIONS.get(results[0].request.convention, ())
     for at, block in enumerate(blocks):
         scale = _scale(inside[block]) if axes == "arcsinh" else None
         scales.append(scale)
-        panel = Panel(made, at // columns + 1, at % columns + 1, *shared, named, Axes(scale), columns)
-        _draw(panel, inside[block], fit, step)
+        panel = Panel(made, at // columns + 1, at % columns + 1, *shared, named, Axes(scale), columns, as_density)
+        _draw(panel, inside[block], fit, step, regions)
     _layout(made, results, style, blocks, f"{fit} {scales}")
     return made
 
@@ -74,36 +79,29 @@ def _scale(inside: Sequence[Result]) -> float:
     return (slice_density if inside[0].request.convention == "slices" else eigenvalue_cloud).scale(inside)
 
 
-def _draw(panel: Panel, inside: Sequence[Result], fit: str, step: float) -> None:
+def _draw(panel: Panel, inside: Sequence[Result], fit: str, step: float, regions: Sequence[str]) -> None:
     convention = inside[0].request.convention
     if any("singular_values" in result.arrays for result in inside):
         eigenvalue_cloud.draw_singular_values(panel, inside)
         return
+    shown = (slice_density if convention == "slices" else eigenvalue_cloud).extent(inside, fit)
+    if fit == "disc" and convention in REGIONS:
+        shown = stability_regions.extent(regions or REGIONS[convention], step)
     if convention == "slices":
         slice_density.draw(panel, inside)
-        shown = slice_density.extent(inside, fit)
+    elif panel.as_density:
+        cloud_density.draw(panel, inside, shown)
     else:
         for result in inside:
             eigenvalue_cloud.draw(panel, result)
-        shown = eigenvalue_cloud.extent(inside, fit)
-    if fit == "disc" and convention in REGIONS:
-        centre, radius = _disc(convention, step)
-        shown = centre - 1.25 * radius, centre + 1.25 * radius, 1.25 * radius
-    left, right = _plane(panel, convention, shown, step)
+    left, right = _plane(panel, shown)
+    stability_regions.draw(panel, regions, step)
     for place, name in ((0, "n_zero"), (1, "n_one")):
         draw_structural(panel, place, [result.metrics.get(name) or 0 for result in inside], (left + right) / 2)
 
 
-def _disc(convention: str, step: float) -> tuple[float, float]:
-    """Centre and radius. Forward Euler's region is the disc over its real stability interval, shrunk by the step."""
-    if convention != "branch":
-        return 0.0, 1.0
-    radius = abs(stability.real_stability_interval("forward-euler")) / 2 / step
-    return -radius, radius
-
-
-def _plane(panel: Panel, convention: str, shown: tuple[float, float, float], step: float) -> tuple[float, float]:
-    """Equal axes, the imaginary axis, the region that belongs to the convention; where the panel begins and ends.
+def _plane(panel: Panel, shown: tuple[float, float, float]) -> tuple[float, float]:
+    """Equal axes and the imaginary axis; where the panel begins and ends.
 
     shown: (left, right, height), true values.
     """
@@ -111,8 +109,6 @@ def _plane(panel: Panel, convention: str, shown: tuple[float, float, float], ste
     left, right, height = (float(panel.axes(value)) for value in shown)
     margin = 0.08 * max(right - left, height, 1e-6)
     made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
-    if convention in REGIONS:
-        _region(panel, convention, step)
     look = {"title_text": "Re λ", "range": [left - margin, right + margin]}
     made.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
     axis = made.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
@@ -126,35 +122,6 @@ def _plane(panel: Panel, convention: str, shown: tuple[float, float, float], ste
     return left, right
 
 
-def _region(panel: Panel, convention: str, step: float) -> None:
-    """The disc, its outline through the axes' transformation, and its name in the panel's corner."""
-    style, (centre, radius) = panel.style, _disc(convention, step)
-    look = {
-        "fillcolor": style.region_fill,
-        "line": {"color": style.region_line, "width": style.line_width / 1.5, "dash": "dash"},
-        "layer": "below",
-    }
-    if panel.axes.scale is None:
-        ends = {"x0": centre - radius, "x1": centre + radius, "y0": -radius, "y1": radius}
-        panel.figure.add_shape(type="circle", **ends, **look, **panel.place)
-    else:
-        angles = np.linspace(0, 2 * np.pi, 721)
-        outline = zip(panel.axes(centre + radius * np.cos(angles)), panel.axes(radius * np.sin(angles)), strict=True)
-        path = "M" + "L".join(f"{x:.4f},{y:.4f}" for x, y in outline) + "Z"
-        panel.figure.add_shape(type="path", path=path, **look, **panel.place)
-    panel.figure.add_annotation(
-        x=0.01,
-        y=0.99,
-        xref="x domain",
-        yref="y domain",
-        xanchor="left",
-        yanchor="top",
-        text="dashed: " + REGIONS[convention].format(h="" if step == 1 else f"{step:g} "),
-        font={"color": style.region_line, "size": style.font_size - 2},
-        **panel.place,
-    )
-
-
 def _layout(made: go.Figure, results: Sequence[Result], style: Style, blocks: Sequence[int], fit: str) -> None:
     first = results[0].request
     theme.apply(made, style).update_layout(
@@ -165,16 +132,17 @@ def _layout(made: go.Figure, results: Sequence[Result], style: Style, blocks: Se
         hovermode="closest",
         margin={"t": 36, "b": 40, "l": 50, "r": 10},
     )
-    if first.convention == "slices":
+    if any(trace.type == "heatmap" for trace in made.data):
         made.update_layout(coloraxis=slice_density.colour_axis(made, style))
 
 
-def alt_text(results: Sequence[Result]) -> str:
+def alt_text(results: Sequence[Result], marks: str = "points") -> str:
     """One sentence for screen readers; the table beside the figure has the numbers."""
     first = results[0].request
     blocks = ", ".join(str(block) for block in sorted({result.request.block for result in results}))
     images = len({result.request.image for result in results})
+    what = "Density of the eigenvalues" if is_density(results, marks) else "Eigenvalues"
     return (
-        f"Eigenvalues in the complex plane: {first.network}, block {blocks}, {images} images, "
+        f"{what} in the complex plane: {first.network}, block {blocks}, {images} images, "
         f"{catalogue.CONVENTIONS[first.convention].title}. The table has the numbers."
     )

@@ -1,0 +1,81 @@
+"""The Spectrum page's one view: blocks side by side, images overlaid, stability regions behind them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pages.shared import computing, controls, gallery, panels, stability_overlay, zoom
+from pages.shared.stability_overlay import Overlay
+from stiffcore import analysis
+from stiffcore.figures import spectrum, spectrum_table
+from stiffcore.figures.panel import Series
+from stiffcore.figures.theme import Style
+
+MARKS_HELP = "Auto: points, and above 5,000 of them their density. So many points do not answer to the mouse."
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the spectra are drawn."""
+
+    colour_by: str
+    series: dict[int, Series]
+    fit: str
+    axes: str
+    marks: str
+    overlay: Overlay
+
+
+def show(network: str, convention: str, style: Style) -> None:
+    """Choose, compute, draw."""
+    requests, look = _choose(network, convention, style)
+    controls.notes()
+    blocks = ", ".join(str(block) for block in dict.fromkeys(request.block for request in requests))
+    title = f"{controls.NETWORK_TITLES[network]}, block {blocks} ({convention})"
+    with panels.refusals():
+        results = computing.results(requests, title)
+        if results:
+            _draw(requests, results, look, title, style)
+        else:
+            controls.copy_link()
+
+
+def axes_and_marks(convention: str) -> tuple[str, str]:
+    """Linear or arcsinh axes; points or their density."""
+    # The slices' eigenvalues lie within hundredths of 0, their extremes at 1.
+    axes = controls.one_of("Axes", "axes", spectrum.AXES, "arcsinh" if convention == "slices" else "linear")
+    return axes, controls.one_of("Draw", "marks", spectrum.MARKS, "auto", help=MARKS_HELP)
+
+
+def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.Request], Look]:
+    with panels.row():
+        blocks = controls.blocks(network, wrap=True)
+        fits = {name: fit for name, fit in spectrum.FITS.items() if name != "disc" or convention in spectrum.REGIONS}
+        axes, marks = axes_and_marks(convention)
+        fit = controls.one_of("Fit", "fit", fits, "all", again=lambda: zoom.forget("spectrum"))
+    overlay = stability_overlay.choose(network, blocks, convention)
+    with panels.row():
+        images = gallery.choose(network, gallery.first_of_each_label()[3:6])
+        colour_by = controls.one_of("Colour by", "overlay", spectrum.OVERLAYS, "image")
+        series = spectrum.series_of(images, colour_by, style)
+        gallery.strip(network, images, {image: look.colour for image, look in series.items()})
+    requests = [analysis.Request(network, image, block, convention, "spectrum") for block in blocks for image in images]
+    return requests, Look(colour_by, series, fit, axes, marks, overlay)
+
+
+def _draw(
+    requests: Sequence[analysis.Request], results: Sequence[analysis.Result], look: Look, title: str, style: Style
+) -> None:
+    shown = {"series": look.series, "axes": look.axes, "regions": look.overlay.regions, "marks": look.marks}
+    figure = spectrum.figure(results, style, look.colour_by, look.fit, look.overlay.step, **shown)
+    picture, numbers = panels.beside([2.1, 1])
+    with picture:
+        panels.chart(figure, "spectrum", spectrum.alt_text(results, look.marks))
+        panels.drawn(*spectrum.drawn_and_all(results, look.marks), spectrum.is_density(results, look.marks))
+        stability_overlay.numbers(results, look.series, look.overlay, style)
+    with numbers:
+        panels.metrics(results, {image: series.colour for image, series in look.series.items()}, style.paper)
+    panels.badge(results)
+    first = requests[0]
+    name, python = f"spectrum-{first.network}-{first.convention}", spectrum_table.python(requests)
+    panels.downloads(figure, spectrum_table.points(results), name, title, python)
+    panels.equivalent_table(spectrum_table.metrics(results), "Every metric of every spectrum in the figure.")

@@ -1,0 +1,108 @@
+"""The Spectrum page's instruments: stability regions, density, through depth, computing again, modes."""
+
+import re
+
+import numpy as np
+import pytest
+from spectra_made_up import made_up, store
+from test_app import SPECTRUM, engine, nothing_ships, spectrum_of, visitor  # noqa: F401 - fixtures
+
+from stiffcore import analysis, result_cache, stability
+
+
+def widget(page, key: str):
+    return next(w for w in (*page.at.get("button_group"), *page.at.slider) if w.key == f"choice-{key}")
+
+
+def regions(figure) -> str:
+    """What the corner of a panel says about its lines."""
+    notes = [note.text for note in figure.layout.annotations if "|" in (note.text or "")]
+    return notes[0] if notes else ""
+
+
+def cells(page, table: int = 0) -> list[list[str]]:
+    """The body of a table in HTML, row by row, as text."""
+    body = re.findall(r"<tbody>(.*?)</tbody>", page.html(), re.DOTALL)[table]
+    rows = re.findall(r"<tr.*?</tr>", body, re.DOTALL)
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+
+
+# Stability regions
+
+
+def test_regions_and_their_numbers_move_with_the_step_and_nothing_is_computed(visitor, engine):  # noqa: F811
+    store(*spectrum_of(0))  # −1 and 0.25 ± 0.5i of 803 eigenvalues
+    page = visitor().open(SPECTRUM, images="0", stable="forward-euler,rk4")
+    assert regions(page.figures[0]).startswith("dashed: |1 + λ| = 1")
+    share = 100 * 2 / 803
+    limit = stability.real_stability_interval("rk4")
+    assert cells(page) == [["0 · cat", f"{share:.1f} %", "2", f"{share:.1f} %", f"{limit:.3g}"]]
+    revision = page.figures[0].layout.uirevision
+    zoomed = {"revision": revision, "ranges": {"xaxis": [-1, 0.5]}}
+    page.at.session_state["zoom of spectrum"] = zoomed
+    page.run(widget(page, "blockstep").set_value(2.0))
+    assert page.url["blockstep"] == "2"
+    assert "|R(2 λ)| = 1, RK4" in regions(page.figures[0])
+    assert page.figures[0].layout.xaxis.range == (-1, 0.5), "the zoom stays"
+    assert cells(page)[0][1] == f"{share:.1f} %", "−1 is on the edge of the disc"
+    page.run(widget(page, "blockstep").set_value(0.05))
+    page.run(widget(page, "stable").set_value([]))
+    assert page.url["stable"] == "none"
+    assert not regions(page.figures[0])
+    assert engine.asked == []
+
+
+def test_shares_agree_with_the_metrics_at_the_networks_own_step(visitor, monkeypatch):  # noqa: F811
+    """On a spectrum that ships: the number that moves is at h = 1 the stored one."""
+    from stiffcore import shipped_results
+
+    monkeypatch.setattr(result_cache, "shipped", shipped_results.shipped)
+    page = visitor().open(SPECTRUM)
+    results = [analysis.stored(request) for request in spectrum_of(*map(int, page.url["images"].split(",")))]
+    shown = [(row[1], row[2]) for row in cells(page)]
+    assert shown == [
+        (f"{100 * r.metrics['outside_euler']:.1f} %", f"{r.metrics['largest_stable_step']:.3g}") for r in results
+    ]
+
+
+@pytest.mark.parametrize(
+    ("convention", "blocks", "said", "step_is_off", "drawn"),
+    [
+        ("slices", "8", "No region under slices", True, ""),
+        ("block", "8", "the outer ReLU projects", True, "dashed: |λ| = 1"),
+        ("branch", "7", "Nothing to overlay on a block that changes the shape", True, ""),
+        ("branch", "7,8", "Nothing to overlay on a block that changes the shape", False, "dashed: |1 + λ| = 1, forward Euler"),
+    ],
+)  # fmt: skip
+def test_where_no_region_belongs_the_reason_is_said(visitor, convention, blocks, said, step_is_off, drawn):  # noqa: F811
+    for block in map(int, blocks.split(",")):
+        store(*spectrum_of(0, block=block, convention=convention))
+    page = visitor().open(SPECTRUM, images="0", convention=convention, blocks=blocks)
+    assert said in page.texts("caption")
+    assert widget(page, "blockstep").disabled is step_is_off
+    assert widget(page, "circle" if convention == "block" else "stable").disabled is (not drawn)
+    assert regions(page.figures[0]) == drawn
+
+
+def test_the_unit_circle_of_the_whole_block_counts_what_the_block_enlarges(visitor):  # noqa: F811
+    store(*spectrum_of(5, convention="block"))  # −1.005
+    page = visitor().open(SPECTRUM, images="5", convention="block")
+    assert cells(page) == [[page.figures[0].data[0].name, f"{100 / 803:.1f} %"]]
+
+
+# Density
+
+
+def test_more_than_5000_points_open_as_a_density_that_counts_all(visitor):  # noqa: F811
+    for image in (0, 1):
+        (request,) = spectrum_of(image)
+        result = made_up(request)
+        values = np.random.default_rng(image).normal(size=2501) + 0j
+        assert result_cache.default().put(analysis.key(request), analysis.header_of(result), {"eigenvalues": values}) is None  # fmt: skip
+    page = visitor().open(SPECTRUM, images="0,1")
+    heat = next(trace for trace in page.figures[0].data if trace.type == "heatmap")
+    assert heat.customdata[..., 0].sum() == 5002
+    assert "All 5,002 eigenvalues as their density" in page.texts("caption")
+    page.run(widget(page, "marks").set_value("points"))
+    assert {trace.type for trace in page.figures[0].data} == {"scattergl"}
+    assert "density" not in page.texts("caption")
