@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 
+import numpy as np
 import streamlit as st
 from PIL import Image
 
@@ -39,9 +40,14 @@ LOOK = """
 
 @lru_cache(maxsize=1024)
 def thumbnail(image: int) -> str:
-    """An image as a data URI: PNG, 32×32; the browser enlarges it."""
+    """An image as a data URI; the browser enlarges it."""
+    return data_uri(cifar10.image(image))
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """uint8 (height, width, 3) as a PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(cifar10.image(image)).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
