@@ -47,6 +47,7 @@ with panels.refusals():
         "Bars: means over images; whiskers: the middle 90 % of the images. Hatched blocks change the shape; under block and "
         "branch they have no eigenvalues: undefined, not square."
     )
+    computing.badge(fresh, title)
     for view in shown:
         statistics.about(rows[view], *view)
     whole = pd.concat([table.assign(network=n, convention=c) for (n, c), table in tables.items()], ignore_index=True)

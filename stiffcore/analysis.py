@@ -88,12 +88,18 @@ def key(request: Request) -> str:
 
 
 def stored(request: Request) -> Result | None:
-    """The result if it ships or was stored before, richer quantities serving poorer ones; imports no torch."""
+    """The result if it was stored before or ships, richer quantities serving poorer ones; imports no torch.
+
+    What this machine stored goes before what ships: a shipped result that was computed again is shown as computed here,
+    and deleting cache/results/ brings back the shipped one.
+    """
     check(request)
     for quantity in QUANTITIES[QUANTITIES.index(request.quantity) :]:
         name = key(replace(request, quantity=quantity))
-        entry = result_cache.shipped().get(name) or result_cache.default().get(name)
-        if entry is not None:
+        for place in (result_cache.default(), result_cache.shipped()):
+            entry = place.get(name)
+            if entry is None:
+                continue
             try:
                 return _from_entry(request, entry)
             except (KeyError, TypeError, ValueError) as error:
@@ -148,11 +154,13 @@ def compute_many(
     requests: Iterable[Request],
     progress: Progress | None = None,
     refused: Callable[[Request, CannotCompute], None] | None = None,
+    again: bool = False,
 ) -> Iterator[Result]:
     """Results grouped by image, in the order in which the images come; the blocks at one image share one forward pass.
 
     progress counts the requests, and names the stage of the current one. refused: told of a request that cannot be
-    computed, and the others go on; without it the first one raises.
+    computed, and the others go on; without it the first one raises. again: compute what is stored, too; each new result
+    takes the stored one's place when it is complete, and whatever is cancelled leaves it as it was.
     """
     requests = list(requests)
     report = progress or (lambda done, total, what: None)
@@ -169,7 +177,7 @@ def compute_many(
                 report(done, len(requests), f"{where}: {what}")
 
             try:
-                yield _one(request, group, states, stage)
+                yield _one(request, group, states, stage, again)
             except CannotCompute as error:
                 if refused is None:
                     raise
@@ -178,9 +186,9 @@ def compute_many(
     report(done, len(requests), "done")
 
 
-def _one(request: Request, group: list[Request], states: dict, stage: Progress) -> Result:
+def _one(request: Request, group: list[Request], states: dict, stage: Progress, again: bool = False) -> Result:
     """One result; ``states`` is filled by the first request of a group that has to compute."""
-    found = stored(request)
+    found = None if again else stored(request)
     if found is not None:
         return found
     cache, name = result_cache.default(), key(request)
@@ -189,7 +197,7 @@ def _one(request: Request, group: list[Request], states: dict, stage: Progress) 
         stage(0, 1, "another computation of the same is under way")
 
     with cache.computed_once(name, waiting):
-        found = stored(request)
+        found = None if again else stored(request)
         if found is not None:
             return found
         _log.info("computing %s: %s", name, request)
@@ -337,16 +345,17 @@ SECONDS_TO_LOAD = 2.0
 TYPICAL_LIVE_SHARE = 0.45  # of the units of an inner layer
 
 
-def estimate(requests: Iterable[Request]) -> Estimate:
-    """Seconds and memory for those of the requests that are not stored; imports no torch."""
-    missing = [request for request in requests if stored(request) is None]
+def estimate(requests: Iterable[Request], again: bool = False) -> Estimate:
+    """Seconds and memory for those of the requests that are not stored, or for all of them again; imports no torch."""
+    missing = [request for request in requests if again or stored(request) is None]
     costs = [_cost(request) for request in missing]
     seconds = sum(cost[0] for cost in costs) + SECONDS_TO_LOAD * bool(missing)
     most = max((cost[1] for cost in costs), default=0)
     if not missing:
         return Estimate(0.0, 0, 0, "Everything asked for is stored.")
-    count = "1 result is" if len(missing) == 1 else f"{len(missing)} results are"
-    sentence = f"{count} not stored yet: about {_duration(seconds)} and {max(0.3, most / 1e9):.1f} GB of memory."
+    count = "1 result" if len(missing) == 1 else f"{len(missing)} results"
+    count += " again" if again else " is not stored yet" if len(missing) == 1 else " are not stored yet"
+    sentence = f"{count}: about {_duration(seconds)} and {max(0.3, most / 1e9):.1f} GB of memory."
     return Estimate(seconds, most, len(missing), sentence)
 
 

@@ -1,12 +1,14 @@
 """The Spectrum page's instruments: stability regions, density, through depth, computing again, modes."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
 from spectra_made_up import made_up, store
-from test_app import SPECTRUM, engine, nothing_ships, spectrum_of, visitor  # noqa: F401 - fixtures
+from test_app import SPECTRUM, engine, nothing_ships, spectrum_of, visitor, wait_for  # noqa: F401 - fixtures
 
+from pages.shared import service
 from stiffcore import analysis, result_cache, stability
 
 
@@ -106,3 +108,70 @@ def test_more_than_5000_points_open_as_a_density_that_counts_all(visitor):  # no
     page.run(widget(page, "marks").set_value("points"))
     assert {trace.type for trace in page.figures[0].data} == {"scattergl"}
     assert "density" not in page.texts("caption")
+
+
+# Computing again
+
+
+@pytest.fixture
+def computed_again(monkeypatch):
+    """Replaces the engine: a second computation brings max Re λ = 0.25 + change, once ``go`` is set."""
+    asked, go = [], threading.Event()
+    change = {"by": 0.0}
+
+    def compute_many(requests, progress=None, again=False):
+        asked.append((tuple(requests), again))
+        for done, request in enumerate(requests):
+            while not go.wait(0.02):
+                progress(done, len(requests), "planted stage")
+            fresh = made_up(request)
+            fresh.metrics["max_re"] += change["by"]
+            assert result_cache.default().put(analysis.key(request), analysis.header_of(fresh), fresh.arrays) is None
+            yield fresh
+
+    monkeypatch.setattr(analysis, "compute_many", compute_many)
+    compute_many.asked, compute_many.go, compute_many.change = asked, go, change
+    yield compute_many
+    go.set()
+
+
+def press_again(page):
+    return page.run(next(button for button in page.at.button if button.label == "Compute again").click())
+
+
+@pytest.mark.parametrize(("change", "said", "kind"), [(0.0, "the new result agrees with the stored one", "success"), (0.1, "max_re was 0.25, is 0.35", "warning")])  # fmt: skip
+def test_compute_again_asks_once_and_says_whether_the_numbers_agree(visitor, computed_again, change, said, kind):  # noqa: F811
+    store(*spectrum_of(0))
+    computed_again.change["by"] = change
+    page = visitor().open(SPECTRUM, images="0")
+    assert "green-badge[stored]" in page.texts("markdown")
+    assert computed_again.asked == []
+    press_again(page)
+    wait_for(lambda: computed_again.asked)
+    assert computed_again.asked == [(tuple(spectrum_of(0)), True)]
+    wait_for(lambda: service.find_again(spectrum_of(0)).what)
+    page.run()
+    assert "again" in page.at.get("progress")[0].proto.text
+    assert page.figures, "what is stored stays on the screen"
+    computed_again.go.set()
+    wait_for(lambda: service.find_again(spectrum_of(0)).status == "done")
+    page.run()
+    page.run()
+    assert said in page.texts(kind)
+    assert "blue-badge[fresh]" in page.texts("markdown")
+    assert len(computed_again.asked) == 1
+
+
+def test_cancelling_the_second_computation_keeps_what_is_stored(visitor, computed_again):  # noqa: F811
+    store(*spectrum_of(0))
+    page = visitor().open(SPECTRUM, images="0")
+    press_again(page)
+    wait_for(lambda: computed_again.asked)
+    page.run()
+    page.run(next(button for button in page.at.button if button.label == "Cancel").click())
+    wait_for(lambda: service.find_again(spectrum_of(0)).status == "cancelled")
+    page.run()
+    assert "Each stored result is kept" in page.texts("info")
+    assert "green-badge[stored]" in page.texts("markdown")
+    assert analysis.stored(spectrum_of(0)[0]).metrics["max_re"] == 0.25
+    assert len(computed_again.asked) == 1

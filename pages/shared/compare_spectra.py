@@ -127,11 +127,11 @@ def _cell(name: str, value: float, why: str, signed: bool = False) -> grid.Cell:
 def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -> None:
     """Badge, downloads and the equivalent table."""
     results = list(there.values())
-    panels.badge(results)
+    title = " and ".join(f"{letter}: {compare.title(result)}" for letter, result in there.items())
+    computing.badge(results, title)
     points = pd.concat(
         [spectrum_table.points([r]).assign(side=letter) for letter, r in there.items()], ignore_index=True
     )
-    title = " and ".join(f"{letter}: {compare.title(result)}" for letter, result in there.items())
     panels.downloads(figure, points, "compare", title, python(there, twin))
     metrics = spectrum_table.metrics(results)
     metrics.insert(0, "side", list(there))

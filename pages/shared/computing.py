@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.shared import controls, service
+from pages.shared import controls, panels, service
 from stiffcore import analysis, cifar10
 from stiffcore.errors import CannotCompute
 
@@ -29,6 +29,53 @@ def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.R
     for notice in dict.fromkeys(notice for result in there for notice in result.notices):
         st.warning(controls.plain(notice), icon=":material/save:")
     return there
+
+
+def badge(results: Sequence[analysis.Result], title: str) -> None:
+    """How the results were made, and beside it "Compute again"; then its progress, or whether the new numbers agree."""
+    if not results:
+        return
+    requests = list(dict.fromkeys(result.request for result in results))
+    job = service.find_again(requests)
+    busy = bool(job and job.active)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        panels.badge(results)
+        name = f"again-{service.again_key(requests)[:8]}"
+        cost = analysis.estimate(requests, again=True).sentence
+        st.button(
+            "Compute again", key=name, type="tertiary", icon=":material/refresh:", disabled=busy, help=f"Computes {cost}",
+            on_click=_submit_again, args=(tuple(requests), title),
+        )  # fmt: skip
+    if refusal := st.session_state.pop(f"refused {name}", None):
+        st.error(controls.plain(refusal), icon=":material/block:")
+    if busy:
+        service.remember(job.key)
+        _progress(job.key, job.done, "again")
+    elif job and job.status == "failed":
+        st.error(f"{controls.plain(job.error)} What was stored is kept.", icon=":material/block:")
+    elif job and job.status == "cancelled":
+        st.info("Cancelled. Each stored result is kept until its new one is complete.", icon=":material/cancel:")
+    elif job and job.result:
+        _agreement(job.result)
+
+
+def _agreement(pairs: Sequence[tuple]) -> None:
+    """Whether what was computed again agrees with what was stored before."""
+    from stiffcore import agreement
+
+    compared = [found for _, found in pairs if found is not None]
+    if compared:
+        sentence = controls.plain(agreement.in_words(compared))
+        good = all(found.agrees for found in compared)
+        (st.success if good else st.warning)(sentence, icon=":material/done_all:" if good else ":material/difference:")
+
+
+def _submit_again(requests: tuple, title: str) -> None:
+    """The button's callback: the only place that submits."""
+    try:
+        service.submit_again(requests, title)
+    except CannotCompute as error:  # the queue is full
+        st.session_state[f"refused again-{service.again_key(requests)[:8]}"] = str(error)
 
 
 def name_of(request: analysis.Request) -> str:
@@ -68,7 +115,7 @@ def _submit(view: tuple, wanted: tuple, title: str) -> None:
 
 
 @st.fragment(run_every=POLL)
-def _progress(key: str, drawn: int) -> None:
+def _progress(key: str, drawn: int, name: str = "") -> None:
     """Queue position, stage, time and Cancel.
 
     The page is drawn again when another result has arrived since it was drawn with ``drawn`` of them, and at the end.
@@ -76,7 +123,7 @@ def _progress(key: str, drawn: int) -> None:
     job = service.watch(key)
     if job is None or not job.active or job.done > drawn:
         st.rerun()
-    with st.container(border=True, key="progress"):
+    with st.container(border=True, key=f"progress{name}-{key[:8]}" if name else "progress"):
         text, button = st.columns([6, 1], vertical_alignment="center")
         with text:
             if job.status == "queued":
@@ -85,7 +132,7 @@ def _progress(key: str, drawn: int) -> None:
                 share = min(job.done / job.total, 1.0) if job.total else 0.0
                 steps = f"{job.done} of {job.total}" if job.total else "starting"
                 st.progress(share, text=f"**{job.title}** · {steps} · {job.what or 'starting'} · {job.seconds:.0f} s")
-        look = {"key": "cancel", "icon": ":material/close:", "width": "stretch"}
+        look = {"key": f"cancel-{key[:8]}" if name else "cancel", "icon": ":material/close:", "width": "stretch"}
         button.button("Cancel", help="For every window that waits for it", on_click=service.cancel, args=(key,), **look)
 
 

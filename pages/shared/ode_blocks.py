@@ -72,7 +72,7 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
             "Re λ > 0 grow in the ODE itself, and no small step changes that. Structural zeros stay at 0 at every step: "
             "counted, not drawn."
         )
-    panels.badge(results)
+    computing.badge(results, f"{controls.NETWORK_TITLES[request.network]}, block {request.block}, branch")
     frame = pd.concat(
         pd.DataFrame({"image": r.request.image, "re": r.arrays["eigenvalues"].real, "im": r.arrays["eigenvalues"].imag})
         for r in results

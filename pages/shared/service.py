@@ -64,6 +64,35 @@ def submit(view: Sequence[analysis.Request], wanted: Sequence[analysis.Request],
     remember(key)
 
 
+def again_key(requests: Sequence[analysis.Request]) -> str:
+    """Names the computation of a view once more."""
+    return hashlib.sha256(f"again {view_key(requests)}".encode()).hexdigest()
+
+
+def submit_again(requests: Sequence[analysis.Request], title: str) -> None:
+    """Compute what is stored once more, and compare. Only from a button's callback. Raises CannotCompute where the queue is full.
+
+    Its job's result: (result, agreement with what was stored before) for every request. A stored result is replaced when
+    the new one is complete, never before; cancelled, the rest stays stored as it was.
+    """
+    key, requests = again_key(requests), tuple(requests)
+
+    def work(progress) -> list:
+        from stiffcore import agreement
+
+        before = {request: analysis.stored(request) for request in requests}
+        found = analysis.compute_many(requests, progress, again=True)
+        return [(new, before[new.request] and agreement.of(before[new.request], new)) for new in found]
+
+    job_service().submit(key, work, title=f"{title}, again", watcher=visitor())
+    remember(key)
+
+
+def find_again(requests: Sequence[analysis.Request]):
+    """The job that computes, or computed of late, these requests once more; None where there is none."""
+    return job_service().find(again_key(requests)) if requests else None
+
+
 def watch(key: str):
     """The job under a key, and that this window still waits for it."""
     return job_service().watch(key, visitor())
@@ -86,8 +115,16 @@ def find(requests: Sequence[analysis.Request]):
     return job_service().find(view_key(requests)) if requests else None
 
 
+def _in_order(pairs: list, requests: Sequence[analysis.Request]) -> list:
+    by_request = {result.request: (result, agreement) for result, agreement in pairs}
+    return [by_request[request] for request in requests]
+
+
 def results(requests: Sequence[analysis.Request]) -> list[analysis.Result | None]:
-    """What is stored, and what a finished job computed but could not store."""
+    """What is stored, and what a finished job computed but could not store; what was computed again of late, as fresh."""
+    again = find_again(requests)
+    if again and again.status == "done":
+        return [result for result, _ in _in_order(again.result, requests)]
     found = [analysis.stored(request) for request in requests]
     if None not in found:
         return found

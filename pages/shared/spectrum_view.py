@@ -74,7 +74,7 @@ def _draw(
         stability_overlay.numbers(results, look.series, look.overlay, style)
     with numbers:
         panels.metrics(results, {image: series.colour for image, series in look.series.items()}, style.paper)
-    panels.badge(results)
+    computing.badge(results, title)
     first = requests[0]
     name, python = f"spectrum-{first.network}-{first.convention}", spectrum_table.python(requests)
     panels.downloads(figure, spectrum_table.points(results), name, title, python)
