@@ -1,6 +1,5 @@
 """Takes an inspected checkpoint in: loads it strictly, tries it on the bundled images, and keeps it for every page."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +17,6 @@ class Registered:
 
     own: own_weights.OwnWeights
     dropped: tuple[str, ...]
-
-
-def job_key(content: bytes, what: str) -> str:
-    """Names the work on a file, the same for everybody who brings the same file."""
-    return hashlib.sha256(what.encode() + b"\n" + hashlib.sha256(content).digest()).hexdigest()
 
 
 def register(content: bytes, file_name: str, progress: Progress = lambda done, total, what: None) -> Registered:

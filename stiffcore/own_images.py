@@ -53,6 +53,11 @@ def is_number(index: object) -> bool:
     return isinstance(index, int | np.integer) and not isinstance(index, bool) and FIRST <= index <= LAST
 
 
+def number_of(pixels: np.ndarray) -> int:
+    """The number that uint8 (32, 32, 3) pixels have, whether or not they are kept."""
+    return _number(_sha256(pixels))
+
+
 def register(pixels: np.ndarray, about: Mapping) -> int:
     """Keep an image and return its number; the same pixels again replace what was said about them.
 
@@ -113,11 +118,11 @@ class OwnImages:
     def register(self, pixels: np.ndarray, about: Mapping) -> int:
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != SHAPE:
             raise ValueError(f"Expected one uint8 image of shape (32, 32, 3), got {np.shape(pixels)}.")
-        sha256 = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+        sha256 = _sha256(pixels)
         header = {"kind": "upload", "label": None} | dict(about)
         header["name"] = own_files.clean_name(header.get("name", ""), "own image")
         with self._lock:
-            before = self.find(FIRST + int(sha256[:7], 16))
+            before = self.find(_number(sha256))
             seen = before.predicted if before and before.sha256 == sha256 else {}
             image = _image(sha256, header | {"registered": time.time(), "predicted": seen}, pixels)
             self._keep(image)
@@ -199,7 +204,7 @@ class OwnImages:
             sha256 = result_format.key_of(blob)
             entry = result_format.decode(sha256, blob)
             image = _image(sha256, entry.header, entry.arrays["pixels"])
-            if image.number != int(path.stem) or hashlib.sha256(image.pixels.tobytes()).hexdigest() != sha256:
+            if image.number != int(path.stem) or _sha256(image.pixels) != sha256:
                 raise ValueError("it holds another image")
         except (OSError, KeyError, TypeError, ValueError) as error:
             _log.warning("Own image %s is not used, because it cannot be read: %r", path, error)
@@ -216,6 +221,14 @@ class OwnImages:
         return image
 
 
+def _sha256(pixels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _number(sha256: str) -> int:
+    return FIRST + int(sha256[:7], 16)
+
+
 def _image(sha256: str, header: dict, pixels: np.ndarray) -> OwnImage:
     """Raises KeyError, TypeError or ValueError for what is none."""
     about = json.loads(result_format.canonical_json(header))
@@ -229,8 +242,7 @@ def _image(sha256: str, header: dict, pixels: np.ndarray) -> OwnImage:
     if not all(type(seen) is int and 0 <= seen <= 9 for seen in predicted.values()):
         raise ValueError(f"Expected predicted labels from 0 to 9, got {predicted!r}.")
     pixels.flags.writeable = False
-    number = FIRST + int(sha256[:7], 16)
-    return OwnImage(number, pixels, sha256, name, kind, label, float(registered), predicted, about)
+    return OwnImage(_number(sha256), pixels, sha256, name, kind, label, float(registered), predicted, about)
 
 
 def _header(image: OwnImage) -> dict:

@@ -15,6 +15,7 @@ MENU = {
         ("app.py", "Home", ":material/home:", ""),
         ("pages/1_Spectrum.py", "Spectrum", ":material/scatter_plot:", "any block at any image, in the complex plane"),
         ("pages/5_Compare.py", "Compare", ":material/compare:", "two spectra side by side, axes locked"),
+        ("pages/8_Own_files.py", "Own files", ":material/upload_file:", "a network or an image of your own"),
     ),
     "Statistics": (
         ("pages/2_Blocks.py", "Blocks", ":material/stacked_bar_chart:", "stiffness along the depth"),

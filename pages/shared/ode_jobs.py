@@ -1,4 +1,4 @@
-"""Work of the Stiff ODEs page that takes seconds: a button, then progress and Cancel; shared by all who wait for the same."""
+"""Work that takes seconds, other than a spectrum: a button, then progress and Cancel; shared by all who wait for the same."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def offer(key: str, work: Callable, title: str, sentence: str, label: str) -> ob
         return job.result
     if job and job.active:
         service.remember(key)
-        _progress(key)
+        progress(key)
         return None
     if job and job.status == "failed":
         st.error(controls.plain(job.error), icon=":material/block:")
@@ -46,7 +46,7 @@ def _submit(key: str, work: Callable, title: str) -> None:
 
 
 @st.fragment(run_every=POLL)
-def _progress(key: str) -> None:
+def progress(key: str) -> None:
     """Queue position, stage, time and Cancel; the page is drawn again at the end."""
     job = service.watch(key)
     if job is None or not job.active:

@@ -1,0 +1,29 @@
+"""Own files: a checkpoint or an image of one's own, looked through before anything is loaded, then used on every page."""
+
+import streamlit as st
+
+from pages.shared import navigation, own_checkpoint, own_image, panels
+from stiffcore import own_files
+from stiffcore.errors import CannotCompute
+
+style = navigation.page("Own files")
+st.title("Own files")
+st.caption(
+    "A network or an image of your own, for every page. Files stay on the machine that runs this app, where everybody "
+    "who uses it can choose them; nothing in them is ever executed."
+)
+try:
+    own_files.check_uploads()
+except CannotCompute as error:
+    st.info(str(error), icon=":material/block:")
+    st.stop()
+
+network, image = panels.beside([1, 1])
+with network, panels.refusals():
+    st.subheader("A network")
+    own_checkpoint.upload()
+    own_checkpoint.there()
+with image, panels.refusals():
+    st.subheader("An image")
+    own_image.upload()
+    own_image.there()

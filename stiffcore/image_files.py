@@ -1,0 +1,141 @@
+"""An image file from outside -> 32×32 RGB as the networks see it; refused in a sentence, or read by Pillow. Imports no torch.
+
+turned as its EXIF says -> centre cut to a square -> transparency over white -> Lanczos (antialiased) to 32×32
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from stiffcore.errors import CannotCompute
+
+LARGEST_FILE = 10 << 20  # bytes
+MOST_PIXELS = 25_000_000  # checked before any is decoded; a phone's 24 megapixels fit
+FORMATS = ("PNG", "JPEG")
+SMALLEST_SIDE = 8  # pixels
+MOST_SCANS = 300  # of a progressive JPEG: cameras make about ten; each costs a pass over all pixels
+SIDE, CUT_SIDE = 32, 320  # pixels: what the network sees; the cut that is shown beside it
+TURNS = {  # EXIF's orientation -> how to undo it, as PIL.ImageOps.exif_transpose does, here on the cut alone
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+OTHER_KINDS = (  # what a file that is neither begins with, at a place
+    (0, b"GIF8", "a GIF"),
+    (0, b"BM", "a BMP"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"II*\0", "a TIFF"),
+    (0, b"MM\0*", "a TIFF"),
+    (8, b"WEBP", "a WebP"),
+    (4, b"ftyphe", "a HEIC"),
+    (4, b"ftypmif1", "a HEIC"),
+    (4, b"ftypavif", "an AVIF"),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file's picture. pixels: uint8 (32, 32, 3), what a network sees. cut: uint8 (n, n, 3), n ≤ 320, what it was made of."""
+
+    pixels: np.ndarray
+    cut: np.ndarray
+    form: str  # PNG or JPEG
+    width: int  # of the file's picture, as it is meant to be seen
+    height: int
+
+
+def read(content: bytes) -> np.ndarray:
+    """uint8 (32, 32, 3) RGB of a PNG or JPEG. Raises CannotCompute, in one sentence, for what is refused."""
+    return picture(content).pixels
+
+
+def picture(content: bytes) -> Picture:
+    """A PNG or JPEG, cut and made small. Raises CannotCompute, in one sentence, for what is refused."""
+    if len(content) > LARGEST_FILE:
+        raise _refused(f"one of {len(content) / 2**20:.0f} MB", "make it smaller")
+    if content.count(b"\xff\xda") > MOST_SCANS:
+        raise _refused("one that is drawn in far too many steps", "save it again")
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_size(image)
+            image.verify()  # a PNG's checksums, which decoding leaves out; then it has to be opened anew
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return _picture(image)
+    except CannotCompute:
+        raise
+    except UnidentifiedImageError as error:
+        raise _refused(_kind(content), "save it as PNG or JPEG") from error
+    except Image.DecompressionBombError as error:
+        raise _refused("one of far too many pixels", "make it smaller") from error
+    except Exception as error:  # Pillow's are many: OSError, SyntaxError, ValueError, struct.error, zlib's ...
+        raise _refused("a damaged one", "save it again, or use another") from error
+
+
+def _check_size(image: Image.Image) -> None:
+    """From the file's header, before anything is decoded."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise _refused(f"one of {width:,} × {height:,} pixels", "make it smaller")
+    if min(width, height) < SMALLEST_SIDE:
+        raise _refused(f"one of {width:,} × {height:,} pixels", f"each side needs at least {SMALLEST_SIDE}")
+
+
+def _picture(image: Image.Image) -> Picture:
+    width, height = image.size
+    if image.format == "PNG" and getattr(image, "is_animated", False):
+        raise _refused("an animation", "save one of its pictures")
+    form = "PNG" if image.format == "PNG" else "JPEG"  # a phone's second picture behind the first makes it an MPO
+    image.draft("RGB", (CUT_SIDE, CUT_SIDE))  # a JPEG is decoded at the scale that is needed
+    orientation = _orientation(image)
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    cut = _rgb(image.crop((left, top, left + side, top + side)))
+    if orientation in TURNS:
+        cut = cut.transpose(TURNS[orientation])
+    seen = cut if side == SIDE else cut.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    shown = cut.resize((CUT_SIDE, CUT_SIDE), Image.Resampling.LANCZOS) if side > CUT_SIDE else cut
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(np.asarray(seen), np.asarray(shown), form, width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """As the EXIF says, 1 to 8; a damaged one says nothing."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+    return orientation if orientation in TURNS else 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB: 16 bits lose the lower eight, what is transparent lies on white, CMYK as Pillow converts it."""
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _kind(content: bytes) -> str:
+    for place, begins, kind in OTHER_KINDS:
+        if content[place:].startswith(begins):
+            return kind
+    start = content[:500].lstrip().lower()
+    if start.startswith((b"<svg", b"<?xml", b"<!doctype", b"<html")):
+        return "a page or drawing in text"
+    return "an empty file" if not content else "something else, whatever its name says"
+
+
+def _refused(got: str, what_to_do: str) -> CannotCompute:
+    return CannotCompute(
+        f"Expected a PNG or JPEG picture of up to {LARGEST_FILE >> 20} MB and {MOST_PIXELS // 10**6} megapixels, got {got}: "
+        f"{what_to_do}."
+    )
