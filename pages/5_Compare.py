@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from pages.shared import compare_perturbed, compare_spectra, controls, navigation, panels
+from pages.shared import compare_groups, compare_perturbed, compare_spectra, controls, navigation, panels
 
 PARTS = {
     "spectra": ("Two spectra", compare_spectra.show),
+    "groups": ("Groups of images", compare_groups.show),
     "perturbation": ("Perturbation", compare_perturbed.show),
 }
 

@@ -1,0 +1,191 @@
+"""Two groups of images over the rows that ship or were computed: label against label, trained against untrained."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared import controls, grid, panels, statistics
+from stiffcore import catalogue, groups_compared, published, tables
+from stiffcore.figures import compare, groups, labels, wording
+from stiffcore.figures.theme import Style
+
+SIGNIFICANT = 0.05  # of the adjusted p
+LABELS = {"a": "cat", "b": "dog"}  # that the page opens with
+CHOICES = ("network", "label")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The images of one label, or of all, as one network sees them."""
+
+    network: str
+    label: str
+
+    @property
+    def title(self) -> str:
+        return f"{published.network_title(self.network)}, {'all labels' if self.label == tables.ALL else self.label}"
+
+
+def show(style: Style) -> None:
+    """The part "Groups of images" of the page."""
+    chosen = {}
+    for column, side in zip(st.columns(2), ("a", "b"), strict=True):
+        with column:
+            chosen[side] = _choose(side, style)
+    a, b = chosen["a"], chosen["b"]
+    with panels.row():
+        st.button("Swap", key="swap", icon=":material/swap_horiz:", on_click=_swap)
+        for baseline in catalogue.BASELINES:
+            st.button(
+                f"B: the same, {baseline}", key=f"against-{baseline}", on_click=_against, args=(a, baseline),
+                disabled=f"{catalogue.architecture(a.network)}-{baseline}" == a.network,
+            )  # fmt: skip
+    with panels.row():
+        metric = controls.one_of(
+            "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=330
+        )
+        convention = controls.convention("slices")
+        kind = controls.one_of("Drawn as", "kind", labels.KINDS, "box")
+    blocks = _blocks(a, b)
+    controls.notes()
+    with panels.refusals():
+        _compare(a, b, metric, convention, blocks, kind, style)
+
+
+def _choose(side: str, style: Style) -> Group:
+    look = compare.looks(style)[side.upper()]
+    titles = {tables.ALL: "All labels"} | {label: label for label in catalogue.LABELS}
+    with st.container(border=True):
+        st.html(f'<b><span style="color:{look.colour}">{"●" if side == "a" else "■"}</span> {side.upper()}</b>')
+        with panels.row():
+            (default,) = statistics.networks_before()
+            network = controls.network(name=f"{side}.network", default=default, width=200)
+            label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=150)
+    return Group(network, label)
+
+
+def _swap() -> None:
+    """Callback: A and B change places."""
+    texts = {side: [controls.shown(f"{side}.{name}") for name in CHOICES] for side in ("a", "b")}
+    for side, other in (("a", "b"), ("b", "a")):
+        for name, text in zip(CHOICES, texts[other], strict=True):
+            controls.choose(f"{side}.{name}", text)
+
+
+def _against(a: Group, baseline: str) -> None:
+    """Callback: B becomes A's images under a baseline of A's network."""
+    controls.choose("b.network", f"{catalogue.architecture(a.network)}-{baseline}")
+    controls.choose("b.label", a.label)
+
+
+def _blocks(a: Group, b: Group) -> list[int]:
+    """Of those that both networks have; all of them at first."""
+    first, second = catalogue.blocks(a.network), catalogue.blocks(b.network)
+    titles = {x.block: f"{x.block}" if x.is_identity else f"{x.block} ↘" for x, _ in zip(first, second, strict=False)}
+    chosen = st.session_state.get("chosen", {}).get("among", "")
+    if any(part not in map(str, titles) for part in chosen.split(",") if part):
+        controls.forget("among")
+    blocks = controls.several_of("Blocks", "among", titles, tuple(titles), wrap=True)
+    if catalogue.architecture(a.network) != catalogue.architecture(b.network):
+        st.caption("Blocks are paired by their number: in two architectures they are different places.")
+    return list(blocks)
+
+
+def _compare(a: Group, b: Group, metric: str, convention: str, blocks: list[int], kind: str, style: Style) -> None:
+    if a == b:
+        st.info(
+            "Both groups are the same images of the same network: choose another label or network.",
+            icon=":material/compare:",
+        )
+        controls.copy_link()
+        return
+    networks = dict.fromkeys((a.network, b.network))
+    rows = {network: statistics.rows(network, convention) for network in networks}
+    for network in networks:
+        statistics.about(rows[network], network, convention, paper=network == a.network)
+    if any(found.empty for found in rows.values()):
+        controls.copy_link()
+        return
+    sides = {
+        f"A: {a.title}": groups_compared.of_label(rows[a.network], a.label, b.label),
+        f"B: {b.title}": groups_compared.of_label(rows[b.network], b.label, a.label),
+    }
+    paired = a.label == b.label
+    made = groups_compared.by_block(*sides.values(), metric, blocks, paired)
+    drawn = {name: groups_compared.values(part, metric, blocks) for name, part in sides.items()}
+    if not any(len(values) for values in drawn.values()):
+        why = next(
+            (reason for part in sides.values() for reason in tables.reasons(part, metric) if reason), "not computed"
+        )
+        st.info(f"{wording.title(metric)} has no value at these blocks ({why}).", icon=":material/block:")
+    figure = groups.figure(drawn, metric, blocks, style, kind)
+    panels.chart(figure, "groups", groups.alt_text(drawn, metric))
+    points = pd.concat([values.assign(group=name) for name, values in drawn.items()], ignore_index=True)
+    name = f"groups-{metric}-{convention}"
+    panels.downloads(figure, points, name, " and ".join(sides), _python(a, b, metric, convention, blocks, paired))
+    _table(made, metric, style, f"{name}-table")
+
+
+def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
+    """The figure's equivalent, and the tests."""
+    factor = 100 if metric in wording.SHARES else 1
+    body = []
+    for row in made.to_dict("records"):
+        sure, why = row["p_adjusted"] < SIGNIFICANT, row["reason"]
+        word = why.split(":")[0] if why else "–"
+        cells = [grid.number(factor * row[f"{of}_{side}"], 3) for of in ("mean", "median") for side in ("a", "b")]
+        cells.append(grid.number(factor * row["difference"], 3, missing=word, strong=sure, title=why))
+        cells.append(grid.Cell(_interval(row, factor), word=bool(why), title=why))
+        cells += [grid.Cell(_p(row[p]) or word, word=bool(why), title=why) for p in ("p_adjusted", "p_ranks")]
+        cells += [grid.number(row[f"{of}_{side}"], 0) for of in ("n", "n_undefined") for side in ("a", "b")]
+        body.append((str(row["block"]), cells))
+    columns = ["A", "B", "A", "B", "B − A", "95 % interval", "p, adjusted", "p of ranks", "A", "B", "A", "B"]
+    top = [
+        ("mean", 2),
+        ("median", 2),
+        (f"{wording.title(metric)}: difference of means", 4),
+        ("images", 2),
+        ("undefined", 2),
+    ]
+    grid.draw(body, columns, style, "Block", top, wide=True)
+    tests = (
+        "The same images under two networks: pairs. Paired t with its 95 % interval; Wilcoxon's signed ranks."
+        if (made["test"] == "paired").all()
+        else "Different images. Welch's t, for unequal variances, with its 95 % interval; Mann and Whitney's ranks. Where one "
+        "side is all labels and the other a single one, the first leaves that one out."
+    )
+    st.caption(
+        f"{tests} p of t is adjusted over the blocks (Benjamini and Hochberg); bold: below {SIGNIFICANT}. With hundreds of "
+        "images small differences are significant: look at their size."
+    )
+    for why in dict.fromkeys(made.loc[made["reason"] != "", "reason"]):
+        blocks = ", ".join(map(str, made.loc[made["reason"] == why, "block"]))
+        st.caption(f"Block {blocks}: {why}")
+    grid.download(made, name)
+
+
+def _interval(row: dict, factor: float) -> str:
+    if np.isnan(row["low"]):
+        return "–"
+    return f"{factor * row['low']:+.3g} to {factor * row['high']:+.3g}".replace("-", "−")
+
+
+def _p(p: float) -> str:
+    return "" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _python(a: Group, b: Group, metric: str, convention: str, blocks: list[int], paired: bool) -> str:
+    """The lines that make the table again."""
+    return f"""from stiffcore import groups_compared, shipping
+from stiffcore.stored_rows import StoredRows
+
+rows = [
+    shipping.merged(shipping.rows(network, {convention!r}), StoredRows().rows(network, {convention!r}))
+    for network in ({a.network!r}, {b.network!r})
+]
+a = groups_compared.of_label(rows[0], {a.label!r}, {b.label!r})
+b = groups_compared.of_label(rows[1], {b.label!r}, {a.label!r})
+print(groups_compared.by_block(a, b, {metric!r}, {blocks}, paired={paired}).to_string())
+"""
