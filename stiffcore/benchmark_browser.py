@@ -1,0 +1,98 @@
+"""What a browser takes to paint the app: a cold server's home page, and a large cloud of eigenvalues by WebGL.
+
+Playwright and Chromium are needed here only. A script in the page looks again and again at what there is and notes when it
+saw it first, in seconds since the navigation began; the browser itself says when it painted anything at all.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+from stiffcore.errors import CannotCompute
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--enable-unsafe-swiftshader",  # else a WebGL canvas stays empty on a machine without a GPU
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 120_000  # milliseconds
+NOTE = """
+(() => {
+  const seen = window.seenFirst = {};
+  const small = document.createElement("canvas");
+  small.width = small.height = 64;
+  const flat = small.getContext("2d", {willReadFrequently: true});
+  const isPainted = () => {
+    const canvas = document.querySelector(".gl-canvas-context");
+    if (!canvas || !canvas.width) return false;
+    flat.clearRect(0, 0, 64, 64);
+    flat.drawImage(canvas, 0, 0, 64, 64);
+    return flat.getImageData(0, 0, 64, 64).data.some((value, at) => at % 4 === 3 && value > 0);
+  };
+    // The figure comes in one message, by far the largest.
+  window.WebSocket = class extends WebSocket {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({data}) => {
+        if ((data.byteLength ?? data.size) > 250000) note("answer", () => true);
+      });
+    }
+  };
+  const note = (name, look) => { if (!(name in seen) && look()) seen[name] = performance.now() / 1000; };
+  setInterval(() => {
+    note("title", () => document.querySelector("h1"));
+    note("figure", () => "webgl" in seen || document.querySelector(".js-plotly-plot .scatterlayer .point"));
+    const paint = performance.getEntriesByName("first-contentful-paint")[0];
+    if (paint) seen.paint = paint.startTime / 1000;
+  }, 20);
+  const watch = setInterval(() => {  // seldom: reading a canvas back takes time from the drawing
+    note("webgl", isPainted);
+    if ("webgl" in seen) clearInterval(watch);
+  }, 100);
+})();
+"""
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator:
+    """A Chromium that Playwright drives. Raises CannotCompute where one of the two is missing."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        found = None
+    if found is None:
+        raise CannotCompute(
+            "Expected Chromium and Playwright to measure what a browser paints, got no such pair: install them "
+            "(apt-get install chromium; pip install playwright), or leave these measurements out with --no-browser."
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def seconds_to_paint(context, address: str, until: str) -> dict[str, float]:
+    """Opens an address in a new window of a browser context; when each thing was there first, since the navigation began.
+
+    until: "figure" or "webgl". Returns the seconds of "paint" (anything at all), "title", "answer" (a large figure has
+    arrived), "figure" and, where WebGL draws it, "webgl"; and "points", how many points the figure holds.
+    """
+    page = context.new_page()
+    try:
+        page.add_init_script(NOTE)
+        page.goto(address, timeout=PATIENCE)
+        page.wait_for_function(f"window.seenFirst.{until} && window.seenFirst.paint", timeout=PATIENCE)
+        seen = page.evaluate("window.seenFirst")
+        points = page.evaluate(
+            "document.querySelector('.js-plotly-plot')._fullData.reduce((sum, trace) => sum + (trace.x?.length || 0), 0)"
+        )
+        return seen | {"points": points}
+    finally:
+        page.close()
