@@ -2,7 +2,7 @@
 
 import argparse
 
-from stiffcore import block_flow, catalogue, cifar10, ode_net, result_cache, shipping, terminal
+from stiffcore import block_flow, catalogue, cifar10, ode_net, result_cache, terminal
 
 SHIPPED = "spectra-stiff-odes.parquet"  # read with the spectra, by key
 
@@ -76,7 +76,7 @@ def _row(flow: block_flow.BlockFlow) -> dict:
 
 
 def run_ship(_: argparse.Namespace) -> int:
-    from stiffcore import ode_net_fit  # torch
+    from stiffcore import ode_net_fit, shipping  # torch, pandas
 
     settings = ode_net.Settings()
     entries = [(ode_net.key(settings), ode_net.as_entry(ode_net_fit.compute(settings)))]

@@ -1,16 +1,20 @@
-"""The commands about many images: ``sweep``, ``tables`` and, for maintainers, ``ship``."""
+"""The commands about many images: ``sweep``, ``tables`` and, for maintainers, ``ship``.
+
+pandas, and what needs it, is imported by the function that runs: other commands need not wait for it.
+"""
 
 import argparse
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from stiffcore import analysis, catalogue, cifar10, comparison, published, shipping, sweep, terminal
+from stiffcore import analysis, catalogue, cifar10, sweep, terminal
 from stiffcore.errors import CannotCompute
-from stiffcore.stored_rows import StoredRows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FAILED, INTERRUPTED = 1, 130  # exit codes; 2 is bad input
 
@@ -54,6 +58,8 @@ def _add_sweep(subparsers) -> None:
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """What is missing is computed and stored as it comes; then the table is written and the failures are listed."""
+    from stiffcore import shipping
+
     network, convention = arguments.network, arguments.convention
     images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = sweep.plan(network, images, blocks, convention, arguments.quantity)
@@ -74,9 +80,15 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     bar.close()
     code = code or (FAILED if failures else 0)
     if arguments.out and rows:
-        shipping.write(shipping.merged(pd.DataFrame(rows)), arguments.out)
+        shipping.write(shipping.merged(_frame(rows)), arguments.out)
     _report(arguments, there, rows, failures, len(images) * len(blocks), time.perf_counter() - began, code)
     return code
+
+
+def _frame(rows: list[dict]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(rows)
 
 
 def _outcomes(remaining: list[sweep.Task], arguments: argparse.Namespace) -> Iterator[sweep.Outcome]:
@@ -134,7 +146,7 @@ def _add_tables(subparsers) -> None:
         description="Print the paper's tables beside ours, from the rows that ship and those in the cache; computes none.",
     )
     _add_common(parser, images=False)
-    parser.add_argument("--kind", choices=(*published.KINDS, "all"), default="all")
+    parser.add_argument("--kind", type=_kind, default="all", help="of table, as in the paper; default all")
     parser.add_argument(
         "--rows", type=Path, metavar="FILE", help="of a sweep's --out, instead of what ships and is stored"
     )
@@ -144,7 +156,20 @@ def _add_tables(subparsers) -> None:
     parser.set_defaults(run=run_tables)
 
 
+def _kind(text: str) -> str:
+    """For argparse, at the default too: the kinds are read only where one is asked for."""
+    if text == "all":
+        return text
+    from stiffcore import published
+
+    if text not in published.KINDS:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(published.KINDS)} or all, got {text!r}")
+    return text
+
+
 def run_tables(arguments: argparse.Namespace) -> int:
+    from stiffcore import comparison, published
+
     network, convention = arguments.network, catalogue.check_convention(arguments.convention)
     rows = _rows(network, convention, arguments.rows)
     kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
@@ -168,7 +193,12 @@ def sweep_command(network: str, convention: str, blocks: str = "all", images: st
     return f"python -m stiffcore sweep {network} --images {images} --blocks {blocks} --convention {convention}"
 
 
-def _rows(network: str, convention: str, path: Path | None) -> pd.DataFrame:
+def _rows(network: str, convention: str, path: Path | None) -> "pd.DataFrame":
+    import pandas as pd
+
+    from stiffcore import shipping
+    from stiffcore.stored_rows import StoredRows
+
     if path is None:
         return shipping.merged(shipping.rows(network, convention), StoredRows().rows(network, convention))
     try:
@@ -181,8 +211,9 @@ def _rows(network: str, convention: str, path: Path | None) -> pd.DataFrame:
     return shipping.of_shipped_weights(found, network)
 
 
-def in_words(table: pd.DataFrame) -> pd.DataFrame:
+def in_words(table: "pd.DataFrame") -> "pd.DataFrame":
     """A table as text: two decimals, whole counts, a dash where there is nothing."""
+    import pandas as pd
 
     def cell(name: str, value: object) -> str:
         if value is None or (isinstance(value, float) and pd.isna(value)):
@@ -194,7 +225,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: [cell(name, value) for value in table[name]] for name in table})
 
 
-def markdown(table: pd.DataFrame) -> str:
+def markdown(table: "pd.DataFrame") -> str:
     lines = [list(table), ["---"] * table.shape[1], *table.to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -204,7 +235,7 @@ def _add_ship(subparsers) -> None:
         "ship",
         help="for maintainers: put computed rows or spectra into cache/shipped",
         description="Copy what a sweep computed into cache/shipped and note it in its manifest. Rows are merged with those "
-        "that ship; rows of other weights are left out. With --quantity spectrum: whole spectra, replacing the file.",
+        "that ship; rows of other weights are left out. With --quantity spectrum: whole spectra, likewise.",
     )
     _add_common(parser)
     parser.add_argument("--quantity", default="counts", choices=analysis.QUANTITIES)
@@ -215,6 +246,8 @@ def _add_ship(subparsers) -> None:
 
 
 def run_ship(arguments: argparse.Namespace) -> int:
+    from stiffcore import shipping
+
     network, convention, quantity = arguments.network, arguments.convention, arguments.quantity
     images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = sweep.plan(network, images, blocks, convention, quantity)
@@ -223,7 +256,7 @@ def run_ship(arguments: argparse.Namespace) -> int:
         requests = [request for task in tasks for request in task.requests]
         path = shipping.ship_spectra(network, convention, requests, command)
     else:
-        new = _rows(network, convention, arguments.rows) if arguments.rows else pd.DataFrame(sweep.split(tasks)[0])
+        new = _rows(network, convention, arguments.rows) if arguments.rows else _frame(sweep.split(tasks)[0])
         path = shipping.ship_rows(network, convention, new, command)
     facts = shipping.about()[path.name]
     terminal.show(f"{path.name}: {facts['rows']:,} rows, {facts['images']:,} images, {facts['bytes']:,} bytes.")

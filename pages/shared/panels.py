@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -12,6 +12,9 @@ from pages.shared import controls, zoom
 from stiffcore import analysis, catalogue, cifar10
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import spectrum_table, theme, wording
+
+if TYPE_CHECKING:  # pandas would delay the first paint
+    import pandas as pd
 
 CHART = {
     "displaylogo": False,
@@ -135,7 +138,7 @@ def badge(results: Sequence[analysis.Result]) -> None:
     st.markdown(text + " ".join(f":gray-badge[{part}]" for part in parts if part.strip()))
 
 
-def downloads(figure: go.Figure, frame: pd.DataFrame, name: str, title: str, python: str | None = None) -> None:
+def downloads(figure: go.Figure, frame: "pd.DataFrame", name: str, title: str, python: str | None = None) -> None:
     """The figure as one HTML file, its data as CSV, the link, and the lines that reproduce it; made when asked for."""
     with st.container(horizontal=True, gap="small"):
         st.download_button(
@@ -162,7 +165,7 @@ def downloads(figure: go.Figure, frame: pd.DataFrame, name: str, title: str, pyt
                 st.code(python, language="python")
 
 
-def equivalent_table(frame: pd.DataFrame, caption: str) -> None:
+def equivalent_table(frame: "pd.DataFrame", caption: str) -> None:
     """What a figure shows, as text: for screen readers, and for whoever wants the numbers."""
     with st.expander("The figure as a table", icon=":material/table:"):
         st.caption(caption)

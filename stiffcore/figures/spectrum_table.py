@@ -1,13 +1,16 @@
 """The same as figures/spectrum.py shows, as tables: for downloads, and for whoever reads numbers."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from stiffcore import cifar10
 from stiffcore.analysis import Request, Result
 from stiffcore.figures import slice_density, wording
+
+if TYPE_CHECKING:  # pandas would delay the first paint
+    import pandas as pd
 
 
 def _identity(result: Result) -> dict:
@@ -40,8 +43,10 @@ def cell(name: str, result: Result) -> str:
     return wording.in_words(name, result.metrics.get(name), result.reasons.get(name))
 
 
-def metrics(results: Sequence[Result]) -> pd.DataFrame:
+def metrics(results: Sequence[Result]) -> "pd.DataFrame":
     """A row per spectrum; what is missing as its word, the reasons in ``why``; then how it was made."""
+    import pandas as pd
+
     rows = []
     for result in results:
         names = metrics_present(results)
@@ -52,16 +57,20 @@ def metrics(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def points(results: Sequence[Result]) -> pd.DataFrame:
+def points(results: Sequence[Result]) -> "pd.DataFrame":
     """Every number in the figure, a row each, nothing thinned.
 
     Eigenvalues: kind, re, im, multiplicity (structural zeros and ones are one row each). Singular values: kind, value.
     Slices: kind ``density``, the bin's edges, and how many eigenvalues it holds.
     """
+    import pandas as pd
+
     return pd.concat([_points(result) for result in results], ignore_index=True)
 
 
-def _points(result: Result) -> pd.DataFrame:
+def _points(result: Result) -> "pd.DataFrame":
+    import pandas as pd
+
     arrays = result.arrays
     if "density" in arrays:
         frame = _bins(slice_density.without_structural(result), arrays["re_edges"], arrays["im_edges"])
@@ -84,8 +93,10 @@ def _points(result: Result) -> pd.DataFrame:
     return frame
 
 
-def _bins(density: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> pd.DataFrame:
+def _bins(density: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> "pd.DataFrame":
     """The bins that hold anything."""
+    import pandas as pd
+
     rows, columns = np.nonzero(density)
     return pd.DataFrame(
         {
