@@ -149,7 +149,7 @@ def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
         ("images", 2),
         ("undefined", 2),
     ]
-    grid.draw(body, columns, style, "Block", top, wide=True)
+    grid.draw(body, columns, style, "Block", top)
     tests = (
         "The same images under two networks: pairs. Paired t with its 95 % interval; Wilcoxon's signed ranks."
         if (made["test"] == "paired").all()

@@ -106,7 +106,8 @@ def table(a: analysis.Result, b: analysis.Result, style: Style) -> None:
         name = line["metric"]
         cells = [_cell(name, line["a"], line["why_a"]), _cell(name, line["b"], line["why_b"])]
         body.append((wording.title(name), [*cells, _cell(name, line["difference"], line["why"], signed=True)]))
-    apart = distances(str(a.made["key"]), str(b.made["key"]), a, b)
+    # Computed again, a result has its key still, and other seconds.
+    apart = distances(*(f"{result.made['key']} {result.made['seconds']}" for result in (a, b)), a, b)
     for name, distance in apart.items():
         empty = grid.Cell("")
         body.append((DISTANCES[name][0], [empty, empty, _cell("distance", distance.value, distance.reason)]))

@@ -222,10 +222,10 @@ def number(label: str, name: str, low: float, high: float, default: float, step:
     """A number on a slider, within its limits."""
 
     def parse(text: str) -> float:
-        value = type(default)(float(text))
+        value = float(text)
         if not low <= value <= high:  # also refuses NaN
             raise CannotCompute(f"Expected {name} from {low} to {high}, got {text[:80]!r}.")
-        return value
+        return type(default)(value)
 
     value = current(name, default, parse, lambda value: f"{value:g}")
     return _widget(
