@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from pages.shared import controls, navigation, panels, spectrum_view
+from pages.shared import controls, depth_player, navigation, panels, spectrum_view
 from stiffcore import catalogue
 
 MODES = {
     "one": ("One view", spectrum_view.show),
+    "depth": ("Through depth", depth_player.show),
 }
 
 style = navigation.page("Spectrum")
@@ -14,5 +15,6 @@ st.title("Spectrum")
 with panels.row():
     network = controls.network(width=190)
     convention = controls.convention("branch")
+    mode = controls.one_of("Show", "mode", {name: title for name, (title, _) in MODES.items()}, "one")
 st.caption(catalogue.CONVENTIONS[convention].question)
-MODES["one"][1](network, convention, style)
+MODES[mode][1](network, convention, style)

@@ -369,6 +369,7 @@ def test_small_multiples_of_up_to_four_blocks_with_singular_values(visitor):
         ("overlay", "label"),
         ("fit", "bulk"),
         ("axes", "arcsinh"),
+        ("mode", "depth"),
         ("marks", "density"),
         ("stable", "forward-euler,rk4"),
         ("stable", "none"),
@@ -390,7 +391,7 @@ def test_every_choice_comes_from_the_url_and_stays_in_it(visitor, name, value):
 def test_the_link_to_copy_holds_every_value_defaults_too(visitor):
     page = visitor().open(SPECTRUM)
     names = {"network", "convention", "blocks", "images", "overlay", "fit", "axes", "talk", "show", "seen", "page"}
-    names |= {"marks", "stable", "blockstep"}
+    names |= {"mode", "marks", "stable", "blockstep"}
     assert set(page.url) == names
     link = next(code.value for code in page.at.get("code") if "?" in code.value)
     assert {part.split("=")[0] for part in link.split("?")[1].split("&")} == names
@@ -413,6 +414,7 @@ def test_the_link_to_copy_holds_every_value_defaults_too(visitor):
         ("images", "10"),
         ("fit", "nowhere"),
         ("axes", "log"),
+        ("mode", "sideways"),
         ("marks", "dots"),
         ("stable", "rk4,none"),
         ("blockstep", "0"),

@@ -175,3 +175,42 @@ def test_cancelling_the_second_computation_keeps_what_is_stored(visitor, compute
     assert "green-badge[stored]" in page.texts("markdown")
     assert analysis.stored(spectrum_of(0)[0]).metrics["max_re"] == 0.25
     assert len(computed_again.asked) == 1
+
+
+# Through depth
+
+
+def test_through_depth_plays_what_is_stored_and_offers_the_rest(visitor, engine):  # noqa: F811
+    for block in (4, 7, 8):
+        store(*spectrum_of(0, block=block))
+    page = visitor().open(SPECTRUM, mode="depth", images="0,1", at="4")
+    (figure,) = page.figures
+    assert [frame.name for frame in figure.frames] == [str(block) for block in range(1, 9)]
+    assert figure.layout.sliders[0].active == 3
+    assert "0 × 400" in [note.text for note in figure.layout.annotations]
+    assert "Not computed: block 1, 2, 3, 5, 6." in page.texts("caption")
+    assert "5 results are not stored yet" in page.texts("markdown")
+    page.run(page.button("compute").click())
+    wait_for(lambda: engine.asked)
+    assert [(request.image, request.block) for request in engine.asked[0]] == [(0, block) for block in (1, 2, 3, 5, 6)]
+    engine.go.set()
+    view = [request for block in range(1, 9) for request in spectrum_of(0, block=block)]
+    wait_for(lambda: service.find(view).status == "done")
+    page.run()
+    assert "Not computed" not in page.texts("caption")
+    page.run(widget(page, "mode").set_value("one"))
+    assert page.url["images"] == "0,1", "the other images are chosen still"
+
+
+def test_through_depth_without_a_stored_block_says_what_to_do(visitor):  # noqa: F811
+    page = visitor().open(SPECTRUM, mode="depth", images="0", at="99")
+    assert not page.figures
+    assert "No block is stored yet" in page.texts("info")
+    assert "Expected a block of resnet18 from 1 to 8" in page.texts("warning")
+    assert page.url["at"] == "1"
+
+
+def test_regions_move_through_depth_too(visitor):  # noqa: F811
+    store(*spectrum_of(0))
+    page = visitor().open(SPECTRUM, mode="depth", images="0", at="8", stable="rk4", blockstep="0.5")
+    assert regions(page.figures[0]) == "dashed: |R(0.5 λ)| = 1, RK4"

@@ -46,12 +46,17 @@ def axes_and_marks(convention: str) -> tuple[str, str]:
     return axes, controls.one_of("Draw", "marks", spectrum.MARKS, "auto", help=MARKS_HELP)
 
 
+def fit(convention: str, chart: str) -> str:
+    """What the axes show; pressed once more, it ends the visitor's zoom of that chart."""
+    fits = {name: title for name, title in spectrum.FITS.items() if name != "disc" or convention in spectrum.REGIONS}
+    return controls.one_of("Fit", "fit", fits, "all", again=lambda: zoom.forget(chart))
+
+
 def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.Request], Look]:
     with panels.row():
         blocks = controls.blocks(network, wrap=True)
-        fits = {name: fit for name, fit in spectrum.FITS.items() if name != "disc" or convention in spectrum.REGIONS}
         axes, marks = axes_and_marks(convention)
-        fit = controls.one_of("Fit", "fit", fits, "all", again=lambda: zoom.forget("spectrum"))
+        shown = fit(convention, "spectrum")
     overlay = stability_overlay.choose(network, blocks, convention)
     with panels.row():
         images = gallery.choose(network, gallery.first_of_each_label()[3:6])
@@ -59,7 +64,7 @@ def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.
         series = spectrum.series_of(images, colour_by, style)
         gallery.strip(network, images, {image: look.colour for image, look in series.items()})
     requests = [analysis.Request(network, image, block, convention, "spectrum") for block in blocks for image in images]
-    return requests, Look(colour_by, series, fit, axes, marks, overlay)
+    return requests, Look(colour_by, series, shown, axes, marks, overlay)
 
 
 def _draw(

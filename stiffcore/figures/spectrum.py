@@ -20,7 +20,7 @@ from stiffcore.figures.theme import Style
 
 __all__ = [
     "AXES", "FITS", "MARKS", "OVERLAYS", "REGIONS", "Series", "alt_text", "drawn_and_all", "figure", "is_density",
-    "series_of",
+    "plane", "series_of",
 ]  # fmt: skip
 
 FITS = {"all": "All", "bulk": "Bulk", "disc": "Disc"}
@@ -94,13 +94,13 @@ def _draw(panel: Panel, inside: Sequence[Result], fit: str, step: float, regions
     else:
         for result in inside:
             eigenvalue_cloud.draw(panel, result)
-    left, right = _plane(panel, shown)
+    left, right = plane(panel, shown)
     stability_regions.draw(panel, regions, step)
     for place, name in ((0, "n_zero"), (1, "n_one")):
         draw_structural(panel, place, [result.metrics.get(name) or 0 for result in inside], (left + right) / 2)
 
 
-def _plane(panel: Panel, shown: tuple[float, float, float]) -> tuple[float, float]:
+def plane(panel: Panel, shown: tuple[float, float, float]) -> tuple[float, float]:
     """Equal axes and the imaginary axis; where the panel begins and ends.
 
     shown: (left, right, height), true values.

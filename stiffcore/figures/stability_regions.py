@@ -69,8 +69,13 @@ def extent(names: Sequence[str], step: float) -> tuple[float, float, float]:
 
 def draw(panel: Panel, names: Sequence[str], step: float) -> None:
     """Each region's inside, its outline through the axes' transformation, and its name in the panel's corner."""
-    for name in names:
-        _region(panel, name, step, len(names))
+    for each in names:
+        _region(panel, each, step, len(names))
+    name(panel, names, step)
+
+
+def name(panel: Panel, names: Sequence[str], step: float) -> None:
+    """What each line is, in the panel's corner."""
     if names:
         style = panel.style
         panel.figure.add_annotation(
@@ -81,7 +86,7 @@ def draw(panel: Panel, names: Sequence[str], step: float) -> None:
             xanchor="left",
             yanchor="top",
             align="left",
-            text="<br>".join(_in_words(name, step, len(names)) for name in names),
+            text="<br>".join(_in_words(each, step, len(names)) for each in names),
             font={"color": style.region_line, "size": style.font_size - 2},
             **panel.place,
         )

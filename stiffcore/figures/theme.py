@@ -156,6 +156,7 @@ def apply(figure: go.Figure, style: Style) -> go.Figure:
 
 def to_html(figure: go.Figure, title: str) -> str:
     """One file that draws without the internet: plotly.js is inside (about 5 MB)."""
-    page = figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": True})
+    config = {"displaylogo": False, "responsive": True}
+    page = figure.to_html(include_plotlyjs=True, full_html=True, config=config, auto_play=False)
     escaped = title.replace("&", "&amp;").replace("<", "&lt;")
     return page.replace("<head>", f"<head><title>{escaped}</title>", 1)
