@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stiffcore import analysis, manifest, result_cache
+from stiffcore import analysis, manifest, own_images, own_weights, result_cache, shipped_results
 from stiffcore.errors import CannotCompute
 from stiffcore.tables import ROW_IS
 
@@ -81,6 +81,7 @@ def ship_rows(network: str, convention: str, new: pd.DataFrame, command: str) ->
     for name, value in (("network", network), ("convention", convention)):
         if len(new) and set(new[name]) != {value}:
             raise ValueError(f"Expected rows of {name} {value}, got {sorted(set(new[name]))}.")
+    _refuse_own(network, new["image"] if len(new) else ())
     if len(new):
         new = of_shipped_weights(new, network).drop(columns=LEFT_OUT, errors="ignore")
     if not len(new):
@@ -107,37 +108,60 @@ def ship_rows(network: str, convention: str, new: pd.DataFrame, command: str) ->
     return path
 
 
+def _refuse_own(network: str, images: Iterable[int]) -> None:
+    """What others do not have cannot ship with the project."""
+    if own_weights.is_name(network) or any(map(own_images.is_number, images)):
+        raise CannotCompute(
+            "Expected a network and images that come with the project, got uploaded ones: sweep them, and keep the rows with "
+            "--out; only the project's own ship."
+        )
+
+
 def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Request], command: str) -> Path:
-    """Copy whole results from the cache to the shipped ones; replaces the file. Raises CannotCompute for a missing one."""
-    cache, entries, made = result_cache.default(), [], []
+    """Copy whole results from the cache to the shipped ones, beside those of the same weights that ship already.
+
+    Raises CannotCompute for a missing one.
+    """
+    requests = list(requests)
+    _refuse_own(network, (request.image for request in requests))
+    path = FOLDER / f"spectra-{network}-{convention}.parquet"
+    before = shipped_results.entries_in(path)
+    entries = {key: entry for key, entry in before.items() if _is_current(key, entry)}
+    cache = result_cache.default()
     for request in requests:
         key = analysis.key(request)
-        entry = cache.get(key) or result_cache.shipped().get(key)
+        entry = cache.get(key) or entries.get(key)
         if entry is None:
             raise CannotCompute(
                 f"Expected a stored spectrum of {request.network}, image {request.image}, block {request.block} under "
                 f"{convention}, got none: run `python -m stiffcore sweep` with `--quantity spectrum` first."
             )
-        entries.append((key, entry))
-        made.append({"image": request.image, "block": request.block} | entry.header["made"])
-    path = FOLDER / f"spectra-{network}-{convention}.parquet"
-    count = result_cache.write_shipped(path, entries)
+        entries[key] = entry
+    count = result_cache.write_shipped(path, entries.items())
+    requested = [entry.header["request"] for entry in entries.values()]
+    made = [entry.header["made"] for entry in entries.values()]
     facts = {
         "kind": "spectra",
         "network": network,
         "convention": convention,
         "weights": manifest.entry(network).sha256,
         "rows": count,
-        "images": len({one["image"] for one in made}),
-        "blocks": sorted({one["block"] for one in made}),
+        "images": len({one["image"] for one in requested}),
+        "blocks": sorted({one["block"] for one in requested}),
         "device": sorted({one["device"] for one in made}),
         "precision": sorted({one["precision"] for one in made}),
         "algorithm": sorted({one["algorithm"] for one in made}),
         "dates": [min(one["date"] for one in made), max(one["date"] for one in made)],
-        "commands": [],  # the file is replaced, and with it what made it
     }
+    if not before.keys() & entries.keys():
+        facts["commands"] = []  # nothing is left of what earlier ones made
     note(path, facts, command)
     return path
+
+
+def _is_current(key: str, entry: result_cache.Entry) -> bool:
+    """Whether an entry is what its request gives today: same weights, image, algorithm and format."""
+    return analysis.key(analysis.Request(**entry.header["request"])) == key
 
 
 def note(path: Path, facts: dict, command: str) -> None:

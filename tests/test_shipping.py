@@ -1,11 +1,13 @@
 """What ships: rows of the shipped weights only, whole files only, each noted in the manifest."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 import rows_made_up
+from spectra_made_up import store
 
 from stiffcore import analysis, catalogue, cifar10, manifest, result_cache, shipping
 from stiffcore.errors import CannotCompute
@@ -85,12 +87,28 @@ def test_spectra_are_copied_from_the_cache(folder, tmp_path, monkeypatch):
     request = analysis.Request("resnet18", cifar10.bundled()[500], 8, "branch", "spectrum")  # does not ship
     with pytest.raises(CannotCompute, match="--quantity spectrum"):
         shipping.ship_spectra("resnet18", "branch", [request], "command")
-    header = {"made": {"device": "cpu", "precision": "float64", "algorithm": 1, "date": "2026-01-01"}}
-    result_cache.default().put(analysis.key(request), header, {"eigenvalues": np.array([1j])})
+    store(request)
     path = shipping.ship_spectra("resnet18", "branch", [request], "command")
-    assert ShippedResults(folder).get(analysis.key(request)).arrays["eigenvalues"] == [1j]
+    assert ShippedResults(folder).get(analysis.key(request)).header["request"] == vars(request)
     facts = shipping.about()[path.name]
     assert (facts["rows"], facts["device"], facts["commands"]) == (1, ["cpu"], ["command"])
+
+
+def test_spectra_of_the_same_weights_stay_beside_new_ones(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
+    first, second = (analysis.Request("resnet18", image, 8, "branch", "spectrum") for image in (0, 1))
+    for request, command in ((first, "one"), (second, "two")):
+        store(request)
+        path = shipping.ship_spectra("resnet18", "branch", [request], command)
+    assert ShippedResults(folder).keys() == {analysis.key(first), analysis.key(second)}
+    facts = shipping.about()[path.name]
+    assert (facts["rows"], facts["images"], facts["commands"]) == (2, 2, ["one", "two"])
+    entry = manifest.entry("resnet18")
+    monkeypatch.setattr(manifest, "entry", lambda network: dataclasses.replace(entry, sha256="f" * 64))
+    store(first)
+    shipping.ship_spectra("resnet18", "branch", [first], "other weights")
+    assert ShippedResults(folder).keys() == {analysis.key(first)}
+    assert shipping.about()[path.name]["commands"] == ["other weights"]
 
 
 def test_writing_to_a_bad_place_is_a_sentence(tmp_path):
