@@ -15,12 +15,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from stiffcore import analysis, catalogue, cifar10, manifest, own_images, result_cache
 from stiffcore.errors import CannotCompute
+
+if TYPE_CHECKING:  # pandas would delay the commands that need none
+    import pandas as pd
 
 ALGORITHM = 1  # raise it when equal requests would give other pixels
 KINDS = {"fgsm": "Adversarial step (FGSM)", "noise": "Gaussian noise"}
@@ -190,7 +193,7 @@ def sweep_requests(request: PerturbationRequest) -> list[PerturbationRequest]:
     return [PerturbationRequest(**asdict(request) | {"strength": strength}) for strength in SWEEP]
 
 
-def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> pd.DataFrame | None:
+def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "pd.DataFrame | None":
     """What ``sweep`` gives, if all of it is stored; no torch."""
     perturbed = [stored(one) for one in sweep_requests(request)]
     if None in perturbed:
@@ -201,7 +204,7 @@ def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> p
 
 def sweep(
     request: PerturbationRequest, block: int, convention: str, progress: analysis.Progress | None = None
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
     SWEPT, and ``reasons`` (metric -> why it is NaN)."""
     perturbed, results, requests = [], [], sweep_requests(request)
@@ -220,7 +223,9 @@ def _of_block(perturbed: Perturbed, block: int, convention: str) -> analysis.Req
     return analysis.Request(perturbed.request.network, perturbed.image, block, convention, "counts")
 
 
-def _table(perturbed: Sequence[Perturbed], results: Sequence[analysis.Result]) -> pd.DataFrame:
+def _table(perturbed: Sequence[Perturbed], results: Sequence[analysis.Result]) -> "pd.DataFrame":
+    import pandas as pd
+
     rows = []
     for one, result in zip(perturbed, results, strict=True):
         row = {"strength": one.request.strength, "epsilon": one.request.strength / 255, "image": one.image}

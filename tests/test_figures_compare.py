@@ -95,7 +95,7 @@ def test_singular_values_lock_with_singular_values_only():
 def test_a_side_that_is_missing_says_so_in_its_panel():
     figure = compare.figure({"B": spectrum()}, STYLE)
     (note,) = [note for note in figure.layout.annotations if note.text == "A is not computed"]
-    assert note.xref == "x domain"
+    assert (note.xref, note.x) == ("paper", sum(figure.layout.xaxis.domain) / 2)
     assert annotations(figure)[0] == "A: not computed"
 
 

@@ -185,11 +185,12 @@ def _plane(panel: Panel, inside: Sequence[Result], shown: tuple[float, float, fl
 
 def _missing(made: go.Figure, sides: Sides, style: Style) -> None:
     """The partial state: the panel of a side that is not computed says so."""
-    for at, letter in enumerate(LETTERS):
-        number = "" if at == 0 else "2"
-        if letter not in sides and f"xaxis{number}" in made.layout:
+    # In the paper's coordinates: plotly draws nothing on axes that no trace is on.
+    for letter, axis in zip(LETTERS, ("xaxis", "xaxis2"), strict=True):
+        if letter not in sides and axis in made.layout:
+            left, right = made.layout[axis].domain
             made.add_annotation(
-                x=0.5, y=0.5, xref=f"x{number} domain", yref=f"y{number} domain", text=f"{letter} is not computed",
+                x=(left + right) / 2, y=0.5, xref="paper", yref="paper", text=f"{letter} is not computed",
                 font={"color": style.muted, "size": style.font_size + 2},
             )  # fmt: skip
 
