@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import gallery, navigation, panels
+from pages.shared import gallery, navigation, panels, scenes
 from stiffcore import analysis
 from stiffcore.figures import spectrum, spectrum_table
 
@@ -38,3 +38,9 @@ with panels.refusals():
             "step of 1 damps it; left of the imaginary axis but outside the disc, the ODE decays and the step does not."
         )
         navigation.doors()
+st.subheader("Scenes")
+st.caption(
+    "Prepared views, to look around in or to show. Page Down and Page Up, and so a presenter's remote, go to the next and the "
+    "previous one; everything on a page stays usable in between."
+)
+scenes.doors()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.shared import computing, controls, service
+from pages.shared import computing, controls, scenes, service
 from stiffcore.figures.theme import Style
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +84,7 @@ def page(title: str, icon: str = ICON) -> Style:
             computing.monitor()
     if talk:
         st.html(TALK)
+    scenes.bar()
     service.warm_up()
     return Style(dark=st.context.theme.type == "dark", talk=talk)
 
