@@ -30,6 +30,7 @@ RENAMED = (  # pattern -> torchvision's name
     (r"\bbeta$", "bias"),
 )
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "I32": torch.int32}  # fmt: skip
+SELF_TEST_BATCH = 50  # images between two looks at whether somebody cancelled
 NEAR_CHANCE = 0.3  # accuracy below which the self-test looks for a reason
 OTHER_NORMALISATIONS = {  # mean and standard deviation by channel
     "images from 0 to 1": ((0, 0, 0), (1, 1, 1)),
@@ -142,9 +143,9 @@ def self_test(model: nn.Module, progress: Callable[[int, int], None] = lambda do
     indices = cifar10.bundled()
     images, labels = np.stack([cifar10.image(i) for i in indices]), np.array([cifar10.label(i) for i in indices])
     predicted, loss = np.empty(len(images), np.int64), np.empty(len(images))
-    for at in range(0, len(images), 100):
+    for at in range(0, len(images), SELF_TEST_BATCH):
         progress(at, len(images))
-        part = slice(at, at + 100)
+        part = slice(at, at + SELF_TEST_BATCH)
         predicted[part], loss[part] = resnets.predictions(model, images[part], labels[part])
     accuracy = float((predicted == labels).mean())
     hint = "" if accuracy > NEAR_CHANCE else _hint(model, images[::10], labels[::10])

@@ -51,16 +51,13 @@ def progress(key: str) -> None:
     job = service.watch(key)
     if job is None or not job.active:
         st.rerun()
-    with st.container(border=True, key=f"progress-{key[:8]}"):
-        text, button = st.columns([6, 1], vertical_alignment="center")
-        with text:
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"progress-{key[:8]}"):
+        with st.container(width="stretch"):
             if job.status == "queued":
                 st.progress(0.0, text=f"**{job.title}** · waiting, number {job.position} in the queue")
             else:
                 share = min(job.done / job.total, 1.0) if job.total else 0.0
-                stage = f"{job.done} of {job.total} · {job.what}" if job.total else "starting"
+                what = job.what or "starting"
+                stage = f"{job.done} of {job.total} · {what}" if job.total else what
                 st.progress(share, text=f"**{job.title}** · {stage} · {job.seconds:.0f} s")
-        button.button(
-            "Cancel", key=f"cancel-{key[:8]}", icon=":material/close:", on_click=service.cancel, args=(key,),
-            width="stretch",
-        )  # fmt: skip
+        st.button("Cancel", key=f"cancel-{key[:8]}", icon=":material/close:", on_click=service.cancel, args=(key,))

@@ -122,7 +122,7 @@ def there() -> None:
             day = datetime.datetime.fromtimestamp(own.registered, datetime.UTC).strftime("%Y-%m-%d")
             accuracy = f"{100 * own.accuracy_bundled:.1f} % right at the images that ship"
             st.markdown(
-                f"**{controls.plain(controls.NETWORK_TITLES[own.network])}** · {accuracy} · "
+                f"**{controls.plain(controls.NETWORK_TITLES[own.network])}** · {accuracy}  \n"
                 f":gray-badge[weights {own.sha256[:8]}] :gray-badge[{day}]"
             )
             with st.container(horizontal=True, vertical_alignment="center"):

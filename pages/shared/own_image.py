@@ -121,7 +121,7 @@ def _ask_the_networks(number: int) -> None:
     )
     if losses is None:
         return
-    lines = ["| network | sees | | |", "|---|---|---|---|"]
+    lines = ["| Network | Sees | Then | Then |", "|---|---|---|---|"]
     for network, of_labels in losses.items():
         best = sorted(range(10), key=of_labels.__getitem__)[:3]
         seen = " | ".join(f"{catalogue.LABELS[label]} {100 * math.exp(-of_labels[label]):.1f} %" for label in best)
@@ -144,14 +144,15 @@ def there() -> None:
 
 def _one(image: own_images.OwnImage) -> None:
     label = "no label" if image.label is None else catalogue.LABELS[image.label]
-    with st.container(horizontal=True, vertical_alignment="center", border=True, key=f"image-{image.number}"):
+    with st.container(border=True, key=f"image-{image.number}"):
+        shown, actions = st.columns([1, 1], vertical_alignment="center")
         picture = f'<img src="{gallery.thumbnail(image.number)}" alt="{escape(image.name)}">'
-        st.html(
+        shown.html(
             f'<div class="own-image">{picture}<span>{escape(image.name)}<br><small>{label} · {escape(image.kind)} · '
-            f"{image.number}</small></span></div>",
-            width="stretch",
+            f"{image.number}</small></span></div>"
         )
-        to = {"images": str(image.number)}
-        st.page_link("pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=to)
-        look = {"key": f"remove-{image.number}", "icon": ":material/delete:", "type": "tertiary"}
-        st.button("Remove", on_click=own_images.remove, args=(image.number,), **look)
+        with actions.container(horizontal=True, vertical_alignment="center"):
+            to = {"images": str(image.number)}
+            st.page_link("pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=to)
+            look = {"key": f"remove-{image.number}", "icon": ":material/delete:", "type": "tertiary"}
+            st.button("Remove", on_click=own_images.remove, args=(image.number,), **look)
