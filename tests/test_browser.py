@@ -1,55 +1,21 @@
 """Journeys in a real Chromium, on a real server with the real engine. Any request to another host fails a journey."""
 
-import contextlib
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
+from browser_window import ROOT, context, needs_chromium, running_app, time_to_answer, window  # noqa: F401 - fixtures
 from spectra_made_up import made_up, store
 
 from pages.shared import gallery, navigation
 from stiffcore import analysis, result_cache
 
-ROOT = Path(__file__).parent.parent
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--enable-unsafe-swiftshader",  # else a WebGL canvas stays empty, and nobody notices
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 MADE_UP, CLOUDS = 7, (8, 9)  # images whose spectra do not ship
 QUICK, SLOW = 8, 4  # blocks of ResNet18: a spectrum takes seconds; long enough to be cancelled
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed: apt-get install chromium")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def is_healthy(address: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
-        return answer.status == 200
-    return False
-
-
-def time_to_answer(address: str) -> float:
-    began = time.monotonic()
-    assert is_healthy(address)
-    return time.monotonic() - began
+pytestmark = needs_chromium
 
 
 def cloud_of(image: int, count: int) -> None:
@@ -69,151 +35,47 @@ def server(tmp_path_factory):
         store(analysis.Request("resnet18", MADE_UP, QUICK, "branch", "spectrum"))
         for image in CLOUDS:
             cloud_of(image, 3000)
-        port = free_port()
-        log = (tmp_path_factory.mktemp("server") / "log").open("w+")
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-        process = subprocess.Popen(
-            [*command, "--server.headless", "true"],
-            cwd=ROOT,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=dict(os.environ),
-        )
-        address = f"http://127.0.0.1:{port}"
-        try:
-            until = time.monotonic() + 60
-            while not is_healthy(address):
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < until, "the server did not start"
-                time.sleep(0.1)
+        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
             yield address
-        finally:
-            process.terminate()
-            process.wait(20)
-        log.seek(0)
-        text = log.read()
-        assert not re.search(r'File "[^"]*/(pages|stiffcore)/|app\.py", line', text), text[-3000:]
-        assert "External URL" not in text, "headless mode asked an outside host for its address"
 
 
-@pytest.fixture(scope="module")
-def context():
-    """One for all windows: they share what the browser caches, and every window is a session of its own all the same."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        context = started.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(60_000)
-        yield context
-        started.close()
-
-
-class Window:
-    """A browser window that notes requests to other hosts and errors of the page's scripts."""
-
-    def __init__(self, context, server: str, scheme: str = "light"):
-        self.server = server
-        self.outside: list[str] = []
-        self.errors: list[str] = []
-        self.page = context.new_page()
-        self.page.emulate_media(color_scheme=scheme)
-        self.page.on("request", self._note)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def _note(self, request) -> None:
-        if urlsplit(request.url).scheme not in ("data", "blob") and not request.url.startswith(self.server):
-            self.outside.append(request.url)
-
-    def open(self, path: str = "/") -> "Window":
-        self.page.goto(self.server + path)
-        self.page.wait_for_selector("h1")
-        return self.settled()
-
-    def settled(self) -> "Window":
-        """Until the server has run the page."""
-        self.page.wait_for_function(
-            "document.querySelector('[data-test-script-state]')?.dataset.testScriptState !== 'running'"
-        )
-        self.page.wait_for_timeout(300)
-        return self
-
-    def figure(self) -> "Window":
-        self.page.wait_for_selector(".js-plotly-plot .main-svg")
-        return self.settled()
-
-    def of_figure(self, expression: str):
-        """A value of the drawn figure ``f``, as plotly.js has it."""
-        return self.page.evaluate(
-            f"(() => {{const f = document.querySelector('.js-plotly-plot'); return {expression}}})()"
-        )
-
-    def drawn_images(self) -> list[int]:
-        return sorted(set(self.of_figure("f._fullData.flatMap(t => t.customdata ? Array.from(t.customdata) : [])")))
-
-    @property
-    def url(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.page.url).query).items()}
-
-    def button(self, name: str):
-        return self.page.get_by_role("button", name=name).first
-
-
-@pytest.fixture
-def window(context, server):
-    """A function that opens windows; at the end none of them may have asked another host or met a script error."""
-    windows: list[Window] = []
-
-    def open_window(path: str = "/", **look) -> Window:
-        windows.append(Window(context, server, **look))
-        return windows[-1].open(path)
-
-    yield open_window
-    for opened in windows:
-        opened.page.close()
-    assert [url for opened in windows for url in opened.outside] == []
-    assert [error for opened in windows for error in opened.errors] == []
-
-
-def test_home_paints_a_spectrum_and_leads_to_the_pages(window):
+def test_home_paints_a_spectrum_and_leads_to_the_pages(window):  # noqa: F811
     home = window().figure()
     assert home.drawn_images() == sorted(gallery.first_of_each_label())
-    home.page.get_by_role("link", name=re.compile("^.*Spectrum: any block")).click()
+    home.tell(home.page.get_by_role("link", name=re.compile("^.*Spectrum: any block")).click)
     home.page.wait_for_selector("h1:has-text('Spectrum')")
     home.figure()
     assert home.url["convention"] == "branch"
 
 
-def test_every_page_opens_without_an_error_and_without_another_host(window):
+def test_every_page_opens_without_an_error_and_without_another_host(window):  # noqa: F811
     """The pages of the menu that there are; `window` fails on a request to any other host."""
     visitor = window()
     for entries in navigation.MENU.values():
         for path, title, *_ in entries:
             if (ROOT / path).exists():
                 visitor.open("/" if path == "app.py" else "/" + re.sub(r"^\d+_", "", Path(path).stem))
-                assert visitor.page.title() == f"{title} · stiffcore"
+                visitor.page.wait_for_function("title => document.title === title", arg=f"{title} · stiffcore")
                 assert visitor.page.locator("[data-testid=stException]").count() == 0, title
 
 
-def test_pick_an_image_and_compute_its_spectrum(window):
+def test_pick_an_image_and_compute_its_spectrum(window):  # noqa: F811
     visitor = window("/Spectrum?images=0").figure()
     visitor.button("Images:").click()
-    visitor.page.locator(".st-key-thumbnails button", has_text="2 ship").click()
+    visitor.tell(visitor.page.locator(".st-key-thumbnails button", has_text="2 ship").click)
     visitor.page.wait_for_url("**images=0%2C2**")
     visitor.page.keyboard.press("Escape")
     assert "1 result is not stored yet" in visitor.page.locator(".st-key-offer").inner_text()
     visitor.button("Compute").click()
     visitor.page.wait_for_selector(".st-key-progress")
     visitor.page.wait_for_selector(".st-key-progress", state="detached", timeout=90_000)
-    visitor.page.wait_for_function(
-        "document.querySelector('.js-plotly-plot')._fullData?.some(t => t.customdata?.includes(2))"
-    )
+    visitor.when_figure("f._fullData.some(t => t.customdata?.includes(2))").settled()
     assert visitor.drawn_images() == [0, 2]
     assert "ship" in visitor.page.locator(".metrics").inner_text()
     assert visitor.button("Compute").count() == 0
 
 
-def test_cancel_reload_second_window_and_a_server_that_answers(window, server):
+def test_cancel_reload_second_window_and_a_server_that_answers(window, server):  # noqa: F811
     first = window(f"/Spectrum?images=1&blocks={SLOW}")
     first.button("Compute").click()
     first.page.wait_for_selector(".st-key-progress")
@@ -234,12 +96,11 @@ def test_cancel_reload_second_window_and_a_server_that_answers(window, server):
     assert first.page.locator(".st-key-progress").count() == 0, "a reload submits nothing"
 
 
-def test_the_copied_link_reopens_the_view(window):
+def test_the_copied_link_reopens_the_view(window):  # noqa: F811
     one = window("/Spectrum").figure()
-    one.page.get_by_role("radio", name="Label").click()
-    one.page.get_by_role("radio", name="Disc").click()
+    one.tell(one.page.get_by_role("radio", name="Label").click)
+    one.tell(one.page.get_by_role("radio", name="Disc").click)
     one.page.wait_for_url("**fit=disc**")
-    one.settled()
     one.button("Copy link").click()
     link = one.page.locator("[data-testid=stPopoverBody] code").inner_text()
     other = window(link.removeprefix(one.server)).figure()
@@ -251,61 +112,53 @@ def test_the_copied_link_reopens_the_view(window):
     assert other.of_figure("f._fullLayout.xaxis.range") == pytest.approx(shown, abs=0.1)
 
 
-def test_back_returns_to_the_choice_before(window):
+def test_back_returns_to_the_choice_before(window):  # noqa: F811
     visitor = window("/Spectrum?images=0").figure()
-    visitor.page.get_by_role("radio", name="Bulk").click()
+    visitor.tell(visitor.page.get_by_role("radio", name="Bulk").click)
     visitor.page.wait_for_url("**fit=bulk**")
-    visitor.settled()
     visitor.page.go_back()
     visitor.page.wait_for_selector("[role=radio][aria-checked=true] >> text=All")
     assert visitor.url["fit"] == "all"
 
 
-def test_zoom_survives_another_image_and_a_fit_ends_it(window):
+def test_zoom_survives_another_image_and_a_fit_ends_it(window):  # noqa: F811
     visitor = window("/Spectrum?images=0").figure()
     visitor.page.evaluate("document.querySelector('.js-plotly-plot').scrollIntoView({block: 'center'})")
     before = visitor.of_figure("f._fullLayout.xaxis.range")
     box = visitor.page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     visitor.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    visitor.when_figure("f.reportsZoom")
+    span = "f._fullLayout.xaxis.range[1] - f._fullLayout.xaxis.range[0]"
     for _ in range(4):
-        visitor.page.mouse.wheel(0, -400)
-        visitor.page.wait_for_timeout(150)
-    visitor.page.wait_for_timeout(1000)
+        now = visitor.of_figure(span)
+        # The page reports its zoom to the server, which opens the next figure with it.
+        visitor.tell(lambda: visitor.page.mouse.wheel(0, -400)).when_figure(f"{span} < {now}")
     zoomed = visitor.of_figure("f._fullLayout.xaxis.range")
     assert np.ptp(zoomed) < 0.8 * np.ptp(before)
     other = gallery.first_of_each_label()[4]
     visitor.page.evaluate("window.scrollTo(0, 0)")
     visitor.button("Images:").click()
-    visitor.page.locator(".st-key-thumbnails button", has_text=re.compile(rf"^\s*{other} ")).click()
+    visitor.tell(visitor.page.locator(".st-key-thumbnails button", has_text=re.compile(rf"^\s*{other} ")).click)
     visitor.page.keyboard.press("Escape")
-    visitor.page.wait_for_function(
-        f"document.querySelector('.js-plotly-plot')._fullData?.some(t => t.customdata?.includes({other}))"
-    )
+    visitor.when_figure(f"f._fullData.some(t => t.customdata?.includes({other}))")
     still = visitor.of_figure("f._fullLayout.xaxis.range")  # a longer legend may change the shape of the panel a little
     assert np.mean(still) == pytest.approx(np.mean(zoomed), abs=0.05)
     assert np.ptp(still) == pytest.approx(np.ptp(zoomed), rel=0.15)
-    visitor.page.get_by_role("radio", name="Bulk").click()
+    visitor.tell(visitor.page.get_by_role("radio", name="Bulk").click)
     visitor.page.wait_for_url("**fit=bulk**")
-    visitor.settled()
+    visitor.when_figure(f"f._fullLayout.xaxis.range.some((end, at) => Math.abs(end / {list(still)}[at] - 1) > 0.01)")
     assert visitor.of_figure("f._fullLayout.xaxis.range") != pytest.approx(still, rel=0.01)
 
 
-def test_a_large_cloud_is_really_painted_by_webgl(window):
+def test_a_large_cloud_is_really_painted_by_webgl(window):  # noqa: F811
     visitor = window("/Spectrum?images=8,9&marks=points").figure()
     visitor.page.wait_for_selector(".js-plotly-plot .gl-canvas-context")
-    visitor.page.wait_for_timeout(1500)
-    painted = visitor.page.evaluate(
-        """() => {const gl = document.querySelector('.gl-canvas-context');
-        const copy = document.createElement('canvas'); copy.width = gl.width; copy.height = gl.height;
-        const flat = copy.getContext('2d'); flat.drawImage(gl, 0, 0);
-        const pixels = flat.getImageData(0, 0, gl.width, gl.height).data;
-        let count = 0; for (let i = 3; i < pixels.length; i += 4) count += pixels[i] > 0; return count}"""
-    )
+    painted = visitor.painted(more_than=2000)
     assert painted > 2000, "a blank WebGL canvas"
     assert visitor.of_figure("f.data[0].hoverinfo") == "skip"
 
 
-def test_dark_and_talk_mode_reach_the_figure(window):
+def test_dark_and_talk_mode_reach_the_figure(window):  # noqa: F811
     visitor = window("/Spectrum?images=0").figure()
     assert visitor.of_figure("f._fullLayout.paper_bgcolor") == "#FFFFFF"
     visitor.page.emulate_media(color_scheme="dark")
@@ -315,7 +168,7 @@ def test_dark_and_talk_mode_reach_the_figure(window):
     visitor.page.wait_for_function("document.querySelector('.js-plotly-plot')._fullLayout.font.size === 20")
 
 
-def test_downloads_bring_a_figure_that_draws_offline_and_the_data(window, tmp_path):
+def test_downloads_bring_a_figure_that_draws_offline_and_the_data(window, tmp_path):  # noqa: F811
     visitor = window(f"/Spectrum?images={MADE_UP}").figure()
     with visitor.page.expect_download() as download:
         visitor.button("Data (CSV)").click()
@@ -332,7 +185,7 @@ def test_downloads_bring_a_figure_that_draws_offline_and_the_data(window, tmp_pa
     visitor.outside.clear()
 
 
-def test_a_hostile_link_shows_a_note_and_fetches_and_runs_nothing(window):
+def test_a_hostile_link_shows_a_note_and_fetches_and_runs_nothing(window):  # noqa: F811
     """An image in Markdown or HTML would be a request to another host, which `window` does not let pass."""
     image = "![x](http://198.51.100.1/x.png)<img src=http://198.51.100.1/x.png onerror=alert(1)>"
     values = {"network": image, "images": image, "blocks": image, "fit": "../.."}
@@ -345,10 +198,10 @@ def test_a_hostile_link_shows_a_note_and_fetches_and_runs_nothing(window):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_fits_a_projector(window, scheme):
+def test_fits_a_projector(window, scheme):  # noqa: F811
     visitor = window("/Spectrum", scheme=scheme).figure()
     visitor.page.set_viewport_size({"width": 1024, "height": 768})
     visitor.settled()
-    main = visitor.page.locator("[data-testid=stMain]")
-    assert main.evaluate("e => e.scrollWidth <= e.clientWidth"), "nothing sticks out sideways"
+    main = "document.querySelector('[data-testid=stMain]')"
+    visitor.page.wait_for_function(f"{main}.scrollWidth <= {main}.clientWidth")  # nothing sticks out sideways
     assert visitor.page.locator(".js-plotly-plot").first.bounding_box()["width"] > 500

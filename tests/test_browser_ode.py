@@ -14,21 +14,20 @@ def test_the_step_slides_through_the_limit_and_the_error_grows(window):  # noqa:
     assert visitor.page.get_by_text("inside: shrinks, changing sign").is_visible()
     first_two = "Array.from(f._fullData.find(t => t.name === 'Forward Euler, h = 0.0015').y.slice(0, 2))"
     assert visitor.of_figure(first_two) == [0, 1.5]
-    visitor.page.get_by_role("radio", name="0.1", exact=True).click()
+    visitor.tell(visitor.page.get_by_role("radio", name="0.1", exact=True).click)
     visitor.page.wait_for_url("**until=0.1**")
-    visitor.settled()
     slider = visitor.page.get_by_role("slider").first
-    for _ in range(40):  # a run that ends in between draws the slider anew, and a key pressed just then is lost
+    for _ in range(40):
         if float(slider.input_value()) >= 0.0021:
             break
-        slider.press("ArrowRight")
+        visitor.tell(lambda: slider.press("ArrowRight"))
     visitor.page.wait_for_selector("text=outside: the error grows")
     step = visitor.url["h"]
     assert 0.0021 <= float(step) <= 0.0023
     visitor.page.wait_for_function(
         f"document.querySelector('.js-plotly-plot').data.some(t => t.name === 'Forward Euler, h = {step}')"
     )
-    visitor.button("The same, implicit").click()
+    visitor.tell(visitor.button("The same, implicit").click)
     visitor.page.wait_for_selector("text=inside: the error shrinks")
     assert visitor.url["method"] == "backward-euler"
 
@@ -38,8 +37,7 @@ def test_a_bad_step_is_refused_in_words_and_mended_in_place(window):  # noqa: F8
     assert "Expected a step size above 0, got -1" in visitor.page.locator("[data-testid=stAlert]").inner_text()
     field = visitor.page.get_by_role("spinbutton")
     field.fill("0.001")
-    field.press("Enter")
-    visitor.figure()
+    visitor.tell(lambda: field.press("Enter")).figure()
     assert visitor.page.locator("[data-testid=stAlert]").count() == 0
     assert visitor.url["h"] == "0.001"
 
@@ -47,8 +45,7 @@ def test_a_bad_step_is_refused_in_words_and_mended_in_place(window):  # noqa: F8
 def test_every_part_opens_and_draws_without_an_error(window):  # noqa: F811
     visitor = window("/Stiff_ODEs").figure()
     for part in PARTS[1:]:
-        visitor.page.get_by_role("radio", name=re.compile(f"^{part}")).click()
-        visitor.settled()
+        visitor.tell(visitor.page.get_by_role("radio", name=re.compile(f"^{part}")).click)
         assert visitor.page.locator("[data-testid=stException]").count() == 0
     visitor.page.wait_for_url("**part=blocks**")
     visitor.figure()
