@@ -1,4 +1,4 @@
-"""What every test shares: `--full` for the long variants, one thread, and a cache of its own."""
+"""What every test shares: `--full` for the long variants, one thread, a cache of its own, and who runs beside whom."""
 
 import os
 import tempfile
@@ -13,6 +13,16 @@ os.environ["STIFFCORE_DATA"] = str(Path(_session_folder.name) / "data")  # only 
 
 import pytest  # noqa: E402
 
+# Files whose tests start processes of their own: a browser and a server, or workers. Never two of them at a time.
+ONE_AT_A_TIME = (
+    "test_benchmark_app",
+    "test_browser",
+    "test_cli_sweep",
+    "test_cluster",
+    "test_many_sessions",
+    "test_sweep",
+)
+
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="the long variants: more kills, larger blocks, more images")
@@ -22,6 +32,25 @@ def pytest_addoption(parser):
 def full(request) -> bool:
     """Whether the long variants were asked for."""
     return request.config.getoption("--full")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config) -> int:
+    """Two processes for the whole folder; a file or a single test runs without."""
+    return 2 if all(Path(argument).is_dir() for argument in config.args) else 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file stays in one process, and so do all files that start processes: one of those tests runs at a time."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "processes" if Path(file).stem.startswith(ONE_AT_A_TIME) else file
+
+    return Scheduling(config, log)
 
 
 def pytest_unconfigure():
