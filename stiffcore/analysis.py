@@ -217,6 +217,11 @@ def _model(network: str, sha256: str):
     return resnets.load(network)
 
 
+def block_state(request: Request):
+    """The request's block made linear at its image: a residual_blocks.BlockState."""
+    return _states(check(request), {request.block})[request.block]
+
+
 def _states(request: Request, blocks: set[int]) -> dict:
     from stiffcore import device, residual_blocks
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -213,3 +214,36 @@ def core_product(state: BlockState, convention: str, transpose: bool = False) ->
         return made.shift * v + x[0][live]
 
     return product
+
+
+def to_outputs(state: BlockState, convention: str, y: np.ndarray) -> np.ndarray:
+    """W y: from the core's layer on through the rest of the block. y: complex (side,) -> complex (n,); see modes.py."""
+    made, masks = plan(state, convention), _masks(state, convention)
+    order = list(masks)
+    x = _placed(masks[made.layer], y)
+    for position in range(order.index(made.layer) + 1, len(order)):
+        x = state.convolutions[position](x) * masks[order[position]]
+    return _complex(x)
+
+
+def to_inputs(state: BlockState, convention: str, z: np.ndarray) -> np.ndarray:
+    """D Vᵀ z: from the core's layer back to the block's inputs. z: complex (side,) -> complex (n,); see modes.py."""
+    made, masks = plan(state, convention), _masks(state, convention)
+    order = list(masks)
+    x = _placed(masks[made.layer], z)
+    for position in reversed(range(order.index(made.layer) + 1) if made.layer != "outer" else ()):
+        before = masks[order[position - 1]] if position else masks["outer"]
+        x = state.convolutions[position].transpose(x, before.shape[-1]) * before
+    return _complex(x)
+
+
+def _placed(mask: Tensor, values: np.ndarray) -> Tensor:
+    """Complex values at a layer's live units, as two real images. shape: (2, C, H, W)"""
+    x = torch.zeros(2, *mask.shape, dtype=torch.float64)
+    x[:, mask] = torch.from_numpy(np.stack([values.real, values.imag]))
+    return x
+
+
+def _complex(x: Tensor) -> np.ndarray:
+    real, imaginary = x.flatten(1).numpy()
+    return real + 1j * imaginary
