@@ -1,0 +1,148 @@
+"""Demo scenes: every link is a view of its page, the bar leads from one to the next, and nothing leaks from before."""
+
+import numpy as np
+import pytest
+from rows_made_up import bundled, ship
+from spectra_made_up import store
+from test_app import nothing_ships, visitor  # noqa: F401 - fixtures
+
+from pages.shared import scenes
+from stiffcore import analysis, block_flow, catalogue, cifar10, cli_perturb, perturbation, result_cache, shipping
+
+NAMES = list(scenes.SCENES)
+
+
+@pytest.fixture
+def at(visitor, tmp_path, monkeypatch):  # noqa: F811
+    """Opens a scene by its name, as its link does; what ships is what a test plants."""
+    monkeypatch.setattr(shipping, "FOLDER", tmp_path)
+    return lambda name, **other: visitor().open(scenes.SCENES[name].page, **scenes.query(name) | other)
+
+
+@pytest.fixture
+def everything_ships(tmp_path, monkeypatch):
+    """What scenes.requests names, rows of the networks, the twin and the flows; all made up."""
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(shipping, "FOLDER", tmp_path)
+    monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: cifar10.image(image) // 2 + np.uint8(k))
+    monkeypatch.setattr(analysis, "all_losses", lambda network, image: np.arange(10.0))
+    store(*scenes.requests())
+    for one in perturbation.sweep_requests(cli_perturb.twin()):
+        image = perturbation.compute(one).image
+        store(analysis.Request("resnet18", image, 8, "branch", "spectrum"))
+    for network in catalogue.ARCHITECTURES:
+        ship(bundled(network, images=20))
+    for image in (0, 22, 12):
+        request = block_flow.FlowRequest("resnet18", image, 8)
+        steps = np.array(block_flow.STEPS)
+        flow = block_flow.BlockFlow(request, steps, steps, 1.5, 1e-6, 300, 2.0, "f" * 64)
+        entry = block_flow.as_entry(flow)
+        assert result_cache.default().put(block_flow.key(request), entry.header, entry.arrays) is None
+
+
+def bar(page) -> str:
+    return next((m.value for m in page.at.markdown if "/" in m.value.split("·")[0] and m.value.startswith("**")), "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenes_link_is_a_view_that_draws_what_ships(everything_ships, at, name):
+    page, scene = at(name), scenes.SCENES[name]
+    assert bar(page) == f"**{NAMES.index(name) + 1}/{len(NAMES)} · {scene.title}**  \n{scene.story}"
+    assert not page.texts("warning"), "every value is one of its page"
+    assert not page.texts("error")
+    choices = dict(page.at.session_state["on this page"])
+    assert {choice: choices.get(choice) for choice in scene.link} == scene.link, "and a choice of its page"
+    assert page.figures
+    offered = [
+        button.label
+        for button in page.at.button
+        if button.label in ("Compute", "Perturb", "Sweep ε", "Follow the flow")
+    ]
+    assert offered == []
+    assert "scene=" + name in page.texts("code"), "the link to copy leads back into the scene"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_story_is_two_sentences(name):
+    story = scenes.SCENES[name].story
+    assert story.endswith((".", "?"))
+    assert story.count(". ") == 1
+    assert len(story) < 300
+
+
+def press(page, key: str, to: str):
+    """A button of the bar. AppTest has to be told of the page that it leads to."""
+    page.run(page.button(f"scene-{key}").click())
+    page.at.switch_page(to)
+    return page
+
+
+def test_next_and_previous_take_every_choice_along(at):
+    page = press(at(NAMES[0]), "next", scenes.SPECTRUM)
+    second = scenes.SCENES[NAMES[1]]
+    assert bar(page).startswith(f"**2/{len(NAMES)} · {second.title}")
+    assert {name: page.url[name] for name in second.link} == second.link
+    page.run(next(w for w in page.at.get("button_group") if w.key == "choice-fit").set_value("bulk"))
+    assert page.url["fit"] == "bulk", "usable in between"
+    assert bar(page).startswith("**2/")
+    press(press(page, "next", scenes.ODES), "previous", scenes.SPECTRUM)
+    assert page.url["fit"] == second.link["fit"], "as prepared, not as it was left"
+    assert page.at.title[0].value == "Spectrum"
+
+
+def test_what_was_chosen_before_does_not_leak_into_a_scene(visitor):  # noqa: F811
+    page = visitor().open(scenes.SPECTRUM, fit="bulk", axes="arcsinh", images="7", network="resnet50", blocks="16")
+    page.at.switch_page(scenes.COMPARE)
+    for name, text in scenes.query("trained-and-untrained").items():
+        page.at.query_params[name] = text
+    page.run()
+    link = scenes.SCENES["trained-and-untrained"].link
+    assert {name: page.url[name] for name in link} == link
+
+
+def test_a_copied_link_keeps_what_was_changed_within_the_scene(at):
+    page = at("two-readings", view="overlay", **{"b.block": "6"})
+    assert (page.url["view"], page.url["b.block"]) == ("overlay", "6")
+    assert page.url["a.convention"] == "slices"
+
+
+def test_the_bar_stays_on_other_pages_until_its_end(at):
+    page = at("labels")
+    page.at.switch_page(scenes.SPECTRUM)
+    page.run()
+    assert "Does it matter" in bar(page)
+    page.run(page.button("scene-end").click())
+    assert page.at.title[0].value == "How stiff is a residual network?"
+    assert bar(page) == ""
+    assert "scene" not in page.url
+
+
+def test_the_first_has_no_previous_and_the_last_no_next(at):
+    assert at(NAMES[0]).button("scene-previous").disabled
+    last = at(NAMES[-1])
+    assert last.button("scene-next").disabled
+    assert not last.button("scene-previous").disabled
+
+
+def test_a_presenters_remote_is_understood(at):
+    page = at(NAMES[1])
+    keys = {key: page.button(f"scene-{key}").proto.shortcut for key in ("previous", "next", "end")}
+    assert keys == {"previous": "pageup", "next": "pagedown", "end": ""}
+
+
+@pytest.mark.parametrize("value", ["no-such-scene", "", "<img src=x>", "../.."])
+def test_a_scene_that_there_is_not_is_said_and_dropped(visitor, value):  # noqa: F811
+    page = visitor().open(scenes.SPECTRUM, scene=value)
+    assert bar(page) == ""
+    assert "scene" not in page.url
+    assert "Expected a scene among" in page.texts("warning")
+
+
+def test_home_lists_the_scenes_as_links(visitor):  # noqa: F811
+    home = visitor().run()
+    links = {link.proto.label: link.proto for link in home.at.get("page_link")}
+    for number, (name, scene) in enumerate(scenes.SCENES.items(), 1):
+        link = links[f"**{number} · {scene.title}**"]
+        assert f"scene={name}" in link.query_string
+        assert scene.story in home.texts("caption")
+    assert bar(home) == ""
