@@ -1,5 +1,6 @@
 """Eigenvalues as points, the outermost ones outlined; structural zeros and ones as a ring each; singular values."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from stiffcore.figures import axes
 from stiffcore.figures.panel import Panel
 
 LARGEST_HOVER = 5_000  # points in a figure; above, the browser crawls and only the extremes answer
-LARGEST_DRAWN = 60_000  # points in a figure
+LARGEST_DRAWN = 65_536  # points in a figure: all of ResNet50's second block
 MARKS = {"auto": "Auto", "points": "Points", "density": "Density"}  # auto: density above LARGEST_HOVER
 BULK = (0.5, 99.5)  # percentiles
 ENDS = ("smallest Re λ", "largest Re λ", "largest |λ|")
@@ -51,6 +52,25 @@ def scale(results: Sequence[Result]) -> float:
     clouds = [np.abs(result.arrays.get("eigenvalues", np.zeros(0))) for result in results]
     sizes = np.concatenate([*clouds, np.zeros(0)])
     return axes.rounded(float(np.median(sizes))) if sizes.size else 1.0
+
+
+def nearest(results: Sequence[Result], image: int, x: float, y: float, kind: str) -> tuple[Result, int] | None:
+    """Whose eigenvalue is drawn next to (x, y), and its position in the core's; of one image, None where it has none.
+
+    kind: of axes.AXES; blocks have scales of their own, and an exact hit decides among them.
+    """
+    found, smallest = None, math.inf
+    for result in results:
+        values = result.arrays.get("eigenvalues", ())
+        if result.request.image != image or not len(values):
+            continue
+        inside = [other for other in results if other.request.block == result.request.block]
+        drawn = axes.Axes(scale(inside) if kind == "arcsinh" else None)
+        distances = np.hypot(drawn(values.real) - x, drawn(values.imag) - y)
+        position = int(distances.argmin())
+        if distances[position] < smallest:
+            found, smallest = (result, position), float(distances[position])
+    return found
 
 
 def draw(panel: Panel, result: Result) -> None:
