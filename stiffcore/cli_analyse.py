@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stiffcore import analysis, catalogue, cifar10, terminal
+from stiffcore import analysis, catalogue, cifar10, image_files, own_images, terminal
 from stiffcore.errors import CannotCompute
 
 # As the issue of the engine lists them; the convention stands above the table and in each JSON object.
@@ -17,6 +17,7 @@ COLUMNS = (  # noqa: SIM905
     "stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius live_fraction outside_euler "
     "largest_stable_step seconds device precision stored"
 ).split()
+IMAGE_FILE = "a PNG or JPEG, cut to its middle and made 32 × 32"
 REFUSED = 2  # exit code, as for bad input
 WIDTHS = {"network": 18, "label": 10, "predicted": 10, "n_eigenvalues": 13, "n_negative": 12, "n_zero": 12} | dict.fromkeys(
     "weights loss stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius outside_euler".split(), 12  # noqa: SIM905
@@ -28,7 +29,9 @@ def add_parser(commands) -> None:
         "analyse", help="metrics of blocks at images, a row each", description=_analyse.__doc__
     )
     _what(analyse)
-    analyse.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
+    images = analyse.add_mutually_exclusive_group()
+    images.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
+    images.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
     analyse.add_argument(
         "--blocks", default="all", help="all, or numbers from 1 as in the paper: 8 or 6,8; default all"
     )
@@ -42,7 +45,9 @@ def add_parser(commands) -> None:
     analyse.set_defaults(run=_analyse)
     spectrum = commands.add_parser("spectrum", help="one spectrum as an .npz file", description=_spectrum.__doc__)
     _what(spectrum)
-    spectrum.add_argument("--image", required=True, help="index in the official test set")
+    image = spectrum.add_mutually_exclusive_group(required=True)
+    image.add_argument("--image", help="index in the official test set")
+    image.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
     spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
     spectrum.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
     spectrum.add_argument("--json", action="store_true", help="the file's header on stdout")
@@ -56,15 +61,44 @@ def _what(command: ArgumentParser) -> None:
         required=True,
         help="whose eigenvalues: " + ", ".join(f"{c.name} ({c.title})" for c in catalogue.CONVENTIONS.values()),
     )
+    command.add_argument(
+        "--weights", type=Path, metavar="FILE", help="a checkpoint of the network, instead of the weights that ship"
+    )
+
+
+def _network(arguments: Namespace) -> str:
+    """The network, or with --weights the one that the file holds, tested and kept as the app's page Own files does."""
+    if arguments.weights is None:
+        return arguments.network
+    from stiffcore import checkpoints, own_checkpoints
+
+    content, wanted = checkpoints.content_of(arguments.weights), catalogue.architecture(arguments.network)
+    there = checkpoints.inspect(content).network
+    if there != wanted:
+        raise CannotCompute(
+            f"Expected weights of {wanted} in {arguments.weights}, got {there}'s: name the other network."
+        )
+    with terminal.progress("image") as progress:
+        made = own_checkpoints.register(content, arguments.weights.name, progress)
+    own, share = made.own, 100 * made.own.accuracy_bundled
+    terminal.say(f"{own.network}: right at {share:.1f} % of the images that ship. {own.hint}".strip())
+    return own.network
+
+
+def _images(text: str | None, file: Path | None) -> list[int]:
+    if file is None:
+        return cifar10.parse_images(text)
+    number = own_images.register(image_files.read(image_files.content_of(file)), {"name": file.name})
+    terminal.say(f"{file.name} is image {number}.")
+    return [number]
 
 
 def _analyse(arguments: Namespace) -> int:
     """A row per image and block: the metrics of the block's spectrum under one convention. What cannot be computed is named at
     the end, with its reason, and the exit code is 2."""
-    network = arguments.network
-    blocks = terminal.parse_blocks(network, arguments.blocks)
     convention = catalogue.check_convention(arguments.convention)
-    images = cifar10.parse_images(arguments.images)
+    blocks = terminal.parse_blocks(arguments.network, arguments.blocks)
+    network, images = _network(arguments), _images(arguments.images, arguments.image_file)
     requests = [
         analysis.Request(network, image, block, convention, arguments.level) for image in images for block in blocks
     ]
@@ -131,9 +165,9 @@ def _explained(rows: list[dict]) -> list[str]:
 def _spectrum(arguments: Namespace) -> None:
     """Writes all eigenvalues of a block (complex128, structural zeros and ones included), its singular values where it
     is not square, or under slices the density over the complex plane; with a JSON header."""
-    network, convention = arguments.network, catalogue.check_convention(arguments.convention)
-    block, *more_blocks = terminal.parse_blocks(network, arguments.block)
-    image, *more = cifar10.parse_images(arguments.image)
+    convention = catalogue.check_convention(arguments.convention)
+    block, *more_blocks = terminal.parse_blocks(arguments.network, arguments.block)
+    network, (image, *more) = _network(arguments), _images(arguments.image, arguments.image_file)
     if more or more_blocks:
         raise CannotCompute(
             f"Expected one image and one block, got {1 + len(more)} and {1 + len(more_blocks)}: run the command once for each."

@@ -5,6 +5,7 @@ turned as its EXIF says -> centre cut to a square -> transparency over white -> 
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -48,6 +49,16 @@ class Picture:
     form: str  # PNG or JPEG
     width: int  # of the file's picture, as it is meant to be seen
     height: int
+
+
+def content_of(path: Path) -> bytes:
+    """A file's bytes, its size checked before."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise _refused(f"one of {path.stat().st_size / 2**20:.0f} MB", "make it smaller")
+        return path.read_bytes()
+    except OSError as error:
+        raise CannotCompute(f"Expected a picture in {path}, got {error.strerror}: name another file.") from error
 
 
 def read(content: bytes) -> np.ndarray:

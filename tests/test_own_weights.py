@@ -7,7 +7,9 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+import spectra_made_up
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save
 
 from pages.shared import controls
@@ -16,6 +18,8 @@ from stiffcore import (
     catalogue,
     checkpoints,
     cifar10,
+    cli,
+    cli_analyse,
     cluster,
     manifest,
     own_checkpoints,
@@ -213,3 +217,47 @@ def test_uploads_can_be_switched_off(said, on, monkeypatch):
     if not on:
         with pytest.raises(CannotCompute, match="uploads are switched off"):
             own_files.check_uploads()
+
+
+# From the command line
+
+
+def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path, monkeypatch, capsys):
+    (tmp_path / "best.safetensors").write_bytes(content)
+    Image.fromarray(np.arange(48 * 48 * 3).reshape(48, 48, 3).astype(np.uint8)).save(tmp_path / "mine.png")
+    asked = []
+
+    def compute_many(requests, progress, refused):
+        asked.extend(requests)
+        yield from (spectra_made_up.made_up(request) for request in requests)
+
+    monkeypatch.setattr(analysis, "compute_many", compute_many)
+    monkeypatch.setattr(cli_analyse, "COLUMNS", ["network", "image", "label", "predicted", "loss", "stiffness_index"])
+    brought = ("--weights", str(tmp_path / "best.safetensors"), "--image-file", str(tmp_path / "mine.png"))
+    assert cli.main(["analyse", "resnet18", "--convention", "branch", "--blocks", "8", *brought]) == 0
+    (request,) = asked
+    assert request.network == own_weights.known()[0].network
+    assert (cifar10.name(request.image), cifar10.label(request.image)) == ("mine.png", None)
+    printed = capsys.readouterr()
+    assert f"{request.network}: right at 50.0 % of the images that ship." in printed.err
+    assert f"mine.png is image {request.image}." in printed.err
+    assert printed.out.splitlines()[2].split()[:4] == [request.network, str(request.image), "none", "airplane"]
+
+
+@pytest.mark.parametrize(
+    ("brought", "said"),
+    [
+        (("--weights", "nowhere.pt"), "Expected a checkpoint in nowhere.pt, got No such file"),
+        (("--weights", "best.safetensors"), "Expected weights of resnet34 in best.safetensors, got resnet18's"),
+        (("--image-file", "nowhere.png"), "Expected a picture in nowhere.png, got No such file"),
+        (("--image-file", "best.safetensors"), "Expected a PNG or JPEG picture"),
+    ],
+)
+def test_files_that_do_not_fit_are_one_line(brought, said, content, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best.safetensors").write_bytes(content)
+    assert cli.main(["analyse", "resnet34", "--convention", "branch", "--blocks", "16", *brought]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert own_weights.known() == ()
