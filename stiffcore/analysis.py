@@ -217,6 +217,11 @@ def _model(network: str, sha256: str):
     return resnets.load(network)
 
 
+def model(network: str):
+    """The network with its weights as they are now, kept for the next call; not to be changed."""
+    return _model(network, manifest.entry(network).sha256)
+
+
 def block_state(request: Request):
     """The request's block made linear at its image: a residual_blocks.BlockState."""
     return _states(check(request), {request.block})[request.block]
@@ -226,9 +231,9 @@ def _states(request: Request, blocks: set[int]) -> dict:
     from stiffcore import device, residual_blocks
 
     device.use_one_thread()
-    model = _model(request.network, manifest.entry(request.network).sha256)
+    network = model(request.network)
     image = cifar10.normalised(cifar10.image(request.image)[None])[0]
-    return residual_blocks.block_states(model, catalogue.blocks(request.network), image, blocks)
+    return residual_blocks.block_states(network, catalogue.blocks(request.network), image, blocks)
 
 
 def prediction(network: str, image: int) -> tuple[int, float]:
@@ -245,7 +250,7 @@ def all_losses(network: str, image: int) -> np.ndarray:
     from stiffcore import resnets
 
     sha256 = manifest.entry(network).sha256
-    losses = resnets.all_losses(_model(network, sha256), cifar10.image(image)[None])[0]
+    losses = resnets.all_losses(model(network), cifar10.image(image)[None])[0]
     if own_images.is_number(image):
         own_images.note_prediction(image, sha256, int(losses.argmin()))
     return losses

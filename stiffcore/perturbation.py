@@ -127,12 +127,11 @@ def _signs(network: str, weights: str, image: int, sha256: str, label: int | Non
     """
     import torch
 
-    from stiffcore import device, resnets
+    from stiffcore import device
 
     device.use_one_thread()
-    model = resnets.load(network)
     x = cifar10.normalised(cifar10.image(image)[None]).requires_grad_()
-    scores = model(x)
+    scores = analysis.model(network)(x)
     aim = scores.argmax(1) if label is None else torch.tensor([label])
     (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(scores, aim), x)
     signs = gradient[0].sign().permute(1, 2, 0).double().numpy()

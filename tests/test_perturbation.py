@@ -57,7 +57,7 @@ def linear_signs(model: Linear, label: int | None) -> np.ndarray:
 @pytest.mark.parametrize("label_is_known", [True, False])
 def test_fgsm_goes_up_the_gradient_of_a_network_that_is_known(monkeypatch, label_is_known):
     model = Linear()
-    monkeypatch.setattr(resnets, "load", lambda network: model)
+    monkeypatch.setattr(analysis, "model", lambda network: model)
     label = cifar10.label(IMAGE)
     if not label_is_known:
         monkeypatch.setattr(cifar10, "label", lambda index: None)
@@ -76,7 +76,7 @@ def test_fgsm_raises_the_loss_of_what_ships_and_keeps_its_bound():
     inside = (clean >= k) & (clean <= 255 - k)
     assert set(np.unique(np.abs(change)[inside])) <= {0, k}, "no value goes part of the way"
     labels = np.array([cifar10.label(image) for image in images])
-    model = resnets.load("resnet18")
+    model = analysis.model("resnet18")
     before, after = (resnets.predictions(model, x, labels)[1] for x in (clean, moved))
     assert np.sum(after > before) >= 5
     perturbation._signs.cache_clear()

@@ -73,13 +73,13 @@ def choose(side: str, default: Side, style: Style, role: str | None = None) -> S
     """The card of one side: ``a`` or ``b``."""
     look = compare.looks(style)[side.upper()]
     with st.container(border=True):
-        head = st.container(horizontal=True, gap="small", vertical_alignment="center")
-        with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-            network = controls.network(name=f"{side}.network", default=default.network, width=175)
+        head = st.container(horizontal=True, gap="xsmall", vertical_alignment="center")
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
+            network = controls.network(name=f"{side}.network", default=default.network, width=155)
             block = _block(side, network, default.block)
             titles = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
             convention = controls.one_of(
-                "Convention", f"{side}.convention", titles, default.convention, st.selectbox, width=225
+                "Convention", f"{side}.convention", titles, default.convention, st.selectbox, width=205
             )
         # The image's controls come before its card, which shows what they chose.
         picture = head.container(width="content")
@@ -87,7 +87,7 @@ def choose(side: str, default: Side, style: Style, role: str | None = None) -> S
             (image,) = gallery.choose(network, (default.image,), f"{side}.", at_most=1)
             made = Side(network, image, block, convention)
             st.page_link(
-                "pages/1_Spectrum.py", label="Spectrum page", icon=":material/scatter_plot:", query_params=made.link
+                "pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=made.link
             )
         mark = f'<span style="color:{look.colour}">{"●" if side == "a" else "■"}</span> {role or ROLES[side]}'
         picture.html(IMAGE_LOOK + card(mark, network, image, look.colour), width="content")
@@ -114,7 +114,7 @@ def _block(side: str, network: str, default: int) -> int:
     titles = {block.block: f"{block.block}" if block.is_identity else f"{block.block} ↘" for block in there}
     if st.session_state.get("chosen", {}).get(name, "1") not in map(str, titles):
         controls.forget(name)
-    return controls.one_of("Block", name, titles, min(default, len(there)), st.selectbox, width=84)
+    return controls.one_of("Block", name, titles, min(default, len(there)), st.selectbox, width=76)
 
 
 def pin() -> None:
