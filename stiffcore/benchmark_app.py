@@ -74,9 +74,8 @@ def large_cloud(chromium, folder: Path, say: Say, rounds: int = CLOUDS) -> dict:
     """A made-up spectrum of 65,536 eigenvalues: from the server's answer, and from the navigation, until WebGL has painted."""
     cache = folder / "large"
     store_cloud(cache)
-    address = (
-        f"/Spectrum?network={LARGE.network}&blocks={LARGE.block}&convention={LARGE.convention}&images={LARGE.image}"
-    )
+    view = f"network={LARGE.network}&blocks={LARGE.block}&convention={LARGE.convention}&images={LARGE.image}"
+    address = f"/Spectrum?{view}&marks=points"  # by themselves so many are drawn as a density
     found = []
     with AppServer(cache) as server:
         context = chromium.new_context(viewport={"width": 1280, "height": 900})
