@@ -104,6 +104,23 @@ def test_light_modules_import_nothing_heavy():
     assert done.returncode == 0, done.stderr
 
 
+def test_neither_the_commands_nor_the_first_paint_wait_for_pandas():
+    """It takes longer to import than everything else before the home page's title."""
+    first = [name for name in imported(ROOT / "app.py") if name.startswith(("pages.shared.", "stiffcore.figures."))]
+    program = (
+        "import importlib, sys\n"
+        "from stiffcore import cli\n"
+        "cli.parser()\n"
+        "assert 'pandas' not in sys.modules, 'a command'\n"
+        f"for module in {sorted(first)!r}:\n"
+        "    importlib.import_module(module)\n"
+        "    assert 'pandas' not in sys.modules, module\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert first
+    assert done.returncode == 0, done.stderr
+
+
 def keywords(path: Path) -> list[tuple[str, object]]:
     """The keyword arguments with a constant value of every call."""
     calls = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
