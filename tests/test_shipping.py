@@ -9,7 +9,18 @@ import pytest
 import rows_made_up
 from spectra_made_up import store
 
-from stiffcore import analysis, catalogue, cifar10, manifest, result_cache, shipping
+from pages.shared import scenes
+from stiffcore import (
+    analysis,
+    catalogue,
+    cifar10,
+    cli_perturb,
+    manifest,
+    own_images,
+    perturbation,
+    result_cache,
+    shipping,
+)
 from stiffcore.errors import CannotCompute
 from stiffcore.shipped_results import ShippedResults
 
@@ -146,7 +157,9 @@ def test_shipped_spectra_are_those_of_the_shipped_weights():
     shipped, checked = result_cache.shipped(), 0
     for key in shipped.keys():  # noqa: SIM118
         request = shipped.get(key).header.get("request", {})
-        if "convention" in request:
+        if "convention" in request and not own_images.is_number(
+            request["image"]
+        ):  # of the twins: see test_cli_perturb.py
             assert analysis.key(analysis.Request(**request)) == key
             checked += 1
     assert checked == sum(
@@ -170,3 +183,18 @@ def _recompute(found: pd.DataFrame) -> None:
         assert not again.stored
         for metric in ("stiffness_index", "percent_negative", "max_re", "min_re", "live_fraction"):
             assert again.metrics[metric] == pytest.approx(row[metric], rel=1e-6, abs=1e-6, nan_ok=True)
+
+
+def test_the_shipped_twin_is_of_the_shipped_weights():
+    """Without it the scene of the adversarial twin would offer a computation."""
+    twin = perturbation.stored(cli_perturb.twin())
+    assert twin is not None
+    spectrum = analysis.Request("resnet18", twin.image, cli_perturb.BLOCK, cli_perturb.CONVENTION, "spectrum")
+    assert analysis.stored(spectrum).made["weights"] == manifest.entry("resnet18").sha256
+
+
+def test_every_scene_draws_what_ships():
+    """The scenes' spectra, and rows of every network for their statistics."""
+    missing = [request for request in scenes.requests() if result_cache.shipped().get(analysis.key(request)) is None]
+    assert missing == []
+    assert all(len(shipping.rows(network, "slices")) for network in catalogue.ARCHITECTURES)
