@@ -92,7 +92,7 @@ def running_app(log_file: Path) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
     text = log_file.read_text("utf-8", "replace")
     assert not re.search(r'File "[^"]*/(pages|stiffcore)/|app\.py", line', text), text[-3000:]
     assert "External URL" not in text, "headless mode asked an outside host for its address"
