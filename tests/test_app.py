@@ -377,6 +377,7 @@ def test_small_multiples_of_up_to_four_blocks_with_singular_values(visitor):
         ("fit", "bulk"),
         ("axes", "arcsinh"),
         ("mode", "depth"),
+        ("eigenvalue", "8.0.17"),
         ("marks", "density"),
         ("stable", "forward-euler,rk4"),
         ("stable", "none"),
@@ -398,7 +399,7 @@ def test_every_choice_comes_from_the_url_and_stays_in_it(visitor, name, value):
 def test_the_link_to_copy_holds_every_value_defaults_too(visitor):
     page = visitor().open(SPECTRUM)
     names = {"network", "convention", "blocks", "images", "overlay", "fit", "axes", "talk", "show", "seen", "page"}
-    names |= {"mode", "marks", "stable", "blockstep"}
+    names |= {"mode", "marks", "stable", "blockstep", "eigenvalue"}
     assert set(page.url) == names
     link = next(code.value for code in page.at.get("code") if "?" in code.value)
     assert {part.split("=")[0] for part in link.split("?")[1].split("&")} == names
@@ -422,6 +423,7 @@ def test_the_link_to_copy_holds_every_value_defaults_too(visitor):
         ("fit", "nowhere"),
         ("axes", "log"),
         ("mode", "sideways"),
+        ("eigenvalue", "8.0"),
         ("marks", "dots"),
         ("stable", "rk4,none"),
         ("blockstep", "0"),

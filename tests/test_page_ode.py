@@ -388,5 +388,5 @@ def test_work_is_submitted_by_the_button_only():
     """A rerun must never submit what was cancelled: `submit` appears in the callback and nowhere else."""
     source = (ROOT / "pages/shared/ode_jobs.py").read_text("utf-8")
     assert source.count(".submit(") == 1
-    assert source.index("def _submit") < source.index(".submit(")
+    assert source.index("def submit") < source.index(".submit(")
     assert callable(ode_jobs.offer)

@@ -5,11 +5,12 @@ import threading
 
 import numpy as np
 import pytest
+import streamlit as st
 from spectra_made_up import made_up, store
 from test_app import SPECTRUM, engine, nothing_ships, spectrum_of, visitor, wait_for  # noqa: F401 - fixtures
 
-from pages.shared import service
-from stiffcore import analysis, result_cache, stability
+from pages.shared import eigenmodes, ode_jobs, service
+from stiffcore import analysis, modes, nonnormality, result_cache, stability
 
 
 def widget(page, key: str):
@@ -214,3 +215,96 @@ def test_regions_move_through_depth_too(visitor):  # noqa: F811
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, mode="depth", images="0", at="8", stable="rk4", blockstep="0.5")
     assert regions(page.figures[0]) == "dashed: |R(0.5 λ)| = 1, RK4"
+
+
+# Modes and non-normality
+
+
+def planted_mode(request, value) -> modes.Mode:
+    channels = np.zeros(512)
+    channels[:3] = 1 / np.sqrt(3)
+    maps = np.full((2, 2), 0.5)
+    return modes.Mode(request, value, maps, maps, channels, channels, 1.5e-15, 2e-15, 8.19, 0.5, "ab")
+
+
+@pytest.fixture
+def slow_modes(monkeypatch):
+    """Replaces the computation of modes by a planted one."""
+    asked = []
+
+    def compute(request, value, progress=None):
+        asked.append((request, value))
+        return planted_mode(request, value)
+
+    monkeypatch.setattr(modes, "compute", compute)
+    return asked
+
+
+def clicked(page, monkeypatch, **point) -> None:
+    """As the chart's callback would be called: AppTest knows no charts."""
+    results = [analysis.stored(request) for request in spectrum_of(0)]
+    monkeypatch.setattr(st, "session_state", {"chart": {"selection": {"points": [point]}}, "chosen": {}})
+    monkeypatch.setattr(ode_jobs, "submit", lambda *job: page.append(job))
+    eigenmodes.clicked(results, "linear", "chart")
+
+
+def test_a_click_chooses_the_eigenvalue_and_computes_its_mode(visitor, monkeypatch, slow_modes):  # noqa: F811
+    visitor()
+    store(*spectrum_of(0))
+    submitted: list = []
+    clicked(submitted, monkeypatch, x=0.25, y=-0.5, customdata=0)
+    assert st.session_state["chosen"] == {"eigenvalue": "8.0.2"}
+    ((key, work, title),) = submitted
+    assert work(None).eigenvalue == 0.25 - 0.5j
+    assert key == modes.key(spectrum_of(0)[0], 0.25 - 0.5j)
+    assert "block 8" in title
+
+
+@pytest.mark.parametrize("point", [{}, {"x": "<", "y": 0, "customdata": 0}, {"x": 0.2, "y": 0.1, "customdata": [7]}, {"x": float("nan"), "y": 0, "customdata": 0}, {"x": 0, "y": 0, "customdata": []}])  # fmt: skip
+def test_what_a_hostile_browser_clicks_is_nothing(visitor, monkeypatch, point):  # noqa: F811
+    visitor()
+    store(*spectrum_of(0))
+    submitted: list = []
+    clicked(submitted, monkeypatch, **point)
+    assert submitted == []
+    assert st.session_state["chosen"] == {}
+
+
+def test_a_linked_mode_is_offered_computed_once_and_shown_with_its_numbers(visitor, slow_modes):  # noqa: F811
+    store(*spectrum_of(0))
+    page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.1")
+    assert "λ = 0.25 +0.5 i" in page.texts("markdown")
+    assert slow_modes == []
+    page.run(next(button for button in page.at.button if button.label == "Compute its mode").click())
+    job = modes.key(spectrum_of(0)[0], 0.25 + 0.5j)
+    wait_for(lambda: service.job_service().find(job).status == "done")
+    page.run()
+    shown = {metric.label: metric.value for metric in page.at.metric}
+    assert shown["Residual ‖Jx − λx‖ / ‖x‖"] == "1.5·10⁻¹⁵"
+    assert shown["Condition number of λ"] == "8.19"
+    assert shown["Half of it in channels, right"] == "2 of 512"
+    assert [trace.type for trace in page.figures[1].data] == ["scatter", "scatter", "heatmap", "heatmap"]
+    assert len(slow_modes) == 1
+
+
+def test_without_a_chosen_eigenvalue_or_with_a_large_core_the_page_says_how(visitor, monkeypatch):  # noqa: F811
+    store(*spectrum_of(0))
+    page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.99")
+    assert "Click an eigenvalue" in page.texts("caption")
+    assert "about 3 s" in page.texts("markdown"), "pseudospectra are offered"
+    monkeypatch.setattr(modes, "LARGEST_CORE", 2)
+    page.run()
+    assert "for cores up to 2. The smallest here has side 3" in page.texts("caption")
+
+
+def test_stored_pseudospectra_are_drawn_with_their_numbers(visitor, monkeypatch):  # noqa: F811
+    store(*spectrum_of(0))
+    x, y = np.linspace(-1.5, 1, 8), np.linspace(0, 1, 4)
+    made = nonnormality.NonNormality(spectrum_of(0)[0], 0.75, 2.5, 4.0, 3.0, x, y, -np.add.outer(y, x), 60.0, "ab")
+    monkeypatch.setattr(nonnormality, "stored", lambda request: made if request == made.request else None)
+    page = visitor().open(SPECTRUM, images="0")
+    assert page.figures[1].data[0].type == "contour"
+    rows = {row[0].split("<br>")[0]: row[1] for row in cells(page, -1)}
+    assert rows["Numerical abscissa ω(J)"] == "0.75"
+    assert rows["Largest real part"] == "0.25"
+    assert rows["Departure / ‖J‖_F"] == "0.75"

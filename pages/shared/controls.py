@@ -54,6 +54,17 @@ def choose(name: str, text: str) -> None:
     st.session_state.setdefault("chosen", {})[name] = text
 
 
+def follow(name: str, text: str) -> None:
+    """Set a choice to what the browser shows already, and the URL with it. For callbacks.
+
+    Not by ``current``: while somebody moves on quickly, the address that comes with a report may be older than the report.
+    """
+    choose(name, text)
+    st.session_state.setdefault("written to the URL", {})[name] = text
+    st.session_state.setdefault("on this page", {})[name] = text
+    st.query_params[name] = text
+
+
 def forget(name: str) -> None:
     """Back to the default, unless a link asks for a value just now."""
     if not _is_linked(name):

@@ -91,7 +91,7 @@ export default function ({data, parentElement, setStateValue}) {
   parentElement.addEventListener("click", press);
   document.addEventListener("keydown", typed);
   return () => {
-    clearInterval(watch); clearInterval(timer); clearTimeout(reporting);
+    clearInterval(watch); clearInterval(timer);
     parentElement.removeEventListener("click", press);
     document.removeEventListener("keydown", typed);
   };
@@ -172,15 +172,15 @@ def _thinned(results: Sequence[analysis.Result], marks: str) -> None:
 @st.fragment
 def _player(network: str) -> None:
     """Previous, play and next, which run in the browser; the address follows."""
+    numbers = [str(block.block) for block in catalogue.blocks(network)]
 
     def changed() -> None:
         state = st.session_state.get("depth-player-state")
-        if state and state.get("block"):
-            controls.choose("at", str(state["block"]))
+        if state and state.get("block") in numbers:  # what the browser sends is checked like a URL
+            controls.follow("at", state["block"])
 
     st.components.v2.component("depth_player", html=HTML, css=CSS, js=PLAYER)(
         key="depth-player-state",
         data={"chart": "depth-player", "milliseconds": int(1000 * SECONDS_A_BLOCK)},
         on_block_change=changed,
     )
-    _at(network)

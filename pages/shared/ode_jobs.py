@@ -30,14 +30,15 @@ def offer(key: str, work: Callable, title: str, sentence: str, label: str) -> ob
         st.markdown(sentence, width="stretch")
         st.button(
             label, key=f"submit-{key[:8]}", type="primary", icon=":material/play_arrow:",
-            on_click=_submit, args=(key, work, title),
+            on_click=submit, args=(key, work, title),
         )  # fmt: skip
     if refusal := st.session_state.pop("refused", None):
         st.error(refusal, icon=":material/block:")
     return None
 
 
-def _submit(key: str, work: Callable, title: str) -> None:
+def submit(key: str, work: Callable, title: str) -> None:
+    """A button's callback, or a click's: never to be called in a run of the page, which would submit again what was cancelled."""
     try:
         service.job_service().submit(key, work, title=title, watcher=service.visitor())
         service.remember(key)

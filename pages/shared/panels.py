@@ -138,7 +138,9 @@ def badge(results: Sequence[analysis.Result]) -> None:
     st.markdown(text + " ".join(f":gray-badge[{part}]" for part in parts if part.strip()))
 
 
-def downloads(figure: go.Figure, frame: "pd.DataFrame", name: str, title: str, python: str | None = None) -> None:
+def downloads(
+    figure: go.Figure, frame: "pd.DataFrame", name: str, title: str, python: str | None = None, link: bool = True
+) -> None:
     """The figure as one HTML file, its data as CSV, the link, and the lines that reproduce it; made when asked for."""
     with st.container(horizontal=True, gap="small"):
         st.download_button(
@@ -158,7 +160,8 @@ def downloads(figure: go.Figure, frame: "pd.DataFrame", name: str, title: str, p
             icon=":material/download:",
             on_click="ignore",
         )
-        controls.copy_link()
+        if link:
+            controls.copy_link()
         if python:
             with st.popover("Python", icon=":material/code:"):
                 st.caption("Computes the same with stiffcore.")

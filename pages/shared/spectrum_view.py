@@ -3,9 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pages.shared import computing, controls, gallery, panels, stability_overlay, zoom
+import streamlit as st
+
+from pages.shared import (
+    computing,
+    controls,
+    eigenmodes,
+    gallery,
+    nonnormality_panel,
+    panels,
+    stability_overlay,
+    zoom,
+)
 from pages.shared.stability_overlay import Overlay
-from stiffcore import analysis
+from stiffcore import analysis, modes
 from stiffcore.figures import spectrum, spectrum_table
 from stiffcore.figures.panel import Series
 from stiffcore.figures.theme import Style
@@ -23,6 +34,7 @@ class Look:
     axes: str
     marks: str
     overlay: Overlay
+    chosen: eigenmodes.Choice  # the eigenvalue whose mode is shown
 
 
 def show(network: str, convention: str, style: Style) -> None:
@@ -64,7 +76,7 @@ def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.
         series = spectrum.series_of(images, colour_by, style)
         gallery.strip(network, images, {image: look.colour for image, look in series.items()})
     requests = [analysis.Request(network, image, block, convention, "spectrum") for block in blocks for image in images]
-    return requests, Look(colour_by, series, shown, axes, marks, overlay)
+    return requests, Look(colour_by, series, shown, axes, marks, overlay, eigenmodes.choice())
 
 
 def _draw(
@@ -74,7 +86,7 @@ def _draw(
     figure = spectrum.figure(results, style, look.colour_by, look.fit, look.overlay.step, **shown)
     picture, numbers = panels.beside([2.1, 1])
     with picture:
-        panels.chart(figure, "spectrum", spectrum.alt_text(results, look.marks))
+        panels.chart(figure, "spectrum", spectrum.alt_text(results, look.marks), **_clicks(results, look))
         panels.drawn(*spectrum.drawn_and_all(results, look.marks), spectrum.is_density(results, look.marks))
         stability_overlay.numbers(results, look.series, look.overlay, style)
     with numbers:
@@ -84,3 +96,30 @@ def _draw(
     name, python = f"spectrum-{first.network}-{first.convention}", spectrum_table.python(requests)
     panels.downloads(figure, spectrum_table.points(results), name, title, python)
     panels.equivalent_table(spectrum_table.metrics(results), "Every metric of every spectrum in the figure.")
+    _below(results, look, style)
+
+
+def _clicks(results: Sequence[analysis.Result], look: Look) -> dict:
+    """Clicks on a point where it has a mode."""
+    if not any(map(eigenmodes.has_modes, results)) or spectrum.is_density(results, look.marks):
+        return {}
+    return {
+        "on_select": lambda: eigenmodes.clicked(results, look.axes, "chart-spectrum"),
+        "selection_mode": "points",
+    }
+
+
+def _below(results: Sequence[analysis.Result], look: Look, style: Style) -> None:
+    """What eigenvalues alone do not say, for cores that are small enough."""
+    small = [result for result in results if eigenmodes.has_modes(result)]
+    sides = [len(result.arrays["eigenvalues"]) for result in results if "eigenvalues" in result.arrays]
+    if small:
+        with panels.refusals():
+            eigenmodes.show(results, look.chosen, style)
+            chosen = eigenmodes.chosen_of(results, look.chosen)
+            nonnormality_panel.show(chosen[0] if chosen else small[0], style)
+    elif sides:
+        st.caption(
+            f"Modes and pseudospectra: for cores up to {modes.LARGEST_CORE:,}. The smallest here has side {min(sides):,}: choose "
+            "a later block."
+        )
