@@ -1,7 +1,5 @@
 """Stability regions over spectra: where they are drawn, and what the numbers beside them say."""
 
-import re
-
 import numpy as np
 import pytest
 from test_figures import planted
@@ -16,8 +14,8 @@ METHODS = [name for name in stability_regions.TITLES if name != stability_region
 
 def paths(figure) -> list[np.ndarray]:
     """The corners of every path of a figure, complex; a frame around everything is a path of its own."""
-    parts = [part for shape in figure.layout.shapes if shape.type == "path" for part in shape.path.split("Z") if part]
-    corners = [np.array([pair.split(",") for pair in re.sub("^M", "", part).split("L")], float) for part in parts]
+    parts = [part for shape in figure.layout.shapes if shape.type == "path" for part in shape.path.split("Z") if part.strip()]
+    corners = [np.array([pair.split(",") for pair in part.strip(" M").split("L")], float) for part in parts]
     return [points[:, 0] + 1j * points[:, 1] for points in corners]
 
 

@@ -63,6 +63,8 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
     title = stability.method(method).title
     with picture:
         panels.chart(figure, "block-plane", f"Branch eigenvalues times {step:g} of {len(results)} images, {title}.")
+        sizes = [len(cloud.z) for cloud in clouds]
+        panels.drawn(sum(min(size, stability_plane.LARGEST_DRAWN) for size in sizes), sum(sizes))
     with numbers:
         rows = [_numbers(result, looks, method, step) for result in results]
         heads = ("Image", f"Outside at h = {step:g}", "Largest stable step", "Re λ > 0", "Zeros, of all")

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from stiffcore import stability
 from stiffcore.figures import theme
+from stiffcore.figures.stability_regions import svg_path
 from stiffcore.figures.theme import Style
 
 LARGEST_SVG = 2_000  # points of a figure; above, WebGL
@@ -89,11 +90,10 @@ def _region_path(name: str, wide: View) -> str:
     left, right, height = wide.left, wide.right, wide.height
     if name == "trapezoidal":
         right = 0.0
-    frame = f"M {left},{-height} L {right},{-height} L {right},{height} L {left},{height} Z"
+    frame = svg_path(np.array([left - 1j * height, right - 1j * height, right + 1j * height, left + 1j * height]))
     if name == "trapezoidal":
         return frame
-    curve = stability.boundary(name)
-    path = "M " + " L ".join(f"{z.real:.4f},{z.imag:.4f}" for z in curve) + " Z"
+    path = svg_path(stability.boundary(name))
     return path if stability.method(name).is_explicit else f"{frame} {path}"
 
 

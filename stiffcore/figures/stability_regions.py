@@ -56,7 +56,7 @@ def _refined(curve: np.ndarray, axes: Axes) -> np.ndarray:
 
 def svg_path(points: np.ndarray) -> str:
     """Complex points as a closed SVG path."""
-    return "M" + "L".join(f"{z.real:.4f},{z.imag:.4f}" for z in points) + "Z"
+    return "M " + " L ".join(f"{z.real:.4f},{z.imag:.4f}" for z in points) + " Z"
 
 
 def extent(names: Sequence[str], step: float) -> tuple[float, float, float]:
