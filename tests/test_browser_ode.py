@@ -25,7 +25,7 @@ def test_the_step_slides_through_the_limit_and_the_error_grows(window):  # noqa:
     step = visitor.url["h"]
     assert 0.0021 <= float(step) <= 0.0023
     visitor.page.wait_for_function(
-        f"document.querySelector('.js-plotly-plot').data.some(t => t.name === 'Forward Euler, h = {step}')"
+        f"document.querySelector('.js-plotly-plot')?.data?.some(t => t.name === 'Forward Euler, h = {step}')"
     )
     visitor.tell(visitor.button("The same, implicit").click)
     visitor.page.wait_for_selector("text=inside: the error shrinks")

@@ -78,6 +78,7 @@ def test_through_depth_by_keys_buttons_and_play(window):  # noqa: F811
     visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
     locked = visitor.of_figure("[...f._fullLayout.xaxis.range, ...f._fullLayout.yaxis.range]")
     assert visitor.of_figure("f._fullLayout.annotations.some(a => a.text === 'not computed')"), "block 1"
+    visitor.when_figure("f.reportsBlock")  # the page's script has found the figure, and hears its slider
     visitor.page.locator(".player small").click()
     for key in ("ArrowRight", "PageDown", "ArrowRight"):
         visitor.page.keyboard.press(key)

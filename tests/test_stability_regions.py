@@ -14,7 +14,9 @@ METHODS = [name for name in stability_regions.TITLES if name != stability_region
 
 def paths(figure) -> list[np.ndarray]:
     """The corners of every path of a figure, complex; a frame around everything is a path of its own."""
-    parts = [part for shape in figure.layout.shapes if shape.type == "path" for part in shape.path.split("Z") if part.strip()]
+    parts = [
+        part for shape in figure.layout.shapes if shape.type == "path" for part in shape.path.split("Z") if part.strip()
+    ]
     corners = [np.array([pair.split(",") for pair in part.strip(" M").split("L")], float) for part in parts]
     return [points[:, 0] + 1j * points[:, 1] for points in corners]
 
