@@ -7,7 +7,18 @@ from spectra_made_up import store
 from test_app import nothing_ships, visitor  # noqa: F401 - fixtures
 
 from pages.shared import scenes
-from stiffcore import analysis, block_flow, catalogue, cifar10, cli_perturb, perturbation, result_cache, shipping
+from stiffcore import (
+    analysis,
+    block_flow,
+    catalogue,
+    cifar10,
+    cli_perturb,
+    perturbation,
+    result_cache,
+    shipped_results,
+    shipping,
+    tables,
+)
 
 NAMES = list(scenes.SCENES)
 
@@ -38,6 +49,24 @@ def everything_ships(tmp_path, monkeypatch):
         flow = block_flow.BlockFlow(request, steps, steps, 1.5, 1e-6, 300, 2.0, "f" * 64)
         entry = block_flow.as_entry(flow)
         assert result_cache.default().put(block_flow.key(request), entry.header, entry.arrays) is None
+
+
+def test_what_the_scenes_draw_ships(tmp_path, monkeypatch):
+    monkeypatch.setattr(result_cache, "shipped", shipped_results.shipped)
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "a fresh checkout"))
+    assert [request for request in scenes.requests() if analysis.stored(request) is None] == []
+    twin = perturbation.stored(cli_perturb.twin())
+    assert analysis.stored(analysis.Request("resnet18", twin.image, 8, "branch", "spectrum")) is not None
+    assert perturbation.stored_sweep(cli_perturb.twin(), 8, "branch") is not None
+    assert twin.seen[0] != twin.seen[1], "as the story says"
+    for image in (0, 22, 12):
+        assert block_flow.stored(block_flow.FlowRequest("resnet18", image, 8)) is not None
+    for network in catalogue.ARCHITECTURES:
+        means = tables.by_block(shipping.rows(network, "slices"), ("stiffness_index",)).set_index("block")["mean"]
+        changes = [block.block for block in catalogue.blocks(network) if not block.is_identity]
+        assert set(means.drop("all").nlargest(len(changes)).index) == set(changes), "nearest to 0, as the story says"
+        if network == "resnet18":
+            assert means.drop("all").idxmin() == 8, "as the story says"
 
 
 def bar(page) -> str:

@@ -98,8 +98,8 @@ SCENES = {
     ),
     "labels": Scene(
         "Does it matter what is in the picture?",
-        "The share of negative real parts in the last block, image by image, sorted by label. The labels' boxes overlap: far "
-        "more of the variance lies between blocks than between labels.",
+        "The share of negative real parts in the last block, image by image, sorted by label. Labels do differ, but the variance "
+        "between them is a small part of that between blocks.",
         LABELS,
         {"network": "resnet18", "metric": "percent_negative", "of": "8", "convention": "slices", "kind": "box"},
     ),
