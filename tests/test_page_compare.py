@@ -222,12 +222,13 @@ def test_label_against_label_in_numbers(visit):
 
 def test_trained_against_untrained_is_a_button_and_pairs(visit):
     ship(bundled(images=60))
-    shifted = bundled("resnet18-untrained", images=60)
+    shifted = bundled("resnet18-untrained", images=50)
     ship(shifted.assign(percent_negative=shifted["percent_negative"] + 2 + shifted["image"] % 7 / 10))
     page = visit(compare="groups", a__label="all")
     page.run(page.button("against-untrained").click())
     assert (page.url["b.network"], page.url["b.label"]) == ("resnet18-untrained", "all")
     assert "Paired t" in page.texts("caption")
+    assert lines(page)["8"][8:11] == ["60", "50", "50"], "pairs are of the images that both have"
     assert all(line[6] == "&lt; 0.001" for name, line in lines(page).items() if name in "12345678")
     page.run(page.button("swap").click())
     assert (page.url["a.network"], page.url["b.network"]) == ("resnet18-untrained", "resnet18")

@@ -130,7 +130,7 @@ def _compare(a: Group, b: Group, metric: str, convention: str, blocks: list[int]
 
 def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
     """The figure's equivalent, and the tests."""
-    factor = 100 if metric in wording.SHARES else 1
+    factor, paired = 100 if metric in wording.SHARES else 1, (made["test"] == "paired").all()
     body = []
     for row in made.to_dict("records"):
         sure, why = row["p_adjusted"] < SIGNIFICANT, row["reason"]
@@ -139,20 +139,18 @@ def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
         cells.append(grid.number(factor * row["difference"], 3, missing=word, strong=sure, title=why))
         cells.append(grid.Cell(_interval(row, factor), word=bool(why), title=why))
         cells += [grid.Cell(_p(row[p]) or word, word=bool(why), title=why) for p in ("p_adjusted", "p_ranks")]
-        cells += [grid.number(row[f"{of}_{side}"], 0) for of in ("n", "n_undefined") for side in ("a", "b")]
+        counts = ["n_a", "n_b", *(["n_pairs"] if paired else []), "n_undefined_a", "n_undefined_b"]
+        cells += [grid.number(row[name], 0) for name in counts]
         body.append((str(row["block"]), cells))
-    columns = ["A", "B", "A", "B", "B − A", "95 % interval", "p, adjusted", "p of ranks", "A", "B", "A", "B"]
-    top = [
-        ("mean", 2),
-        ("median", 2),
-        (f"{wording.title(metric)}: difference of means", 4),
-        ("images", 2),
-        ("undefined", 2),
-    ]
+    columns = ["A", "B", "A", "B", "B − A", "95 % interval", "p, adjusted", "p of ranks", "A", "B"]
+    columns += [*(["both"] if paired else []), "A", "B"]
+    difference = f"{wording.title(metric)}: {'mean difference' if paired else 'difference of means'}"
+    top = [("mean", 2), ("median", 2), (difference, 4), ("images", 3 if paired else 2), ("undefined", 2)]
     grid.draw(body, columns, style, "Block", top)
     tests = (
-        "The same images under two networks: pairs. Paired t with its 95 % interval; Wilcoxon's signed ranks."
-        if (made["test"] == "paired").all()
+        "The same images under two networks: pairs, of the images that both have. Paired t with its 95 % interval; Wilcoxon's "
+        "signed ranks."
+        if paired
         else "Different images. Welch's t, for unequal variances, with its 95 % interval; Mann and Whitney's ranks. Where one "
         "side is all labels and the other a single one, the first leaves that one out."
     )

@@ -49,7 +49,7 @@ def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = Non
         if look["view"] == "overlay" and not compare.is_lockable(there):
             st.caption("No overlay: one side has eigenvalues in the plane, the other singular values by rank.")
         figure = compare.figure(there, style, **look)
-        picture, numbers = panels.beside([1.9, 1])
+        picture, numbers = panels.beside([1.65, 1])
         with picture:
             panels.chart(figure, "compare", compare.alt_text(there))
             drawn = spectrum.drawn_and_all(list(there.values()), look["marks"])
