@@ -321,9 +321,10 @@ def _matrix(request: Request, state, stage: Progress):
         certificate, core = spectrum.certified(state, request.quantity == "counts", stage)
         extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
     if request.quantity == "extremes" or (certificate and certificate.kind == "proved"):
-        outermost = spectrum.extremes(state, convention, stage)
+        proved = bool(certificate and certificate.kind == "proved")
+        outermost = spectrum.extremes(state, convention, stage, core, proved)
         if certificate and outermost.min_re < -outermost.tolerance:
-            if certificate.kind == "proved":
+            if proved:
                 raise AssertionError(f"{certificate.how} was proved, but an eigenvalue has Re λ = {outermost.min_re}")
             certificate, extra = None, {}  # an eigenvalue that is negative refutes an estimate
         metrics = stiffness.of_extremes(outermost, made, convention, live, certificate)

@@ -2,8 +2,10 @@
 
 Sufficient conditions, tried in this order on M = I + K, K the core:
 
-1. (M + Mᵀ)/2 is positive definite: Cholesky succeeds after a shift that covers every rounding error behind K.
-2. ‖(I − M/c)^k‖₂ < 1 for some c > 0 and k: then |1 − λ/c| < 1, so Re λ > 0. Estimated, from below, by power
+1. M + Mᵀ is positive definite.
+2. P M + Mᵀ P is, with P = I + W Wᵀ that mends the few directions in which condition 1 fails: Lyapunov's condition. Both by one
+   Cholesky factorisation with a bound on its rounding: see `lyapunov`.
+3. ‖(I − M/c)^k‖₂ < 1 for some c > 0 and k: then |1 − λ/c| < 1, so Re λ > 0. Estimated, from below, by power
    iteration with the convolutions as the operator; proved by repeated squaring of the dense core and a Cholesky factorisation of
    (1 − margin) I − BᵀB, margin again covering every rounding error.
 
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stiffcore import deflation
+from stiffcore import deflation, lyapunov
 from stiffcore.device import UNIT_ROUNDOFF
 from stiffcore.residual_blocks import BlockState
 
@@ -25,6 +27,7 @@ CONVINCING = 0.9  # an estimated norm, which is one from below, has to be under 
 MARGIN = 1e-3
 POWER_ITERATIONS = 40  # at most; fewer where the estimate stagnates
 STAGNATION = 1e-4
+DIRECTIONS = (6, 30)  # of the symmetric part, looked at for a correction; the second number where the first was too few
 COPIES_TO_FACTORISE, COPIES_TO_SQUARE = 3.1, 4.3  # of the core, itself included, at the peak (measured)
 
 
@@ -54,8 +57,8 @@ def no_negative_eigenvalues(
     if room(COPIES_TO_FACTORISE):
         progress(0, 3, "is the symmetric part positive definite?")
         core = deflation.form_core(state, "block")
-        if symmetric_part_is_positive(core.matrix, core.plan.shift):
-            return Certificate("proved", "positive definite symmetric part"), core
+        if how := _by_lyapunov(state, core, progress):
+            return Certificate("proved", how), core
     best = Certificate("none", "no condition held")
     for c, k in CANDIDATES:
         progress(1, 3, f"is ‖(I − M/{c})^{k}‖ below 1?")
@@ -72,26 +75,21 @@ def no_negative_eigenvalues(
     return best, core
 
 
-def symmetric_part_is_positive(matrix: Tensor, shift: int) -> bool:
-    """Whether shift·I + (K + Kᵀ)/2 is proved positive definite. matrix: float64 (m, m).
-
-    A Cholesky factorisation in floating point that runs to its end on H − δI, δ ≥ (m + 2)·u·tr H / (1 − (m + 2)·u),
-    proves H positive definite (Rump, "Verification of positive definiteness", BIT 46, 2006); δ is doubled, which
-    covers forming H.
-    """
-    symmetric = (matrix + matrix.T) / 2
-    symmetric.diagonal().add_(shift)
-    return _cholesky_proves(symmetric)
-
-
-def _cholesky_proves(symmetric: Tensor) -> bool:
-    side = len(symmetric)
-    diagonal = symmetric.diagonal()
-    if bool((diagonal <= 0).any()):
-        return False
-    growth = (side + 2) * UNIT_ROUNDOFF
-    symmetric.diagonal().sub_(2 * growth / (1 - growth) * float(diagonal.sum()))
-    return int(torch.linalg.cholesky_ex(symmetric).info) == 0
+def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Callable[[int, int, str], None]) -> str:
+    """How conditions 1 and 2 were proved; empty where they were not."""
+    matrix, shift, side = core.matrix, core.plan.shift, core.plan.side
+    if lyapunov.is_proved(matrix, shift, order=deflation.by_pixel(state, core.plan.layer)):
+        return "positive definite symmetric part"
+    forward = deflation.core_product(state, "block")
+    backward = deflation.core_product(state, "block", transpose=True)
+    for wanted in DIRECTIONS:
+        progress(1, 3, "which directions spoil the symmetric part?")
+        correction, complete = lyapunov.correction(forward, backward, side, wanted)
+        if correction.shape[1] and lyapunov.is_proved(matrix, shift, correction):
+            return f"P M + Mᵀ P positive definite, P = I + W Wᵀ with W of {correction.shape[1]} columns"
+        if complete:
+            break
+    return ""
 
 
 def power_norm(state: BlockState, c: float, k: int) -> float:
@@ -141,4 +139,4 @@ def contraction_is_proved(
         return False
     gram = power.T @ power
     gram.neg_().diagonal().add_(1 - MARGIN)
-    return _cholesky_proves(gram)
+    return lyapunov.cholesky_proves(gram)

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
 from scipy.spatial import cKDTree
 
-from stiffcore import certificate, deflation, device
+from stiffcore import arnoldi, certificate, deflation, device
 from stiffcore.errors import CannotCompute
 from stiffcore.residual_blocks import BlockState
 
 Progress = Callable[[int, int, str], None]
 
-FULL_BELOW = 1000  # side; below it LAPACK takes a fraction of a second and Arnoldi has nothing to gain
+FULL_BELOW = 400  # side; below it LAPACK takes a tenth of a second and Arnoldi has nothing to gain (measured)
 METRICS_MEMORY = 3 * 10**9  # bytes, at most, for any request of metrics
 SPECTRUM_MEMORY = 8 * 10**9  # bytes, at most, for any full spectrum
 COPIES_OF_CORE = 2.3  # the core, the copy that LAPACK overwrites, and room to work (measured: 2.1)
 BESIDES = 4 * 10**8  # bytes: torch, the network and its scaled convolutions
-AGREEMENT = 1e-6  # of two starts of Arnoldi's iteration, relative to the eigenvalue
+DENSE_BELOW = (
+    4  # times the convolutions' weights; a core with fewer entries than that is the quicker operator (measured)
+)
 
 
 @dataclass(frozen=True)
@@ -139,29 +140,31 @@ def matching_distance(a: np.ndarray, b: np.ndarray) -> float:
     return largest
 
 
-def extremes(state: BlockState, convention: str, progress: Progress = no_progress) -> Extremes:
+def extremes(
+    state: BlockState,
+    convention: str,
+    progress: Progress = no_progress,
+    core: deflation.Core | None = None,
+    nothing_negative: bool = False,
+) -> Extremes:
     """The rightmost, leftmost and largest eigenvalue by Arnoldi's method, structural 0 and 1 included.
 
     Two random starts have to agree; residuals ‖Kv − λv‖ are recomputed in float64. No core is formed where
-    the convolutions are the cheaper operator. Raises CannotCompute where the iteration does not converge.
+    the convolutions are the cheaper operator. nothing_negative: whether that is proved; a structural 0 is then the leftmost
+    eigenvalue, and no other is looked for. Raises CannotCompute where the iteration does not converge.
     """
     made = deflation.plan(state, convention)
     if made.side < FULL_BELOW:
-        return _extremes_of(full_spectrum(state, convention, progress))
-    product = _operator(state, convention, made.side)
-    found, health = {}, {"residual": 0.0, "seed_disagreement": 0.0}
-    for step, (which, key) in enumerate((("LR", np.real), ("SR", lambda x: -x.real), ("LM", np.abs))):
-        progress(step, 3, {"LR": "rightmost", "SR": "leftmost", "LM": "largest"}[which] + " eigenvalue")
-        found[which], residual, disagreement = _two_starts(product, made.side, which, key)
-        health["residual"] = max(health["residual"], residual)
-        health["seed_disagreement"] = max(health["seed_disagreement"], disagreement)
+        return _extremes_of(full_spectrum(state, convention, progress, core))
+    ends = tuple(end for end in arnoldi.ENDS if end != "left" or not (nothing_negative and made.zeros))
+    found = arnoldi.outermost(_operator(state, convention, core), made.side, ends, progress)
     structural = [0.0] * (made.zeros > 0) + [1.0] * (made.ones > 0)
     return Extremes(
-        max([found["LR"].real, *structural]),
-        min([found["SR"].real, *structural]),
-        max([abs(found["LM"]), *structural]),
-        10 * max(health["residual"], health["seed_disagreement"]),
-        health | {"core_side": made.side},
+        max([found.values["right"].real, *structural]),
+        min([*([found.values["left"].real] if "left" in ends else []), *structural]),
+        max([abs(found.values["largest"]), *structural]),
+        10 * max(found.residual, found.disagreement),
+        {"residual": found.residual, "seed_disagreement": found.disagreement, "core_side": made.side},
     )
 
 
@@ -176,56 +179,15 @@ def _extremes_of(spectrum: Spectrum) -> Extremes:
     )
 
 
-def _operator(state: BlockState, convention: str, side: int) -> Callable[[np.ndarray], np.ndarray]:
-    """v -> (shift + K) v by whichever reads less memory: the dense core or the convolutions."""
+def _operator(state: BlockState, convention: str, core: deflation.Core | None = None) -> arnoldi.Product:
+    """v -> (shift + K) v by whichever is quicker: the dense core or the convolutions."""
     weights = sum(convolution.weight.numel() for convolution in state.convolutions)
-    if side**2 < weights:
-        core = deflation.form_core(state, convention)
-        dense = core.matrix.diagonal_scatter(core.matrix.diagonal() + core.plan.shift).numpy()
-        return lambda v: dense @ v
+    if deflation.plan(state, convention).side ** 2 < DENSE_BELOW * weights:
+        core = core or deflation.form_core(state, convention)
+        matrix, shift = core.matrix.numpy(), core.plan.shift
+        return lambda v: matrix @ v + shift * v
     product = deflation.core_product(state, convention)
     return lambda v: product(torch.from_numpy(np.ascontiguousarray(v))).numpy()
-
-
-STARTS = ((0, 1, 40), (1, 2, 56)), ((2, 6, 120), (3, 8, 160))  # (seed, wanted, subspace): first try, second try
-RESIDUAL = 1e-11  # relative to |λ|, at which the iteration stops
-
-
-def _two_starts(product, side: int, which: str, key) -> tuple[complex, float, float]:
-    """The outermost eigenvalue of two starts, its residual, and how far the starts disagree in what is asked for.
-
-    Raises CannotCompute where the starts of neither try agree or their residuals are large.
-    """
-    for starts in STARTS:
-        first, second = sorted(
-            (_arnoldi(product, side, which, key, *start) for start in starts), key=lambda pair: float(key(pair[0]))
-        )
-        disagreement = abs(float(key(second[0])) - float(key(first[0])))
-        if max(disagreement, second[1]) <= AGREEMENT * max(abs(second[0]), 1e-3):
-            return second[0], second[1], disagreement
-    raise CannotCompute(
-        f"Expected two starts of Arnoldi's iteration to agree on a core of side {side}, got {second[0]:.6g} and "
-        f"{first[0]:.6g}: ask for the full spectrum (counts) instead."
-    )
-
-
-def _arnoldi(product, side: int, which: str, key, seed: int, wanted: int, subspace: int) -> tuple[complex, float]:
-    """The outermost eigenvalue that one start finds, and ‖Kv − λv‖ recomputed in float64."""
-    operator = LinearOperator((side, side), matvec=lambda v: product(v.ravel()), dtype=np.float64)
-    start = np.random.default_rng(seed).standard_normal(side)
-    try:
-        values, vectors = eigs(
-            operator, k=wanted, which=which, ncv=min(subspace, side - 1), v0=start, maxiter=300, tol=RESIDUAL
-        )
-    except ArpackError as problem:
-        raise CannotCompute(
-            f"Expected Arnoldi's iteration to converge on a core of side {side}, got “{problem}”: "
-            "ask for the full spectrum (counts) instead."
-        ) from problem
-    at = int(np.argmax(key(values)))
-    vector = vectors[:, at]
-    image = product(vector.real) + 1j * product(vector.imag)
-    return complex(values[at]), float(np.linalg.norm(image - values[at] * vector))
 
 
 def certified(

@@ -5,7 +5,19 @@ import pytest
 import torch
 from small_blocks import make, small_blocks
 
-from stiffcore import catalogue, certificate, cifar10, deflation, device, reference, residual_blocks, resnets, spectrum
+from stiffcore import (
+    arnoldi,
+    catalogue,
+    certificate,
+    cifar10,
+    deflation,
+    device,
+    lyapunov,
+    reference,
+    residual_blocks,
+    resnets,
+    spectrum,
+)
 from stiffcore.errors import CannotCompute
 
 BLOCKS = small_blocks()
@@ -16,7 +28,7 @@ IDENTITY = [block for block in BLOCKS if block.geometry.is_identity]
 def states():
     """ResNet18's identity blocks at the first bundled image."""
     image = cifar10.normalised(cifar10.image(cifar10.bundled()[0])[None])[0]
-    return residual_blocks.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [2, 6, 8])
+    return residual_blocks.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [2, 4, 6, 8])
 
 
 def _non_normal(values: np.ndarray, seed: int, strength: float = 0.3) -> torch.Tensor:
@@ -191,10 +203,10 @@ def test_power_norm_is_the_norm(block):
         assert estimate > 0.95 * norm
 
 
-def test_contraction_settles_what_the_symmetric_part_cannot(monkeypatch):
-    """Condition 2, reached when condition 1 is taken away; proved, or only estimated where no proof is asked for."""
+def test_contraction_settles_what_lyapunov_cannot(monkeypatch):
+    """Condition 3, reached when the others are taken away; proved, or only estimated where no proof is asked for."""
     block = next(b for b in IDENTITY if b.name == "basic-identity")
-    monkeypatch.setattr(certificate, "symmetric_part_is_positive", lambda matrix, shift: False)
+    monkeypatch.setattr(lyapunov, "is_proved", lambda *_, **__: False)
     monkeypatch.setattr(certificate, "CANDIDATES", ((8.0, 2), (8.0, 64)))
     assert certificate.no_negative_eigenvalues(block.state, prove=False)[0].kind == "estimated"
     found, _ = certificate.no_negative_eigenvalues(block.state, prove=True)
@@ -203,6 +215,31 @@ def test_contraction_settles_what_the_symmetric_part_cannot(monkeypatch):
     assert (
         certificate.no_negative_eigenvalues(block.state, prove=True, room=lambda copies: False)[0].kind == "estimated"
     )
+
+
+def test_a_few_directions_mend_a_real_symmetric_part(states):
+    """Block 4's symmetric part is indefinite at this image, and still nothing of its spectrum is negative: both checked dense."""
+    found, core = certificate.no_negative_eigenvalues(states[4], prove=True)
+    assert found.kind == "proved"
+    assert "W of" in found.how
+    symmetric = core.matrix + core.matrix.T
+    symmetric.diagonal().add_(2 * core.plan.shift)
+    assert torch.linalg.eigvalsh(symmetric)[0] < -0.1
+    assert spectrum.extremes(states[4], "block", core=core).min_re == 0.0  # the structural one
+    beyond = arnoldi.outermost(spectrum._operator(states[4], "block"), core.plan.side, ("left",))
+    assert beyond.values["left"].real > 0.1
+
+
+def test_the_leftmost_is_not_looked_for_where_nothing_is_negative(states, monkeypatch):
+    monkeypatch.setattr(spectrum, "FULL_BELOW", 0)
+    asked = []
+    outermost = arnoldi.outermost
+    monkeypatch.setattr(
+        arnoldi, "outermost", lambda p, side, ends, progress: asked.append(ends) or outermost(p, side, ends)
+    )
+    by_proof = spectrum.extremes(states[8], "block", nothing_negative=True)
+    assert by_proof.min_re == spectrum.extremes(states[8], "block").min_re == 0.0
+    assert [("left" in ends) for ends in asked] == [False, True]
 
 
 @pytest.mark.parametrize("convention", ["block", "branch"])
@@ -215,33 +252,15 @@ def test_arnoldi_on_the_convolutions_agrees_with_arnoldi_on_the_core(states, mon
         assert getattr(by_convolutions, name) == pytest.approx(getattr(by_core, name), rel=1e-9)
 
 
-def _by_convolutions(state, convention, side):
+def _by_convolutions(state, convention, core=None):
     product = deflation.core_product(state, convention)
     return lambda v: product(torch.from_numpy(np.ascontiguousarray(v))).numpy()
-
-
-def test_starts_that_disagree_are_refused(monkeypatch, states):
-    monkeypatch.setattr(spectrum, "FULL_BELOW", 0)
-    monkeypatch.setattr(spectrum, "_arnoldi", lambda product, side, which, key, seed, *_: (complex(1 + seed), 1e-12))
-    with pytest.raises(CannotCompute, match="agree"):
-        spectrum.extremes(states[8], "branch")
-
-
-def test_positive_definite_symmetric_part_is_told():
-    generator = torch.Generator().manual_seed(3)
-    a = torch.randn(50, 50, dtype=torch.float64, generator=generator)
-    skew = a - a.T
-    assert certificate.symmetric_part_is_positive(skew + 1e-3 * torch.eye(50, dtype=torch.float64), 0)
-    assert not certificate.symmetric_part_is_positive(skew, 0)
-    assert certificate.symmetric_part_is_positive(skew, 1)
-    almost = torch.diag(torch.tensor([1.0, 1e-17], dtype=torch.float64))  # positive, but within rounding of singular
-    assert not certificate.symmetric_part_is_positive(almost, 0)
 
 
 def test_contraction_is_proved_only_where_it_contracts():
     upper = torch.triu(torch.randn(40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), 1)
     core = 0.3 * upper  # eigenvalues of I + core are 1, its symmetric part is indefinite
-    assert not certificate.symmetric_part_is_positive(core, 1)
+    assert not lyapunov.is_proved(core, 1)
     norms = {k: float(torch.linalg.matrix_norm(torch.linalg.matrix_power(core / -1.0, k), 2)) for k in (2, 32)}
     for k, norm in norms.items():
         assert certificate.contraction_is_proved(core, 1, 1.0, k) == (norm < 1)

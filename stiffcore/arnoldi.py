@@ -1,0 +1,120 @@
+"""The outermost eigenvalues of an operator by Arnoldi's method, without restarts: right, left and largest from one basis.
+
+    A V_j = V_j H_j + h v_{j+1} e_jᵀ,    H_j y = θ y   =>   ‖A V_j y − θ V_j y‖ = |h| |y_j|
+
+A restarted iteration (ARPACK) keeps the basis small and has to be run once for each end of the spectrum; cores have sides of
+some thousands, so that a few hundred vectors cost nothing, and what they span serves all ends at once, with the
+convergence of a method that forgets nothing. Source: Saad, Numerical Methods for Large Eigenvalue Problems (2011), ch. 6.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eig
+
+from stiffcore.errors import CannotCompute
+
+ENDS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "right": np.real,
+    "left": lambda x: -x.real,
+    "largest": np.abs,
+}
+RESIDUAL = 1e-11  # of a Ritz pair, relative to |θ|, at which it counts as found
+FIRST_LOOK, NEXT_LOOK = 40, 1.25  # vectors; the projected problem is solved at geometric sizes, so that it stays cheap
+MOST_VECTORS = 900
+AGREEMENT = 1e-6  # of two starts, relative to the eigenvalue
+SEEDS = (0, 1)
+
+Product = Callable[[np.ndarray], np.ndarray]  # float64 (side,) -> (side,)
+
+
+@dataclass(frozen=True)
+class Outermost:
+    """values: an end's name -> its eigenvalue; residual: the largest ‖Av − λv‖, recomputed; disagreement: of the starts."""
+
+    values: dict[str, complex]
+    residual: float
+    disagreement: float
+
+
+def outermost(
+    product: Product,
+    side: int,
+    ends: tuple[str, ...] = tuple(ENDS),
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> Outermost:
+    """The eigenvalues at the named ends of the spectrum; two random starts have to find the same.
+
+    Raises CannotCompute where they do not, or a residual stays large.
+    """
+    runs = []
+    for number, seed in enumerate(SEEDS):
+        progress(number, len(SEEDS), f"outermost eigenvalues, start {number + 1} of {len(SEEDS)}")
+        runs.append(_from_one_start(product, side, ends, seed))
+    values, residual, disagreement = {}, 0.0, 0.0
+    for end, of in ENDS.items():
+        if end in ends:
+            (first, first_residual), (second, second_residual) = (run[end] for run in runs)
+            apart = abs(float(of(first)) - float(of(second)))
+            values[end] = max(first, second, key=of)
+            residual = max(residual, first_residual, second_residual)
+            disagreement = max(disagreement, apart)
+            if max(apart, first_residual, second_residual) > AGREEMENT * max(abs(values[end]), 1e-3):
+                raise CannotCompute(
+                    f"Expected two starts of Arnoldi's iteration to agree on a core of side {side}, got {first:.6g} and {second:.6g} "
+                    f"with residuals up to {residual:.1e}: ask for the full spectrum (counts) instead."
+                )
+    return Outermost(values, residual, disagreement)
+
+
+def _from_one_start(product: Product, side: int, ends: tuple[str, ...], seed: int) -> dict[str, tuple[complex, float]]:
+    """An end -> (eigenvalue, residual), as one random start finds them."""
+    most = min(side, MOST_VECTORS)
+    basis = np.empty((most + 1, side))  # a vector a row
+    projected = np.zeros((most + 1, most))
+    start = np.random.default_rng(seed).standard_normal(side)
+    basis[0] = start / np.linalg.norm(start)
+    look = FIRST_LOOK
+    for size in range(1, most + 1):
+        left_over = _extend(product, basis, projected, size)
+        invariant = left_over <= np.finfo(float).eps * abs(projected[:size, :size]).max()
+        if size >= look or size == most or invariant:
+            look = int(np.ceil(size * NEXT_LOOK))
+            chosen = _ritz_pairs(projected[:size, :size], 0.0 if invariant else left_over, ends)
+            if size == most or invariant or all(small for _, _, small in chosen.values()):
+                break
+    return {end: _checked(product, basis[:size], value, weights) for end, (value, weights, _) in chosen.items()}
+
+
+def _extend(product: Product, basis: np.ndarray, projected: np.ndarray, size: int) -> float:
+    """One more vector, orthogonalised twice ("twice is enough"); its length before it is normalised."""
+    w = product(basis[size - 1])
+    for _ in range(2):
+        components = basis[:size] @ w
+        w = w - components @ basis[:size]
+        projected[:size, size - 1] += components
+    length = float(np.linalg.norm(w))
+    projected[size, size - 1] = length
+    if length > 0:
+        basis[size] = w / length
+    return length
+
+
+def _ritz_pairs(hessenberg: np.ndarray, left_over: float, ends: tuple[str, ...]) -> dict:
+    """An end -> (Ritz value, its vector's weights in the basis, whether its residual is small)."""
+    values, vectors = eig(hessenberg)
+    chosen = {}
+    for end in ends:
+        at = int(np.argmax(ENDS[end](values)))
+        residual = left_over * abs(vectors[-1, at])
+        chosen[end] = values[at], vectors[:, at], residual <= RESIDUAL * max(abs(values[at]), 1e-3)
+    return chosen
+
+
+def _checked(product: Product, basis: np.ndarray, value: complex, weights: np.ndarray) -> tuple[complex, float]:
+    """A Ritz value and ‖Av − θv‖ recomputed in float64, ‖v‖ = 1."""
+    real, imaginary = weights.real @ basis, weights.imag @ basis
+    vector = real + 1j * imaginary
+    image = product(real) + 1j * product(imaginary)
+    return complex(value), float(np.linalg.norm(image - value * vector) / np.linalg.norm(vector))

@@ -1,0 +1,180 @@
+"""Lyapunov's proof that every eigenvalue of M = shift·I + K lies on the right, with P the identity and a few directions more.
+
+    P ≻ 0 and P M + Mᵀ P ≻ 0   =>   Re λ > 0 for every eigenvalue λ of M.
+
+P = I asks for a positive definite symmetric part, which a few directions of non-normality can spoil: in a trained block one or
+two out of thousands. P = I + W Wᵀ, W of a few columns, mends them: with Q the directions in which the symmetric part H is not
+positive, W Wᵀ approximates the solution X of
+
+    X M + Mᵀ X = 2 Q (lift + |H|) Qᵀ,
+
+by projection on a Krylov space of Mᵀ (Saad 1990; Simoncini, SIAM Review 58, 2016, section 5.2). How W was found does not matter
+to the proof: P is positive definite whatever W is, and the rest is one Cholesky factorisation with a bound on its rounding.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.linalg import LinAlgError, cholesky_banded, solve_continuous_lyapunov
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
+from torch import Tensor
+
+from stiffcore.device import UNIT_ROUNDOFF
+
+POSITIVE_ENOUGH = 0.1  # an eigenvalue of the symmetric part above this is left alone; those of the skip are near 1
+LIFT = 0.5  # what the correction adds beyond zero in the directions that it mends
+KRYLOV_STEPS = 6  # M is the identity and a little more, so that a small space holds the solution well enough
+LANCZOS_VECTORS, LANCZOS_RESTARTS, LANCZOS_TOLERANCE = 20, 30, 1e-2  # directions need not be exact
+NARROW = 0.25  # half-bandwidth as a share of the side below which a band is cheaper to factorise than a square
+
+Product = Callable[[Tensor], Tensor]  # float64 (side,) -> (side,)
+
+
+def correction(
+    forward: Product,  # v -> M v
+    backward: Product,  # v -> Mᵀ v
+    side: int,
+    wanted: int,
+) -> tuple[Tensor, bool]:  # shape: (side, r), and whether all directions that need it were found
+    """W for P = I + W Wᵀ, made from the lowest ``wanted`` eigenvectors of the symmetric part."""
+    low, directions = _lowest(forward, backward, side, min(wanted, side - 1))
+    needed = low < POSITIVE_ENOUGH
+    if not needed.any():
+        return torch.zeros(side, 0, dtype=torch.float64), True
+    start = torch.from_numpy(np.ascontiguousarray(directions[:, needed]))
+    basis = _krylov_basis(backward, start)
+    image = _columns(backward, basis)
+    inside = basis.T @ start
+    lifted = inside * torch.from_numpy(2 * (LIFT + np.maximum(-low[needed], 0)))
+    solution = solve_continuous_lyapunov((basis.T @ image).numpy(), (lifted @ inside.T).numpy())
+    values, vectors = np.linalg.eigh((solution + solution.T) / 2)
+    kept = values > 0
+    return basis @ torch.from_numpy(vectors[:, kept] * np.sqrt(values[kept])), not needed.all()
+
+
+def _lowest(forward: Product, backward: Product, side: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """About the lowest eigenvalues of (M + Mᵀ)/2 and their vectors, by Lanczos; fewer where it does not converge."""
+
+    def product(v: np.ndarray) -> np.ndarray:
+        vector = torch.from_numpy(np.ascontiguousarray(v.ravel()))
+        return (forward(vector) + backward(vector)).numpy() / 2
+
+    try:
+        return eigsh(
+            LinearOperator((side, side), matvec=product, dtype=np.float64), wanted, which="SA", tol=LANCZOS_TOLERANCE,
+            ncv=min(side, max(LANCZOS_VECTORS, 2 * wanted + 1)), maxiter=LANCZOS_RESTARTS,
+            v0=np.random.default_rng(0).standard_normal(side),
+        )  # fmt: skip
+    except ArpackNoConvergence as problem:
+        return problem.eigenvalues, problem.eigenvectors
+    except ArpackError:  # no direction then; the factorisation says whether one was needed
+        return np.ones(1), np.zeros((side, 1))
+
+
+def _columns(product: Product, vectors: Tensor) -> Tensor:
+    return torch.stack([product(column.contiguous()) for column in vectors.T], 1)
+
+
+def _krylov_basis(backward: Product, start: Tensor) -> Tensor:
+    """Orthonormal, of start, Mᵀ start, …; shape: (side, at most (KRYLOV_STEPS + 1) columns of start's)."""
+    basis, block = start, start
+    for _ in range(KRYLOV_STEPS):
+        if basis.shape[1] + block.shape[1] > len(start):  # the whole space is there
+            break
+        block = _columns(backward, block)
+        for _ in range(2):
+            block = block - basis @ (basis.T @ block)
+        block = torch.linalg.qr(block).Q
+        basis = torch.cat([basis, block], 1)
+    return basis
+
+
+def is_proved(
+    matrix: Tensor,  # K: float64 (m, m)
+    shift: int,
+    correction: Tensor | None = None,  # W, shape: (m, r); none for P = I
+    order: Tensor | None = None,  # of the core's units, in which K is a band; for P = I
+) -> bool:
+    """Whether P M + Mᵀ P is proved positive definite, P = I + W Wᵀ and M = shift·I + K as it stands in float64.
+
+    With N = Mᵀ W the matrix is S = M + Mᵀ + W Nᵀ + N Wᵀ. Rounding moves it by at most
+    5 γ (1 + ‖W‖²)(‖K‖ + shift √m), γ = (m + r + 8) u / (1 − (m + r + 8) u), in the Frobenius norm; that, and what a Cholesky
+    factorisation in floating point may miss, is subtracted from the diagonal first.
+    """
+    side, columns = len(matrix), 0 if correction is None else correction.shape[1]
+    size = float(matrix.norm()) + shift * side**0.5
+    if not np.isfinite(size):
+        return False
+    grow = (side + columns + 8) * UNIT_ROUNDOFF
+    rounding = 5 * grow / (1 - grow) * size
+    if not columns:
+        if order is not None and (band := _band(matrix, shift, order)) is not None:
+            return cholesky_proves_band(band, rounding)
+        symmetric = matrix + matrix.T
+        symmetric.diagonal().add_(2 * shift)
+        return cholesky_proves(symmetric, rounding)
+    image = matrix.T @ correction + shift * correction
+    symmetric = matrix + matrix.T
+    symmetric.diagonal().add_(2 * shift)
+    symmetric.addmm_(correction, image.T)
+    symmetric.addmm_(image, correction.T)
+    return cholesky_proves(symmetric, rounding * (1 + float(correction.norm()) ** 2))
+
+
+def cholesky_proves(symmetric: Tensor, rounding: float = 0.0) -> bool:
+    """Whether a symmetric matrix, known up to ``rounding`` in the 2-norm, is proved positive definite; it is overwritten.
+
+    A Cholesky factorisation in floating point that runs to its end on H − δI, δ ≥ (m + 2)·u·tr H / (1 − (m + 2)·u),
+    proves H positive definite (Rump, "Verification of positive definiteness", BIT 46, 2006).
+    """
+    shift = _rump(symmetric.diagonal(), rounding)
+    if shift is None:
+        return False
+    symmetric.diagonal().sub_(shift)
+    return int(torch.linalg.cholesky_ex(symmetric).info) == 0
+
+
+def cholesky_proves_band(band: np.ndarray, rounding: float) -> bool:
+    """The same of a band in LAPACK's lower form: band[d, j] = H[j + d, j]; shape: (half-bandwidth + 1, m)."""
+    shift = _rump(torch.from_numpy(band[0]), rounding)
+    if shift is None:
+        return False
+    band[0] -= shift
+    try:
+        cholesky_banded(band, overwrite_ab=True, lower=True, check_finite=False)
+    except LinAlgError:
+        return False
+    return True
+
+
+def _rump(diagonal: Tensor, rounding: float) -> float | None:
+    """What to subtract from the diagonal; None where it is not positive anyway. Doubled, for the subtraction's own rounding."""
+    if not bool((diagonal > 0).all()):  # so that NaN is refused too
+        return None
+    growth = (len(diagonal) + 2) * UNIT_ROUNDOFF
+    return 2 * (growth / (1 - growth) * float(diagonal.sum()) + rounding)
+
+
+def _band(matrix: Tensor, shift: int, order: Tensor) -> np.ndarray | None:
+    """2·shift·I + K + Kᵀ, its units in another order, as a band in LAPACK's lower form; None where that is not narrow.
+
+    The band is as wide as the entries themselves say.
+    """
+    side = len(matrix)
+    place = torch.empty(side, dtype=torch.long)
+    place[order] = torch.arange(side)
+    if (place[matrix[order[:1]].nonzero()[:, 1]] > NARROW * side).any():
+        return None  # the first row says so already
+    rows, columns = matrix.nonzero(as_tuple=True)
+    values = matrix[rows, columns].numpy()
+    rows, columns = place[rows].numpy(), place[columns].numpy()
+    below = np.abs(rows - columns)
+    width = int(below.max(initial=0))
+    if width > NARROW * side:
+        return None
+    # K_ij and K_ji meet in one place, which adds them; the diagonal has only one of them.
+    entries = np.bincount(below * side + np.minimum(rows, columns), weights=values, minlength=(width + 1) * side)
+    band = entries.reshape(width + 1, side)
+    band[0] = 2 * (band[0] + shift)
+    return band

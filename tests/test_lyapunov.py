@@ -1,0 +1,105 @@
+"""Lyapunov's proof: holds where it should, never where an eigenvalue is on the left, and rounding is paid for."""
+
+import numpy as np
+import pytest
+import torch
+
+from stiffcore import deflation, lyapunov
+
+
+def products(matrix: torch.Tensor, shift: int = 1):
+    return lambda v: matrix @ v + shift * v, lambda v: matrix.T @ v + shift * v
+
+
+def spoiled(side: int, outliers: int, seed: int, strength: float = 6.0) -> torch.Tensor:
+    """K whose I + K has all eigenvalues right of 0.5, but an indefinite symmetric part: a few strong couplings one way."""
+    generator = np.random.default_rng(seed)
+    matrix = 0.1 * generator.standard_normal((side, side)) / np.sqrt(side)
+    for number in range(outliers):
+        u, v = np.zeros(side), np.zeros(side)
+        u[2 * number], v[2 * number + 1] = 1, 1
+        matrix += strength * np.outer(u, v)  # nilpotent: moves no eigenvalue by itself
+    return torch.from_numpy(matrix)
+
+
+@pytest.mark.parametrize("outliers", [1, 3])
+def test_a_few_directions_are_mended(outliers):
+    matrix = spoiled(200, outliers, seed=outliers)
+    true = torch.linalg.eigvals(matrix).real + 1
+    assert true.min() > 0.05
+    assert not lyapunov.is_proved(matrix, 1), "the symmetric part is indefinite"
+    correction, complete = lyapunov.correction(*products(matrix), 200, wanted=6)
+    assert complete
+    assert lyapunov.is_proved(matrix, 1, correction)
+
+
+def test_the_corrected_matrix_is_lyapunovs():
+    """P M + Mᵀ P with P = I + W Wᵀ, formed the long way, is positive definite where the proof says so."""
+    matrix = spoiled(60, 1, seed=0)
+    correction, _ = lyapunov.correction(*products(matrix), 60, wanted=6)
+    whole = matrix + torch.eye(60, dtype=torch.float64)
+    p = torch.eye(60, dtype=torch.float64) + correction @ correction.T
+    assert torch.linalg.eigvalsh(p @ whole + whole.T @ p)[0] > 0
+    assert torch.linalg.eigvalsh(whole + whole.T)[0] < 0
+
+
+@pytest.mark.parametrize("left", [-1.01, -1.5, -40.0])
+@pytest.mark.parametrize("columns", [0, 1, 12])
+def test_an_eigenvalue_on_the_left_is_never_denied(left, columns):
+    """Whatever W is: P M + Mᵀ P is then indefinite for every positive definite P (Lyapunov)."""
+    matrix = spoiled(50, 1, seed=4)
+    matrix[:, 0], matrix[0, 0] = 0, left  # I + K has the eigenvalue 1 + left
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        correction = 3 * torch.randn(50, columns, dtype=torch.float64, generator=generator)
+        assert not lyapunov.is_proved(matrix, 1, correction)
+    assert not lyapunov.is_proved(matrix, 1, lyapunov.correction(*products(matrix), 50, wanted=10)[0])
+
+
+def test_positive_definite_symmetric_part_is_told():
+    generator = torch.Generator().manual_seed(3)
+    a = torch.randn(50, 50, dtype=torch.float64, generator=generator)
+    skew = a - a.T
+    assert lyapunov.is_proved(skew + 1e-3 * torch.eye(50, dtype=torch.float64), 0)
+    assert not lyapunov.is_proved(skew, 0)
+    assert lyapunov.is_proved(skew, 1)
+    almost = torch.diag(torch.tensor([1.0, 1e-17], dtype=torch.float64))  # positive, but within rounding of singular
+    assert not lyapunov.is_proved(almost, 0)
+    assert not lyapunov.is_proved(almost * float("nan"), 0)
+
+
+def banded(side: int, width: int, seed: int) -> torch.Tensor:
+    full = torch.randn(side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.tril(torch.triu(full, -width), width)
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.3])
+def test_a_band_in_disorder_gives_the_same_verdict(scale):
+    """Positive and indefinite symmetric parts, factorised as a band and as a square."""
+    matrix, shuffled = scale * banded(120, 6, seed=1), torch.randperm(120, generator=torch.Generator().manual_seed(2))
+    there = torch.argsort(shuffled)
+    in_disorder = matrix[there][:, there]  # in the order ``shuffled`` it is a band again
+    band = lyapunov._band(in_disorder, 1, shuffled)
+    assert band.shape == (7, 120)
+    symmetric = matrix + matrix.T + 2 * torch.eye(120, dtype=torch.float64)
+    for below in range(7):
+        np.testing.assert_allclose(band[below, : 120 - below], symmetric.diagonal(-below).numpy(), rtol=0, atol=1e-15)
+    expected = bool(torch.linalg.eigvalsh(symmetric)[0] > 0)
+    assert expected == (scale == 0.05)
+    assert lyapunov.is_proved(in_disorder, 1, order=shuffled) == expected == lyapunov.is_proved(in_disorder, 1)
+
+
+def test_a_wide_matrix_is_no_band():
+    assert lyapunov._band(banded(40, 20, seed=0), 1, torch.arange(40)) is None
+
+
+def test_pixel_order_makes_a_band_of_a_real_core():
+    """ResNet18's block 2 lives on 16×16 pixels and reaches two of them: about 2·(2·16 + 2)/256 of its entries."""
+    from stiffcore import analysis
+
+    state = analysis.block_state(analysis.Request("resnet18", 0, 2, "block"))
+    core = deflation.form_core(state, "block")
+    band = lyapunov._band(core.matrix, core.plan.shift, deflation.by_pixel(state, core.plan.layer))
+    assert band is not None
+    assert len(band) < 0.2 * core.plan.side
+    assert float(np.abs(band[0]).sum()) == pytest.approx(2 * float((core.matrix.diagonal() + 1).abs().sum()))
