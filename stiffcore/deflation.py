@@ -88,7 +88,7 @@ def _masks(state: BlockState, convention: str) -> dict[str, Tensor]:
 def by_pixel(state: BlockState, layer: str) -> Tensor:
     """The core's units in the order of their pixels, in which a core of a large image is a band. int64, shape: (side,)."""
     mask = dict(zip(("inner1", "inner2"), state.inner_masks)).get(layer, state.outer_mask)
-    channels, height, width = mask.shape
+    _, height, width = mask.shape
     pixels = torch.arange(height * width).reshape(1, height, width).expand_as(mask)[mask]
     return torch.argsort(pixels, stable=True)
 
