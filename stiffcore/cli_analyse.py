@@ -133,7 +133,7 @@ def _analyse(arguments: Namespace) -> int:
     if arguments.json:
         terminal.show_json(rows)
     else:
-        for line in [*_explained(rows), *how]:
+        for line in [*_explained(rows), *_left_open(rows), *how]:
             terminal.say(line)
     for notice in notices:
         terminal.say(notice)
@@ -159,6 +159,16 @@ def _explained(rows: list[dict]) -> list[str]:
     return [
         f"block {', '.join(map(str, sorted(blocks)))}: {', '.join(name for name in COLUMNS if name in names)} {reason}"
         for reason, (blocks, names) in places.items()
+    ]
+
+
+def _left_open(rows: list[dict]) -> list[str]:
+    """A line for each row whose counts are intervals."""
+    return [
+        f"image {row['image']} block {row['block']}: {row['n_undetermined']:,.0f} eigenvalues are too near to the imaginary axis to "
+        f"tell their sign, so that percent_negative is up to {100 * (row['n_negative'] + row['n_undetermined']) / row['n_eigenvalues']:.4g}"
+        for row in rows
+        if (row["n_undetermined"] or 0) > 0
     ]
 
 

@@ -400,3 +400,31 @@ def test_a_density_of_a_few_far_eigenvalues_stays_small():
     heat = next(trace for trace in figure.data if trace.type == "heatmap")
     assert heat.z.size < 1e6
     assert heat.customdata[..., 0].sum() == 6003
+
+
+OPEN = {"n_eigenvalues": 200, "n_negative": 10, "n_positive": 30, "n_undetermined": 4}
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "expected"),
+    [
+        ("percent_negative", 5.0, "5 … 7"),
+        ("n_negative", 10, "10 … 14"),
+        ("share_positive", 0.15, "15 … 17"),
+        ("stiffness_ratio", 40.0, "≥ 40"),
+        ("largest_stable_step", 0.5, "≤ 0.5"),
+        ("max_re", 1.25, "1.25"),
+        ("largest_stable_step", math.inf, "∞"),
+    ],
+)
+def test_undetermined_eigenvalues_leave_bounds(metric, value, expected):
+    assert wording.in_bounds(metric, OPEN | {metric: value}) == expected
+    determined = OPEN | {metric: value, "n_undetermined": 0}
+    assert wording.in_bounds(metric, determined) == wording.in_words(metric, value)
+
+
+def test_nothing_counted_leaves_no_bounds():
+    assert (
+        wording.in_bounds("percent_negative", {"percent_negative": math.nan, "n_undetermined": math.nan})
+        == "not computed"
+    )

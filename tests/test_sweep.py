@@ -25,7 +25,7 @@ NETWORK, IMAGES = "resnet18-untrained", cifar10.bundled()[-6:]
 UNAVAILABLE = 9_999  # no bundled image
 
 
-def started(folder: Path, *more: str) -> subprocess.Popen:
+def started(folder: Path, *more: str, images=IMAGES) -> subprocess.Popen:
     command = [
         sys.executable,
         "-m",
@@ -33,7 +33,7 @@ def started(folder: Path, *more: str) -> subprocess.Popen:
         "sweep",
         NETWORK,
         "--images",
-        ",".join(map(str, IMAGES)),
+        ",".join(map(str, images)),
         "--blocks",
         "8",
     ]
@@ -95,13 +95,18 @@ def test_killed_at_random_and_resumed(tmp_path, full):
 
 
 def test_interrupted_by_the_keyboard(tmp_path):
-    process = started(tmp_path / "cache")
-    while not (pids := children(process.pid)):
+    """In the middle: as soon as a result is there, with hundreds left to compute, however fast or busy the machine is."""
+    cache = result_cache.ResultCache(tmp_path / "cache")
+    process = started(cache.folder, images=cifar10.bundled()[100:])
+    while not cache.keys():
+        assert process.poll() is None
         time.sleep(0.1)
-    time.sleep(1)
+    pids = children(process.pid)
     process.send_signal(signal.SIGINT)
     summary = json.loads(process.communicate(timeout=30)[0])
     assert process.returncode == summary["exit_code"] == 130
+    assert 1 <= summary["computed"] < 900
+    assert pids
     assert gone_within(pids, 10)
 
 

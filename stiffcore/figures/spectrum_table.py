@@ -40,7 +40,7 @@ def cell(name: str, result: Result) -> str:
     """A metric of a result in words; "–" where it is no metric of such a block at all."""
     if name not in result.metrics and name not in result.reasons:
         return "–"
-    return wording.in_words(name, result.metrics.get(name), result.reasons.get(name))
+    return wording.in_bounds(name, result.metrics, result.reasons.get(name))
 
 
 def metrics(results: Sequence[Result]) -> "pd.DataFrame":

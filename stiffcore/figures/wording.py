@@ -1,6 +1,7 @@
 """How metrics are called and written wherever they are shown."""
 
 import math
+from collections.abc import Mapping
 
 # metric -> short title, and what it is
 METRIC_TITLES = {
@@ -43,3 +44,20 @@ def in_words(metric: str, value: float | None, reason: str | None = None) -> str
     if metric.startswith("n_"):
         return f"{round(value):,}"
     return f"{100 * value if metric in SHARES else value:.4g}".replace("-", "−")
+
+
+def in_bounds(metric: str, metrics: Mapping[str, float], reason: str | None = None) -> str:
+    """A metric of one spectrum, with what its undetermined eigenvalues leave open.
+
+    Counted as not negative, k undetermined eigenvalues of n leave P between P and P + 100·k/n, the ratio at least, and the
+    largest step at most, what is shown.
+    """
+    value, open_ = metrics.get(metric), metrics.get("n_undetermined") or 0
+    words = in_words(metric, value, reason)
+    if value is None or not math.isfinite(value) or not open_ > 0:  # NaN: nothing was counted
+        return words
+    shares = {"percent_negative": 100.0, "share_positive": 1.0}
+    if metric in shares or metric in ("n_negative", "n_positive"):
+        most = value + open_ * (shares[metric] / metrics["n_eigenvalues"] if metric in shares else 1)
+        return f"{words} … {in_words(metric, most)}"
+    return {"stiffness_ratio": "≥ ", "largest_stable_step": "≤ "}.get(metric, "") + words
