@@ -350,7 +350,8 @@ class Estimate:
 
 # Seconds, measured on one core of a 2-core cloud machine (AMD EPYC, 2026): estimates, not claims.
 SECONDS_PER_SIDE_CUBED = 3e-10  # one full spectrum in float64; two are computed, of K and of its transpose
-SECONDS_PER_EXTREMES = 3.0
+SECONDS_PER_EXTREMES = 1.0
+SHARE_OF_PROOF = 0.04  # of a full spectrum's seconds: one or two Cholesky factorisations and forming the core
 SECONDS_PER_SLICE_EIGENVALUE = {"extremes": 4e-8, "counts": 5e-8, "spectrum": 2e-7}
 SECONDS_TO_LOAD = 2.0
 TYPICAL_LIVE_SHARE = 0.45  # of the units of an inner layer
@@ -380,7 +381,8 @@ def _cost(request: Request) -> tuple[float, int]:
         return (60.0 if rows > 6000 else 2e-10 * rows**2 * geometry.n_in + 2), int(24 * rows * geometry.n_in)
     full = 2 * SECONDS_PER_SIDE_CUBED * side**3
     if request.quantity == "extremes" or (request.quantity == "counts" and request.convention == "block"):
-        return SECONDS_PER_EXTREMES + 0.1 * full, int(16 * side**2)
+        proof = SHARE_OF_PROOF * full if request.convention == "block" else 0.0
+        return SECONDS_PER_EXTREMES + proof, int(24 * side**2)
     return full + 1.0, int(32 * side**2)
 
 

@@ -11,7 +11,9 @@ def add_parser(commands) -> None:
     )
     extent = benchmark.add_mutually_exclusive_group()
     extent.add_argument(
-        "--quick", action="store_true", help="one round, ResNet18's blocks 6 and 8 and the slices; the default"
+        "--quick",
+        action="store_true",
+        help="one round, ResNet18's blocks 6 and 8, block 4's extremes, and the slices; the default",
     )
     extent.add_argument("--full", action="store_true", help="five rounds, everything; takes long")
     benchmark.add_argument(
