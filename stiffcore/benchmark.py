@@ -36,14 +36,25 @@ ON_GPU_SLICES = {8: 64}  # block -> live outputs: cuSOLVER takes about 1 ms for 
 BUSY = 0.25  # load per core before the start, above which figures are not to be trusted
 
 
-def run(full: bool, say: Say, items: Sequence[str] = ITEMS, rounds: int | None = None) -> dict:
+def run(
+    full: bool,
+    say: Say,
+    items: Sequence[str] = ITEMS,
+    rounds: int | None = None,
+    only: tuple[str, Sequence[int]] | None = None,
+) -> dict:
     """Measure and report. full: five rounds of everything, else one round of ResNet18's blocks 6 and 8, and of block 4's extremes.
 
-    say: takes lines of progress. items: of the table, "1" to "5". Raises CannotCompute for an unknown item.
+    say: takes lines of progress. items: of the table, "1" to "5". only: a network and some of its blocks instead, without the
+    slices. Raises CannotCompute for an unknown item.
     """
     if unknown := [item for item in items if item not in ITEMS]:
         raise CannotCompute(f"Expected items among {', '.join(ITEMS)}, got {unknown[0]!r}: choose some of them.")
     extent = FULL if full else QUICK
+    if only is not None:
+        network, blocks = only
+        extent = {"full_spectrum": {network: tuple(blocks)}, "outermost": {network: tuple(blocks)}, "slices": ()}
+        items = [item for item in items if item != "3"]
     rounds = rounds or (FULL_ROUNDS if full else 1)
     device.use_one_thread()
     made = environment() | {"extent": "full" if full else "quick", "rounds": rounds, "image": IMAGE}
@@ -76,7 +87,8 @@ def chosen(extent: dict, items: Sequence[str]) -> tuple[list[Comparison], list[s
     for part in ("full_spectrum", "outermost"):
         for network, blocks in extent[part].items():
             wanted.setdefault(network, set()).update(blocks)
-    wanted["resnet18"] |= set(extent["slices"])
+    if extent["slices"]:
+        wanted["resnet18"] |= set(extent["slices"])
     loaded = {network: cases.load_cases(network, sorted(blocks), IMAGE) for network, blocks in wanted.items()}
     places, notes = [cases.CPU], []
     if "5" in items and torch.cuda.is_available():
@@ -92,7 +104,7 @@ def chosen(extent: dict, items: Sequence[str]) -> tuple[list[Comparison], list[s
             comparisons += [cases.outermost(case, where) for case in _of(loaded, extent["outermost"])]
         if "3" in items and on_cpu:
             comparisons += [benchmark_slices.all_slices(loaded["resnet18"][block]) for block in extent["slices"]]
-        if not on_cpu:
+        if extent["slices"] and not on_cpu:
             sampled = [(loaded["resnet18"][block], where, outputs) for block, outputs in ON_GPU_SLICES.items()]
             comparisons += [benchmark_slices.all_slices(*sample) for sample in sampled]
         if "4" in items and on_cpu:

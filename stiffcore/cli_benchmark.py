@@ -2,7 +2,8 @@
 
 from argparse import Namespace
 
-from stiffcore import terminal
+from stiffcore import catalogue, terminal
+from stiffcore.errors import CannotCompute
 
 
 def add_parser(commands) -> None:
@@ -21,6 +22,9 @@ def add_parser(commands) -> None:
         default="1,2,3,4,5",
         help="1 full spectrum, 2 extremes and certificates, 3 slices, 4 formation, 5 GPU; default all",
     )
+    benchmark.add_argument(
+        "--blocks", metavar="NETWORK:LIST", help="only these identity blocks, like resnet50:16, and no slices"
+    )
     benchmark.add_argument("--json", action="store_true", help="the measurements for programs")
     benchmark.set_defaults(run=_benchmark)
 
@@ -31,9 +35,22 @@ def _benchmark(arguments: Namespace) -> int:
     from stiffcore import benchmark
 
     items = [item.strip() for item in arguments.items.split(",")]
-    report = benchmark.run(full=arguments.full, say=terminal.say, items=items)
+    report = benchmark.run(full=arguments.full, say=terminal.say, items=items, only=_only(arguments.blocks))
     if arguments.json:
         terminal.show_json(report)
     else:
         terminal.show(benchmark.as_text(report))
     return benchmark.exit_code(report)
+
+
+def _only(text: str | None) -> tuple[str, list[int]] | None:
+    """``resnet50:15,16`` -> a network and its blocks. Raises CannotCompute for what has no eigenvalues."""
+    if text is None:
+        return None
+    network, _, numbers = text.partition(":")
+    blocks = terminal.parse_blocks(network, numbers)
+    if changing := [number for number in blocks if not catalogue.block(network, number).is_identity]:
+        raise CannotCompute(
+            f"Expected identity blocks of {network}, got block {changing[0]}, which has no eigenvalues: leave it out."
+        )
+    return network, blocks
