@@ -89,7 +89,7 @@ def engine(monkeypatch):
     asked: list[analysis.Request] = []
     go = threading.Event()
 
-    def compute_many(requests, progress=None):
+    def compute_many(requests, progress=None, refused=None):
         asked.append(tuple(requests))
         for done, request in enumerate(requests):
             while not go.wait(0.02):
@@ -287,7 +287,7 @@ def test_other_pages_stay_usable_and_show_the_job(visitor, engine):
 
 
 def test_a_result_that_could_not_be_stored_is_shown_all_the_same(visitor, monkeypatch):
-    def compute_many(requests, progress=None):
+    def compute_many(requests, progress=None, refused=None):
         for request in requests:
             fresh = made_up(request)
             yield analysis.Result(**{**vars(fresh), "notices": ("The disk is full: this result is not kept.",)})
@@ -303,7 +303,7 @@ def test_a_result_that_could_not_be_stored_is_shown_all_the_same(visitor, monkey
 
 
 def test_what_the_engine_refuses_is_one_sentence(visitor, monkeypatch):
-    def refuse(requests, progress=None):
+    def refuse(requests, progress=None, refused=None):
         raise CannotCompute("Expected at most 8 GB, got 17 GB: choose a later block.")
         yield
 
@@ -315,20 +315,21 @@ def test_what_the_engine_refuses_is_one_sentence(visitor, monkeypatch):
     assert page.texts("error") == "Expected at most 8 GB, got 17 GB: choose a later block."
 
 
-def test_what_would_not_fit_is_refused_before_and_the_rest_is_offered(visitor, engine, monkeypatch):
-    estimate = analysis.estimate
+def test_what_does_not_fit_is_refused_and_the_rest_computed(visitor, monkeypatch):
+    """The engine itself, with too little memory for block 6's core and enough for block 8's."""
+    from stiffcore import spectrum
 
-    def too_large(requests):
-        if any(request.block == 2 for request in requests):
-            raise CannotCompute("Expected at most 8 GB, got 17 GB: choose a later block.")
-        return estimate(requests)
-
-    monkeypatch.setattr(analysis, "estimate", too_large)
-    page = visitor().open(SPECTRUM, images="1", blocks="2,8")
-    assert page.texts("error").startswith("Not computed, block 2 at image 1: Expected at most 8 GB")
+    limit = spectrum.needed_memory(1500)
+    monkeypatch.setattr(spectrum, "SPECTRUM_MEMORY", limit)
+    image = cifar10.bundled()[-1]
+    page = visitor().open(SPECTRUM, images=str(image), blocks="6,8")
     page.run(page.button("compute").click())
-    wait_for(lambda: engine.asked)
-    assert engine.asked == [tuple(spectrum_of(1))]
+    requests = [analysis.Request("resnet18", image, block, "branch", "spectrum") for block in (6, 8)]
+    wait_for(lambda: service.find(requests).status == "done", 120)
+    page.run()
+    assert page.texts("error").startswith(f"Not computed, block 6 at image {image}: Expected a core of side")
+    assert [result.request.block for result in service.results(requests) if result] == [8]
+    assert page.button("compute") is None
 
 
 def test_a_full_queue_is_said_in_a_sentence(visitor, engine):
@@ -339,7 +340,7 @@ def test_a_full_queue_is_said_in_a_sentence(visitor, engine):
 
 
 def test_a_bug_shows_no_traceback(visitor, monkeypatch):
-    def fail(requests, progress=None):
+    def fail(requests, progress=None, refused=None):
         raise ZeroDivisionError("secret details")
         yield
 

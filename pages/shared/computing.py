@@ -24,7 +24,8 @@ def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.R
             st.error(controls.plain(job.error), icon=":material/block:")
         elif job and job.status == "cancelled":
             st.info("Cancelled. What had been finished is kept.", icon=":material/cancel:")
-        _offer(requests, missing, title)
+        refused = _refusals(job)
+        _offer(requests, [request for request in missing if request not in refused], title)
     there = [result for result in found if result is not None]
     for notice in dict.fromkeys(notice for result in there for notice in result.notices):
         st.warning(controls.plain(notice), icon=":material/save:")
@@ -56,7 +57,17 @@ def badge(results: Sequence[analysis.Result], title: str) -> None:
     elif job and job.status == "cancelled":
         st.info("Cancelled. Each stored result is kept until its new one is complete.", icon=":material/cancel:")
     elif job and job.result:
-        _agreement(job.result)
+        _refusals(job)
+        _agreement(job.result.pairs)
+
+
+def _refusals(job) -> set[analysis.Request]:
+    """What the engine refused while it computed the rest: said with its reason, and not offered again."""
+    refused = job.result.refused if job and job.status == "done" else {}
+    for reason, requests in refused.items():
+        names = ", ".join(map(name_of, requests))
+        st.error(f"Not computed, {names}: {controls.plain(reason)}", icon=":material/block:")
+    return {request for requests in refused.values() for request in requests}
 
 
 def _agreement(pairs: Sequence[tuple]) -> None:
@@ -82,18 +93,8 @@ def name_of(request: analysis.Request) -> str:
     return f"block {request.block} at image {cifar10.name(request.image)}"
 
 
-def _offer(requests: Sequence[analysis.Request], missing: Sequence[analysis.Request], title: str) -> None:
-    """An estimate and the button; what would not fit into memory is refused in a sentence and left out."""
-    refused: dict[str, list[str]] = {}
-    for request in missing:
-        try:
-            analysis.estimate([request])
-        except CannotCompute as error:
-            refused.setdefault(str(error), []).append(name_of(request))
-    for reason, names in refused.items():
-        st.error(f"Not computed, {', '.join(names)}: {controls.plain(reason)}", icon=":material/block:")
-    left_out = {name for names in refused.values() for name in names}
-    wanted = [request for request in missing if name_of(request) not in left_out]
+def _offer(requests: Sequence[analysis.Request], wanted: Sequence[analysis.Request], title: str) -> None:
+    """An estimate and the button."""
     if not wanted:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="offer"):

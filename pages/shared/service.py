@@ -4,11 +4,13 @@ import hashlib
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from stiffcore import analysis
+from stiffcore.errors import CannotCompute
 
 WARM_UP_AFTER = 4.0  # seconds; the first page has been drawn by then
 log = logging.getLogger(__name__)
@@ -59,9 +61,37 @@ def submit(view: Sequence[analysis.Request], wanted: Sequence[analysis.Request],
     """
     key, wanted = view_key(view), tuple(wanted)
     job_service().submit(
-        key, lambda progress: list(analysis.compute_many(wanted, progress)), title=title, watcher=visitor()
+        key, lambda progress: _whatever_can_be(wanted, progress, lambda new: None), title=title, watcher=visitor()
     )
     remember(key)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What became of a job: (result, its agreement with what was stored before, or None), and what the engine refused, by reason."""
+
+    pairs: tuple[tuple, ...]
+    refused: dict[str, tuple[analysis.Request, ...]]
+
+    @property
+    def results(self) -> list[analysis.Result]:
+        return [result for result, _ in self.pairs]
+
+
+def _whatever_can_be(requests: Sequence[analysis.Request], progress, agreement, **options) -> Computed:
+    """Computes all that can be: what does not fit into memory, say, is told and stops nothing else.
+
+    agreement: a new result -> how it agrees with what was stored before. Raises CannotCompute where nothing can be computed.
+    """
+    refused: dict[str, tuple] = {}
+
+    def tell(request: analysis.Request, error: CannotCompute) -> None:
+        refused[str(error)] = (*refused.get(str(error), ()), request)
+
+    pairs = tuple((new, agreement(new)) for new in analysis.compute_many(requests, progress, tell, **options))
+    if not pairs and refused:
+        raise CannotCompute(next(iter(refused)))
+    return Computed(pairs, refused)
 
 
 def again_key(requests: Sequence[analysis.Request]) -> str:
@@ -72,17 +102,20 @@ def again_key(requests: Sequence[analysis.Request]) -> str:
 def submit_again(requests: Sequence[analysis.Request], title: str) -> None:
     """Compute what is stored once more, and compare. Only from a button's callback. Raises CannotCompute where the queue is full.
 
-    Its job's result: (result, agreement with what was stored before) for every request. A stored result is replaced when
+    A stored result is replaced when
     the new one is complete, never before; cancelled, the rest stays stored as it was.
     """
     key, requests = again_key(requests), tuple(requests)
 
-    def work(progress) -> list:
+    def work(progress) -> Computed:
         from stiffcore import agreement
 
         before = {request: analysis.stored(request) for request in requests}
-        found = analysis.compute_many(requests, progress, again=True)
-        return [(new, before[new.request] and agreement.of(before[new.request], new)) for new in found]
+
+        def agrees(new: analysis.Result):
+            return before[new.request] and agreement.of(before[new.request], new)
+
+        return _whatever_can_be(requests, progress, agrees, again=True)
 
     job_service().submit(key, work, title=f"{title}, again", watcher=visitor())
     remember(key)
@@ -115,19 +148,10 @@ def find(requests: Sequence[analysis.Request]):
     return job_service().find(view_key(requests)) if requests else None
 
 
-def _in_order(pairs: list, requests: Sequence[analysis.Request]) -> list:
-    by_request = {result.request: (result, agreement) for result, agreement in pairs}
-    return [by_request[request] for request in requests]
-
-
 def results(requests: Sequence[analysis.Request]) -> list[analysis.Result | None]:
     """What is stored, and what a finished job computed but could not store; what was computed again of late, as fresh."""
-    again = find_again(requests)
-    if again and again.status == "done":
-        return [result for result, _ in _in_order(again.result, requests)]
-    found = [analysis.stored(request) for request in requests]
-    if None not in found:
-        return found
-    job = find(requests)
-    computed = {result.request: result for result in (job.result or ())} if job and job.status == "done" else {}
-    return [result or computed.get(request) for request, result in zip(requests, found, strict=True)]
+    computed, again = (
+        {result.request: result for result in job.result.results} if job and job.status == "done" else {}
+        for job in (find(requests), find_again(requests))
+    )
+    return [again.get(request) or analysis.stored(request) or computed.get(request) for request in requests]
