@@ -116,8 +116,16 @@ def _identities(values: np.ndarray, matrix: torch.Tensor) -> dict[str, float]:
     return {
         "trace_error": abs(values.sum() - float(matrix.trace())) / norm,
         "trace_square_error": abs((values**2).sum() - trace_of_square) / norm**2,
-        "conjugate_error": abs(values.imag.sum()) / norm,
+        "conjugate_error": _conjugate_error(values) / norm,
     }
+
+
+def _conjugate_error(values: np.ndarray) -> float:
+    """The largest distance between the eigenvalues above the real axis and the mirror images of those below; ∞ if not as many."""
+    above, below = values[values.imag > 0], values[values.imag < 0].conj()
+    if len(above) != len(below):
+        return float("inf")
+    return float(np.abs(np.sort_complex(above) - np.sort_complex(below)).max(initial=0.0))
 
 
 def matching_distance(a: np.ndarray, b: np.ndarray) -> float:
