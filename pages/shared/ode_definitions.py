@@ -18,11 +18,11 @@ $\mathrm{Re}\,\lambda > 0$ is a change that grows in the equation, and it is not
 and with forward Euler no step at all; a large implicit step may damp it, and is then wrong about a solution that grows. A
 count of large |λ| that ignores the sign mixes the two.
 
-**What sets the largest stable step.** With φ, the angle between λ and the negative real axis, one eigenvalue allows forward
+**What sets the largest stable step.** With $\varphi$, the angle between λ and the negative real axis, one eigenvalue allows forward
 Euler the step $(2/\lvert\mathrm{Re}\,\lambda\rvert)\cos^2\varphi$. *A fast decay* (λ real) makes it small by $\lvert\mathrm{Re}\,\lambda\rvert$:
-that is stiffness. *An oscillation that hardly decays* (φ near 90°) makes it small by cos²φ, about $2\lvert\mathrm{Re}\,\lambda\rvert /
+that is stiffness. *An oscillation that hardly decays* ($\varphi$ near 90°) makes it small by $\cos^2\varphi$, about $2\lvert\mathrm{Re}\,\lambda\rvert /
 (\mathrm{Im}\,\lambda)^2$, however slow everything is. That is not stiffness but forward Euler's lack of a piece of the
-imaginary axis: RK4 has one, up to 2.83, and allows there a step of 2.83 / |Im λ|. Here a limit counts as set by decay where
+imaginary axis: RK4 has one, up to 2.83, and allows there a step of about $2.83 / \lvert\mathrm{Im}\,\lambda\rvert$. Here a limit counts as set by decay where
 $\lvert\mathrm{Im}\,\lambda\rvert \le \lvert\mathrm{Re}\,\lambda\rvert$, by oscillation elsewhere.
 
 **What eigenvalues do not tell.** They decide for a linear equation as t → ∞. For a non-normal Jacobian and a single step
