@@ -163,11 +163,11 @@ def test_the_answer_depends_on_the_numbers():
     fast = step_limits.of_eigenvalues(np.array([-40.0, -0.5]), 9)
     no = ode_answer.in_words([slow, slow], [slow, slow])
     assert no.startswith("**Not in the textbook's sense.** The fastest decay, Re λ = −0.5, by itself allows")
-    assert "below 1 in 2 of 2 spectra, each time because of an oscillation" in no
+    assert "below 1 in 2 of 2 spectra, in each because of an oscillation" in no
     assert "at most 22.2 %" in no
     yes = ode_answer.in_words([slow, fast], [slow, fast])
     assert yes.startswith("**Yes, in 1 of 2 spectra.** The fastest decay, Re λ = −40, by itself allows")
-    assert "in 2 of 2 spectra, 1 times because of" in yes
+    assert "in 2 of 2 spectra, in 1 of these because of" in yes
 
 
 def test_the_answer_is_of_every_spectrum_of_the_last_stages_that_ships(visitor):

@@ -81,7 +81,7 @@ def in_words(euler: Sequence[StepLimits], rk4: Sequence[StepLimits]) -> str:
     short = [limit for limit in euler if limit.largest_step < NETWORKS_STEP]
     if short:
         oscillating = sum(limit.kind == "oscillation" for limit in short)
-        how_many = "each time" if oscillating == len(short) else f"{oscillating} times"
+        how_many = "in each" if oscillating == len(short) else f"in {oscillating} of these"
         outside = stability_overlay.per_cent(max(limit.decaying_outside for limit in euler))
         answer += (
             f" Its largest stable step is below 1 in {len(short)} of {len(euler)} spectra, "
