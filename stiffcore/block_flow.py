@@ -36,7 +36,7 @@ class BlockFlow:
     distance: np.ndarray  # ‖x_h(1) - x(1)‖ / ‖x(1)‖ per step of STEPS
     of_travel: np.ndarray  # ‖x_h(1) - x(1)‖ / ‖x(1) - x(0)‖
     growth: float  # ‖x(1)‖ / ‖x(0)‖ along the exact flow
-    converged_to: float  # relative distance between the exact flow at two tolerances
+    converged_to: float  # relative distance between the exact flow at two tolerances: the rougher one's error, a bound
     n_evaluations: int  # of F, by the solver at the tighter one
     seconds: float
     weights: str

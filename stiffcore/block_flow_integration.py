@@ -14,7 +14,7 @@ from stiffcore import block_flow, catalogue, cifar10, residual_blocks, resnets, 
 from stiffcore.block_flow import STEPS, BlockFlow, FlowRequest
 from stiffcore.errors import CannotCompute
 
-TOLERANCES = (1e-5, 1e-7)  # of the exact flow; their difference says how exact it is
+TOLERANCES = (1e-5, 1e-7)  # of the exact flow, which is the second; their difference is about the error of the first
 MOST_EVALUATIONS = 20_000
 Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 

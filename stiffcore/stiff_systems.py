@@ -107,6 +107,14 @@ def stiffness_ratio(eigenvalues: np.ndarray) -> np.ndarray:
     return ratio
 
 
+def negative_share(times: np.ndarray, values: np.ndarray) -> float:
+    """The share of the time, from 0 to 1, during which a function is negative that is linear between its values."""
+    low, high = np.minimum(values[:-1], values[1:]), np.maximum(values[:-1], values[1:])
+    crossing = -low / np.where(high > low, high - low, 1.0)  # where low < 0 <= high
+    negative = np.where(high < 0, 1.0, np.where(low < 0, crossing, 0.0))
+    return float((negative * np.diff(times)).sum() / (times[-1] - times[0]))
+
+
 @dataclass(frozen=True)
 class Portrait:
     """A stiff system as its page shows it."""
@@ -119,30 +127,44 @@ class Portrait:
     costs: tuple[ode.Solution, ...]  # RK45, Radau, BDF at the same tolerances
 
     @property
-    def undefined_share(self) -> float:
-        """The share of the time, from 0 to 1, during which no eigenvalue has a negative real part."""
-        lengths = np.diff(self.reference.times)
-        return float(lengths[self.n_decaying[:-1] == 0].sum() / lengths.sum())
+    def decaying_shares(self) -> tuple[float, float, float]:
+        """The shares of the time, from 0 to 1, during which no eigenvalue decays, just one, and both."""
+        times, real = self.reference.times, self.eigenvalues.real
+        both, none = negative_share(times, real.max(axis=1)), negative_share(times, -real.min(axis=1))
+        return none, 1 - none - both, both
+
+    @property
+    def ratio_is_unbounded(self) -> bool:
+        """Whether an eigenvalue passes through 0 while the other one decays: min |Re λ| is as small as one likes on the way.
+
+        The largest ratio over the solver's steps then says where it stepped, and nothing of the system.
+        """
+        upper, lower = self.eigenvalues.real.max(axis=1), self.eigenvalues.real.min(axis=1)
+        return bool(((upper[:-1] * upper[1:] < 0) & (lower[:-1] < 0) & (lower[1:] < 0)).any())
+
+    @property
+    def fastest_decay(self) -> float:
+        """max |Re λ| T over Re λ < 0: the interval in units of the fastest decay. Explicit steps are some of those long."""
+        return float(-self.eigenvalues.real.min() * self.system.t_end)
 
     @property
     def evaluations_needed(self) -> float:
-        """An estimate of what RK45 would spend: what it spent, and from there the steps that stability alone allows.
-
-        RK45 (Dormand and Prince) is stable on the real interval [-3.3, 0] and evaluates f six times a step.
-        """
+        """An estimate of what RK45, with six evaluations a step, would spend: what it spent, and then the steps that stability
+        alone allows."""
         explicit, times = self.costs[0], self.reference.times
         fastest = np.abs(self.eigenvalues.real).max(axis=1)
         left = np.clip(times - explicit.times[-1], 0, None)
-        return float(explicit.n_evaluations + 6 / 3.3 * np.trapezoid(fastest, left))
+        return float(explicit.n_evaluations + 6 / ode.RK45_REAL_INTERVAL * np.trapezoid(fastest, left))
 
 
-def portrait(name: str, mu: float = 1000, rtol: float = 1e-4) -> Portrait:
+def portrait(name: str, mu: float = 1000, rtol: float = 1e-4, reference_rtol: float = 1e-6) -> Portrait:
     """Solve, take eigenvalues along the solution, and count what explicit and implicit solvers spend on it.
 
-    Absolute tolerance of the costs: 1e-4 rtol, since Robertson's y2 stays below 4e-5.
+    rtol: of the costs, with an absolute tolerance of 1e-4 rtol, since Robertson's y2 stays below 4e-5; reference_rtol: of the
+    solution that is shown.
     """
     chosen = system(name, mu)
-    reference = ode.adaptive(chosen, "Radau", rtol=1e-6, atol=1e-12)
+    reference = ode.adaptive(chosen, "Radau", rtol=reference_rtol, atol=1e-6 * reference_rtol)
     eigenvalues = eigenvalues_along(chosen, reference.times, reference.states)
     costs = tuple(ode.adaptive(chosen, method, rtol=rtol, atol=1e-4 * rtol) for method in ode.ADAPTIVE)
     n_decaying = (eigenvalues.real < 0).sum(axis=1)

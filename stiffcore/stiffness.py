@@ -21,7 +21,7 @@ METRICS = (
     "live_fraction",  # a / n_out: outputs of the outer ReLU that are positive
     "outside_euler",  # share of branch eigenvalues with |1 + λ| > 1
     "largest_stable_step",  # min −2 Re λ / |λ|² over Re λ < 0, branch
-    "share_positive",  # share of branch eigenvalues with Re λ > 0, which no step stabilises
+    "share_positive",  # share of branch eigenvalues with Re λ > 0, which no step of forward Euler stabilises
 )
 COUNTS = ("n_eigenvalues", "n_negative", "n_zero", "n_one", "n_positive", "n_undetermined")
 SINGULAR = ("largest_singular_value", "smallest_singular_value", "condition_number", "n_zero")
@@ -88,10 +88,12 @@ def of_method(
 
     share_outside: of the eigenvalues, those with |R(hλ)| > 1; largest_stable_step: see `stability`; share_positive: those
     with Re λ > 0, which no small step stabilises. Shares are of all m + zeros + ones, from 0 to 1.
-    tolerance: what |λ| or |Re λ| does not exceed is taken for 0, since rounding moves it to either side.
+    tolerance: what |λ| or |Re λ| does not exceed is taken for 0, since rounding moves it to either side. With Re λ = 0 an
+    eigenvalue neither decays nor grows; it is outside where the method's region leaves the imaginary axis at h Im λ.
     """
     total = len(eigenvalues) + zeros + ones
     told = eigenvalues[np.abs(eigenvalues) > tolerance]
+    told = np.where(np.abs(told.real) > tolerance, told, 1j * told.imag)
     at_zero = zeros + len(eigenvalues) - len(told)
     decaying = eigenvalues[eigenvalues.real < -tolerance]
     growing = int((eigenvalues.real > tolerance).sum()) + ones

@@ -1,11 +1,14 @@
 """Figures of the Stiff ODEs page: what they draw of the data, and what stays readable."""
 
+import time
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from stiffcore import ode, stability, stiff_systems
+from stiffcore import ode, ode_net, stability, stiff_systems
 from stiffcore.figures import ode as figures
+from stiffcore.figures import ode_net as net_figures
 from stiffcore.figures import stability_plane
 from stiffcore.figures.stability_plane import Cloud, View
 from stiffcore.figures.theme import Style
@@ -89,6 +92,32 @@ def test_every_eigenvalue_is_drawn_once_as_decaying_or_growing():
         if trace.legendgroup:
             drawn[trace.name.startswith("decays")] += int(np.isfinite(trace.y).sum())
     assert drawn == {True: (shown.eigenvalues.real < 0).sum(), False: (shown.eigenvalues.real > 0).sum()}
+
+
+@pytest.mark.parametrize("by_step", [True, False])
+def test_hover_shows_the_time_and_not_the_number_of_the_step(by_step):
+    shown = stiff_systems.portrait("van_der_pol", 10)
+    hovered = [trace for trace in figures.portrait(shown, STYLE, by_step).data if trace.hovertemplate]
+    assert len(hovered) == 8  # two of the solution, four of the eigenvalues' signs, two of the ratio
+    for trace in hovered:
+        np.testing.assert_array_equal(trace.customdata, shown.reference.times)
+        assert "t = %{customdata:.5g}<br>" in trace.hovertemplate
+        assert ("step %{x}" in trace.hovertemplate) == by_step
+        assert "t = %{x" not in trace.hovertemplate
+
+
+def test_times_of_the_ode_nets_solver_are_lines_of_one_update():
+    fit = ode_net.stored(ode_net.Settings())
+    started = time.process_time()
+    figure = net_figures.paths(fit, STYLE)
+    seconds = time.process_time() - started
+    assert (
+        [line.x0 for line in figure.layout.shapes]
+        == [line.x1 for line in figure.layout.shapes]
+        == fit.ode_calls.tolist()
+    )
+    assert {(line.xref, line.yref, line.y0, line.y1) for line in figure.layout.shapes} == {("x2", "y2 domain", 0, 1)}
+    assert seconds < 0.25, "an interaction has half a second; add_vline took all of it for 40 lines"
 
 
 def test_a_solver_that_ran_out_ends_in_a_cross():

@@ -93,6 +93,19 @@ def test_noise_around_zero_is_neither_negative_nor_outside():
     assert reasons["stiffness_index"].startswith("undefined: no eigenvalue's negative real part is told")
 
 
+@pytest.mark.parametrize("name", ["forward-euler", "rk4", "backward-euler"])
+def test_an_eigenvalue_on_the_imaginary_axis_up_to_rounding_is_judged_on_it(name):
+    """Noise in Re λ decides nothing: |Im λ| = 1e-6 is near enough to 0 for forward Euler's disc to run through the noise."""
+    made = [
+        stiffness.of_method(np.array([noise + 1e-6j, noise - 1e-6j, -1]), 1, tolerance=1e-11, name=name)
+        for noise in (-9e-12, 0.0, 9e-12)
+    ]
+    assert made[0] == made[1] == made[2]
+    assert made[0]["share_outside"] == (0.5 if name == "forward-euler" else 0)
+    assert made[0]["share_positive"] == 0
+    assert made[0]["largest_stable_step"] == pytest.approx({"forward-euler": 2, "rk4": 2.785293563}.get(name, np.inf))
+
+
 def test_blocks_that_are_not_square_have_singular_values_only():
     singular = SingularValues(np.array([2.0, 0.5]), True, 7, {})
     metrics, reasons = stiffness.of_singular_values(singular, 4, 8, "block", 0.5)

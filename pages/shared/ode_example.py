@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared import controls, ode_table, panels
+from pages.shared import controls, ode_solvers, ode_table, panels
 from stiffcore import ode, stability
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import ode as figures
@@ -19,13 +19,14 @@ EQUATIONS = (
     r"y = 3 - \tfrac{997}{999}\,e^{-1000t} - \tfrac{2000}{999}\,e^{-t}"
 )
 METHODS = {name: method.title for name, method in stability.METHODS.items()}
-# What to try: label -> method, step, interval
+# What to try, in this order: label -> method, step, interval
 TRIES = {
     "Small step": ("forward-euler", "0.0005", "0.006"),
     "The paper's step": ("forward-euler", "0.0015", "0.006"),
     "Past the limit": ("forward-euler", "0.0021", "0.1"),
     "The same, implicit": ("backward-euler", "0.0021", "0.1"),
 }
+WINDOW = View(-4.3, 1.3, 2.6)  # of hλ; holds every step of the slider
 
 
 def show(style: Style) -> None:
@@ -36,9 +37,9 @@ def show(style: Style) -> None:
     )
     st.latex(EQUATIONS)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown("**Try:**", width="content")
-        for label, choice in TRIES.items():
-            st.button(label, key=f"try-{label}", on_click=_try, args=choice)
+        st.markdown("**Try in turn:**", width="content")
+        for number, (label, choice) in enumerate(TRIES.items(), 1):
+            st.button(f"{number} · {label}", key=f"try-{label}", on_click=_try, args=choice)
     method, step, interval = _choose()
     t_end = float(interval)
     report = ode.report(method, step, t_end)
@@ -50,7 +51,14 @@ def show(style: Style) -> None:
         _live(report, style)
     _remark()
     st.subheader("The same interval by other methods")
-    _others(step, t_end, report.method, style)
+    ode_solvers.fixed_steps(step, t_end, report.method, style)
+    st.subheader("Solvers that choose their own steps, until t = 1")
+    ode_solvers.own_steps(style)
+    ode_table.lesson(
+        "The fast part is over at once, and its eigenvalue stays: λ = −1000 bounds every explicit step, however little is "
+        "left to follow. Implicit methods are not bound by it, and pay with solves. **Stability, not accuracy, sets the step: "
+        "that is stiffness.**"
+    )
     title = f"{stability.method(method).title} on the stiff example, h = {step:g}"
     python = f"from stiffcore import ode\nreport = ode.report({method!r}, {step!r}, {t_end!r})\nprint(report)"
     panels.downloads(figure, _frame(report), f"stiff-example-{method}", title, python)
@@ -88,7 +96,7 @@ def _choose() -> tuple[str, float, str]:
             controls.choose("h", f"{st.session_state[key]:g}")
 
     second.slider(
-        f"Step h, limit of forward Euler {ode.STABILITY_LIMIT:g}", SLOWEST, FASTEST, step=0.0001, format="%.4f",
+        _step_label(method), SLOWEST, FASTEST, step=0.0001, format="%.4f",
         key="step-slider", on_change=changed, args=("step-slider",),
     )  # fmt: skip
     third.number_input(
@@ -97,6 +105,20 @@ def _choose() -> tuple[str, float, str]:
     with fourth:
         interval = controls.one_of("Until t =", "until", INTERVALS, INTERVALS[0])
     return method, step, interval
+
+
+def _step_label(method: str) -> str:
+    """With the chosen method's own limit."""
+    limit = stability.real_stability_interval(method) / abs(ode.RATE)
+    if np.isinf(limit):
+        return "Step h, stable at every step"
+    return f"Step h, stable up to {limit:.4g}"
+
+
+def _view(z: float) -> View:
+    """The window of hλ, larger where z lies outside of it."""
+    scale = max(1.0, 1.1 * abs(z / WINDOW.left))
+    return View(scale * WINDOW.left, scale * WINDOW.right, scale * WINDOW.height)
 
 
 def _live(report: ode.StepReport, style: Style) -> None:
@@ -115,10 +137,10 @@ def _live(report: ode.StepReport, style: Style) -> None:
         ]
     )
     st.markdown(f":{colour}-badge[{say}]")
+    view = _view(report.z)
     region = stability_plane.figure(
         [Cloud("hλ", np.array([report.z + 0j]), style.bad if not report.is_stable else style.accent, size=15, opacity=1)],
-        [report.method], style, View(-4.3, 1.3, 2.6), kept_zoom=report.method, height=280,
-        legend=False,
+        [report.method], style, view, kept_zoom=f"{report.method} {view.left:.4g}", height=280, legend=False,
     )  # fmt: skip
     inside = f"The stability region of {stability.method(report.method).title} and hλ = {report.z:g}: {say}."
     panels.chart(region, "example-region", inside)
@@ -126,7 +148,10 @@ def _live(report: ode.StepReport, style: Style) -> None:
         [
             ("Error, first step", ode_table.number(report.first_error)),
             ("Largest error", ode_table.number(report.largest_error)),
-            ("At the end", ode_table.number(report.last_error)),
+            (
+                f"Error at t = {ode_table.number(float(report.solution.times[-1]))}",
+                ode_table.number(report.last_error),
+            ),
         ]
     )
 
@@ -145,45 +170,12 @@ def _remark() -> None:
             f"{paper.solution.states[1, 0]:g} where the solution is at {exact_first:.3f}, and the error changes sign from "
             f"step to step.  \n"
             f":red[**Wrong:**] nothing grows. Each step multiplies the error by 1 + hλ = "
-            f"{ode_table.number(paper.amplification)}, so it settles: {ode_table.number(paper.last_error)} is left at t = 0.1. "
+            f"{ode_table.number(paper.amplification)}, so it settles: {ode_table.number(paper.last_error)} is left at "
+            f"t = {ode_table.number(float(paper.solution.times[-1]))}. "
             f"Instability begins beyond h = 2/1000 = {ode.STABILITY_LIMIT:g}.  \n"
             f"Eq. 9 is printed with rounded coefficients, {fast:g} and {slow:g}; with the exact ones above, 997/999 and "
             f"2000/999, it differs by up to {ode_table.number(rounding, 2)}."
         )
-
-
-@st.cache_resource(show_spinner=False, max_entries=8)
-def _adaptive(t_end: float) -> tuple[tuple, ...]:
-    """(method, steps, evaluations, Jacobians, factorisations, largest error, last error) of scipy's solvers."""
-    made = []
-    for method in ode.ADAPTIVE:
-        run = ode.adaptive(ode.STIFF_EXAMPLE, method, t_end)
-        error = np.abs(run.states[:, 0] - ode.example_solution(run.times))
-        counts = (run.n_steps, run.n_evaluations, run.n_jacobians, run.n_factorisations)
-        made.append((method, *counts, float(error.max()), float(error[-1])))
-    return tuple(made)
-
-
-def _others(step: float, t_end: float, chosen: str, style: Style) -> None:
-    rows = []
-    for name, method in stability.METHODS.items():
-        other = ode.report(name, step, t_end)
-        run = other.solution
-        kind = "explicit" if method.is_explicit else "implicit"
-        counts = (run.n_steps, run.n_evaluations, run.n_jacobians, run.n_factorisations)
-        errors = (other.largest_error, other.last_error)
-        rows.append(
-            (f"{method.title}, h = {step:g}", kind, *map("{:,}".format, counts), *map(ode_table.number, errors))
-        )
-    for method, *counts, largest, last in _adaptive(t_end):
-        errors = (ode_table.number(largest), ode_table.number(last))
-        rows.append((f"solve_ivp, {method}", ode.ADAPTIVE[method], *map("{:,}".format, counts), *errors))
-    heads = ("Method", "Kind", "Steps", "Evaluations of f", "Jacobians", "Linear solves", "Largest error", "At the end")
-    ode_table.show(heads, rows, style.paper, chosen=list(stability.METHODS).index(chosen))
-    st.caption(
-        "solve_ivp chooses its own steps for a relative tolerance of 10⁻³. RK45 keeps small steps where the solution is "
-        "already smooth: the limit of stability holds it back, not accuracy. Implicit methods pay with linear solves."
-    )
 
 
 def _frame(report: ode.StepReport) -> pd.DataFrame:
@@ -196,5 +188,6 @@ def _frame(report: ode.StepReport) -> pd.DataFrame:
 def _alt(report: ode.StepReport, t_end: float) -> str:
     return (
         f"{stability.method(report.method).title} with step {report.step:g} on [0, {t_end:g}] against the exact solution: "
-        f"{report.verdict}; largest error {report.largest_error:.3g}, at the end {report.last_error:.3g}."
+        f"{report.verdict}; largest error {report.largest_error:.3g}, at t = {report.solution.times[-1]:.3g} "
+        f"{report.last_error:.3g}."
     )

@@ -17,7 +17,7 @@ DEFAULT = ode_net.Settings()
 LABELS = {
     "seed": "Seed",
     "points": "Points",
-    "depth": "Depth L (blocks)",
+    "depth": "Blocks L",
     "width": "Width",
     "iterations": "Iterations",
 }
@@ -33,9 +33,9 @@ CHOICES = {
 def show(style: Style) -> None:
     """Choose settings; see both fits, how the points travel, and the eigenvalues of the blocks."""
     st.markdown(
-        "A ResNet of L blocks with step h = T/L is forward Euler: x ← x + h·F(x). An **ODE-Net** is the same idea without "
-        "the steps: one F(x, t), and a solver that follows x′ = F as closely as it must. Both are fitted here to the same "
-        "random numbers."
+        "A ResNet of L blocks with step h = T/L takes L steps of forward Euler, x ← x + h·Fᵢ(x), each with **weights of its "
+        "own**. An **ODE-Net** has no steps and **one F(x, t)** for all t from 0 to T; a solver follows x′ = F as closely as it "
+        f"must. Both are fitted here to the same random numbers, with T = {ode_net.DURATION:g}."
     )
     with panels.row():
         chosen = {
@@ -78,23 +78,29 @@ def _draw(fit: ode_net.Fit, style: Style) -> None:
     )
     curves = figures.curves(fit, style)
     panels.chart(curves, "curves", _curves_alt(fit))
-    st.subheader("The way through depth")
+    st.subheader(f"The way from t = 0 to t = {ode_net.DURATION:g}")
     st.markdown(
-        "Every line is one data point on its way: at depth 0 all lie on a straight line, at depth 1 on the data. The ResNet "
-        "jumps; the ODE-Net flows, and the thin lines mark where its solver looked at F."
+        "Every line is the read-out of one data point on its way. At t = 0 they stand above each other in the order of their "
+        f"x; at t = {ode_net.DURATION:g} each should have reached its circle, the data. The ResNet jumps from block to block; "
+        "the ODE-Net flows, and the thin lines mark the times at which its solver evaluated F."
     )
-    panels.chart(figures.paths(fit, style), "paths", "Each data point's read-out over depth, for both networks.")
+    panels.chart(figures.paths(fit, style), "paths", "Each data point's read-out over t, for both networks.")
     left, right = panels.beside([1, 1.1])
     with left:
         st.subheader("More blocks, smaller steps")
         st.markdown(
-            "Take the ODE-Net's F for all blocks of a ResNet, with step h = 1/L: twice the blocks, half the distance "
+            "Take the ODE-Net's one F for all blocks of a ResNet, with step h = T/L: twice the blocks, half the distance "
             f"(order {fit.observed_orders[-1]:.2f} between the last two). Few blocks are a different network."
         )
         panels.chart(figures.refinement(fit, style), "refinement", _refinement_alt(fit))
     with right:
         st.subheader("Eigenvalues of its blocks")
         _eigenvalues(fit, style)
+    first, last = (f"{ode_table.number(fit.refined_distance[at])} with {ode_net.REFINEMENTS[at]}" for at in (0, -1))
+    ode_table.lesson(
+        f"Where all blocks share one F, more blocks come closer to its flow: a distance of {first} block, {last} blocks. The "
+        "fitted ResNet has other weights in every block: it is no refinement of one ODE, and nothing keeps its steps small."
+    )
     python = f"from stiffcore import ode_net, ode_net_fit\nfit = ode_net_fit.compute(ode_net.Settings(**{asdict(fit.settings)}))"
     panels.downloads(curves, _frame(fit), "resnet-and-ode-net", "A ResNet and an ODE-Net", python)
     panels.equivalent_table(_frame(fit), "The curves of both networks.")
@@ -115,7 +121,7 @@ def _eigenvalues(fit: ode_net.Fit, style: Style) -> None:
     st.markdown(
         f"hλ of ∂F/∂x at every block and point, h = {fit.settings.step:g}, with forward Euler's disc, as the Spectrum page "
         f"draws it for real blocks, where h = 1. Outside of the disc: ResNet {outside[0]}, ODE-Net {outside[1]}; with "
-        f"Re λ > 0, growth that no step damps: {growing[0]} and {growing[1]}."
+        f"Re λ > 0, growth that no step of forward Euler damps: {growing[0]} and {growing[1]}."
     )
     request = analysis.Request("resnet18", gallery.first_of_each_label()[3], 8, "branch", "spectrum")
     real = analysis.stored(request)

@@ -1,4 +1,4 @@
-"""Small tables of the Stiff ODEs page: plain HTML, readable by screen readers, and numbers in few digits."""
+"""What the parts of the Stiff ODEs page share: small tables that screen readers can read, numbers in few digits, a last word."""
 
 import math
 from collections.abc import Sequence
@@ -20,6 +20,12 @@ def number(value: float, digits: int = 3) -> str:
         mantissa, power = text.split("e")
         text = f"{mantissa}·10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
     return text.replace("-", "−")
+
+
+def complex_number(value: complex, digits: int = 2) -> str:
+    """An eigenvalue of a real matrix, with its conjugate where it has one: −3.4·10⁻⁵ ± 0.11 i."""
+    real = number(value.real, digits)
+    return f"{real} ± {number(abs(value.imag), digits)} i" if value.imag else real
 
 
 def show(heads: Sequence[str], rows: Sequence[Sequence[str]], paper: str, chosen: int | None = None) -> None:
@@ -45,3 +51,9 @@ def metrics(pairs: Sequence[tuple[str, str]]) -> None:
     with st.container(horizontal=True, gap="medium"):
         for label, value in pairs:
             st.metric(label, value, width="content")
+
+
+def lesson(text: str) -> None:
+    """What a part has shown, at its end."""
+    with st.container(border=True):
+        st.markdown(f"**What you just saw.** {text}")

@@ -46,7 +46,7 @@ SCENES = {
     "step-too-long": Scene(
         "A step too long",
         "The fast part of this equation is over at once, and still no step of forward Euler may be longer than 0.002. "
-        "At 0.0021 the error grows at every step: that is stiffness.",
+        "At 0.0021 the error grows at every step; that stability, not accuracy, sets the step is what stiffness means.",
         ODES,
         {"part": "example", "method": "forward-euler", "h": "0.0021", "until": "0.1"},
     ),

@@ -98,6 +98,9 @@ def portrait(shown: Portrait, style: Style, by_step: bool = False) -> go.Figure:
     _solution(made, x, shown.reference.states[first:], shown, style)
     _eigenvalues(made, x, shown.eigenvalues[first:], style)
     _ratio(made, x, shown.ratio[first:], shown.n_decaying[first:], style)
+    where = "step %{x}, " * by_step + "t = %{customdata:.5g}<br>"
+    for trace in made.select_traces(lambda trace: trace.hovertemplate):
+        trace.update(customdata=times[first:], hovertemplate=where + trace.hovertemplate)
     made.update_yaxes(**decades(np.abs(shown.eigenvalues.real)), row=2, col=1)
     made.update_yaxes(**decades(shown.ratio), row=3, col=1)
     if robertson and not by_step:
@@ -130,7 +133,7 @@ def _eigenvalues(made: go.Figure, x: np.ndarray, eigenvalues: np.ndarray, style:
                     x, np.where(seen, np.abs(real), np.nan), name, colour, style, mode="lines+markers",
                     marker={"size": style.marker_size * 0.6, "symbol": symbol}, legendgroup=name,
                     showlegend=not any(trace.name == name for trace in made.data),
-                    hovertemplate="t = %{x:.4g}<br>|Re λ| = %{y:.4g}<extra>" + name + "</extra>",
+                    hovertemplate="|Re λ| = %{y:.4g}<extra>" + name + "</extra>",
                 ),
                 2,
                 1,
@@ -146,7 +149,7 @@ def _ratio(made: go.Figure, x: np.ndarray, ratio: np.ndarray, n_decaying: np.nda
             made.add_trace(
                 _line(
                     x, y, name, style.accent if count == 2 else style.muted, style,
-                    hovertemplate="t = %{x:.4g}<br>ratio %{y:.4g}<extra></extra>", **look,
+                    hovertemplate="ratio %{y:.4g}<extra></extra>", **look,
                 ),
                 3,
                 1,

@@ -1,4 +1,4 @@
-"""The fitted ResNet and ODE-Net, drawn: curves, losses, paths through depth, refinement."""
+"""The fitted ResNet and ODE-Net, drawn: curves, losses, paths from t = 0 to T, refinement."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -46,7 +46,7 @@ def curves(fit: Fit, style: Style) -> go.Figure:
 
 
 def paths(fit: Fit, style: Style) -> go.Figure:
-    """Every data point on its way through depth: jumps of the ResNet, flow of the ODE-Net (the paper's Figure 2)."""
+    """Every data point on its way from t = 0 to T: jumps of the ResNet, flow of the ODE-Net (the paper's Figure 2)."""
     depth, points = fit.settings.depth, fit.settings.points
     titles = (f"ResNet: {depth} blocks, {depth} jumps", f"ODE-Net: one flow, F evaluated at {len(fit.ode_calls)} times")
     made = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
@@ -62,7 +62,7 @@ def paths(fit: Fit, style: Style) -> go.Figure:
                 mode=mode, showlegend=False, name=("ResNet", "ODE-Net")[column - 1],
                 line={"color": style.colour(2 - column), "width": style.line_width * 0.6},
                 marker={"size": style.marker_size * 0.8, "color": style.colour(2 - column)},
-                hovertemplate="depth %{x:.3f}<br>read-out %{y:.3f}<extra></extra>",
+                hovertemplate="t = %{x:.3f}<br>read-out %{y:.3f}<extra></extra>",
             ),
             1,
             column,
@@ -76,9 +76,11 @@ def paths(fit: Fit, style: Style) -> go.Figure:
             1,
             column,
         )  # fmt: skip
-    for at in fit.ode_calls:
-        made.add_vline(x=at, line={"color": style.muted, "width": 0.5}, opacity=0.5, row=1, col=2, layer="below")
-    made.update_xaxes(title_text="depth t")
+    line = {"type": "line", "xref": "x2", "yref": "y2 domain", "y0": 0, "y1": 1, "opacity": 0.5, "layer": "below"}
+    line["line"] = {"color": style.muted, "width": 0.5}
+    made.update_layout(shapes=[line | {"x0": at, "x1": at} for at in fit.ode_calls.tolist()])  # add_vline: 0.5 s for 40
+    made.update_xaxes(title_text="t = blocks passed × h", row=1, col=1)
+    made.update_xaxes(title_text="t", row=1, col=2)
     made.update_yaxes(title_text="read-out of the state", row=1, col=1)
     return _finished(made, style, 380, f"paths {fit.settings}")
 
@@ -97,7 +99,7 @@ def refinement(fit: Fit, style: Style) -> go.Figure:
         )
     )  # fmt: skip
     made.update_xaxes(
-        title_text="blocks L, step h = 1/L", type="log", tickvals=depths, ticktext=[str(d) for d in depths]
+        title_text="blocks L, step h = T/L", type="log", tickvals=depths, ticktext=[str(d) for d in depths]
     )
     made.update_yaxes(title_text="largest distance", **decades(fit.refined_distance))
     return _finished(made, style, 380, "refinement")

@@ -13,7 +13,7 @@ METRIC_TITLES = {
     "spectral_radius": ("max |λ|", "Spectral radius"),
     "outside_euler": ("Outside disc, %", "Share of eigenvalues with |1 + λ| > 1, outside of forward Euler's disc"),
     "largest_stable_step": ("Largest step", "Largest step at which forward Euler damps every eigenvalue with Re λ < 0"),
-    "share_positive": ("Re λ > 0, %", "Share of eigenvalues with Re λ > 0, which no step stabilises"),
+    "share_positive": ("Re λ > 0, %", "Share of eigenvalues with Re λ > 0, which no step of forward Euler stabilises"),
     "largest_singular_value": ("σ max", "Largest singular value"),
     "smallest_singular_value": ("σ min", "Smallest singular value over the live rows"),
     "condition_number": ("σ max / σ min", "Condition number over the live rows"),
