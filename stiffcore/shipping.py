@@ -65,11 +65,18 @@ def about() -> dict[str, dict]:
 
 
 def merged(*frames: pd.DataFrame) -> pd.DataFrame:
-    """Rows of several sources, each image and block once: of a later frame rather than of an earlier one."""
+    """Rows of several sources, each image and block once: the richest quantity, of equally rich ones the later frame's.
+
+    A row without a quantity counts as the poorest.
+    """
     kept = [frame for frame in frames if len(frame)]
     if not kept:
         return pd.DataFrame(columns=ROW_IS)
-    together = pd.concat(kept, ignore_index=True).drop_duplicates(ROW_IS, keep="last")
+    together = pd.concat(kept, ignore_index=True)
+    ranks = {quantity: rank for rank, quantity in enumerate(analysis.QUANTITIES)}
+    quantity = together["quantity"] if "quantity" in together else pd.Series("", together.index)
+    order = quantity.map(ranks).fillna(-1).sort_values(kind="stable").index  # the last one stays
+    together = together.loc[order].drop_duplicates(ROW_IS, keep="last")
     return together.sort_values(["image", "block"], ignore_index=True)
 
 

@@ -59,6 +59,19 @@ def test_rows_are_merged_and_the_newer_ones_stay():
     assert shipping.about()["rows-resnet18-slices.parquet"]["commands"] == ["first", "second"]
 
 
+def test_extremes_never_displace_counts():
+    """A visitor's quick look at an image that ships must not take its P away."""
+    counts = rows()
+    extremes = rows(quantity="extremes", percent_negative=np.nan, max_re=7.0)
+    for found in (shipping.merged(counts, extremes), shipping.merged(extremes, counts)):
+        assert found["quantity"].eq("counts").all()
+        assert found["percent_negative"].notna().all()
+    assert shipping.merged(extremes, extremes.assign(max_re=8.0))["max_re"].eq(8).all()  # the later one
+    unknown = counts.drop(columns="quantity")
+    assert shipping.merged(counts, unknown)["quantity"].eq("counts").all()
+    assert len(shipping.merged(unknown, unknown)) == len(counts)
+
+
 @pytest.mark.usefixtures("folder")
 def test_rows_of_other_weights_are_neither_shipped_nor_shown(monkeypatch, caplog):
     with pytest.raises(CannotCompute, match="weights that ship"):
