@@ -19,7 +19,7 @@ import pandas as pd
 
 from stiffcore import analysis, manifest, own_images, own_weights, result_cache, shipped_results
 from stiffcore.errors import CannotCompute
-from stiffcore.tables import ROW_IS
+from stiffcore.row_values import ROW_IS
 
 FOLDER = Path(__file__).resolve().parent.parent / "cache" / "shipped"
 LEFT_OUT = ["stored"]  # of a row's columns: says something of one run only
