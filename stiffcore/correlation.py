@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from stiffcore import tables
-from stiffcore.row_values import column, of_one_kind
+from stiffcore.row_values import BEYOND_GEOMETRY, column, main_reason, of_one_kind
 from stiffcore.tables import ALL, SHOWN
 
-MEASURES = (*SHOWN, "absolute_stiffness_index", "percent_negative_beyond_geometry")
+MEASURES = (*SHOWN, "absolute_stiffness_index", BEYOND_GEOMETRY)
 OUTCOMES = {"accuracy": "correct", "loss": "loss"}  # -> column of the rows
 RESAMPLES = 2000  # of the bootstrap; its 2.5 % tails then rest on 50 values
 SIGNIFICANT = 0.05  # of the adjusted p
@@ -120,9 +120,7 @@ def adjusted(p: np.ndarray) -> np.ndarray:
     return made
 
 
-def pooled(
-    rows: pd.DataFrame, measure: str, outcome: str, seed: int = 0, resamples: int = RESAMPLES
-) -> Correlation:
+def pooled(rows: pd.DataFrame, measure: str, outcome: str, seed: int = 0, resamples: int = RESAMPLES) -> Correlation:
     """Over all pairs of image and block of the measure's ``tables.pool``: every image brings the same blocks, or the
     blocks that an image happens to have would correlate with its outcome. All other pairs are left out."""
     values = column(rows, measure).where(tables.pool(rows, measure).holds(rows))
@@ -144,6 +142,7 @@ def table(
         for block, part in rows.groupby("block", sort=True):
             for outcome, source in OUTCOMES.items():
                 found = asdict(correlate(column(part, measure), column(part, source), None, seed, resamples))
+                found["reason"] = found["reason"] if found["n"] else main_reason(part, measure)
                 about = {"n_images": found["n"], "n_blocks": int(found["n"] > 0), "of_blocks": 1}
                 made.append({"block": int(block), "measure": measure, "outcome": outcome} | found | about)
         if rows["block"].nunique() > 1:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 ROW_IS = ["network", "weights", "convention", "image", "block"]  # what makes a row unique
+BEYOND_GEOMETRY = "percent_negative_beyond_geometry"
 
 
 def of_one_kind(rows: pd.DataFrame) -> pd.DataFrame:
@@ -29,6 +30,8 @@ def reasons(rows: pd.DataFrame, metric: str) -> pd.Series:
     """Why a row has no value of a metric; an empty string where it has one. Index as in rows."""
     if metric == "absolute_stiffness_index":
         metric = "stiffness_index"
+    if metric == BEYOND_GEOMETRY:
+        return _reasons_beyond_geometry(rows)
     values = pd.Series("", index=rows.index, dtype=object)
     missing = ~np.isfinite(column(rows, metric))
     if not missing.any():
@@ -41,12 +44,28 @@ def reasons(rows: pd.DataFrame, metric: str) -> pd.Series:
     return values
 
 
+def _reasons_beyond_geometry(rows: pd.DataFrame) -> pd.Series:
+    of_p, missing = reasons(rows, "percent_negative"), ~np.isfinite(column(rows, BEYOND_GEOMETRY))
+    elsewhere = np.where(rows["convention"] == "slices", "not computed", "undefined: geometry's P belongs to slices")
+    return of_p.where((of_p != "") | ~missing, pd.Series(elsewhere, index=rows.index))
+
+
+def main_reason(rows: pd.DataFrame, metric: str) -> str:
+    """Why rows have no value: the most frequent "undefined: ...", else "not computed"; "" where every row has one."""
+    if rows.empty:
+        return "not computed"
+    found = reasons(rows, metric)
+    undefined = found[found.str.startswith("undefined")]
+    found = undefined if len(undefined) else found[found != ""]
+    return found.mode().iloc[0] if len(found) else ""
+
+
 def column(rows: pd.DataFrame, metric: str) -> pd.Series:
     """A metric as float64, NaN where there is none. Also ``absolute_stiffness_index`` |S| and
     ``percent_negative_beyond_geometry``, P minus what random entries on the same receptive field give."""
     if metric == "absolute_stiffness_index":
         return column(rows, "stiffness_index").abs()
-    if metric == "percent_negative_beyond_geometry":
+    if metric == BEYOND_GEOMETRY:
         return column(rows, "percent_negative") - column(rows, "expected_percent_negative")
     if metric not in rows:
         return pd.Series(np.nan, index=rows.index)
