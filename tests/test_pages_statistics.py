@@ -13,7 +13,7 @@ from scipy import stats
 from test_app import Visitor
 
 from pages.shared import gallery, selection, service
-from stiffcore import catalogue, cifar10, published, shipping, tables
+from stiffcore import catalogue, cifar10, label_spread, published, shipping, tables
 
 ROOT = Path(__file__).parent.parent
 BLOCKS, LABELS = "pages/2_Blocks.py", "pages/3_Labels.py"
@@ -128,7 +128,7 @@ def test_labels_draws_every_image_and_says_what_labels_explain(visit):
     points = [trace for trace in page.figures[0].data if trace.name in ("predicted right", "predicted wrong")]
     shown = {int(image): y for trace in points for (image,), y in zip(trace.customdata, trace.y)}
     assert shown == pytest.approx(values.to_dict(), rel=1e-6)
-    found = tables.spread(frame, "percent_negative", 8)
+    found = label_spread.spread(frame, "percent_negative", 8)
     assert page.at.metric[0].value == f"{100 * found.ratio:.3g} %"
     assert f"explains {100 * found.label_share:.1f} % of the variance over 60 images" in page.texts("caption")
     cat = tables.by_label(frame, ("percent_negative",), 8).query("name == 'cat'").iloc[0]

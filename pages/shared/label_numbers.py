@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared import grid
-from stiffcore import catalogue, claims, published, tables
+from stiffcore import catalogue, evidence, label_spread, published, tables
 from stiffcore.figures import wording
 from stiffcore.figures.theme import Style
 
@@ -22,12 +22,12 @@ def published_labels(network: str, metric: str, block: int | str) -> pd.DataFram
 
 def spread(network: str, rows: pd.DataFrame, metric: str, block: int | str) -> None:
     """The paper's question as a number: the variance between labels against that between blocks."""
-    ratio = claims.label_ratio(claims.of_paper(catalogue.architecture(network)), metric)
+    ratio = evidence.label_ratio(evidence.of_paper(catalogue.architecture(network)), metric)
     theirs = "" if ratio is None else f"The paper's own tables give {100 * ratio:.3g} %."
     if rows.empty:
         st.caption(f"The diamonds are the paper's means. {theirs}")
         return
-    found = tables.spread(rows, metric, block)
+    found = label_spread.spread(rows, metric, block)
     st.metric(
         "Variance between labels, of that between blocks",
         "–" if math.isnan(found.ratio) else f"{100 * found.ratio:.3g} %",

@@ -12,6 +12,7 @@ from stiffcore import (
     catalogue,
     claims,
     correlation,
+    evidence,
     manifest,
     published,
     result_cache,
@@ -104,10 +105,10 @@ def verdicts() -> pd.DataFrame:
 
 @st.cache_resource(max_entries=4, show_spinner="Judging the paper's claims …")
 def _verdicts(stamps: tuple) -> pd.DataFrame:
-    evidence = {PAPER: {network: claims.of_paper(network) for network in published.NETWORKS}}
+    found = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
     for title, by_network in stamps:
-        evidence[title] = {network: claims.of_rows(_rows(key), network) for network, key in by_network}
-    return claims.verdicts(evidence)
+        found[title] = {network: evidence.of_rows(_rows(key), network, key[1]) for network, key in by_network}
+    return claims.verdicts(found)
 
 
 def of_images(
