@@ -63,6 +63,15 @@ class Pool:
     def partial(self) -> bool:
         return len(self.blocks) < len(self.needed)
 
+    def in_words(self) -> str:
+        """“the 100 images that have a value at blocks 4, 6, 8, of the 5 blocks that can have one”."""
+        images = "the one image that has" if len(self.images) == 1 else f"the {len(self.images):,} images that have"
+        if self.partial:
+            blocks = ", ".join(map(str, self.blocks)) or "none"
+            return f"{images} a value at blocks {blocks}, of the {len(self.needed)} blocks that can have one"
+        whole = self.needed == tuple(range(1, len(self.needed) + 1))
+        return f"{images} a value at all {len(self.needed)} blocks{'' if whole else ' that can have one'}"
+
     def holds(self, rows: pd.DataFrame) -> pd.Series:
         """Which rows belong to it. Index as in rows."""
         return rows["block"].isin(self.blocks) & rows["image"].isin(self.images)

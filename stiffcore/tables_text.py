@@ -108,15 +108,15 @@ def text(table: pd.DataFrame) -> str:
 
 
 def pooled(table: pd.DataFrame) -> list[str]:
-    """What "all" of correlations rests on, a sentence per measure that has one; none for other tables."""
+    """What "all" of correlations rests on, in a sentence where S and P rest on the same; none for other tables."""
     if "outcome" not in table:
         return []
     rows = table[(table["block"] == tables.ALL) & (table["n"] > 0)].drop_duplicates("measure")
-    return [
-        f"{tables.SYMBOLS[row.measure]} of all: {row.n:,.0f} pairs, the {row.n_images:,.0f} images that have "
-        f"{row.n_blocks:.0f} of the {row.of_blocks:.0f} blocks that can have a value."
-        for row in rows.itertuples()
-    ]
+    said: dict[str, list[str]] = {}
+    for row in rows.itertuples():
+        images = f"the {row.n_images:,.0f} images that have a value at {row.n_blocks:.0f} of {row.of_blocks:.0f} blocks"
+        said.setdefault(f"{row.n:,.0f} pairs, of {images}.", []).append(tables.SYMBOLS[row.measure])
+    return [f"All, {' and '.join(symbols)}: {rest}" for rest, symbols in said.items()]
 
 
 def markdown(table: pd.DataFrame) -> str:

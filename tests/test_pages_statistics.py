@@ -43,9 +43,11 @@ def visit(tmp_path, monkeypatch):
 
 
 def cells(html: str) -> dict[str, list[str]]:
-    """Row's name -> the texts of its cells, of every table on a page."""
-    lines = re.findall(r"<tr><th scope=\"row\"[^>]*>(.*?)</th>(.*?)</tr>", html)
-    return {name: [re.sub("<[^>]+>", "", cell) for cell in re.findall("<td.*?</td>", line)] for name, line in lines}
+    """Row's name -> the texts of its cells, of every table on a page, one table's after the other's."""
+    found: dict[str, list[str]] = {}
+    for name, line in re.findall(r"<tr><th scope=\"row\"[^>]*>(.*?)</th>(.*?)</tr>", html):
+        found.setdefault(name, []).extend(re.sub("<[^>]+>", "", cell) for cell in re.findall("<td.*?</td>", line))
+    return found
 
 
 def traces(figure) -> dict:
@@ -103,8 +105,17 @@ def test_blocks_keeps_the_images_of_a_link_and_computes_them_at_every_block(visi
 def test_blocks_says_undefined_where_a_block_is_not_square(visit):
     ship(bundled(convention="block", images=10))
     page = visit(BLOCKS, conventions="block", metric="stiffness_index", images=str(cifar10.bundled()[0]))
-    notes = [(note.x, note.text) for note in page.figures[0].layout.annotations if note.text == "undefined"]
-    assert notes == [(3, "undefined"), (5, "undefined"), (7, "undefined")]
+    notes = [(note.x, note.text) for note in page.figures[0].layout.annotations if note.text.startswith("undefined")]
+    assert notes == [(block, "undefined: not square") for block in (3, 5, 7)]
+
+
+def test_blocks_knows_what_is_not_square_with_nothing_computed(visit):
+    page = visit(BLOCKS, conventions="branch", yours="off")
+    texts = [note.text for note in page.figures[0].layout.annotations]
+    assert (texts.count("undefined: not square"), texts.count("not computed")) == (3, 5)
+    code = page.texts("code")
+    assert "--blocks 1,2,4,6,8 --convention branch" in code  # none that cannot have eigenvalues
+    assert "bundled" not in code
 
 
 def test_blocks_side_by_side_has_a_panel_per_network_and_convention(visit):

@@ -43,7 +43,7 @@ def test_correlations_print_both_p_and_what_all_rests_on():
     frame = rows(images=40, blocks=[7, 8])
     table = comparison.side_by_side("resnet18", "correlation", frame)
     text = tables_text.text(table)
-    assert "P of all: 80 pairs, the 40 images that have 2 of the 8 blocks" in text
+    assert "All, S and P: 80 pairs, of the 40 images that have a value at 2 of 8 blocks." in text
     line = next(line.split() for line in text.splitlines() if line.split()[:1] == ["8"])
     cell = table.query("block == 8 and measure == 'stiffness_index' and outcome == 'accuracy'").iloc[0]
     assert line[1:4] == ["-0.23", "<0.001", f"{cell.ours:.2f}"]
