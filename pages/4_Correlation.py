@@ -33,7 +33,7 @@ with panels.refusals():
         if len(values):
             with picture:
                 axis = correlation_table.MEASURES[measure]
-                title = statistics.view_title(f"{axis}, and loss", network, convention, block)
+                title = statistics.view_title(f"{axis.partition(':')[0]} and loss", network, convention, block)
                 figure = correlation.figure(values, title, style, log_loss, axis)
                 alt = correlation.alt_text(values, title)
                 event = panels.chart(figure, "correlation", alt, on_select="rerun", selection_mode="points")

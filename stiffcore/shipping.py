@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -146,7 +146,6 @@ def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Requ
         entries[key] = entry
     count = result_cache.write_shipped(path, entries.items())
     requested = [entry.header["request"] for entry in entries.values()]
-    made = [entry.header["made"] for entry in entries.values()]
     facts = {
         "kind": "spectra",
         "network": network,
@@ -155,10 +154,7 @@ def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Requ
         "rows": count,
         "images": len({one["image"] for one in requested}),
         "blocks": sorted({one["block"] for one in requested}),
-        "device": sorted({one["device"] for one in made}),
-        "precision": sorted({one["precision"] for one in made}),
-        "algorithm": sorted({one["algorithm"] for one in made}),
-        "dates": [min(one["date"] for one in made), max(one["date"] for one in made)],
+        **how_made(entry.header for entry in entries.values()),
     }
     if not before.keys() & entries.keys():
         facts["commands"] = []  # nothing is left of what earlier ones made
@@ -169,6 +165,14 @@ def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Requ
 def _is_current(key: str, entry: result_cache.Entry) -> bool:
     """Whether an entry is what its request gives today: same weights, image, algorithm and format."""
     return analysis.key(analysis.Request(**entry.header["request"])) == key
+
+
+def how_made(headers: Iterable[Mapping]) -> dict[str, list]:
+    """For the manifest: the devices, precisions, versions and the first and last date of results, by their headers; one
+    that does not say how it was made, a perturbed image for example, is left out."""
+    made = [header["made"] for header in headers if "made" in header]
+    facts = {name: sorted({one[name] for one in made}) for name in ("device", "precision", "algorithm")}
+    return facts | {"dates": [min(one["date"] for one in made), max(one["date"] for one in made)]}
 
 
 def note(path: Path, facts: dict, command: str) -> None:

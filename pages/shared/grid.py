@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 
 import pandas as pd
 import streamlit as st
@@ -25,6 +26,7 @@ LOOK = """
   .grid table.wide td {white-space: normal;}
   .grid table.dense th, .grid table.dense td {padding: 0.22rem 0.3rem; font-size: 0.82rem;}
   .grid table.dense thead tr:last-child th {white-space: normal; max-width: 4.5rem;}
+  .grid table th.first, .grid table td.first {padding-left: 1.1rem;}
   .grid td.word {opacity: 0.7; font-style: italic;}
   .grid td.strong {font-weight: 700;}
   .grid td[title] {cursor: help;}
@@ -72,12 +74,15 @@ def draw(
 
     look: "wide" for rows named by sentences, "dense" for many columns.
     """
-    top = ""
+    top, starts = "", set(accumulate(span for _, span in groups[:-1]))  # where a group follows another
     if groups:
         top = f"<tr><th></th>{''.join(f'<th colspan={span}>{escape(name)}</th>' for name, span in groups)}</tr>"
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in (first, *columns))
+    heads = "".join(
+        f'<th scope="col"{" class=first" if at - 1 in starts else ""}>{escape(name)}</th>'
+        for at, name in enumerate((first, *columns))
+    )
     lines = "".join(
-        f'<tr><th scope="row"{" class=wide" if look == "wide" else ""}>{escape(name)}</th>{"".join(map(_cell, cells))}</tr>'
+        f'<tr><th scope="row"{" class=wide" if look == "wide" else ""}>{escape(name)}</th>{"".join(_cell(cell, at in starts) for at, cell in enumerate(cells))}</tr>'
         for name, cells in body
     )
     st.html(
@@ -86,8 +91,9 @@ def draw(
     )
 
 
-def _cell(cell: Cell) -> str:
-    names = " ".join(name for name, on in (("strong", cell.strong), ("word", cell.word)) if on)
+def _cell(cell: Cell, first: bool) -> str:
+    """first: of a group of columns, set apart from the one before it."""
+    names = " ".join(name for name, on in (("strong", cell.strong), ("word", cell.word), ("first", first)) if on)
     tint = f' style="background:color-mix(in srgb, {cell.colour} 22%, transparent)"' if cell.colour else ""
     title = f' title="{escape(cell.title)}"' if cell.title else ""
     mark = f"<sup>{escape(cell.mark)}</sup>" if cell.mark else ""
