@@ -32,8 +32,8 @@ def side_by_side(
     """The paper's table beside the same from our rows (None or empty: nothing computed), one row per cell.
 
     Columns: the cell's name (block or label, metric or measure, outcome), published, ours, difference (ours −
-    published), agreement, state ("", "undefined" or "not computed") and its reason, n, n_blocks, of_blocks, n_undefined and,
-    for correlations, published_p, p, p_adjusted, low, high. convention: of the rows, where there are none.
+    published), agreement, state ("", "undefined" or "not computed") and its reason, n, n_blocks, of_blocks, n_undefined or,
+    for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high. convention: of the rows, where there are none.
     Cells that only we have are kept, published NaN. A baseline stands beside the network that it is made from. Labels
     average the blocks that the paper's table rests on.
     """
@@ -77,17 +77,17 @@ def _cells(network: str, kind: str) -> pd.DataFrame:
 
 
 def _ours(network: str, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
-    counts = ["n", "n_undefined", *tables.BLOCKS]
-    sure = ["p", "p_adjusted", "low", "high"]
+    counts = ["ours", "n", "n_undefined", *tables.BLOCKS, "reason"]
+    of_r = ["ours", "n", "n_left_out", "n_images", *tables.BLOCKS, "reason", "p", "p_adjusted", "low", "high"]
     kept = {
-        "by_block": ["block", "metric", "ours", *counts, "reason"],
-        "by_label": ["label", "metric", "ours", *counts, "reason"],
-        "correlation": ["block", "measure", "outcome", "ours", *counts, "reason", "n_images", *sure],
+        "by_block": ["block", "metric", *counts],
+        "by_label": ["label", "metric", *counts],
+        "correlation": ["block", "measure", "outcome", *of_r],
     }[kind]
     if rows is None or rows.empty:
         return pd.DataFrame({name: pd.Series(dtype=object if name in kept[:2] else float) for name in kept})
     if kind == "correlation":
-        return correlation.table(rows, SHOWN).rename(columns={"r": "ours", "n_left_out": "n_undefined"})[kept]
+        return correlation.table(rows, SHOWN).rename(columns={"r": "ours"})[kept]
     if kind == "by_label":
         rows = rows[rows["block"].isin(published.blocks(catalogue.architecture(network)))]
         made = tables.by_label(rows)
