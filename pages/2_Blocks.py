@@ -34,7 +34,7 @@ with panels.refusals():
     title = f"{', '.join(controls.NETWORK_TITLES[n] for n in networks)} along the depth, images {', '.join(map(str, images))}"
     fresh = computing.results(missing, title) if missing else []
     rows = {view: statistics.rows(*view) for view in shown}
-    tables = {view: comparison.along_depth(view[0], rows[view], metric) for view in shown}
+    tables = {view: comparison.along_depth(view[0], rows[view], metric, view[1]) for view in shown}
     chosen = pd.concat([statistics.of_images(*view, images, fresh) for view in shown], ignore_index=True)
 
     # Draw.
@@ -50,10 +50,10 @@ with panels.refusals():
     computing.badge(fresh, title)
     for view in shown:
         statistics.about(rows[view], *view)
-    whole = pd.concat([table.assign(network=n, convention=c) for (n, c), table in tables.items()], ignore_index=True)
+    whole = pd.concat([statistics.named(table, *view) for view, table in tables.items()], ignore_index=True)
     code = f'comparison.along_depth("{networks[0]}", rows, "{metric}")'
     python = statistics.python(networks[0], conventions[0], "comparison", code)
-    panels.downloads(figure, whole, f"depth-{metric}", f"{metric} along the depth", python)
+    panels.downloads(figure, whole, f"depth-{metric}", depth.title(tables, metric), python)
     panels.equivalent_table(whole, "Means over images, the middle 90 %, the paper's value and the baseline, per block.")
     for network in networks if "slices" in conventions else ():
         baselines.section(network, rows[network, "slices"], style)

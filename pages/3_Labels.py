@@ -3,43 +3,45 @@
 import streamlit as st
 
 from pages.shared import controls, label_numbers, navigation, panels, selection, statistics
-from stiffcore import published, tables
+from stiffcore import tables
 from stiffcore.figures import labels, wording
 
 style = navigation.page("Labels")
 st.title("Does stiffness depend on the label?")
 
 # Choose.
-with panels.row():
+above, below = panels.row(), panels.row()
+with above:
     network = controls.network(width=180)
     metric = controls.one_of(
         "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=310
     )
-    block = statistics.one_block(network, tables.ALL)
-with panels.row():
+with below:
     convention = controls.convention("slices")
     kind = controls.one_of("Drawn as", "kind", labels.KINDS, "box")
-controls.notes()
-
-# Compute.
 with panels.refusals():
     rows = statistics.rows(network, convention)
+    with above:
+        block = statistics.one_block(network, label_numbers.opens_on(rows, network, metric))
+    controls.notes()
+
+    # Compute.
     statistics.about(rows, network, convention)
     values, paper = tables.per_image(rows, metric, block), label_numbers.published_labels(network, metric, block)
 
     # Draw.
     if len(values) or (rows.empty and len(paper)):
-        figure = labels.figure(values, metric, style, kind, paper)
+        title = statistics.view_title(f"{wording.title(metric)} by label", network, convention, block)
+        figure = labels.figure(values, metric, style, kind, paper, title)
         alt, name = labels.alt_text(values, metric), f"labels-{metric}-{network}-{convention}"
         picture, beside = panels.beside([2.6, 1])
         with picture:
             event = panels.chart(figure, "labels", alt, on_select="rerun", selection_mode="points")
         with beside:
             label_numbers.spread(network, rows, metric, block)
-            selection.one_point(event, rows, metric, network, convention, block)
-        title = f"{wording.title(metric)} by label, {published.network_title(network)}"
+            selection.one_point(event, rows, metric, wording.title(metric), network, convention, block)
         python = statistics.python(network, convention, "tables", f'tables.by_label(rows, ["{metric}"], {block!r})')
-        panels.downloads(figure, values, name, title, python)
-        label_numbers.table(rows, paper, metric, block, style, f"{name}-table")
+        panels.downloads(figure, statistics.named(values, network, convention, block=block), name, title, python)
+        label_numbers.table(rows, paper, metric, block, style, name)
     elif len(rows):
         label_numbers.no_value(rows, metric, block)

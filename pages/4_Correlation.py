@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import controls, correlation_table, navigation, panels, selection, statistics
-from stiffcore import catalogue, published
+from stiffcore import catalogue
 from stiffcore.figures import correlation
 
 style = navigation.page("Correlation")
@@ -30,25 +30,26 @@ with panels.refusals():
 
         # Draw.
         picture, beside = panels.beside([2.2, 1])
-        with picture:
-            if len(values):
-                where = f"block {block}" if isinstance(block, int) else "all blocks pooled"
-                title = f"{correlation_table.MEASURES[measure]}, {where}"
-                figure = correlation.figure(values, title, style, log_loss)
+        if len(values):
+            with picture:
+                axis = correlation_table.MEASURES[measure]
+                title = statistics.view_title(f"{axis.partition(':')[0]} and loss", network, convention, block)
+                figure = correlation.figure(values, title, style, log_loss, axis)
                 alt = correlation.alt_text(values, title)
                 event = panels.chart(figure, "correlation", alt, on_select="rerun", selection_mode="points")
                 name = f"correlation-{measure}-{network}-{convention}"
                 python = statistics.python(
                     network, convention, "correlation", f'correlation.table(rows, ["{measure}"])'
                 )
-                panels.downloads(figure, values, name, f"{title}, {published.network_title(network)}", python)
+                whole = statistics.named(values, network, convention)
+                panels.downloads(figure, whole, name, title, python)
         table = statistics.correlations(network, convention)  # after the figure, which need not wait for it
         with beside:
-            correlation_table.numbers(table, measure, block)
+            correlation_table.numbers(rows, table, measure, block)
             if len(values):
-                selection.one_point(event, rows, measure, network, convention, block)
-        correlation_table.section(table, network, convention, style)
+                selection.one_point(event, rows, measure, axis, network, convention, block)
+        correlation_table.section(table, measure, network, convention, style)
         if len(values):
             panels.equivalent_table(
-                values, "Every point of the figure: image, label, prediction, loss, block and value."
+                whole, "Every point of the figure: image, label, prediction, loss, block and value."
             )

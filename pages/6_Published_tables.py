@@ -22,7 +22,7 @@ paper = catalogue.architecture(network)
 # Compute.
 with panels.refusals():
     rows = statistics.rows(network, convention)
-    table = comparison.side_by_side(network, kind, rows)
+    table = comparison.side_by_side(network, kind, rows, convention)
 
     # Draw.
     st.subheader(published.title(network, kind))
@@ -32,7 +32,7 @@ with panels.refusals():
     published_tables.DRAWN[kind](table, published.number(paper, kind), style)
     published_tables.legend(table, style)
     published_tables.slips(published.number(paper, kind))
-    published_tables.download(table, f"table-{published.number(paper, kind) or 'sizes'}-{network}-{convention}")
+    published_tables.download(table, network, convention, published.number(paper, kind))
 
     st.subheader("What the paper claims, and what holds")
     verdict_table.section(statistics.verdicts(), paper, style)

@@ -8,6 +8,7 @@ Images are uint8 (32, 32, 3) RGB. Imports torch only in ``normalised``.
 import hashlib
 import os
 import zipfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -118,6 +119,20 @@ def parse_images(text: str) -> list[int]:
             f"{HOW_TO_GET}."
         )
     return list(wanted)
+
+
+def as_list(images: Iterable[int]) -> str:
+    """The shortest text that ``parse_images`` reads as these images: ``bundled``, or runs like ``0:63,65``."""
+    wanted = sorted(set(images))
+    if wanted == sorted(bundled()):
+        return "bundled"
+    runs: list[list[int]] = []
+    for image in wanted:
+        if runs and image == runs[-1][1]:
+            runs[-1][1] += 1
+        else:
+            runs.append([image, image + 1])
+    return ",".join(f"{start}" if stop == start + 1 else f"{start}:{stop}" for start, stop in runs)
 
 
 def _listed(text: str) -> dict[int, None]:

@@ -1,56 +1,31 @@
 """What the paper claims, and whether it holds: in its own tables, and in our rows under each convention. Needs no torch."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from stiffcore import catalogue, correlation, published, tables
+from stiffcore.evidence import (
+    FAILS,
+    HOLDS,
+    NOT_COMPUTED,
+    NOT_SHOWN,
+    UNDEFINED,
+    Evidence,
+    Verdict,
+    incomplete,
+    label_ratio,
+    named,
+    over,
+    partial,
+)
 from stiffcore.tables import ALL, SHOWN
 
 S, P = SHOWN
-HOLDS, FAILS, NOT_SHOWN, UNDEFINED, NOT_COMPUTED = ANSWERS = (
-    "holds",
-    "does not hold",
-    "not shown",  # the sign is right or open, but chance is not excluded
-    "undefined",
-    "not computed",
-)
 SMALL_RATIO = 0.05  # of the variance between labels to that between blocks: "labels differ little"
 WEAK = 0.1  # |r| up to which stiffness "says almost nothing"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a claim is judged by: the paper's tables or ours.
-
-    by_block: (block, metric) -> mean. by_label: (label, metric) -> mean. r: (block, measure, outcome) -> (r, p), ours
-    with the adjusted p. What is missing is not in them; undefined: the (block, metric) without any defined image.
-    """
-
-    network: str
-    by_block: dict[tuple, float] = field(default_factory=dict)
-    by_label: dict[tuple, float] = field(default_factory=dict)
-    r: dict[tuple, tuple[float, float]] = field(default_factory=dict)
-    undefined: frozenset = frozenset()
-    n_images: int | None = None  # None: the paper's
-
-    def values(self, metric: str) -> dict[int, float]:
-        """Block -> mean, in the order of the blocks."""
-        return {block: v for (block, m), v in self.by_block.items() if m == metric and block != ALL}
-
-    @property
-    def last(self) -> int:
-        return len(catalogue.blocks(self.network))
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """answer: one of ANSWERS; sentence: why, with the numbers."""
-
-    answer: str
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -65,109 +40,53 @@ class Claim:
     of_geometry: bool = False  # the same for every reading
 
 
-def of_paper(network: str) -> Evidence:
-    """The paper's own tables as evidence."""
-    cells = published.table(network, "correlation")
-    return Evidence(
-        network,
-        _defined(published.table(network, "by_block"), "block", "published"),
-        _defined(published.table(network, "by_label"), "label", "published"),
-        {(c.block, c.measure, c.outcome): (c.published, c.published_p) for c in cells.itertuples()},
-    )
-
-
-def of_rows(rows: pd.DataFrame | None, network: str) -> Evidence:
-    """Our rows, of one network, set of weights and convention, as evidence."""
-    if rows is None or rows.empty:
-        return Evidence(network, n_images=0)
-    cells = correlation.table(rows, SHOWN, resamples=0)
-    cells = cells[np.isfinite(cells["r"])]
-    by_block = tables.by_block(rows)
-    nowhere = by_block[(by_block["n"] == 0) & (by_block["n_undefined"] > 0)]
-    kept = rows[rows["block"].isin(published.blocks(catalogue.architecture(network)))]
-    return Evidence(
-        network,
-        _defined(by_block, "block", "mean"),
-        _defined(tables.by_label(kept), "label", "mean"),
-        {(c.block, c.measure, c.outcome): (c.r, c.p_adjusted) for c in cells.itertuples()},
-        frozenset(zip(nowhere["block"], nowhere["metric"])),
-        int(rows["image"].nunique()),
-    )
-
-
-def _defined(frame: pd.DataFrame, name: str, value: str) -> dict[tuple, float]:
-    frame = frame[frame[value].notna()]
-    return dict(zip(zip(frame[name], frame["metric"]), frame[value].astype(float)))
-
-
-def _incomplete(evidence: Evidence, needed: Iterable[int], metric: str) -> Verdict | None:
-    """What stands in the way of judging: a needed block without a value."""
-    lacking = [block for block in needed if (block, metric) not in evidence.by_block]
-    symbol, undefined = tables.SYMBOLS[metric], [b for b in lacking if (b, metric) in evidence.undefined]
-    if not lacking:
-        return None
-    if len(undefined) == len(lacking):
-        return Verdict(UNDEFINED, f"{symbol} is undefined at every image for {_blocks(undefined)}.")
-    computed = [block for block in lacking if block not in undefined]
-    return Verdict(NOT_COMPUTED, f"{symbol} is not computed for {_blocks(computed)}.")
-
-
-def _blocks(numbers: list[int]) -> str:
-    return f"block {numbers[0]}" if len(numbers) == 1 else f"blocks {', '.join(map(str, numbers))}"
-
-
-def _over(evidence: Evidence, metric: str) -> str:
-    """How much of the network a sentence rests on, where it is not all."""
-    found, whole = len(evidence.values(metric)), evidence.last
-    return "" if found == whole else f" (over the {found} of {whole} blocks that have a value)"
-
-
 def last_block_stands_out(evidence: Evidence) -> Verdict:
-    missing = _incomplete(evidence, [evidence.last], S)
-    if missing or len(evidence.values(S)) < 2:
-        return missing or Verdict(NOT_COMPUTED, "S is computed for one block only.")
+    missing = incomplete(evidence, S)
+    if missing:
+        return missing
     size = {block: abs(value) for block, value in evidence.values(S).items()}
     first, second = sorted(size, key=size.get, reverse=True)[:2]
     answer = HOLDS if first == evidence.last else FAILS
     return Verdict(
         answer,
-        f"|S| is largest in block {first} ({size[first]:.2f}), then in block {second} ({size[second]:.2f}){_over(evidence, S)}.",
+        f"|S| is largest in block {first} ({size[first]:.2f}), then in block {second} ({size[second]:.2f}){over(evidence)}.",
     )
 
 
 def _spikes(metric: str) -> Callable[[Evidence], Verdict]:
     def judge(evidence: Evidence) -> Verdict:
         last_three = range(evidence.last - 2, evidence.last + 1)
+        missing = incomplete(evidence, metric, last_three) or incomplete(evidence, metric)
+        if missing:
+            return missing
         size = {block: abs(value) for block, value in evidence.values(metric).items()}
-        earlier = [value for block, value in size.items() if block not in last_three]
-        missing = _incomplete(evidence, last_three, metric)
-        if missing or not earlier:
-            return missing or Verdict(NOT_COMPUTED, f"{tables.SYMBOLS[metric]} is not computed for the earlier blocks.")
-        symbol, mean = tables.SYMBOLS[metric].replace("S", "|S|"), float(np.mean(earlier))
+        mean = float(np.mean([value for block, value in size.items() if block not in last_three]))
+        symbol = tables.SYMBOLS[metric].replace("S", "|S|")
         low = [block for block in last_three if size[block] <= mean]
         shown = ", ".join(f"{size[block]:.2f}" for block in last_three)
-        tail = f"; {_blocks(low)} not above it" if low else ""
-        return Verdict(
-            FAILS if low else HOLDS,
-            f"{symbol} of the last three blocks is {shown}, the mean of the earlier ones {mean:.2f}{tail}{_over(evidence, metric)}.",
-        )
+        tail = f"; {named(low)} not above it" if low else ""
+        sentence = f"{symbol} of the last three blocks is {shown}, the mean of the earlier ones {mean:.2f}{tail}."
+        return Verdict(FAILS if low else HOLDS, sentence)
 
     return judge
 
 
 def negative_share_grows(evidence: Evidence) -> Verdict:
-    values = evidence.values(P)
-    early, late = ([v for b, v in values.items() if (b <= evidence.last // 2) == first] for first in (True, False))
-    if not early or not late:
-        return _incomplete(evidence, range(1, evidence.last + 1), P) or Verdict(NOT_COMPUTED, "P is not computed.")
-    early, late = float(np.mean(early)), float(np.mean(late))
-    sentence = f"P averages {late:.1f} % over the second half of the blocks and {early:.1f} % over the first{_over(evidence, P)}."
+    missing = incomplete(evidence, P)
+    if missing:
+        return missing
+    values, half = evidence.values(P), evidence.last // 2
+    early = float(np.mean([value for block, value in values.items() if block <= half]))
+    late = float(np.mean([value for block, value in values.items() if block > half]))
+    sentence = (
+        f"P averages {late:.1f} % over the second half of the blocks and {early:.1f} % over the first{over(evidence)}."
+    )
     return Verdict(HOLDS if late > early else FAILS, sentence)
 
 
 def deeper_is_stiffer(evidence: dict[str, Evidence]) -> Verdict:
     for each in evidence.values():
-        missing = _incomplete(each, [each.last], S)
+        missing = incomplete(each, S, [each.last])
         if missing:
             return Verdict(missing.answer, f"{published.network_title(each.network)}: {missing.sentence}")
     size = [abs(each.by_block[each.last, S]) for each in evidence.values()]
@@ -175,23 +94,24 @@ def deeper_is_stiffer(evidence: dict[str, Evidence]) -> Verdict:
     return Verdict(HOLDS if size == sorted(size) else FAILS, f"|S| of the last block: {shown}.")
 
 
-def label_ratio(evidence: Evidence, metric: str) -> float | None:
-    """The variance between the labels' means by that between the blocks'; None without two of each."""
-    labels = [value for (_, m), value in evidence.by_label.items() if m == metric]
-    blocks = list(evidence.values(metric).values())
-    if len(labels) < 2 or len(blocks) < 2 or np.var(blocks) == 0:
-        return None
-    return float(np.var(labels, ddof=1) / np.var(blocks, ddof=1))
-
-
 def labels_differ_little(evidence: Evidence) -> Verdict:
+    missing = incomplete(evidence, S) or incomplete(evidence, P) or partial(evidence)
+    if missing:
+        return missing
     ratios = {metric: label_ratio(evidence, metric) for metric in SHOWN}
     ratios = {metric: ratio for metric, ratio in ratios.items() if ratio is not None}
     if not ratios:
         return Verdict(NOT_COMPUTED, "It takes two labels and two blocks with values.")
     parts = ", ".join(f"{100 * ratio:.1f} % for {tables.SYMBOLS[metric]}" for metric, ratio in ratios.items())
-    sentence = f"The variance between the labels' means, as a share of that between the blocks': {parts}."
-    return Verdict(HOLDS if max(ratios.values()) < SMALL_RATIO else FAILS, sentence)
+    sentence = (
+        f"The variance between the labels' means, as a share of that between the blocks': {parts}{over(evidence)}."
+    )
+    large = [metric for metric, ratio in ratios.items() if ratio >= SMALL_RATIO]
+    # Few images a label scatter the labels' means, too: a large ratio counts only where labels differ beyond that.
+    sure = [
+        metric for metric in large if evidence.of_paper or evidence.label_p.get(metric, 1) < correlation.SIGNIFICANT
+    ]
+    return Verdict(FAILS if sure else NOT_SHOWN if large else HOLDS, sentence)
 
 
 def _correlates(measure: str, signs: dict[str, int]) -> Callable[[Evidence], Verdict]:
@@ -201,37 +121,66 @@ def _correlates(measure: str, signs: dict[str, int]) -> Callable[[Evidence], Ver
         found = {outcome: evidence.r.get((evidence.last, measure, outcome)) for outcome in signs}
         symbol, last = tables.SYMBOLS[measure], evidence.last
         if None in found.values():
-            return _incomplete(evidence, [last], measure) or Verdict(
+            return incomplete(evidence, measure, [last]) or Verdict(
                 UNDEFINED, f"No correlation of {symbol} is defined."
             )
-        shown = ", ".join(f"r = {r:+.2f} with {outcome} (p {_p(p)})" for outcome, (r, p) in found.items())
+        name = "p" if evidence.of_paper else "adjusted p"
+        shown = ", ".join(f"r = {_signed(r)} with {outcome} ({name} {_p(p)})" for outcome, (r, p) in found.items())
         right = [r * signs[outcome] > 0 for outcome, (r, _) in found.items()]
         sure = [p < correlation.SIGNIFICANT for _, p in found.values()]
         answer = (
             HOLDS if all(right) and all(sure) else FAILS if any(s and not r for s, r in zip(sure, right)) else NOT_SHOWN
         )
-        at = f", at {evidence.n_images:,} images" if evidence.n_images else ""
-        return Verdict(answer, f"{symbol} of block {last}: {shown}{at}.")
+        return Verdict(answer, f"{symbol} of block {last}: {shown}{_at(evidence)}.")
 
     return judge
+
+
+def _at(evidence: Evidence) -> str:
+    return f", at {evidence.n_images:,} images" if evidence.n_images else ""
 
 
 def _p(p: float) -> str:
     return "< 0.01" if p < 0.01 else f"= {p:.2f}"
 
 
+def _signed(r: float) -> str:
+    """Two decimals with a true sign, none on a zero."""
+    rounded = round(r, 2) + 0.0
+    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
+
+
 def pooled_says_little(evidence: Evidence) -> Verdict:
+    """By r itself for the paper; by our 95 % interval of it, which has to lie inside or outside of ± WEAK as a whole."""
+    missing = incomplete(evidence, S) or incomplete(evidence, P) or partial(evidence)
     found = {(m, o): evidence.r.get((ALL, m, o)) for m in SHOWN for o in correlation.OUTCOMES}
-    if None in found.values():
-        return Verdict(NOT_COMPUTED, "It takes more than one block, and images right and wrong.")
-    shown = ", ".join(f"{tables.SYMBOLS[m]} with {o} {r:+.2f}" for (m, o), (r, _) in found.items())
-    weak = max(abs(r) for r, _ in found.values()) <= WEAK
-    return Verdict(HOLDS if weak else FAILS, f"Pooled over all blocks, r of {shown}.")
+    if missing or None in found.values():
+        return missing or Verdict(UNDEFINED, "It takes images right and wrong.")
+    shown = ", ".join(
+        f"{tables.SYMBOLS[m]} with {o} {_signed(r)}{_interval(evidence, m, o)}" for (m, o), (r, _) in found.items()
+    )
+    bounds = [evidence.pooled.get(name, (np.nan, np.nan)) for name in found]
+    if evidence.of_paper:
+        bounds = [(r, r) for r, _ in found.values()]
+    inside = all(low >= -WEAK and high <= WEAK for low, high in bounds)
+    outside = any(low > WEAK or high < -WEAK for low, high in bounds)
+    answer = HOLDS if inside else FAILS if outside else NOT_SHOWN
+    return Verdict(answer, f"Pooled over all blocks{over(evidence)}, r of {shown}{_at_pooled(evidence)}.")
+
+
+def _interval(evidence: Evidence, measure: str, outcome: str) -> str:
+    low, high = evidence.pooled.get((measure, outcome), (np.nan, np.nan))
+    return "" if np.isnan(low) else f" (95 % interval {_signed(low)} to {_signed(high)})"
+
+
+def _at_pooled(evidence: Evidence) -> str:
+    counts = sorted({len(pool.images) for pool in evidence.pools.values()})
+    return f", at {' and '.join(f'{count:,}' for count in counts)} images" if counts else ""
 
 
 def all_blocks_square(evidence: Evidence) -> Verdict:
     other = [block.block for block in catalogue.blocks(evidence.network) if not block.is_square]
-    return Verdict(FAILS if other else HOLDS, f"By their sizes, {_blocks(other)} of {evidence.last} are not square.")
+    return Verdict(FAILS if other else HOLDS, f"By their sizes, {named(other)} of {evidence.last} are not square.")
 
 
 _BASIC = ("resnet18", "resnet34")

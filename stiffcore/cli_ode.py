@@ -1,6 +1,7 @@
 """The commands about blocks as ODEs: ``flow`` and, for maintainers, ``ship-odes``."""
 
 import argparse
+import datetime
 
 from stiffcore import block_flow, catalogue, cifar10, ode_net, result_cache, terminal
 
@@ -93,7 +94,14 @@ def run_ship(_: argparse.Namespace) -> int:
     path = shipping.FOLDER / SHIPPED
     rows = result_cache.write_shipped(path, entries)
     weights = {flow.request.network: flow.weights for flow in flows}
-    facts = {"kind": "odes", "rows": rows, "images": len(first), "weights": weights}
+    facts = {"kind": "odes", "rows": rows, "images": len(first), "weights": weights} | _how_made()
     shipping.note(path, facts, "python -m stiffcore ship-odes")
     terminal.show(f"{path.name}: {rows} results, {path.stat().st_size:,} bytes.")
     return 0
+
+
+def _how_made() -> dict[str, list]:
+    """Fits and flows are computed in float64 on the CPU wherever they run; they keep no date, so it is that of shipping."""
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    algorithms = sorted({block_flow.ALGORITHM, ode_net.ALGORITHM})
+    return {"device": ["cpu"], "precision": ["float64"], "algorithm": algorithms, "dates": [today, today]}

@@ -93,6 +93,7 @@ def run_ship(_: argparse.Namespace) -> int:
         "rows": rows,
         "images": 1,
         "weights": {asked.network: manifest.entry(asked.network).sha256},
+        **shipping.how_made(entry.header for entry in entries.values()),
     }
     shipping.note(path, facts, "python -m stiffcore ship-twins")
     terminal.show(f"{path.name}: {rows} results, {path.stat().st_size:,} bytes.")

@@ -168,12 +168,12 @@ def _kind(text: str) -> str:
 
 
 def run_tables(arguments: argparse.Namespace) -> int:
-    from stiffcore import comparison, published
+    from stiffcore import comparison, published, tables_text
 
     network, convention = arguments.network, catalogue.check_convention(arguments.convention)
     rows = _rows(network, convention, arguments.rows)
     kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
-    made = {kind: comparison.side_by_side(network, kind, rows) for kind in kinds}
+    made = {kind: comparison.side_by_side(network, kind, rows, convention) for kind in kinds}
     if arguments.json:
         terminal.show_json({kind: table.to_dict("records") for kind, table in made.items()})
         return 0
@@ -181,15 +181,18 @@ def run_tables(arguments: argparse.Namespace) -> int:
     terminal.show(f"{published.network_title(network)}, {catalogue.CONVENTIONS[convention].title}, {images:,} images")
     if not images:
         terminal.show(f"Ours is not computed; this would: {sweep_command(network, convention)}")
+    form = tables_text.markdown if arguments.markdown else tables_text.text
     for kind, table in made.items():
-        terminal.show(f"\n{published.title(network, kind)}\n")
-        shown = in_words(comparison.wide(table))
-        terminal.show(markdown(shown) if arguments.markdown else shown.to_string(index=False))
+        terminal.show(f"\n{published.title(network, kind)}\n\n{form(table)}")
+    if len(rows) and (said := tables_text.undetermined(rows)):
+        terminal.show(f"\n{said}")
     return 0
 
 
-def sweep_command(network: str, convention: str, blocks: str = "all", images: str = "bundled") -> str:
-    """The command that computes what is missing."""
+def sweep_command(network: str, convention: str, blocks: str = "", images: str = "bundled") -> str:
+    """The command that computes what is missing; without blocks: those that can have eigenvalues under the convention."""
+    able = [str(b.block) for b in catalogue.blocks(network) if b.n_eigenvalues(convention)]
+    blocks = blocks or ("all" if len(able) == len(catalogue.blocks(network)) else ",".join(able))
     return f"python -m stiffcore sweep {network} --images {images} --blocks {blocks} --convention {convention}"
 
 
@@ -209,25 +212,6 @@ def _rows(network: str, convention: str, path: Path | None) -> "pd.DataFrame":
         ) from error
     found = found[(found["network"] == network) & (found["convention"] == convention)]
     return shipping.of_shipped_weights(found, network)
-
-
-def in_words(table: "pd.DataFrame") -> "pd.DataFrame":
-    """A table as text: two decimals, whole counts, a dash where there is nothing."""
-    import pandas as pd
-
-    def cell(name: str, value: object) -> str:
-        if value is None or (isinstance(value, float) and pd.isna(value)):
-            return "–"
-        if ", " in name:  # S, theirs
-            return f"{round(value, 2) + 0.0:.2f}"
-        return f"{int(value):,}" if isinstance(value, (int, float)) else str(value)
-
-    return pd.DataFrame({name: [cell(name, value) for value in table[name]] for name in table})
-
-
-def markdown(table: "pd.DataFrame") -> str:
-    lines = [list(table), ["---"] * table.shape[1], *table.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _add_ship(subparsers) -> None:

@@ -11,9 +11,11 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from stiffcore.tables import ALL, SHOWN, column, of_one_kind
+from stiffcore import tables
+from stiffcore.row_values import BEYOND_GEOMETRY, column, main_reason, of_one_kind
+from stiffcore.tables import ALL, SHOWN
 
-MEASURES = (*SHOWN, "absolute_stiffness_index", "percent_negative_beyond_geometry")
+MEASURES = (*SHOWN, "absolute_stiffness_index", BEYOND_GEOMETRY)
 OUTCOMES = {"accuracy": "correct", "loss": "loss"}  # -> column of the rows
 RESAMPLES = 2000  # of the bootstrap; its 2.5 % tails then rest on 50 values
 SIGNIFICANT = 0.05  # of the adjusted p
@@ -42,8 +44,8 @@ def correlate(
 ) -> Correlation:
     """The correlation of two variables of shape (n,); NaN and infinity in either leave the pair out.
 
-    groups: shape (n,); pairs with the same value (an image's blocks) are resampled together, since they are not
-    independent. r and p are those of the pooled pairs, as in the paper. resamples: 0 for r and p alone, which is faster.
+    groups: shape (n,); pairs with the same value (an image's blocks) are resampled together, and count as one image,
+    since they are not independent. r and p are those of the pooled pairs, as in the paper. resamples: 0 for r and p alone, which is faster.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.shape != y.shape or x.ndim != 1:
@@ -51,7 +53,8 @@ def correlate(
     defined = np.isfinite(x) & np.isfinite(y)
     left_out = int((~defined).sum())
     x, y = x[defined], y[defined]
-    reason = _undefined(x, y, left_out)
+    groups = np.arange(len(x)) if groups is None else np.asarray(groups)[defined]
+    reason = _undefined(x, y, len(np.unique(groups)), left_out)
     if reason:
         return Correlation(*[np.nan] * 6, n=len(x), n_left_out=left_out, reason=reason)
     from scipy import stats  # takes a moment
@@ -61,16 +64,15 @@ def correlate(
         numbers = (pearson.statistic, pearson.pvalue, *[np.nan] * 4)
         return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
     spearman = stats.spearmanr(x, y)
-    groups = np.arange(len(x)) if groups is None else np.asarray(groups)[defined]
     low, high = _interval(x, y, groups, seed, resamples)
     numbers = (pearson.statistic, pearson.pvalue, low, high, spearman.statistic, spearman.pvalue)
     return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
 
 
-def _undefined(x: np.ndarray, y: np.ndarray, left_out: int) -> str:
-    if len(x) < 3:
+def _undefined(x: np.ndarray, y: np.ndarray, images: int, left_out: int) -> str:
+    if images < 3:
         also = f"; {left_out} are undefined or not computed" if left_out else ""
-        return f"undefined: fewer than three images ({len(x)}{also})"
+        return f"undefined: fewer than three images ({images}{also})"
     for variable, name in ((x, "stiffness"), (y, "outcome")):
         # Below this, scipy too calls the input constant: rounding is all that is left of it.
         if np.linalg.norm(variable - variable.mean()) <= 1e-13 * abs(variable.mean()) * np.sqrt(len(variable)):
@@ -118,28 +120,48 @@ def adjusted(p: np.ndarray) -> np.ndarray:
     return made
 
 
+def pooled(rows: pd.DataFrame, measure: str, outcome: str, seed: int = 0, resamples: int = RESAMPLES) -> Correlation:
+    """Over all pairs of image and block of the measure's ``tables.pool``: every image brings the same blocks, or the
+    blocks that an image happens to have would correlate with its outcome. All other pairs are left out."""
+    values = column(rows, measure).where(tables.pool(rows, measure).holds(rows))
+    return correlate(values, column(rows, OUTCOMES[outcome]), rows["image"], seed, resamples)
+
+
 def table(
     rows: pd.DataFrame, measures: Sequence[str] = MEASURES, seed: int = 0, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
-    """One row per block (and ``all``, which pools all pairs of image and block), measure and outcome.
+    """One row per block (and ``all``, which is ``pooled``), measure and outcome.
 
-    Columns: block, measure, outcome, those of ``Correlation``, p_adjusted, significant. The adjusted p takes all
-    blocks and both outcomes of one measure as one family, so that a further measure does not change it.
+    Columns: block, measure, outcome, those of ``Correlation``, n_images, n_blocks and of_blocks (over how many of the blocks
+    that can have a value), p_adjusted, significant. The adjusted p takes all blocks and both outcomes of one measure as one
+    family, so that a further measure does not change it.
     """
     of_one_kind(rows)
-    parts = [(int(block), part) for block, part in rows.groupby("block", sort=True)]
-    if len(parts) > 1:
-        parts.append((ALL, rows))
-    made = [
-        {"block": block, "measure": measure, "outcome": outcome}
-        | asdict(correlate(column(part, measure), column(part, source), part["image"], seed, resamples))
-        for measure in measures
-        for block, part in parts
-        for outcome, source in OUTCOMES.items()
-    ]
-    frame = pd.DataFrame(made, columns=["block", "measure", "outcome", *Correlation.__dataclass_fields__])
+    made = []
+    for measure in measures:
+        for block, part in rows.groupby("block", sort=True):
+            for outcome, source in OUTCOMES.items():
+                found = asdict(correlate(column(part, measure), column(part, source), None, seed, resamples))
+                found["reason"] = found["reason"] if found["n"] else main_reason(part, measure)
+                about = {"n_images": found["n"], "n_blocks": int(found["n"] > 0), "of_blocks": 1}
+                made.append({"block": int(block), "measure": measure, "outcome": outcome} | found | about)
+        if rows["block"].nunique() > 1:
+            made += _pooled_rows(rows, measure, seed, resamples)
+    names = ["block", "measure", "outcome", *Correlation.__dataclass_fields__, "n_images", *tables.BLOCKS]
+    frame = pd.DataFrame(made, columns=names)
     frame["p_adjusted"] = np.nan
     for _, family in frame.groupby("measure"):
         frame.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy())
     frame["significant"] = frame["p_adjusted"] < SIGNIFICANT
     return frame
+
+
+def _pooled_rows(rows: pd.DataFrame, measure: str, seed: int, resamples: int) -> list[dict]:
+    pool = tables.pool(rows, measure)
+    about = {"n_images": len(pool.images), "n_blocks": len(pool.blocks), "of_blocks": len(pool.needed)}
+    return [
+        {"block": ALL, "measure": measure, "outcome": outcome}
+        | asdict(pooled(rows, measure, outcome, seed, resamples))
+        | about
+        for outcome in OUTCOMES
+    ]

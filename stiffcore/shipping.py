@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pandas as pd
 
 from stiffcore import analysis, manifest, own_images, own_weights, result_cache, shipped_results
 from stiffcore.errors import CannotCompute
-from stiffcore.tables import ROW_IS
+from stiffcore.row_values import ROW_IS
 
 FOLDER = Path(__file__).resolve().parent.parent / "cache" / "shipped"
 LEFT_OUT = ["stored"]  # of a row's columns: says something of one run only
@@ -65,11 +65,18 @@ def about() -> dict[str, dict]:
 
 
 def merged(*frames: pd.DataFrame) -> pd.DataFrame:
-    """Rows of several sources, each image and block once: of a later frame rather than of an earlier one."""
+    """Rows of several sources, each image and block once: the richest quantity, of equally rich ones the later frame's.
+
+    A row without a quantity counts as the poorest.
+    """
     kept = [frame for frame in frames if len(frame)]
     if not kept:
         return pd.DataFrame(columns=ROW_IS)
-    together = pd.concat(kept, ignore_index=True).drop_duplicates(ROW_IS, keep="last")
+    together = pd.concat(kept, ignore_index=True)
+    ranks = {quantity: rank for rank, quantity in enumerate(analysis.QUANTITIES)}
+    quantity = together["quantity"] if "quantity" in together else pd.Series("", together.index)
+    order = quantity.map(ranks).fillna(-1).sort_values(kind="stable").index  # the last one stays
+    together = together.loc[order].drop_duplicates(ROW_IS, keep="last")
     return together.sort_values(["image", "block"], ignore_index=True)
 
 
@@ -139,7 +146,6 @@ def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Requ
         entries[key] = entry
     count = result_cache.write_shipped(path, entries.items())
     requested = [entry.header["request"] for entry in entries.values()]
-    made = [entry.header["made"] for entry in entries.values()]
     facts = {
         "kind": "spectra",
         "network": network,
@@ -148,10 +154,7 @@ def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Requ
         "rows": count,
         "images": len({one["image"] for one in requested}),
         "blocks": sorted({one["block"] for one in requested}),
-        "device": sorted({one["device"] for one in made}),
-        "precision": sorted({one["precision"] for one in made}),
-        "algorithm": sorted({one["algorithm"] for one in made}),
-        "dates": [min(one["date"] for one in made), max(one["date"] for one in made)],
+        **how_made(entry.header for entry in entries.values()),
     }
     if not before.keys() & entries.keys():
         facts["commands"] = []  # nothing is left of what earlier ones made
@@ -162,6 +165,14 @@ def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Requ
 def _is_current(key: str, entry: result_cache.Entry) -> bool:
     """Whether an entry is what its request gives today: same weights, image, algorithm and format."""
     return analysis.key(analysis.Request(**entry.header["request"])) == key
+
+
+def how_made(headers: Iterable[Mapping]) -> dict[str, list]:
+    """For the manifest: the devices, precisions, versions and the first and last date of results, by their headers; one
+    that does not say how it was made, a perturbed image for example, is left out."""
+    made = [header["made"] for header in headers if "made" in header]
+    facts = {name: sorted({one[name] for one in made}) for name in ("device", "precision", "algorithm")}
+    return facts | {"dates": [min(one["date"] for one in made), max(one["date"] for one in made)]}
 
 
 def note(path: Path, facts: dict, command: str) -> None:

@@ -1,10 +1,9 @@
 """Rows (one per network, image, block, convention) -> stiffness by block and by label, sizes, baselines. Needs no torch.
 
-A value that is missing is either undefined ("undefined: no eigenvalue has a negative real part") or not computed;
-``reasons``, a JSON object in each row, says which. Neither enters a mean; both are counted.
+Values that are undefined or not computed enter no mean; both are counted. Rows need not be balanced: what "all" stands
+for is ``pool``.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,88 +11,108 @@ import numpy as np
 import pandas as pd
 
 from stiffcore import catalogue
+from stiffcore.row_values import column, of_one_kind, reasons
 
 ALL = "all"
 SHOWN = ("stiffness_index", "percent_negative")
 SYMBOLS = {"stiffness_index": "S", "percent_negative": "P", "absolute_stiffness_index": "|S|"}
 BASELINES = {"percent_negative": "expected_percent_negative", "stiffness_index": "stiffness_index_without_skip"}
 STATISTICS = ["mean", "median", "std", "n", "n_undefined", "n_not_computed"]
-ROW_IS = ["network", "weights", "convention", "image", "block"]  # what makes a row unique
-
-
-def of_one_kind(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, if they are of one network, one set of weights and one convention, each image and block once.
-
-    Raises ValueError otherwise: a mean over such a mixture says nothing.
-    """
-    for name in ("network", "weights", "convention"):
-        if rows[name].nunique() > 1:
-            raise ValueError(f"Expected rows of one {name}, got {sorted(rows[name].unique())}.")
-    if rows.duplicated(ROW_IS).any():
-        raise ValueError("Expected each image and block once, got some of them twice.")
-    return rows
-
-
-def reasons(rows: pd.DataFrame, metric: str) -> pd.Series:
-    """Why a row has no value of a metric; an empty string where it has one. Index as in rows."""
-    if metric == "absolute_stiffness_index":
-        metric = "stiffness_index"
-    values = pd.Series("", index=rows.index, dtype=object)
-    missing = ~np.isfinite(column(rows, metric))
-    if not missing.any():
-        return values
-    if "reasons" not in rows:
-        values[missing] = "not computed"
-        return values
-    parsed = {text: json.loads(text or "{}") for text in rows.loc[missing, "reasons"].unique()}
-    values[missing] = [parsed[text].get(metric, "not computed") for text in rows.loc[missing, "reasons"]]
-    return values
-
-
-def column(rows: pd.DataFrame, metric: str) -> pd.Series:
-    """A metric as float64, NaN where there is none. Also ``absolute_stiffness_index`` |S| and
-    ``percent_negative_beyond_geometry``, P minus what random entries on the same receptive field give."""
-    if metric == "absolute_stiffness_index":
-        return column(rows, "stiffness_index").abs()
-    if metric == "percent_negative_beyond_geometry":
-        return column(rows, "percent_negative") - column(rows, "expected_percent_negative")
-    if metric not in rows:
-        return pd.Series(np.nan, index=rows.index)
-    return rows[metric].astype(float)
+BLOCKS = ["n_blocks", "of_blocks"]  # of a row over all blocks: over how many of those that can have a value
+OF_EVERY_BLOCK = ("live_fraction", "largest_singular_value", "smallest_singular_value", "condition_number")
+NOT_SQUARE = "undefined: not square"
+FEWEST_POOLED = 10  # images in common; a block with fewer than that is left out of "all"
 
 
 def describe(rows: pd.DataFrame, metric: str) -> dict[str, float]:
     """Mean, median and sample standard deviation of what is defined; how many that is, and how many are not."""
-    values = column(rows, metric).to_numpy()
-    defined = values[np.isfinite(values)]
+    found = _statistics(column(rows, metric).to_numpy())
     undefined = int(reasons(rows, metric).str.startswith("undefined").sum())
+    return found | {"n_undefined": undefined, "n_not_computed": len(rows) - found["n"] - undefined}
+
+
+def _statistics(values: np.ndarray) -> dict[str, float]:
+    defined = values[np.isfinite(values)]
     return {
         "mean": float(defined.mean()) if len(defined) else np.nan,
         "median": float(np.median(defined)) if len(defined) else np.nan,
         "std": float(defined.std(ddof=1)) if len(defined) > 1 else np.nan,
         "n": len(defined),
-        "n_undefined": undefined,
-        "n_not_computed": len(values) - len(defined) - undefined,
     }
 
 
+def definable(network: str, convention: str, metric: str = "stiffness_index") -> tuple[int, ...]:
+    """The blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity blocks."""
+    of_every = metric in OF_EVERY_BLOCK
+    return tuple(b.block for b in catalogue.blocks(network) if of_every or b.n_eigenvalues(convention))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What "all" stands for where rows are not balanced: these blocks, at the images that have a value at every one.
+
+    Else an image would be averaged over whatever blocks it happens to have, and images would differ by that alone.
+    needed: the blocks that can have a value; partial: some of them are not in the pool.
+    """
+
+    blocks: tuple[int, ...]
+    images: frozenset[int]
+    needed: tuple[int, ...]
+
+    @property
+    def partial(self) -> bool:
+        return len(self.blocks) < len(self.needed)
+
+    def in_words(self) -> str:
+        """“the 100 images that have a value at blocks 4, 6, 8, of the 5 blocks that can have one”."""
+        images = "the one image that has" if len(self.images) == 1 else f"the {len(self.images):,} images that have"
+        if self.partial:
+            blocks = ", ".join(map(str, self.blocks)) or "none"
+            return f"{images} a value at blocks {blocks}, of the {len(self.needed)} blocks that can have one"
+        whole = self.needed == tuple(range(1, len(self.needed) + 1))
+        return f"{images} a value at all {len(self.needed)} blocks{'' if whole else ' that can have one'}"
+
+    def holds(self, rows: pd.DataFrame) -> pd.Series:
+        """Which rows belong to it. Index as in rows."""
+        return rows["block"].isin(self.blocks) & rows["image"].isin(self.images)
+
+
+def pool(rows: pd.DataFrame, metric: str) -> Pool:
+    """The pool of a metric: blocks join in the order of their numbers of images, as long as FEWEST_POOLED images (or as
+    many as the largest block has, if that is fewer) stay in common."""
+    if rows.empty:
+        return Pool((), frozenset(), ())
+    found = rows[np.isfinite(column(rows, metric))]
+    images = {int(block): frozenset(part) for block, part in found.groupby("block")["image"]}
+    needed = definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric)
+    enough = min(FEWEST_POOLED, max(map(len, images.values()), default=0))
+    blocks, common = [], frozenset(found["image"])
+    for block in sorted(images, key=lambda block: (-len(images[block]), block)):
+        if len(common & images[block]) >= enough:
+            blocks.append(block)
+            common &= images[block]
+    return Pool(tuple(sorted(blocks)), common if blocks else frozenset(), needed)
+
+
 def by_block(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
-    """The paper's Tables 2, 5 and 8: columns block, metric, mean, median, std, n, n_undefined, n_not_computed, n_blocks.
+    """The paper's Tables 2, 5 and 8: columns block, metric, those of STATISTICS and BLOCKS.
 
     The row ``all`` averages the blocks, as the paper's does: its mean is the mean of the blocks' means, likewise its
-    median and std; its n is the smallest of the blocks', its n_undefined and n_not_computed are their sums.
+    median and std; its n is the smallest of the blocks', its n_undefined and n_not_computed are their sums. Every block
+    weighs the same there, however many images it has.
     """
     of_one_kind(rows)
     made = []
     for metric in metrics:
         blocks = [
-            {"block": int(block), "metric": metric, **describe(part, metric), "n_blocks": 1}
+            {"block": int(block), "metric": metric, **describe(part, metric), "n_blocks": 1, "of_blocks": 1}
             for block, part in rows.groupby("block", sort=True)
         ]
         made += blocks
         if len(blocks) > 1:
-            made.append({"block": ALL, "metric": metric, **_average(blocks)})
-    return pd.DataFrame(made, columns=["block", "metric", *STATISTICS, "n_blocks"])
+            of_blocks = len(definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric))
+            made.append({"block": ALL, "metric": metric, **_average(blocks), "of_blocks": of_blocks})
+    return pd.DataFrame(made, columns=["block", "metric", *STATISTICS, *BLOCKS])
 
 
 def _average(blocks: list[dict]) -> dict[str, float]:
@@ -114,18 +133,35 @@ def _average(blocks: list[dict]) -> dict[str, float]:
 def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | str = ALL) -> pd.DataFrame:
     """The paper's Tables 3, 6 and 9: columns label, name, metric and those of ``by_block``.
 
-    ``block``: a number, or ``all`` for the average over the blocks.
+    block: a number, or ``all``: statistics over the images of each image's average over the blocks of the ``pool``.
     """
     of_one_kind(rows)
-    if block != ALL:
-        rows = rows[rows["block"] == block]
     made = []
     for metric in metrics:
-        for label, part in rows.groupby("label", sort=True):
-            blocks = [describe(of_block, metric) for _, of_block in part.groupby("block")]
-            name = catalogue.LABELS[int(label)]
-            made.append({"label": int(label), "name": name, "metric": metric, **_average(blocks)})
-    return pd.DataFrame(made, columns=["label", "name", "metric", *STATISTICS, "n_blocks"])
+        pooled = pool(rows, metric)
+        kept = rows if block == ALL else rows[rows["block"] == block]
+        for label, part in kept.groupby("label", sort=True):
+            if block == ALL:
+                found = _averaged(part, metric, pooled)
+            else:
+                found = describe(part, metric)
+                found |= dict.fromkeys(BLOCKS, int(found["n"] > 0))
+            made.append({"label": int(label), "name": catalogue.LABELS[int(label)], "metric": metric, **found})
+    return pd.DataFrame(made, columns=["label", "name", "metric", *STATISTICS, *BLOCKS])
+
+
+def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]:
+    """As ``describe``, of the images' averages over the pool's blocks; images outside of it are counted by reason."""
+    inside, outside = part[pooled.holds(part)], part[~part["image"].isin(pooled.images)]
+    averages = column(inside, metric).groupby(inside["image"]).mean()
+    of_pool = outside["block"].isin(pooled.blocks or pooled.needed)
+    undefined = outside.loc[of_pool & reasons(outside, metric).str.startswith("undefined"), "image"].nunique()
+    return _statistics(averages.to_numpy()) | {
+        "n_undefined": undefined,
+        "n_not_computed": outside["image"].nunique() - undefined,
+        "n_blocks": len(pooled.blocks) if len(averages) else 0,
+        "of_blocks": len(pooled.needed),
+    }
 
 
 def sizes(network: str) -> pd.DataFrame:
@@ -167,63 +203,29 @@ def baselines(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_image(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> pd.DataFrame:
-    """One row per image with a value: image, label, predicted, correct, loss, value (averaged over the blocks for ``all``)."""
+    """One row per image with a value: image, label, predicted, correct, loss, value (for ``all``: averaged over the
+    blocks of the ``pool``, for its images)."""
     if rows.empty:
         return pd.DataFrame(columns=["image", "label", "predicted", "correct", "loss", "value"])
-    kept = rows if block == ALL else rows[rows["block"] == block]
+    kept = rows[pool(rows, metric).holds(rows) if block == ALL else rows["block"] == block]
     values = kept[["image", "label", "predicted", "correct", "loss"]].assign(value=column(kept, metric))
     values = values[np.isfinite(values["value"])]
     firsts = dict.fromkeys(("label", "predicted", "correct", "loss"), "first")
     return values.groupby("image", as_index=False).agg(firsts | {"value": "mean"})
 
 
-@dataclass(frozen=True)
-class Spread:
-    """How far labels and blocks are apart: what the paper asks of its Tables 3, 6 and 9.
+def undetermined(rows: pd.DataFrame) -> pd.DataFrame:
+    """The blocks where P of some images is an interval: block, n of those, percent_negative and percent_negative_at_most
+    over all images with a P, means.
 
-    between_labels, between_blocks: variances of the labels' and of the blocks' means (ddof = 1).
-    ratio: the first by the second. label_share: the part of the variance over images (of the image's average over
-    the blocks, or of one block) that its label explains, η²; F, p: one-way analysis of variance of the same.
-    NaN where reason says why.
+    P counts what is surely negative; P at most 100 · (n_negative + n_undetermined) / n_eigenvalues.
     """
-
-    between_labels: float
-    between_blocks: float
-    ratio: float
-    label_share: float
-    F: float
-    p: float
-    n: int
-    reason: str = ""
-
-
-def spread(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> Spread:
-    """Between-label against between-block variance of a metric; ``block`` restricts the labels' side to one block."""
-    labels = by_label(rows, (metric,), block)["mean"]
-    blocks = by_block(rows, (metric,)).query("block != 'all'")["mean"]
-    between_labels, between_blocks = (
-        float(np.var(v.dropna(), ddof=1)) if v.count() > 1 else np.nan for v in (labels, blocks)
-    )
-    values = per_image(rows, metric, block)
-    groups = [part.to_numpy() for _, part in values.groupby("label")["value"]]
-    share, F, p, reason = _analysis_of_variance(groups)
-    ratio = between_labels / between_blocks if between_blocks > 0 else np.nan
-    return Spread(between_labels, between_blocks, ratio, share, F, p, len(values), reason)
-
-
-def _analysis_of_variance(groups: list[np.ndarray]) -> tuple[float, float, float, str]:
-    """η² = SS_between / SS_total, F and p. SS: sum of squares."""
-    if len(groups) < 2 or sum(map(len, groups)) <= len(groups):
-        return np.nan, np.nan, np.nan, "undefined: fewer than two labels, or one image a label"
-    everything = np.concatenate(groups)
-    total = float(((everything - everything.mean()) ** 2).sum())
-    if np.ptp(everything) == 0:
-        return np.nan, np.nan, np.nan, "undefined: every image has the same value"
-    between = float(sum(len(g) * (g.mean() - everything.mean()) ** 2 for g in groups))
-    within, df_between, df_within = total - between, len(groups) - 1, len(everything) - len(groups)
-    if within <= 1e-12 * total:
-        return between / total, np.inf, 0.0, ""
-    from scipy import stats  # takes a moment
-
-    F = (between / df_between) / (within / df_within)
-    return between / total, F, float(stats.f.sf(F, df_between, df_within)), ""
+    made = []
+    if "n_undetermined" in rows:
+        kept = rows[np.isfinite(column(rows, "percent_negative"))]
+        more = 100 * kept["n_undetermined"].fillna(0) / kept["n_eigenvalues"]
+        for block, part in kept.groupby("block", sort=True):
+            if (open_ones := int((part["n_undetermined"] > 0).sum())) > 0:
+                least = float(part["percent_negative"].mean())
+                made.append((int(block), open_ones, least, least + float(more[part.index].mean())))
+    return pd.DataFrame(made, columns=["block", "n", "percent_negative", "percent_negative_at_most"])

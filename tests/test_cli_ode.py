@@ -1,6 +1,7 @@
 """The commands ``flow`` and ``ship-odes``, with planted flows in place of the integration."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -65,5 +66,8 @@ def test_ship_odes_writes_what_the_page_opens_on(planted, capsys, tmp_path, monk
     assert shipped.keys() == {block_flow.key(request) for request in planted} | {ode_net.key(ode_net.Settings())}
     monkeypatch.setattr(result_cache, "shipped", lambda: shipped)
     assert block_flow.stored(planted[3]).growth == 1.5
-    assert shipping.about()["spectra-stiff-odes.parquet"]["rows"] == 51
+    facts = shipping.about()["spectra-stiff-odes.parquet"]
+    assert (facts["rows"], facts["device"], facts["precision"]) == (51, ["cpu"], ["float64"])
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for date in facts["dates"])
+    assert len(facts["dates"]) == 2
     assert {request.network for request in planted} == set(catalogue.ARCHITECTURES)

@@ -64,4 +64,8 @@ def test_ship_twins_writes_what_the_page_opens_on(tmp_path, monkeypatch, capsys)
     assert found.seen == (3, 5)
     assert analysis.stored(analysis.Request("resnet18", found.image, 8, "branch", "spectrum")).stored
     assert perturbation.stored_sweep(twin, 8, "branch")["strength"].tolist() == list(perturbation.SWEEP)
-    assert shipping.about()["spectra-twins.parquet"]["rows"] == len(shipped.keys())
+    facts = shipping.about()["spectra-twins.parquet"]
+    made = analysis.stored(analysis.Request("resnet18", found.image, 8, "branch", "spectrum")).made
+    assert facts["rows"] == len(shipped.keys())
+    assert (facts["device"], facts["precision"]) == ([made["device"]], [made["precision"]])
+    assert facts["dates"] == [made["date"]] * 2

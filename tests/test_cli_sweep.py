@@ -117,7 +117,10 @@ def test_tables_in_json_are_the_comparison(capsys):
 
 def test_tables_of_nothing_name_the_command(capsys):
     assert cli.main(["tables", "resnet34-shuffled", "--kind", "by_label", "--convention", "branch"]) == 0
-    assert "sweep resnet34-shuffled --images bundled --blocks all --convention branch" in capsys.readouterr().out
+    assert (
+        "sweep resnet34-shuffled --images bundled --blocks 1,2,3,5,6,7,9,10,11,12,13,15,16 --convention branch"
+        in capsys.readouterr().out
+    )
 
 
 def test_rows_of_a_file_are_printed_and_shipped(tmp_path, capsys):

@@ -75,22 +75,66 @@ def test_agreement_of_r_is_by_our_interval():
     assert set(table["agreement"]) <= set(comparison.AGREEMENTS)
 
 
-def test_wide_is_the_papers_form():
-    table = comparison.wide(comparison.side_by_side("resnet18", "by_block", rows(images=4, stiffness_index=-5.0)))
-    assert table["block"].tolist() == [*range(1, 9), "all"]
-    assert table["S, theirs"].tolist()[:2] == [-2.28, -5.12]
-    assert table["S, difference"].tolist()[:2] == pytest.approx([-2.72, 0.12])
-    assert table["n"].tolist() == [4] * 9
-    labels = comparison.wide(comparison.side_by_side("resnet18", "by_label", None))
-    assert labels["label"].tolist()[3] == "cat"
-    r = comparison.wide(comparison.side_by_side("resnet34", "correlation", None))
-    assert r.shape == (17, 1 + 8 + 1)
-    assert r["P with loss, theirs"].tolist()[-2:] == [0.35, 0.05]
+def planted_r(strength, images):
+    """P of block 8 that goes with the loss, r about strength / sqrt(1 + strength²)."""
+    frame = rows(images=images, blocks=[8])
+    loss = (frame["loss"] - frame["loss"].mean()) / frame["loss"].std()
+    frame["percent_negative"] = 20 + strength * loss + np.random.default_rng(3).normal(size=images)
+    return frame
 
 
-def test_a_wide_interval_says_nothing_of_agreement():
-    table = comparison.side_by_side("resnet18", "correlation", rows(images=25, blocks=[8]))
-    assert set(table.query("block == 8")["agreement"]) == {"uncertain"}
+def test_a_wide_interval_hides_no_contradiction():
+    """Published: r of P with loss at block 8 is 0.34."""
+    at = {"block": 8, "measure": "percent_negative", "outcome": "loss"}
+    found = cell(comparison.side_by_side("resnet18", "correlation", planted_r(0.5, 25)), **at)
+    assert found["high"] - found["low"] > comparison.WIDEST_INTERVAL
+    assert found["low"] < found["published"] < found["high"]
+    assert found["agreement"] == "uncertain"
+    found = cell(comparison.side_by_side("resnet18", "correlation", planted_r(-0.7, 25)), **at)
+    assert found["high"] - found["low"] > comparison.WIDEST_INTERVAL
+    assert found["high"] < found["published"]
+    assert found["agreement"] == "apart"
+    found = cell(comparison.side_by_side("resnet18", "correlation", planted_r(2, 400)), **at)
+    assert found["low"] > found["published"]
+    assert found["agreement"] == "comparable"
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("kind", ["by_block", "correlation"])
+def test_blocks_that_are_not_square_are_undefined_with_and_without_rows(kind, convention):
+    without = comparison.side_by_side("resnet18", kind, None, convention)
+    some = comparison.side_by_side("resnet18", kind, rows(images=12, blocks=[4, 8], convention=convention))
+    for table in (without, some):
+        changes = table[table["block"].isin([3, 5, 7])]
+        assert set(changes["agreement"]) == set(changes["state"]) == {"undefined"}
+        assert set(changes["reason"]) == {"undefined: not square"}
+        assert set(table[table["block"].isin([1, 2])]["agreement"]) == {"not computed"}
+
+
+def test_what_is_constant_is_undefined_where_the_paper_has_no_value_either():
+    """ResNet50's blocks 1 to 15: all of their ten images are right, and Table 7 has block 16 alone."""
+    table = comparison.side_by_side(
+        "resnet50", "correlation", rows("resnet50", images=12, blocks=[1, 16], correct=True)
+    )
+    found = cell(table, block=1, measure="percent_negative", outcome="accuracy")
+    assert (found["agreement"], found["state"]) == ("not published", "undefined")
+    assert "outcome is the same" in found["reason"]
+
+
+def test_other_readings_are_not_judged_by_the_published_numbers():
+    frame = rows(images=12, blocks=[8], convention="branch", percent_negative=21.9)
+    found = cell(comparison.side_by_side("resnet18", "by_block", frame), block=8, metric="percent_negative")
+    assert (found["agreement"], found["difference"]) == ("other reading", pytest.approx(-0.02))
+
+
+def test_what_was_not_computed_is_not_undefined():
+    frame = undefined(rows(images=12, blocks=[8]), slice(None), "percent_negative", "not computed: needs counts")
+    for kind in ("by_block", "correlation"):
+        table = comparison.side_by_side("resnet18", kind, frame)
+        states = table[table["block"] == 8].set_index("metric" if kind == "by_block" else "measure")["state"]
+        assert set(states["percent_negative"] if kind == "correlation" else [states["percent_negative"]]) == {
+            "not computed"
+        }
 
 
 def test_along_depth_has_every_block_whether_computed_or_not():
@@ -105,3 +149,12 @@ def test_along_depth_has_every_block_whether_computed_or_not():
     assert table.loc[8, "baseline"] == 16
     assert table["keeps_shape"].tolist() == [True, True, False, True, False, True, False, True]
     assert comparison.along_depth("resnet50", None, "percent_negative")["state"].eq("not computed").all()
+
+
+def test_along_depth_knows_what_is_not_square_without_rows():
+    for frame in (None, rows(images=3, blocks=[8], convention="branch")):
+        table = comparison.along_depth("resnet18", frame, "percent_negative", "branch").set_index("block")
+        assert table.loc[[3, 5, 7], "reason"].eq("undefined: not square").all()
+        assert table.loc[[1, 2, 4, 6], "state"].eq("not computed").all()
+    live = comparison.along_depth("resnet18", None, "live_fraction", "branch")
+    assert live["state"].eq("not computed").all()  # every block has outputs

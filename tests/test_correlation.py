@@ -123,6 +123,29 @@ def test_table_has_the_papers_cells_and_pools_all_pairs():
     assert bool(table.loc["percent_negative", "loss", 8]["significant"])
 
 
+def test_all_is_not_composition():
+    """Images with block 8 alone have lower S and are mostly wrong: without the pool that is a correlation of its own."""
+    frame = rows(images=60, blocks=[6, 8])
+    frame["stiffness_index"] = np.where(frame["block"] == 8, -14.0, -6.0) + np.random.default_rng(0).normal(size=120)
+    frame["correct"] = (frame["image"] < 20) | (frame["image"] % 4 == 0)
+    frame = frame[(frame["block"] == 8) | (frame["image"] < 24)]
+    naive = correlate(frame["stiffness_index"], frame["correct"])
+    assert naive.p < 0.01
+    cell = correlation.table(frame, ["stiffness_index"]).query("block == 'all' and outcome == 'accuracy'").iloc[0]
+    kept = frame[frame["image"] < 24]
+    assert cell["r"] == pytest.approx(stats.pearsonr(kept["stiffness_index"], kept["correct"]).statistic)
+    assert (cell["n"], cell["n_left_out"], cell["n_images"]) == (48, 36, 24)
+    assert (cell["n_blocks"], cell["of_blocks"]) == (2, 8)
+    assert not cell["significant"]
+
+
+def test_two_images_of_eight_blocks_are_two_images():
+    x, e = np.random.default_rng(6).normal(size=(2, 16))
+    found = correlate(x, e, groups=np.repeat([1, 2], 8))
+    assert np.isnan(found.r)
+    assert "fewer than three images (2" in found.reason
+
+
 def test_table_counts_what_is_undefined():
     frame = rows(images=10, blocks=[7, 8])
     frame = undefined(frame, (frame.block == 8) & (frame.image < 9))

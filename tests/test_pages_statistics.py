@@ -12,8 +12,8 @@ from rows_made_up import bundled, ship
 from scipy import stats
 from test_app import Visitor
 
-from pages.shared import gallery, selection, service
-from stiffcore import catalogue, cifar10, published, shipping, tables
+from pages.shared import gallery, selection, service, statistics
+from stiffcore import catalogue, cifar10, label_spread, published, shipping, tables
 
 ROOT = Path(__file__).parent.parent
 BLOCKS, LABELS = "pages/2_Blocks.py", "pages/3_Labels.py"
@@ -43,9 +43,11 @@ def visit(tmp_path, monkeypatch):
 
 
 def cells(html: str) -> dict[str, list[str]]:
-    """Row's name -> the texts of its cells, of every table on a page."""
-    lines = re.findall(r"<tr><th scope=\"row\"[^>]*>(.*?)</th>(.*?)</tr>", html)
-    return {name: [re.sub("<[^>]+>", "", cell) for cell in re.findall("<td.*?</td>", line)] for name, line in lines}
+    """Row's name -> the texts of its cells, of every table on a page, one table's after the other's."""
+    found: dict[str, list[str]] = {}
+    for name, line in re.findall(r"<tr><th scope=\"row\"[^>]*>(.*?)</th>(.*?)</tr>", html):
+        found.setdefault(name, []).extend(re.sub("<[^>]+>", "", cell) for cell in re.findall("<td.*?</td>", line))
+    return found
 
 
 def traces(figure) -> dict:
@@ -103,8 +105,17 @@ def test_blocks_keeps_the_images_of_a_link_and_computes_them_at_every_block(visi
 def test_blocks_says_undefined_where_a_block_is_not_square(visit):
     ship(bundled(convention="block", images=10))
     page = visit(BLOCKS, conventions="block", metric="stiffness_index", images=str(cifar10.bundled()[0]))
-    notes = [(note.x, note.text) for note in page.figures[0].layout.annotations if note.text == "undefined"]
-    assert notes == [(3, "undefined"), (5, "undefined"), (7, "undefined")]
+    notes = [(note.x, note.text) for note in page.figures[0].layout.annotations if note.text.startswith("undefined")]
+    assert notes == [(block, "undefined: not square") for block in (3, 5, 7)]
+
+
+def test_blocks_knows_what_is_not_square_with_nothing_computed(visit):
+    page = visit(BLOCKS, conventions="branch", yours="off")
+    texts = [note.text for note in page.figures[0].layout.annotations]
+    assert (texts.count("undefined: not square"), texts.count("not computed")) == (3, 5)
+    code = page.texts("code")
+    assert "--blocks 1,2,4,6,8 --convention branch" in code  # none that cannot have eigenvalues
+    assert "bundled" not in code
 
 
 def test_blocks_side_by_side_has_a_panel_per_network_and_convention(visit):
@@ -128,7 +139,7 @@ def test_labels_draws_every_image_and_says_what_labels_explain(visit):
     points = [trace for trace in page.figures[0].data if trace.name in ("predicted right", "predicted wrong")]
     shown = {int(image): y for trace in points for (image,), y in zip(trace.customdata, trace.y)}
     assert shown == pytest.approx(values.to_dict(), rel=1e-6)
-    found = tables.spread(frame, "percent_negative", 8)
+    found = label_spread.spread(frame, "percent_negative", 8)
     assert page.at.metric[0].value == f"{100 * found.ratio:.3g} %"
     assert f"explains {100 * found.label_share:.1f} % of the variance over 60 images" in page.texts("caption")
     cat = tables.by_label(frame, ("percent_negative",), 8).query("name == 'cat'").iloc[0]
@@ -141,6 +152,68 @@ def test_labels_over_all_blocks_stand_beside_the_papers_means(visit):
     paper = published.table("resnet18", "by_label").query("metric == 'stiffness_index'")
     assert list(drawn["the paper's mean"].y) == paper["published"].tolist()
     assert "the paper's mean" not in traces(visit(LABELS, metric="stiffness_index", of="3").figures[0])
+
+
+def unbalanced(**columns):
+    """ResNet50 as it ships: 40 images at block 16, twelve of them at every block."""
+    frame = bundled("resnet50", images=40, **columns)
+    return frame[(frame["block"] == 16) | frame["image"].isin(cifar10.bundled()[:12])]
+
+
+def test_labels_open_on_the_last_block_where_all_would_be_thin(visit):
+    ship(unbalanced())
+    page = visit(LABELS, network="resnet50")
+    assert page.url["of"] == "16"
+    assert page.at.selectbox(key="choice-of").value == "16"
+    assert "block 16" in page.figures[0].layout.title.text
+    page = visit(LABELS, network="resnet50", of="all")
+    points = [trace for trace in page.figures[0].data if trace.name in ("predicted right", "predicted wrong")]
+    assert sum(len(trace.x) for trace in points) == 12
+    assert "the 12 images that have a value at all 16 blocks" in page.texts("caption")
+    assert "average over the blocks" in page.texts("caption")
+
+
+def test_some_blocks_are_called_partial(visit):
+    frame = bundled(convention="branch", images=40)
+    ship(frame[frame["block"].isin([4, 6, 8])])
+    page = visit(LABELS, convention="branch", of="all")
+    assert ":orange-badge[partial]" in page.texts("caption")
+    assert "blocks 4, 6, 8, of the 5 blocks that can have one" in page.texts("caption")
+    assert visit(LABELS, convention="branch").url["of"] == "8"
+    assert "all, partial: 3 of 5 blocks" in cells(visit(CORRELATION, convention="branch").html())
+    assert cells(visit(PUBLISHED, convention="branch").html())["all"][1].startswith("◐ ")
+
+
+@pytest.mark.parametrize("page", [LABELS, CORRELATION])
+def test_figure_titles_carry_network_and_convention(visit, page):
+    ship(bundled(convention="branch", images=40))
+    title = visit(page, convention="branch", of="8").figures[0].layout.title.text
+    assert "ResNet18 · ODE right-hand side (branch) · block 8" in title
+
+
+def test_exports_carry_network_and_convention(visit):
+    frame = ship(bundled(images=4))
+    named = statistics.named(tables.by_label(frame), "resnet18", "slices", block="all")
+    assert list(named)[:4] == ["network", "convention", "block", "label"]
+    assert set(named["convention"]) == {"slices"}
+    assert list(statistics.named(frame, "resnet18", "slices")).count("network") == 1
+
+
+def test_the_command_asks_for_the_same_images_and_no_impossible_block(visit):
+    frame = bundled(convention="branch", images=12)
+    kept = frame[frame["block"].isin([4, 8]) & ((frame["block"] == 8) | (frame["image"] == frame["image"].min()))]
+    ship(kept)
+    code = visit(LABELS, convention="branch").texts("code")
+    images = cifar10.as_list(kept["image"])
+    assert f"--images {images} --blocks 1,2,4,6 --convention branch" in code
+    assert cifar10.parse_images(images) == sorted(set(kept["image"]))
+
+
+def test_undetermined_counts_are_mentioned(visit):
+    frame = bundled(images=10, percent_negative=10.0, n_undetermined=0)
+    frame["n_undetermined"] = np.where(frame["block"] == 8, frame["n_eigenvalues"] // 50, 0)
+    ship(frame)
+    assert "block 8 (10 images; P 10 to 12 %)" in visit(PUBLISHED).texts("caption")
 
 
 def test_labels_without_a_value_says_why(visit):
@@ -168,6 +241,21 @@ def test_correlation_is_scipys_and_bold_where_significant(visit):
     assert "n = 640" in pooled.texts("caption")
 
 
+def test_every_number_of_a_correlation_is_on_the_page(visit):
+    frame = ship(bundled(images=80))
+    line = cells(visit(CORRELATION, measure="percent_negative").html())["8"][8:]  # of the table in full
+    last = frame[frame["block"] == 8]
+    spearman = stats.spearmanr(last["percent_negative"], last["correct"])
+    pearson = stats.pearsonr(last["percent_negative"], last["correct"])
+    assert line[0] == minus(f"{pearson.statistic:.2f}")
+    assert (line[2], line[4], line[5]) == (
+        f"{pearson.pvalue:.3f}",
+        minus(f"{spearman.statistic:.2f}"),
+        f"{spearman.pvalue:.3f}",
+    )
+    assert line[6:9] == ["80", "80", "0"]
+
+
 def test_correlation_of_what_is_constant_is_undefined_with_its_reason(visit):
     ship(bundled(images=30, stiffness_index=-2.0))
     page = visit(CORRELATION, measure="stiffness_index", of="1")
@@ -193,6 +281,18 @@ def test_a_chosen_point_shows_its_image_and_leads_to_its_spectrum(visit):
     assert link.label == "Its spectrum at block 6"
     assert f"images={image}" in link.query_string
     assert page.at.session_state["chosen"]["images"] == str(image)
+
+
+@pytest.mark.parametrize(
+    ("measure", "title"),
+    [("absolute_stiffness_index", "|S|"), ("percent_negative_beyond_geometry", "P beyond geometry (slices)")],
+)
+def test_a_chosen_point_names_its_measure(visit, measure, title):
+    ship(bundled(images=30))
+    visit.event = {"selection": {"points": [{"customdata": [cifar10.bundled()[7], 6]}]}}
+    page = visit(CORRELATION, of="6", measure=measure)
+    assert f"  \n{title} " in page.texts("markdown")
+    assert measure not in page.texts("markdown")
 
 
 @pytest.mark.parametrize("data", [[], ["<script>"], [10**9], [None], {"0": -1}, "text", None])
@@ -225,6 +325,32 @@ def test_ours_stand_beside_theirs_with_difference_and_agreement(visit):
     assert cells(page.html())["7"][:2] == ["−1.283", "≠ −5.00"]  # with the mark of slip 3
     assert "block 7's S is −1.28" in page.texts("markdown")
     assert cells(page.html())["8"][-2] == str(frame["image"].nunique())
+
+
+def test_correlations_stand_beside_theirs_with_difference_and_both_p(visit):
+    frame = ship(bundled(images=80))
+    line = cells(visit(PUBLISHED, table="correlation").html())["8"]
+    last = frame[frame["block"] == 8]
+    found = stats.pearsonr(last["stiffness_index"], last["correct"])
+    assert line[:2] == ["−0.23", "0.00"]
+    assert line[2].endswith(minus(f"{found.statistic:.2f}"))
+    assert line[3] == f"{found.pvalue:.3f}"
+    assert line[5] == minus(f"{found.statistic + 0.23:.2f}")
+
+
+def test_what_is_constant_or_not_square_reads_undefined(visit):
+    frame = bundled("resnet50", images=12)
+    ship(frame.assign(correct=True)[frame["block"] < 16])
+    assert cells(visit(PUBLISHED, network="resnet50", table="correlation").html())["3"][2] == "undefined"
+    shown = cells(visit(PUBLISHED, convention="branch").html())
+    assert [shown[name][1] for name in ("1", "3", "5")] == ["not computed", "undefined", "undefined"]
+
+
+def test_another_readings_likeness_is_not_coloured(visit):
+    ship(bundled(convention="branch", images=12, stiffness_index=-12.99))
+    page = visit(PUBLISHED, convention="branch")
+    assert cells(page.html())["8"][1] == "−12.99"
+    assert "likeness here would be a coincidence" in page.texts("caption")
 
 
 def test_verdicts_stand_per_reading_with_their_sentences(visit):

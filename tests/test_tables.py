@@ -6,7 +6,7 @@ import pytest
 from rows_made_up import rows, undefined
 from scipy import stats
 
-from stiffcore import catalogue, tables
+from stiffcore import catalogue, label_spread, tables
 
 
 def one(frame, **cell):
@@ -67,6 +67,67 @@ def test_mixtures_and_repeated_rows_are_refused():
         tables.by_block(pd.concat([frame, frame]))
 
 
+def thin():
+    """ResNet50 as it ships: 40 images at block 16, S = -14; twelve of them at every other block too, S = -6 there."""
+    frame = rows("resnet50", images=40)
+    frame["stiffness_index"] = np.where(frame["block"] == 16, -14.0, -6.0)
+    return frame[(frame["block"] == 16) | (frame["image"] < 12)]
+
+
+def test_all_takes_only_images_that_have_every_block():
+    """Else the images with block 16 alone would stand 7.5 lower than the others, by composition."""
+    frame = thin()
+    pooled = tables.pool(frame, "stiffness_index")
+    assert (pooled.blocks, pooled.images, pooled.partial) == (tuple(range(1, 17)), frozenset(range(12)), False)
+    values = tables.per_image(frame, "stiffness_index")
+    assert values["image"].tolist() == list(range(12))
+    assert values["value"].to_numpy() == pytest.approx(-(15 * 6 + 14) / 16)
+    table = tables.by_label(frame, ["stiffness_index"])
+    assert table["mean"].to_numpy() == pytest.approx(-6.5)
+    assert table["n"].tolist() == [2, 2, *[1] * 8]
+    assert table["n_not_computed"].tolist() == [2, 2, *[3] * 8]
+    assert set(zip(table["n_blocks"], table["of_blocks"])) == {(16, 16)}
+    assert len(tables.per_image(frame, "stiffness_index", 16)) == 40
+
+
+def test_a_block_at_few_images_is_left_out_of_the_pool():
+    """branch of ResNet18 as it ships: blocks 4, 6, 8 at 100 images, block 2 at 5; block 1 at none, 3, 5, 7 not square."""
+    frame = rows(convention="branch", images=100, blocks=[2, 4, 6, 8])
+    frame = frame[(frame["block"] != 2) | (frame["image"] < 5)]
+    pooled = tables.pool(frame, "percent_negative")
+    assert (pooled.blocks, len(pooled.images), pooled.needed) == ((4, 6, 8), 100, (1, 2, 4, 6, 8))
+    assert pooled.partial
+    cat = one(tables.by_label(frame, ["percent_negative"]), label=3)
+    assert (cat["n_blocks"], cat["of_blocks"], cat["n"]) == (3, 5, 10)
+    row = one(tables.by_block(frame, ["percent_negative"]), block="all")
+    assert (row["n_blocks"], row["of_blocks"], row["n"]) == (4, 5, 5)
+
+
+def test_images_with_an_undefined_block_are_counted_not_averaged():
+    frame = rows(images=20, blocks=[7, 8])
+    frame = undefined(frame, (frame["block"] == 8) & (frame["image"] == 3))
+    row = one(tables.by_label(frame, ["stiffness_index"]), label=3)
+    assert (row["n"], row["n_undefined"], row["n_not_computed"]) == (1, 1, 0)
+    assert 3 not in tables.per_image(frame, "stiffness_index")["image"].to_list()
+
+
+def test_a_block_that_is_never_defined_does_not_empty_the_pool():
+    frame = rows(convention="block", images=12)
+    squares = tables.definable("resnet18", "block")
+    frame = undefined(frame, ~frame["block"].isin(squares), reason="undefined: not square")
+    pooled = tables.pool(frame, "stiffness_index")
+    assert (pooled.blocks, len(pooled.images)) == (squares, 12) == ((1, 2, 4, 6, 8), 12)
+    assert tables.definable("resnet18", "block", "live_fraction") == tuple(range(1, 9))
+
+
+def test_undetermined_counts_are_intervals():
+    frame = rows(images=4, blocks=[7, 8], percent_negative=10.0, n_undetermined=0, n_eigenvalues=100)
+    assert tables.undetermined(frame).empty
+    frame.loc[(frame["block"] == 8) & (frame["image"] == 2), "n_undetermined"] = 8
+    found = tables.undetermined(frame)
+    assert found.to_numpy().tolist() == [[8, 1, 10.0, 12.0]]
+
+
 @pytest.mark.parametrize("network", catalogue.ARCHITECTURES)
 def test_sizes_are_products_of_the_shapes(network):
     table = tables.sizes(network).set_index("block")
@@ -88,7 +149,7 @@ def test_baselines_and_what_is_left_over():
 def test_spread_is_the_variance_of_means_and_the_analysis_of_variance():
     frame = rows(images=40, blocks=[1, 8])
     frame["percent_negative"] += 0.3 * frame["label"]  # planted
-    found = tables.spread(frame, "percent_negative")
+    found = label_spread.spread(frame, "percent_negative")
     per_image = frame.groupby(["label", "image"])["percent_negative"].mean()
     groups = [part.to_numpy() for _, part in per_image.groupby(level=0)]
     F, p = stats.f_oneway(*groups)
@@ -108,12 +169,12 @@ def test_spread_is_the_variance_of_means_and_the_analysis_of_variance():
     ],
 )
 def test_spread_without_variance_has_a_reason(frame, reason):
-    found = tables.spread(frame, "percent_negative")
+    found = label_spread.spread(frame, "percent_negative")
     assert np.isnan([found.label_share, found.F, found.p]).all()
     assert reason in found.reason
 
 
 def test_labels_that_explain_everything():
     frame = rows(images=30, blocks=[8])
-    found = tables.spread(frame.assign(percent_negative=frame["label"].astype(float)), "percent_negative")
+    found = label_spread.spread(frame.assign(percent_negative=frame["label"].astype(float)), "percent_negative")
     assert (found.label_share, found.F, found.p) == (1.0, np.inf, 0.0)

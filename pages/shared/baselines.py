@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from pages.shared import grid
+from pages.shared import grid, statistics
 from stiffcore import catalogue, published, tables
 from stiffcore.figures.theme import Style
 
@@ -29,4 +29,4 @@ def section(network: str, rows: pd.DataFrame, style: Style) -> None:
         body.append((name, [*cells, grid.number(row["percent_negative_n"], 0)]))
     columns = ["P, %", "if random", "left over", "S", "without skip", "left over", "images"]
     grid.draw(body, columns, style, "Block", [("Percentage negative", 3), ("Stiffness index", 3), ("", 1)])
-    grid.download(table, f"baselines-{network}")
+    grid.download(statistics.named(table, network, "slices"), f"baselines-{network}")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 
 import pandas as pd
 import streamlit as st
@@ -22,6 +23,10 @@ LOOK = """
   .grid tbody th.wide {white-space: normal; min-width: 15rem; max-width: 26rem;}
   .grid table.wide th, .grid table.wide td {padding: 0.22rem 0.5rem; font-size: 0.84rem;}
   .grid table.wide thead th {white-space: normal; max-width: 7.5rem;}
+  .grid table.wide td {white-space: normal;}
+  .grid table.dense th, .grid table.dense td {padding: 0.22rem 0.3rem; font-size: 0.82rem;}
+  .grid table.dense thead tr:last-child th {white-space: normal; max-width: 4.5rem;}
+  .grid table th.first, .grid table td.first {padding-left: 1.1rem;}
   .grid td.word {opacity: 0.7; font-style: italic;}
   .grid td.strong {font-weight: 700;}
   .grid td[title] {cursor: help;}
@@ -50,31 +55,45 @@ def number(value: float | None, digits: int = 2, missing: str = "–", **look) -
     return Cell(f"{rounded:,.{digits}f}".replace("-", "−"), **look)
 
 
+def p_value(p: float | None, **look) -> Cell:
+    """Three decimals; no smaller number than they hold."""
+    if p is not None and p < 0.001:
+        return Cell("< 0.001", **look)
+    return number(p, 3, **look)
+
+
 def draw(
     body: Sequence[tuple[str, Sequence[Cell]]],
     columns: Sequence[str],
     style: Style,
     first: str,
     groups: Sequence[tuple[str, int]] = (),
-    wide: bool = False,
+    look: str = "",
 ) -> None:
-    """body: (row's name, cells); columns: their names; first: of the column of names; groups: (name, columns) above."""
-    top = ""
+    """body: (row's name, cells); columns: their names; first: of the column of names; groups: (name, columns) above.
+
+    look: "wide" for rows named by sentences, "dense" for many columns.
+    """
+    top, starts = "", set(accumulate(span for _, span in groups[:-1]))  # where a group follows another
     if groups:
         top = f"<tr><th></th>{''.join(f'<th colspan={span}>{escape(name)}</th>' for name, span in groups)}</tr>"
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in (first, *columns))
+    heads = "".join(
+        f'<th scope="col"{" class=first" if at - 1 in starts else ""}>{escape(name)}</th>'
+        for at, name in enumerate((first, *columns))
+    )
     lines = "".join(
-        f'<tr><th scope="row"{" class=wide" if wide else ""}>{escape(name)}</th>{"".join(map(_cell, cells))}</tr>'
+        f'<tr><th scope="row"{" class=wide" if look == "wide" else ""}>{escape(name)}</th>{"".join(_cell(cell, at in starts) for at, cell in enumerate(cells))}</tr>'
         for name, cells in body
     )
     st.html(
-        f'{LOOK}<div class="grid" style="--grid-paper:{style.paper}"><table{" class=wide" if wide else ""}><thead>{top}<tr>{heads}</tr></thead>'
+        f'{LOOK}<div class="grid" style="--grid-paper:{style.paper}"><table class="{look}"><thead>{top}<tr>{heads}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
 
 
-def _cell(cell: Cell) -> str:
-    names = " ".join(name for name, on in (("strong", cell.strong), ("word", cell.word)) if on)
+def _cell(cell: Cell, first: bool) -> str:
+    """first: of a group of columns, set apart from the one before it."""
+    names = " ".join(name for name, on in (("strong", cell.strong), ("word", cell.word), ("first", first)) if on)
     tint = f' style="background:color-mix(in srgb, {cell.colour} 22%, transparent)"' if cell.colour else ""
     title = f' title="{escape(cell.title)}"' if cell.title else ""
     mark = f"<sup>{escape(cell.mark)}</sup>" if cell.mark else ""

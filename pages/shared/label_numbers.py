@@ -5,10 +5,22 @@ import math
 import pandas as pd
 import streamlit as st
 
-from pages.shared import grid
-from stiffcore import catalogue, claims, published, tables
+from pages.shared import grid, statistics
+from stiffcore import catalogue, evidence, label_spread, published, tables
 from stiffcore.figures import wording
 from stiffcore.figures.theme import Style
+from stiffcore.row_values import main_reason
+
+FEW_IMAGES = 30  # three of each label; below, "all" opens on the last block instead
+
+
+def opens_on(rows: pd.DataFrame, network: str, metric: str) -> int | str:
+    """All blocks as in the paper's tables, or the last one where "all" would rest on few images or on some blocks only."""
+    last = len(catalogue.blocks(network))
+    if rows.empty:
+        return tables.ALL if len(published.blocks(catalogue.architecture(network))) > 1 else last
+    pool = tables.pool(rows, metric)
+    return last if pool.partial or len(pool.images) < FEW_IMAGES else tables.ALL
 
 
 def published_labels(network: str, metric: str, block: int | str) -> pd.DataFrame:
@@ -22,12 +34,14 @@ def published_labels(network: str, metric: str, block: int | str) -> pd.DataFram
 
 def spread(network: str, rows: pd.DataFrame, metric: str, block: int | str) -> None:
     """The paper's question as a number: the variance between labels against that between blocks."""
-    ratio = claims.label_ratio(claims.of_paper(catalogue.architecture(network)), metric)
+    ratio = evidence.label_ratio(evidence.of_paper(catalogue.architecture(network)), metric)
     theirs = "" if ratio is None else f"The paper's own tables give {100 * ratio:.3g} %."
     if rows.empty:
         st.caption(f"The diamonds are the paper's means. {theirs}")
         return
-    found = tables.spread(rows, metric, block)
+    if block == tables.ALL:
+        statistics.pooled(rows, metric)
+    found = label_spread.spread(rows, metric, block)
     st.metric(
         "Variance between labels, of that between blocks",
         "–" if math.isnan(found.ratio) else f"{100 * found.ratio:.3g} %",
@@ -66,13 +80,20 @@ def table(rows: pd.DataFrame, paper: pd.DataFrame, metric: str, block: int | str
     ]
     columns = ["mean", "median", "standard deviation", "the paper's mean", "images", "undefined", "not computed"]
     grid.draw(body, columns, style, wording.title(metric))
-    grid.download(made, name)
+    what = "the image's average over the blocks" if block == tables.ALL else f"the value at block {block}"
+    st.caption(
+        f"Mean, median and standard deviation are over the images of a label, of {what}. Images: those that have it; "
+        "the others lack a value that is undefined or not computed."
+    )
+    network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
+    grid.download(statistics.named(made, network, convention, block=block), f"{name}-table")
 
 
 def no_value(rows: pd.DataFrame, metric: str, block: int | str) -> None:
     """No image has a value: say whether it is undefined or not computed, and why."""
     kept = rows if block == tables.ALL else rows[rows["block"] == block]
     where = "at this block" if block != tables.ALL else "at any block"
-    why = tables.reasons(kept, metric)
-    reason = f" ({why.iloc[0]})" if len(why) else " (not computed)"
-    st.info(f"{wording.title(metric)} has no value {where}{reason}.", icon=":material/block:")
+    network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
+    able = block == tables.ALL or block in tables.definable(network, convention, metric)
+    reason = main_reason(kept, metric) if able else tables.NOT_SQUARE
+    st.info(f"{wording.title(metric)} has no value {where} ({reason}).", icon=":material/block:")

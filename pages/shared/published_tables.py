@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared import controls, grid
-from stiffcore import catalogue, comparison, correlation, published
+from pages.shared import controls, grid, statistics
+from stiffcore import catalogue, comparison, correlation, published, tables_text
 from stiffcore.figures.theme import Style
 from stiffcore.tables import SHOWN
 
 GROUPS = {"stiffness_index": "S: stiffness index", "percent_negative": "P: percentage negative"}
+PARTIAL = 3  # of the style's colours: neither good nor bad
 RAISED = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 SIGNS = {
     "equal": "=",
@@ -17,18 +18,22 @@ SIGNS = {
     "comparable": "~",
     "apart": "≠",
     "uncertain": "?",
+    "partial": "◐",
 }  # beside the colour, never colour alone
 
 
 def colour(agreement: str, style: Style) -> str:
-    return {"equal": style.good, "close": style.good, "comparable": style.muted, "apart": style.bad}.get(agreement, "")
+    colours = {"equal": style.good, "close": style.good, "comparable": style.muted, "apart": style.bad}
+    return (colours | {"partial": style.colour(PARTIAL)}).get(agreement, "")
 
 
 def _ours(cell: dict, style: Style, text: str, title: str = "") -> grid.Cell:
     """Our value with its agreement, or the word that stands for its absence."""
-    agreement = cell["agreement"]
-    if pd.isna(cell["ours"]):
-        return grid.Cell("undefined" if agreement == "undefined" else "not computed", word=True, title=title)
+    agreement, state = cell["agreement"], cell.get("state", "")
+    if state:
+        return grid.Cell(state, word=True, title=cell["reason"])
+    if agreement == "partial":
+        title = f"{title} over {cell['n_blocks']:.0f} of {cell['of_blocks']:.0f} blocks".strip()
     return grid.Cell(f"{SIGNS.get(agreement, '')} {text}".strip(), colour=colour(agreement, style), title=title)
 
 
@@ -45,56 +50,64 @@ def _head(table: int | None, title: str, **column) -> str:
     return f"{title} {','.join(numbers).translate(RAISED)}"
 
 
+def _unpublished(cell: dict) -> str:
+    return "not published" if pd.isna(cell["published"]) else ""
+
+
 def _text(value: float, digits: int = 2) -> str:
     return grid.number(value, digits).text
 
 
 def means(table: pd.DataFrame, number: int | None, style: Style) -> None:
-    """By block or by label: theirs, ours and the difference of S and P, and our number of images."""
+    """By block or by label: theirs, ours and the difference of S and P, and for each our images and how many are undefined."""
     of = "block" if "block" in table else "label"
     cells = {(cell[of], cell["metric"]): cell for cell in table.to_dict("records")}
     body = []
     for name in table[of].drop_duplicates():
-        line, counts = [], []
+        line = []
         for metric in SHOWN:
             cell = cells[name, metric]
             place = {"measure": metric} | ({"block": name} if of == "block" else {})
-            line.append(grid.number(cell["published"], mark=_marks(number, **place)))
+            line.append(grid.number(cell["published"], mark=_marks(number, **place), title=_unpublished(cell)))
             line += [_ours(cell, style, _text(cell["ours"])), grid.number(cell["difference"])]
-            counts.append(cell)
-        n, undefined = (max(c[key] if pd.notna(c[key]) else 0 for c in counts) for key in ("n", "n_undefined"))
-        line += [grid.number(n, 0), grid.number(undefined, 0)]
+            line += [grid.number(0 if pd.isna(cell[count]) else cell[count], 0) for count in ("n", "n_undefined")]
         body.append((catalogue.LABELS[name] if of == "label" else str(name), line))
-    columns = ["theirs", "ours", "difference"] * 2 + ["images", "undefined"]
-    grid.draw(
-        body, columns, style, of.capitalize(), [*((_head(number, GROUPS[m], measure=m), 3) for m in SHOWN), ("ours", 2)]
-    )
+    columns = ["theirs", "ours", "difference", "images", "undefined"]
+    groups = [(_head(number, GROUPS[metric], measure=metric), len(columns)) for metric in SHOWN]
+    grid.draw(body, columns * len(SHOWN), style, of.capitalize(), groups, "dense")
 
 
 def correlations(table: pd.DataFrame, number: int | None, style: Style) -> None:
-    """r theirs and ours for S and P with accuracy and loss; our interval, p and n on hover."""
+    """A table per measure: r and p theirs and ours, and the difference, with accuracy and loss; our interval on hover."""
     cells = {(cell["block"], cell["measure"], cell["outcome"]): cell for cell in table.to_dict("records")}
-    pairs = [(measure, outcome) for measure in SHOWN for outcome in correlation.OUTCOMES]
-    body = []
-    for block in table["block"].drop_duplicates():
-        line, n = [], 0
-        for measure, outcome in pairs:
-            cell = cells[block, measure, outcome]
-            n = max(n, cell["n"] if pd.notna(cell["n"]) else 0)
-            mark = _marks(number, block=block, measure=measure, outcome=outcome)
-            p = cell["published_p"]
-            line.append(grid.number(cell["published"], mark=mark, title=f"p = {p:.2f}" if pd.notna(p) else ""))
-            line.append(_ours(cell, style, _text(cell["ours"]), _how_sure(cell)))
-        body.append((str(block), [*line, grid.number(n, 0)]))
-    groups = [*((_head(number, f"{GROUPS[m][0]} with {o}", measure=m, outcome=o), 2) for m, o in pairs), ("ours", 1)]
-    grid.draw(body, ["theirs", "ours"] * len(pairs) + ["n"], style, "Block", groups)
+    columns = ["theirs", "p", "ours", "p", "adjusted p", "difference"]
+    for measure in SHOWN:
+        body = []
+        for block in table["block"].drop_duplicates():
+            of_block = [cells[block, measure, outcome] for outcome in correlation.OUTCOMES]
+            n = max(0 if pd.isna(cell["n"]) else cell["n"] for cell in of_block)
+            line = [part for cell in of_block for part in _correlation(cell, number, style)]
+            body.append((str(block), [*line, grid.number(n, 0)]))
+        groups = [
+            (_head(number, f"{GROUPS[measure][0]} with {o}", measure=measure, outcome=o), len(columns))
+            for o in correlation.OUTCOMES
+        ]
+        grid.draw(body, [*columns * len(groups), "n"], style, "Block", [*groups, ("ours", 1)], "dense")
+    for said in tables_text.pooled(table):
+        st.caption(said)
+
+
+def _correlation(cell: dict, number: int | None, style: Style) -> list[grid.Cell]:
+    """theirs, their p, ours, our p, adjusted, difference."""
+    mark = _marks(number, **{name: cell[name] for name in ("block", "measure", "outcome")})
+    theirs = grid.number(cell["published"], mark=mark, title=_unpublished(cell))
+    ours = _ours(cell, style, _text(cell["ours"]), _how_sure(cell))
+    sure = [grid.p_value(cell["p"]), grid.p_value(cell["p_adjusted"])]
+    return [theirs, grid.number(cell["published_p"]), ours, *sure, grid.number(cell["difference"])]
 
 
 def _how_sure(cell: dict) -> str:
-    if pd.isna(cell["ours"]):
-        return cell["reason"] if isinstance(cell["reason"], str) else ""
-    interval = "" if np.isnan(cell["low"]) else f"95 % interval {cell['low']:+.2f} to {cell['high']:+.2f}, "
-    return f"{interval}p = {cell['p']:.2g}, adjusted {cell['p_adjusted']:.2g}, n = {cell['n']:,.0f}"
+    return "" if np.isnan(cell["low"]) else f"95 % interval {_text(cell['low'])} to {_text(cell['high'])}"
 
 
 def sizes(table: pd.DataFrame, number: int | None, style: Style) -> None:
@@ -103,7 +116,7 @@ def sizes(table: pd.DataFrame, number: int | None, style: Style) -> None:
     for cell in table.to_dict("records"):
         line = [grid.number(cell["n_out"], 0), grid.number(cell["n_in"], 0)]
         for name in ("jacobian_elements", "eigenvalues"):
-            line.append(grid.number(cell[f"published_{name}"], 0))
+            line.append(grid.number(cell[f"published_{name}"], 0, "not published"))
             shown = cell | {"ours": cell[name]}
             line.append(_ours(shown, style, _text(cell[name], 0)))
         matrix = cell["eigenvalues_of_the_matrix"]
@@ -140,7 +153,7 @@ def other_slips() -> None:
         st.markdown("\n".join(f"- {slip.text} *({slip.where})*" for slip in published.slips()))
 
 
-def download(table: pd.DataFrame, name: str) -> None:
+def download(table: pd.DataFrame, network: str, convention: str, number: int | None) -> None:
     with st.container(horizontal=True, gap="small"):
-        grid.download(table, name)
+        grid.download(statistics.named(table, network, convention), f"table-{number or 'sizes'}-{network}-{convention}")
         controls.copy_link()

@@ -6,6 +6,7 @@ import streamlit as st
 from pages.shared import controls, gallery
 from stiffcore import catalogue, tables
 from stiffcore.figures import wording
+from stiffcore.row_values import main_reason
 
 
 def chosen(event, known: set[int]) -> tuple[int, int | None] | None:
@@ -19,8 +20,10 @@ def chosen(event, known: set[int]) -> tuple[int, int | None] | None:
     return None
 
 
-def one_point(event, rows: pd.DataFrame, metric: str, network: str, convention: str, block: int | str) -> None:
-    """The chosen image, or how to choose one. It becomes the image of the other pages."""
+def one_point(
+    event, rows: pd.DataFrame, metric: str, title: str, network: str, convention: str, block: int | str
+) -> None:
+    """The chosen image, or how to choose one. It becomes the image of the other pages. title: the metric's."""
     if rows.empty:
         return
     found = chosen(event, set(rows["image"]))
@@ -37,11 +40,9 @@ def one_point(event, rows: pd.DataFrame, metric: str, network: str, convention: 
         picture.html(
             f'<img src="{gallery.thumbnail(image)}" alt="{label}" style="width:84px;image-rendering:pixelated;border-radius:.3rem">'
         )
-        value = _value(one, metric, block)
+        value = _value(one, metric, tables.pool(rows, metric).blocks if block == tables.ALL else (block,))
         sign = "right" if first["correct"] else f"wrong: seen as {seen}"
-        text.markdown(
-            f"**Image {image}: {label}**  \n{sign}, loss {first['loss']:.3g}  \n{wording.title(metric)} {value}"
-        )
+        text.markdown(f"**Image {image}: {label}**  \n{sign}, loss {first['loss']:.3g}  \n{title} {value}")
         last = len(catalogue.blocks(network))
         of_block = last if block == tables.ALL else int(block)
         to = {"network": network, "images": str(image), "blocks": str(of_block), "convention": convention}
@@ -50,10 +51,11 @@ def one_point(event, rows: pd.DataFrame, metric: str, network: str, convention: 
     controls.choose("images", str(image))
 
 
-def _value(one: pd.DataFrame, metric: str, block: int | str) -> str:
-    kept = one if block == tables.ALL else one[one["block"] == block]
+def _value(one: pd.DataFrame, metric: str, blocks: tuple[int, ...]) -> str:
+    """At a block, or the average over several."""
+    kept = one[one["block"].isin(blocks)]
     values = tables.column(kept, metric).dropna()
     if not len(values):
-        return tables.reasons(kept, metric).iloc[0] if len(kept) else "not computed"
+        return main_reason(kept, metric)
     name = metric if metric in wording.METRIC_TITLES else "max_re"
     return wording.in_words(name, float(values.mean()))

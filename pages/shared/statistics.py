@@ -6,18 +6,22 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.shared import controls
+from pages.shared import controls, gallery
 from stiffcore import (
     analysis,
     catalogue,
+    cifar10,
     claims,
+    cli_sweep,
     correlation,
+    evidence,
     manifest,
     published,
     result_cache,
     shipping,
     sweep,
     tables,
+    tables_text,
 )
 from stiffcore.stored_rows import StoredRows
 
@@ -104,10 +108,10 @@ def verdicts() -> pd.DataFrame:
 
 @st.cache_resource(max_entries=4, show_spinner="Judging the paper's claims …")
 def _verdicts(stamps: tuple) -> pd.DataFrame:
-    evidence = {PAPER: {network: claims.of_paper(network) for network in published.NETWORKS}}
+    found = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
     for title, by_network in stamps:
-        evidence[title] = {network: claims.of_rows(_rows(key), network) for network, key in by_network}
-    return claims.verdicts(evidence)
+        found[title] = {network: evidence.of_rows(_rows(key), network, key[1]) for network, key in by_network}
+    return claims.verdicts(found)
 
 
 def of_images(
@@ -155,30 +159,56 @@ def about(found: pd.DataFrame, network: str, convention: str, paper: bool = True
         " / ".join(sorted(found["precision"].unique())),
     ]
     st.markdown(":green-badge[stored] " + " ".join(f":gray-badge[{part}]" for part in parts))
-    per_block = found.groupby("block")["image"].nunique()
-    lacking = [block.block for block in catalogue.blocks(network) if per_block.get(block.block, 0) < per_block.max()]
-    if lacking:
-        fewer = ", ".join(f"{block} ({per_block.get(block, 0)})" for block in lacking)
-        with st.expander(f"Not every block is computed at all {per_block.max():,} images", icon=":material/pending:"):
-            st.caption(
-                f"Blocks with fewer images: {fewer}. This computes what is missing, and goes on where it stopped:"
-            )
-            st.code(command(network, convention, ",".join(map(str, lacking))), language="bash", wrap_lines=True)
+    if said := tables_text.undetermined(found):
+        st.caption(said)
+    _lacking(found, network, convention)
+
+
+def _lacking(found: pd.DataFrame, network: str, convention: str) -> None:
+    """The blocks that could have eigenvalues and are at fewer images than others, and what computes them at the same ones."""
+    images = {int(block): set(part) for block, part in found.groupby("block")["image"]}
+    most = max(images.values(), key=len)
+    lacking = [block for block in tables.definable(network, convention) if len(images.get(block, ())) < len(most)]
+    if not lacking:
+        return
+    fewer = ", ".join(f"{block} ({len(images.get(block, ()))})" for block in lacking)
+    with st.expander(f"Not every block is computed at all {len(most):,} images", icon=":material/pending:"):
+        st.caption(f"Blocks with fewer images: {fewer}. This computes what is missing, and goes on where it stopped:")
+        blocks = ",".join(map(str, lacking))
+        command = cli_sweep.sweep_command(network, convention, blocks, cifar10.as_list(most))
+        st.code(command, language="bash", wrap_lines=True)
+
+
+def pooled(found: pd.DataFrame, metric: str) -> None:
+    """What "all blocks" stands for, and a sign where some blocks are not in it."""
+    pool = tables.pool(found, metric)
+    sign = ":orange-badge[partial] " if pool.partial else ""
+    st.caption(f"{sign}“All blocks”: {pool.in_words()}.")
 
 
 def nothing(network: str, convention: str) -> None:
     """The designed empty state: the word, and the command that would compute it."""
     title = f"{published.network_title(network)} under {catalogue.CONVENTIONS[convention].title}"
+    # A slice is small, a whole spectrum is not: one image of each label to begin with.
+    images = "bundled" if convention == "slices" else cifar10.as_list(gallery.first_of_each_label())
     with st.container(border=True):
         st.markdown(
             f":material/pending: **{title}: not computed.** This command does, in the background of a terminal; "
             "it can be stopped and goes on where it was:"
         )
-        st.code(command(network, convention), language="bash", wrap_lines=True)
+        st.code(cli_sweep.sweep_command(network, convention, images=images), language="bash", wrap_lines=True)
 
 
-def command(network: str, convention: str, blocks: str = "all") -> str:
-    return f"python -m stiffcore sweep {network} --images bundled --blocks {blocks} --convention {convention}"
+def view_title(title: str, network: str, convention: str, block: int | str | None = None) -> str:
+    """A figure's title with what it is of: every figure says its network and convention."""
+    of_block = [] if block is None else ["all blocks" if block == tables.ALL else f"block {block}"]
+    return " · ".join([title, controls.NETWORK_TITLES[network], catalogue.CONVENTIONS[convention].title, *of_block])
+
+
+def named(frame: pd.DataFrame, network: str, convention: str, **more: object) -> pd.DataFrame:
+    """A table to take away: with the network and the convention of its numbers in front."""
+    front = pd.DataFrame({"network": network, "convention": convention, **more}, index=frame.index)
+    return pd.concat([front, frame.drop(columns=list(front), errors="ignore")], axis=1)
 
 
 def python(network: str, convention: str, module: str, expression: str) -> str:
@@ -208,8 +238,9 @@ def networks_before() -> tuple[str, ...]:
     return (network if network in catalogue.NETWORKS else "resnet18",)
 
 
-def one_block(network: str, default: str) -> int | str:
+def one_block(network: str, default: int | str) -> int | str:
     """A block's number, or ``all``; another network's block is forgotten without a note."""
+    default = str(default)  # the choices' texts; a number would show the first of them
     numbered = {str(block.block): f"Block {block.block}" for block in catalogue.blocks(network)}
     titles = numbered | {tables.ALL: "All blocks"}
     if st.session_state.get("chosen", {}).get("of", default) not in titles:

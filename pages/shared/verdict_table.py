@@ -33,7 +33,7 @@ def section(verdicts: pd.DataFrame, network: str, style: Style) -> None:
                 )
             )
         body.append((f"{claim} ({where})", cells))
-    grid.draw(body, readings, style, published.network_title(network), wide=True)
+    grid.draw(body, readings, style, published.network_title(network), look="wide")
     with st.expander("Why: one sentence per verdict", icon=":material/gavel:"):
         for (claim, where), part in about.groupby(["claim", "where"], sort=False):
             computed = part[part["answer"] != claims.NOT_COMPUTED]

@@ -14,8 +14,10 @@ SMALLEST_LOSS = 1e-7  # of the log axis: float32's cross-entropy of a sure predi
 GOLDEN = 0.618_033_988_75
 
 
-def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True) -> go.Figure:
+def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True, axis: str | None = None) -> go.Figure:
     """values: image, label, predicted, correct, loss, block, value. A point's customdata is (image, block).
+
+    title: with network and convention; axis: of the values, by default the title.
 
     Above: loss against the value. Below, on the same axis: right and wrong, boxes with their points.
     """
@@ -69,14 +71,15 @@ def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True
             1,
         )
     theme.apply(made, style).update_layout(
-        height=700 if style.talk else 600,
+        height=740 if style.talk else 630,
+        title=theme.over(title, style),
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
         clickmode="event+select",
         uirevision=title,
-        margin={"t": 20, "b": 48},
+        margin={"t": 96 if style.talk else 76, "b": 48},
     )
-    made.update_xaxes(title_text=title, row=2, col=1)
+    made.update_xaxes(title_text=axis or title, row=2, col=1)
     made.update_yaxes(title_text="loss", type="log" if log_loss else "linear", exponentformat="power", row=1, col=1)
     made.update_yaxes(
         tickvals=[0, 1], ticktext=["wrong", "right"], range=[-0.6, 1.6], zeroline=False, showgrid=False, row=2, col=1

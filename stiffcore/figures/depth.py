@@ -1,7 +1,7 @@
 """A metric along the depth of networks: a panel per network and convention, a bar per block. Computes nothing.
 
 Bars are means over images, whiskers the middle 90 % of them. Blocks that change the shape are hatched. A block without a
-value says "undefined" or "not computed" in its place.
+value says why in its place: "undefined: not square", "not computed".
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from stiffcore.figures.theme import Style
 from stiffcore.published import network_title
 
 OVERLAYS = {"paper": "The paper's", "baseline": "Baselines", "live": "Live outputs", "yours": "Your images"}
+LONGEST_NOTE = 24  # characters that fit beside a bar; the whole reason is on hover
 BASELINE_NAMES = {"percent_negative": "P for random entries", "stiffness_index": "S without the skip's 1"}
 Panels = Mapping[tuple[str, str], pd.DataFrame]  # (network, convention) -> comparison.along_depth
 
@@ -33,11 +34,12 @@ def figure(
 ) -> go.Figure:
     """Networks down, conventions across. images: rows of the chosen images, series: how each of them is drawn."""
     networks, conventions = ([*dict.fromkeys(key[at] for key in panels)] for at in (0, 1))
+    between = " · " if len(conventions) < 3 else "<br>"  # three titles touch in a narrow window
     made = make_subplots(
         len(networks),
         len(conventions),
         subplot_titles=[
-            f"{network_title(n)} · {catalogue.CONVENTIONS[c].title}" for n in networks for c in conventions
+            f"{network_title(n)}{between}{catalogue.CONVENTIONS[c].title}" for n in networks for c in conventions
         ],
         specs=[[{"secondary_y": True}] * len(conventions)] * len(networks),
         horizontal_spacing=0.1 if len(conventions) < 3 else 0.07,
@@ -124,7 +126,8 @@ def _bars(made, place, table, metric, style, named) -> None:
     anchor, shift = ("top", -4) if down else ("bottom", 4)  # where there is room: to the side of the other bars
     for cell in table[table["state"] != ""].itertuples():
         made.add_annotation(
-            x=cell.block, y=0, text=cell.state, xshift=-9, textangle=-90, yanchor=anchor, yshift=shift,
+            x=cell.block, y=0, text=cell.reason if len(cell.reason) <= LONGEST_NOTE else cell.state, xshift=-9,
+            hovertext=cell.reason, textangle=-90, yanchor=anchor, yshift=shift,
             font={"color": style.muted, "size": style.font_size - 2}, **place,
         )  # fmt: skip
 
@@ -202,6 +205,12 @@ def _layout(made, metric, style, n_rows) -> None:
         hovermode="closest",
         margin={"t": 20, "b": 40, "l": 60, "r": 30},
     )
+
+
+def title(panels: Panels, metric: str) -> str:
+    """What the whole figure shows; each panel's title says network and convention, too."""
+    shown = ", ".join(f"{network_title(n)} under {catalogue.CONVENTIONS[c].title}" for n, c in panels)
+    return f"{wording.METRIC_TITLES[metric][1]}, along the depth of {shown}"
 
 
 def alt_text(panels: Panels, metric: str) -> str:

@@ -15,9 +15,17 @@ GOLDEN = 0.618_033_988_75  # its multiples fill an interval evenly: a jitter tha
 
 
 def figure(
-    values: pd.DataFrame, metric: str, style: Style, kind: str = "box", paper: pd.DataFrame | None = None
+    values: pd.DataFrame,
+    metric: str,
+    style: Style,
+    kind: str = "box",
+    paper: pd.DataFrame | None = None,
+    title: str = "",
 ) -> go.Figure:
-    """values: tables.per_image; paper: columns label, published. A point's customdata is its image."""
+    """values: tables.per_image; paper: columns label, published; title: with network and convention.
+
+    A point's customdata is its image.
+    """
     made = go.Figure()
     for label, name in enumerate(catalogue.LABELS):
         inside = values[values["label"] == label]
@@ -56,7 +64,8 @@ def figure(
             )
         )
     theme.apply(made, style).update_layout(
-        height=560 if style.talk else 500,
+        height=600 if style.talk else 530,
+        title=theme.over(title, style),
         xaxis={
             "tickvals": list(range(10)),
             "ticktext": list(catalogue.LABELS),
@@ -69,7 +78,7 @@ def figure(
         hovermode="closest",
         clickmode="event+select",
         uirevision=f"{metric} {kind}",
-        margin={"t": 20, "b": 40},
+        margin={"t": 96 if style.talk else 76, "b": 40},
     )
     return made
 

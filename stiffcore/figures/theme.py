@@ -154,6 +154,18 @@ def apply(figure: go.Figure, style: Style) -> go.Figure:
     return figure.update_layout(template=template(style))
 
 
+def over(title: str, style: Style) -> dict:
+    """A title at the figure's upper edge, above a legend that lies on the plot."""
+    return {
+        "text": title,
+        "font": {"size": style.font_size + 1},
+        "y": 1,
+        "yref": "container",
+        "yanchor": "top",
+        "pad": {"t": 8},
+    }
+
+
 def to_html(figure: go.Figure, title: str) -> str:
     """One file that draws without the internet: plotly.js is inside (about 5 MB)."""
     config = {"displaylogo": False, "responsive": True}
