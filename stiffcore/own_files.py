@@ -6,7 +6,9 @@ import re
 from stiffcore.errors import CannotCompute
 
 LONGEST_NAME = 40  # characters
-_STRANGE = re.compile(r"[^\w .,+=()/·×±−%…-]")  # what is left means nothing in HTML, and fetches nothing in Markdown ...
+_STRANGE = re.compile(
+    r"[^\w .,+=()/·×±−%…-]"
+)  # what is left means nothing in HTML, and fetches nothing in Markdown ...
 _ADDRESS = re.compile(r"(www)\.", re.IGNORECASE)  # ... but for this, which becomes a link
 
 
