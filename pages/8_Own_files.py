@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import navigation, own_checkpoint, own_image, panels
+from pages.shared import controls, navigation, own_checkpoint, own_image, panels
 from stiffcore import own_files
 from stiffcore.errors import CannotCompute
 
@@ -16,8 +16,10 @@ try:
     own_files.check_uploads()
 except CannotCompute as error:
     st.info(str(error), icon=":material/block:")
+    controls.notes()
     st.stop()
 
+noted = st.container()
 network, image = panels.beside([1, 1])
 with network, panels.refusals():
     st.subheader("A network")
@@ -27,3 +29,5 @@ with image, panels.refusals():
     st.subheader("An image")
     own_image.upload()
     own_image.there()
+with noted:  # also where a file is refused, or none is there
+    controls.notes()

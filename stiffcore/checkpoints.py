@@ -4,32 +4,24 @@ safetensors, or a PyTorch state dict; the names of torchvision, of the public CI
 comes out of here has exactly the names, shapes and types of one of the three networks, and finite numbers.
 """
 
-import json
 import math
-import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load as load_safetensors
 from torch import nn
 
-from stiffcore import catalogue, cifar10, resnets
+from stiffcore import checkpoint_names, cifar10, resnets
 from stiffcore.errors import CannotCompute
+from stiffcore.safetensors_file import SafetensorsFile
 from stiffcore.state_dict_archive import Described, StateDictArchive, refused
 
 LARGEST_FILE = 128 << 20  # bytes
-LARGEST_HEADER = 1 << 20  # bytes, of a safetensors file; ResNet50's is 30 kB
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
-RENAMED = (  # pattern -> torchvision's name
-    (r"\bshortcut\.", "downsample."),
-    (r"^(linear|classifier|head)\.(weight|bias)$", r"fc.\2"),
-    (r"\bgamma$", "weight"),
-    (r"\bbeta$", "bias"),
-)
-DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "I32": torch.int32}  # fmt: skip
+DEEPEST = 3  # dicts within dicts in which a PyTorch file's tensors are looked for
+USED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.int32)
 SELF_TEST_BATCH = 50  # images between two looks at whether somebody cancelled
 NEAR_CHANCE = 0.3  # accuracy below which the self-test looks for a reason
 OTHER_NORMALISATIONS = {  # mean and standard deviation by channel
@@ -38,6 +30,11 @@ OTHER_NORMALISATIONS = {  # mean and standard deviation by channel
     "ImageNet's mean and standard deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "images from 0 to 255": ((0, 0, 0), (1 / 255, 1 / 255, 1 / 255)),
 }
+Progress = Callable[[str], None]  # what comes next; may raise errors.Cancelled to stop
+
+
+def _silent(what: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,7 @@ class Inspection:
     """What a file holds, before any of its numbers was read.
 
     names: the network's tensor -> the file's; counters of batches may be missing. ignored: the file's other tensors.
+    prefix: what the used tensors' names begin with; others: prefixes of as complete networks that were not taken.
     """
 
     format: str  # safetensors or PyTorch
@@ -53,6 +51,8 @@ class Inspection:
     ignored: tuple[str, ...]
     n_parameters: int
     types: tuple[str, ...]
+    prefix: str = ""
+    others: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -60,7 +60,15 @@ class Inspection:
         others = "1 other tensor is" if len(self.ignored) == 1 else f"{len(self.ignored)} other tensors are"
         more = f"; {others} ignored" if self.ignored else ""
         types = " and ".join(self.types)
+        if self.others:
+            left = " and ".join(_quoted(prefix) for prefix in self.others)
+            more += f"; of several networks in it {_quoted(self.prefix)} is taken, not {left}"
         return f"{self.format}, {self.network}, {self.n_parameters:,} numbers in {types}{more}."
+
+
+def _quoted(prefix: str) -> str:
+    short = prefix if len(prefix) <= 40 else f"{prefix[:39]}…"
+    return f"“{short}”" if prefix else "the one without a prefix"
 
 
 @dataclass(frozen=True)
@@ -86,9 +94,11 @@ def content_of(path: Path) -> bytes:
         raise CannotCompute(f"Expected a checkpoint in {path}, got {error.strerror}: name another file.") from error
 
 
-def inspect(content: bytes) -> Inspection:
-    """What a checkpoint holds; nothing in it is executed. Raises CannotCompute, in one sentence, for what is refused."""
-    return _opened(content)[0]
+def inspect(content: bytes, progress: Progress = _silent) -> Inspection:
+    """What a checkpoint holds, by its list of tensors alone; nothing in it is executed, and no number of a tensor is read.
+
+    Raises CannotCompute, in one sentence, for what is refused."""
+    return _opened(content, progress)[0]
 
 
 def load(content: bytes) -> tuple[nn.Module, Inspection]:
@@ -97,9 +107,10 @@ def load(content: bytes) -> tuple[nn.Module, Inspection]:
     return resnets.with_weights(inspection.network, state, resnets.tensors_sha256(state)), inspection
 
 
-def read(content: bytes) -> tuple[dict[str, torch.Tensor], Inspection]:
+def read(content: bytes, progress: Progress = _silent) -> tuple[dict[str, torch.Tensor], Inspection]:
     """A checkpoint's tensors by the network's own names, in the checkpoint's precision, checked against the network."""
-    inspection, tensor = _opened(content)
+    inspection, tensor = _opened(content, progress)
+    progress("reading its numbers")
     shape_of = resnets.template(inspection.network).state_dict()
     state = {name: tensor(source) for name, source in inspection.names.items()}
     for name in shape_of.keys() - state.keys():  # only counters of batches may be missing
@@ -109,33 +120,6 @@ def read(content: bytes) -> tuple[dict[str, torch.Tensor], Inspection]:
     }
     resnets.check_state(state, shape_of, "the checkpoint")
     return state, inspection
-
-
-def map_keys(shapes: dict[str, tuple[int, ...]]) -> tuple[str, dict[str, str]]:
-    """The network that tensors of these names and shapes make up, and its tensors' names -> theirs.
-
-    Raises CannotCompute with the first misfit against the network that is nearest.
-    """
-    prefix = _prefix(shapes)
-    renamed: dict[str, str] = {}
-    for theirs in shapes:
-        if theirs.startswith(prefix):
-            ours = _torchvision_name(theirs.removeprefix(prefix))
-            if ours in renamed:
-                raise CannotCompute(f"Expected one {ours[:60]} in the checkpoint, got two: use another file.")
-            renamed[ours] = theirs
-    misfits = {}
-    for network in catalogue.ARCHITECTURES:
-        shape_of = {name: tuple(t.shape) for name, t in resnets.template(network).state_dict().items()}
-        misfit = _first_misfit(shape_of, {ours: shapes[theirs] for ours, theirs in renamed.items()})
-        if not misfit:
-            return network, {name: renamed[name] for name in shape_of if name in renamed}
-        misfits[network] = (len(shape_of.keys() ^ renamed.keys()), misfit)
-    nearest = min(misfits, key=lambda network: misfits[network][0])
-    raise CannotCompute(
-        f"Expected the tensors of ResNet18, 34 or 50 for CIFAR-10, got others (nearest is {nearest}: {misfits[nearest][1]}): "
-        "use a checkpoint of one of these networks."
-    )
 
 
 def self_test(model: nn.Module, progress: Callable[[int, int], None] = lambda done, total: None) -> SelfTest:
@@ -177,110 +161,70 @@ def _too_large(size: int) -> CannotCompute:
     )
 
 
-def _opened(content: bytes):
-    """The inspection, and a function from the file's name of a tensor to the tensor."""
+def _opened(content: bytes, progress: Progress):
+    """The inspection, and a function from the file's name of a tensor to the tensor, which reads that tensor alone."""
     if len(content) > LARGEST_FILE:
         raise _too_large(len(content))
+    progress("reading the names of its tensors")
     if content[:4] == b"PK\x03\x04":
         archive = StateDictArchive(content)
         described = _state_dict(archive.content)
-        shapes = {name: d.shape for name, d in described.items()}
         types = {name: d.storage.dtype for name, d in described.items()}
-        return _inspected("PyTorch", shapes, types), lambda name: archive.tensor(described[name])
-    old = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
-    if content[8:9] != b"{" and content[:2] in old:
-        raise refused("an old or compressed format, which could hold code")
-    header = _safetensors_header(content)
-    tensors = {name: about for name, about in header.items() if name != "__metadata__"}
-    shapes = {name: tuple(about["shape"]) for name, about in tensors.items()}
-    types = {name: DTYPES[about["dtype"]] for name, about in tensors.items()}
-    inspection = _inspected("safetensors", shapes, types)
-    try:
-        loaded = load_safetensors(content)
-    except Exception as error:
-        raise _damaged_safetensors(str(error)[:80]) from error
-    return inspection, loaded.__getitem__
+        form, tensor = "PyTorch", lambda name: archive.tensor(described[name])
+    else:
+        old = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
+        if content[8:9] != b"{" and content[:2] in old:
+            raise refused("an old or compressed format, which could hold code")
+        file = SafetensorsFile(content)
+        described, form, tensor = file.tensors, "safetensors", file.tensor
+        types = {name: listed.dtype for name, listed in described.items()}
+    progress("looking for a network among them")
+    return _inspected(form, {name: d.shape for name, d in described.items()}, types), tensor
 
 
-def _inspected(form: str, shapes: dict[str, tuple[int, ...]], types: dict[str, torch.dtype]) -> Inspection:
-    network, names = map_keys(shapes)
-    used = set(names.values())
-    count = sum(math.prod(shapes[name]) for name in used)
-    used_types = sorted({str(types[name]).removeprefix("torch.") for name in used})
+def _inspected(form: str, shapes: dict[str, tuple[int, ...]], types: dict[str, torch.dtype | str]) -> Inspection:
+    mapped = checkpoint_names.map_keys(shapes)
+    for ours, theirs in mapped.names.items():
+        if types[theirs] not in USED_TYPES:
+            got = str(types[theirs]).removeprefix("torch.")
+            raise CannotCompute(
+                f"Expected {ours} of the checkpoint in floating-point numbers, got {got}: save the weights in float16 or 32."
+            )
+    used = set(mapped.names.values())
     return Inspection(
-        form, network, names, tuple(name for name in shapes if name not in used), count, tuple(used_types)
+        form,
+        mapped.network,
+        mapped.names,
+        ignored=tuple(name for name in shapes if name not in used),
+        n_parameters=sum(math.prod(shapes[name]) for name in used),
+        types=tuple(sorted({str(types[name]).removeprefix("torch.") for name in used})),
+        prefix=mapped.prefix,
+        others=mapped.others,
     )
-
-
-def _damaged_safetensors(got: str) -> CannotCompute:
-    return CannotCompute(
-        f"Expected a safetensors file or a PyTorch state dict, got neither ({got}): use another file, or save this one again."
-    )
-
-
-def _safetensors_header(content: bytes) -> dict[str, dict]:
-    """The header of a safetensors file; the library checks afterwards that it fits the bytes behind it."""
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 10 or length > min(LARGEST_HEADER, len(content) - 8) or content[8:9] != b"{":
-        raise _damaged_safetensors("no such header")
-    try:
-        header = json.loads(content[8 : 8 + length])
-        for name, about in header.items():
-            if name != "__metadata__" and about["dtype"] not in DTYPES:
-                raise ValueError(f"type {about['dtype']!r:.20}")
-            if name != "__metadata__" and not all(type(n) is int and 0 <= n < 2**40 for n in about["shape"]):
-                raise ValueError("a shape that is none")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged_safetensors(f"a damaged header: {error!s:.60}") from error
-    return header
 
 
 def _state_dict(content: object) -> dict[str, Described]:
-    """The tensors by name, wherever a training script usually puts them."""
-    for _ in range(3):
-        if not isinstance(content, dict):
-            break
-        tensors = {name: v for name, v in content.items() if isinstance(name, str) and isinstance(v, Described)}
-        if len(tensors) > 10:
-            return tensors
-        inner = [content[name] for name in WRAPPERS if isinstance(content.get(name), dict)]
-        if not inner:
-            break
-        content = inner[0]
-    raise refused("one without a network's tensors")
+    """The tensors by name, wherever a training script puts them: those in a dict within have its name before their own.
 
-
-def _prefix(names) -> str:
-    """What stands before every tensor's name: ``module.``, ``model.``, ``_orig_mod.`` and the like, also several of them.
-
-    The tensors of a network never share their first part, so that whatever all names share is a prefix.
+    Each dict is looked at once, and no long name is ever put together: in a pickle, both can stand at 100,000 places.
     """
-    stems = [name for name in names if re.search(r"(^|\.)(conv1|bn1|layer\d|fc|linear|classifier|head)\.", name)]
-    prefix = ""
-    while stems and "." in stems[0]:
-        part = stems[0].split(".")[0] + "."
-        if not all(name.startswith(part) for name in stems):
-            break
-        prefix += part
-        stems = [name.removeprefix(part) for name in stems]
-    return prefix
-
-
-def _torchvision_name(name: str) -> str:
-    for pattern, replacement in RENAMED:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def _first_misfit(expected: dict[str, tuple], got: dict[str, tuple]) -> str:
-    """Empty where every tensor is there in its shape; counters of batches may be missing, nothing of a network may be
-    left over."""
-    for name, shape in expected.items():
-        if name not in got and not name.endswith("num_batches_tracked"):
-            return f"{name} is missing"
-        if name in got and got[name] != shape:
-            if name == "conv1.weight" and got[name][-2:] == (7, 7):
-                return "its first convolution is ImageNet's, 7×7"
-            return f"{name} has shape {got[name]}, not {shape}"
-    foreign = [name for name in got if name not in expected and re.match(r"(conv|bn|layer|fc)", name)]
-    return f"there is no place for {foreign[0][:60]!r}" if foreign else ""
+    tensors: dict[str, Described] = {}
+    waiting, seen = deque([("", content, 0)]), set()
+    while waiting:
+        prefix, here, depth = waiting.popleft()
+        if not isinstance(here, dict) or id(here) in seen:
+            continue
+        seen.add(id(here))
+        for name, value in here.items():
+            if not isinstance(name, str):
+                continue  # an optimiser's numbers of parameters, for example
+            is_short = len(prefix) + len(name) <= checkpoint_names.LONGEST_NAME
+            if isinstance(value, Described):
+                if not is_short or len(tensors) >= checkpoint_names.MOST_TENSORS:
+                    raise refused("one with far longer names, or more tensors, than a network's")
+                tensors[f"{prefix}{name}"] = value
+            elif isinstance(value, dict) and depth < DEEPEST and is_short:
+                waiting.append((f"{prefix}{name}.", value, depth + 1))
+    if not tensors:
+        raise refused("one without a network's tensors")
+    return tensors

@@ -1,9 +1,14 @@
 """An image file from outside -> 32×32 RGB as the networks see it; refused in a sentence, or read by Pillow. Imports no torch.
 
-turned as its EXIF says -> centre cut to a square -> transparency over white -> Lanczos (antialiased) to 32×32
+centre cut to a square -> transparency over white -> sides over 1,280 averaged to 640 or more -> turned as the EXIF says
+-> Lanczos (antialiased) to 32×32
+
+Pillow holds a decoded picture in up to four bytes a pixel, 100 MB; each copy of it costs as much again. So only one picture
+is decoded at a time, and all up to the averaging is done in strips.
 """
 
 import io
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +23,7 @@ FORMATS = ("PNG", "JPEG")
 SMALLEST_SIDE = 8  # pixels
 MOST_SCANS = 300  # of a progressive JPEG: cameras make about ten; each costs a pass over all pixels
 SIDE, CUT_SIDE = 32, 320  # pixels: what the network sees; the cut that is shown beside it
+STRIP = 64  # rows that are converted at a time
 TURNS = {  # EXIF's orientation -> how to undo it, as PIL.ImageOps.exif_transpose does, here on the cut alone
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,6 +44,7 @@ OTHER_KINDS = (  # what a file that is neither begins with, at a place
     (4, b"ftypmif1", "a HEIC"),
     (4, b"ftypavif", "an AVIF"),
 )
+_decoding = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,12 @@ def picture(content: bytes) -> Picture:
     if content.count(b"\xff\xda") > MOST_SCANS:
         raise _refused("one that is drawn in far too many steps", "save it again")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_size(image)
-            image.verify()  # a PNG's checksums, which decoding leaves out; then it has to be opened anew
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return _picture(image)
+        with _decoding:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                _check_size(image)
+                image.verify()  # a PNG's checksums, which decoding leaves out; then it has to be opened anew
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                return _picture(image)
     except CannotCompute:
         raise
     except UnidentifiedImageError as error:
@@ -104,16 +112,27 @@ def _picture(image: Image.Image) -> Picture:
     form = "PNG" if image.format == "PNG" else "JPEG"  # a phone's second picture behind the first makes it an MPO
     image.draft("RGB", (CUT_SIDE, CUT_SIDE))  # a JPEG is decoded at the scale that is needed
     orientation = _orientation(image)
-    side = min(image.size)
-    left, top = ((length - side) // 2 for length in image.size)
-    cut = _rgb(image.crop((left, top, left + side, top + side)))
+    cut = _middle(image)
     if orientation in TURNS:
         cut = cut.transpose(TURNS[orientation])
-    seen = cut if side == SIDE else cut.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    shown = cut.resize((CUT_SIDE, CUT_SIDE), Image.Resampling.LANCZOS) if side > CUT_SIDE else cut
+    seen = cut if cut.width == SIDE else cut.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    shown = cut.resize((CUT_SIDE, CUT_SIDE), Image.Resampling.LANCZOS) if cut.width > CUT_SIDE else cut
     if orientation >= 5:
         width, height = height, width
     return Picture(np.asarray(seen), np.asarray(shown), form, width, height)
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """The square in the middle as RGB, in whole blocks of pixels, each averaged: a side of less than 1,280 is left as it is."""
+    factor = max(1, min(image.size) // (2 * CUT_SIDE))
+    side = min(image.size) // factor * factor
+    left, top = ((length - side) // 2 for length in image.size)
+    made = Image.new("RGB", (side // factor, side // factor))
+    rows = STRIP // factor * factor
+    for at in range(0, side, rows):
+        strip = _rgb(image.crop((left, top + at, left + side, top + min(at + rows, side))))
+        made.paste(strip.reduce(factor), (0, at // factor))
+    return made
 
 
 def _orientation(image: Image.Image) -> int:
@@ -128,7 +147,7 @@ def _orientation(image: Image.Image) -> int:
 def _rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB: 16 bits lose the lower eight, what is transparent lies on white, CMYK as Pillow converts it."""
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -22,8 +22,7 @@ class Registered:
 def register(content: bytes, file_name: str, progress: Progress = lambda done, total, what: None) -> Registered:
     """Load a checkpoint, test it, keep it. Raises CannotCompute for what ``checkpoints`` refuses, or the disk."""
     device.use_one_thread()
-    progress(0, 0, "reading the file")
-    state, inspection = checkpoints.read(content)
+    state, inspection = checkpoints.read(content, lambda what: progress(0, 0, what))
     sha256 = resnets.tensors_sha256(state)
     model = resnets.with_weights(inspection.network, state, sha256)
 

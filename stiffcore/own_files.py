@@ -6,7 +6,10 @@ import re
 from stiffcore.errors import CannotCompute
 
 LONGEST_NAME = 40  # characters
-_STRANGE = re.compile(r"[^\w .,+=()/·×±−%-]")  # what is left means nothing in HTML, and fetches nothing in Markdown
+_STRANGE = re.compile(
+    r"[^\w .,+=()/·×±−%…-]"
+)  # what is left means nothing in HTML, and fetches nothing in Markdown ...
+_ADDRESS = re.compile(r"(www)\.", re.IGNORECASE)  # ... but for this, which becomes a link
 
 
 def uploads_are_on() -> bool:
@@ -25,7 +28,8 @@ def check_uploads() -> None:
 
 def clean_name(text: str, otherwise: str = "own file") -> str:
     """A file's name, or another, in letters, digits and simple signs, at most 40: safe in titles, menus and figures."""
-    name = " ".join(_STRANGE.sub("_", str(text)[:500]).replace("//", "_").split()).strip(" ._")
+    name = _ADDRESS.sub(r"\1_", _STRANGE.sub("_", str(text)[:500]).replace("//", "_"))
+    name = " ".join(name.split()).strip(" ._")
     if len(name) > LONGEST_NAME:
         name = f"{name[: LONGEST_NAME - 10]}…{name[-9:]}"
     return name or otherwise

@@ -17,6 +17,7 @@ from stiffcore.errors import CannotCompute
 
 LARGEST_PICKLE = 1 << 20  # bytes; ResNet50's is 50 kB
 MOST_ENTRIES = 5000  # in the archive; ResNet50 has 330
+MOST_SIDES = 8  # of a tensor's shape; a weight has up to 4
 STORAGES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -24,6 +25,13 @@ STORAGES = {
     "DoubleStorage": torch.float64,
     "LongStorage": torch.int64,
     "IntStorage": torch.int32,
+    # No weight has these, but what stands beside weights does: masks, a random generator's state.
+    "ByteStorage": torch.uint8,
+    "CharStorage": torch.int8,
+    "ShortStorage": torch.int16,
+    "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
 }
 ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER = (
     "collections OrderedDict",
@@ -125,7 +133,7 @@ class StateDictArchive:
 
 
 _IGNORED = {"PROTO", "FRAME", "STOP"}
-_VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
+_VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES"}  # fmt: skip
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
@@ -139,13 +147,13 @@ def _interpreted(pickled: bytes) -> object:
         (value,) = machine.stack
     except CannotCompute:
         raise
-    except Exception as error:  # a stack or a memo that does not fit: not written by torch
+    except Exception as error:  # a stack or a memo that does not fit: no pickler wrote it
         raise refused("a damaged one") from error
     return value
 
 
 class _Machine:
-    """The pickle machine, as far as torch.save needs it."""
+    """The pickle machine, as far as state dicts need it, in protocols 2 to 5."""
 
     def __init__(self):
         self.stack: list = []
@@ -153,7 +161,7 @@ class _Machine:
         self.memo: dict[int, object] = {}
 
     def step(self, opcode: str, argument: object) -> None:
-        """One opcode; those that torch.save does not write are refused."""
+        """One opcode; those that dicts of tensors, numbers and text do not need are refused."""
         stack = self.stack
         if opcode in _VALUES:
             stack.append(argument)
@@ -168,14 +176,15 @@ class _Machine:
             self.marks.append(len(stack))
         elif opcode in ("TUPLE", "SETITEMS", "SETITEM", "APPENDS", "APPEND"):
             self._gather(opcode)
-        elif opcode in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = stack[-1]
+        elif opcode in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            self.memo[len(self.memo) if opcode == "MEMOIZE" else argument] = stack[-1]
         elif opcode in ("BINGET", "LONG_BINGET"):
             stack.append(self.memo[argument])
         elif opcode == "GLOBAL":
-            if argument not in KNOWN:
-                raise refused(f"one that refers to {str(argument)[:60]!r}, an object or code, which is never loaded")
-            stack.append(Name(argument))
+            stack.append(_name(argument))
+        elif opcode == "STACK_GLOBAL":
+            name, module = stack.pop(), stack.pop()
+            stack.append(_name(f"{module:.100} {name:.100}"))  # a ValueError for what is no text
         elif opcode == "BINPERSID":
             stack.append(_storage(stack.pop()))
         elif opcode == "REDUCE":
@@ -184,7 +193,7 @@ class _Machine:
         elif opcode == "BUILD":  # a state dict's _metadata: not needed
             stack.pop()
         elif opcode not in _IGNORED:
-            raise refused(f"one with the instruction {opcode}, which torch.save does not write")
+            raise refused(f"one with the instruction {opcode}, which no state dict needs")
 
     def _gather(self, opcode: str) -> None:
         """Take items from the stack into a tuple, a dict or a list."""
@@ -203,6 +212,13 @@ class _Machine:
             raise refused("one with strange names")
 
 
+def _name(text: str) -> Name:
+    """One of the few names that stand for tensors and dicts; nothing is imported under it."""
+    if text not in KNOWN:
+        raise refused(f"one that refers to {text[:60]!r}, an object or code, which is never loaded")
+    return Name(text)
+
+
 def _storage(claimed: tuple) -> Storage:
     """("storage", type, entry, device, numel) -> Storage."""
     _, kind, entry, _, numel = claimed
@@ -219,7 +235,7 @@ def _called(name: str, arguments: tuple) -> object:
         return arguments[0]
     if name == REBUILD_TENSOR:
         storage, offset, shape, stride = arguments[:4]
-        sizes = all(isinstance(s, tuple) and len(s) <= 8 and all(map(_is_size, s)) for s in (shape, stride))
+        sizes = all(isinstance(s, tuple) and len(s) <= MOST_SIDES and all(map(_is_size, s)) for s in (shape, stride))
         if isinstance(storage, Storage) and _is_size(offset) and sizes and len(shape) == len(stride):
             return Described(storage, offset, shape, stride)
     raise refused("a damaged one")

@@ -53,9 +53,9 @@ class Visitor:
         return {k: v[0] if isinstance(v, list) else v for k, v in self.at.query_params.items()}
 
     def texts(self, *kinds: str) -> str:
-        """As visitors read them, without the backslashes of controls.plain."""
+        """As visitors read them, without the backslashes and joiners of controls.plain."""
         found = "\n".join(str(element.value) for kind in kinds for element in self.at.get(kind))
-        return re.sub(r"\\([\\\[\]*$])", r"\1", found)
+        return re.sub(r"\\([\\`*_~\[\]$<>&|+=#.)-])", r"\1", found.replace(controls.JOINER, ""))
 
     def html(self) -> str:
         return "\n".join(element.proto.body for element in self.at.get("html"))

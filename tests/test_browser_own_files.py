@@ -2,6 +2,7 @@
 
 import io
 import re
+from urllib.parse import quote
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from browser_window import context, needs_chromium, running_app, window  # noqa:
 from PIL import Image
 from safetensors.torch import load_file
 
+from pages.shared import controls
 from stiffcore import cifar10, manifest
 
 pytestmark = needs_chromium
@@ -97,3 +99,34 @@ def test_a_bad_checkpoint_is_one_sentence_and_a_good_one_is_tested_and_chosen(wi
     visitor.page.wait_for_url("**/Spectrum?**network=resnet18-own-**")
     visitor.button("Compute").wait_for()
     visitor.page.wait_for_function(CHOSEN, arg="ResNet18, own: best.pth")
+
+
+DRAWN = """alert => [...alert.querySelectorAll('a, code, em, strong, del, img, .katex, sup, [style*=color]')]
+    .map(found => found.outerHTML)"""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "www.evil.example https://evil.example <https://evil.example> a@evil.example",
+        "[x](https://evil.example) ![x](https://evil.example/x.png) :red[x] $x$",
+        "*x* **x** _x_ `x` ~~x~~ <b>x</b> &amp; :smile: x -> y x -- y 2 >= 1 12:30",
+    ],
+)
+def test_what_a_link_asks_for_is_shown_as_typed_and_becomes_no_link(window, asked):  # noqa: F811
+    visitor = window(f"/Own_files?own-label={quote(asked)}")
+    alert = visitor.page.locator("[data-testid=stAlert]", has_text="Expected")
+    alert.wait_for()
+    assert f"got {asked[:80]!r}." in alert.inner_text().replace(controls.JOINER, "")
+    assert alert.evaluate(DRAWN) == []
+
+
+def test_a_file_named_as_an_address_becomes_no_link(window):  # noqa: F811
+    visitor = window("/Own_files")
+    file = io.BytesIO()
+    torch.save(load_file(manifest.FOLDER / "resnet18.safetensors"), file)
+    upload(visitor, "checkpoint", "www.evil.example _x_.pt", file.getvalue())
+    said = visitor.page.locator("[data-testid=stMarkdown]", has_text="11,183,582 numbers")
+    said.wait_for()
+    assert "www_evil.example _x_.pt: PyTorch, resnet18" in said.inner_text().replace(controls.JOINER, "")
+    assert said.locator("a, em").count() == 0

@@ -2,6 +2,8 @@
 
 import collections
 import io
+import itertools
+import json
 import os
 import pickle
 import struct
@@ -14,8 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from stiffcore import checkpoints, cifar10, manifest, resnets
-from stiffcore.errors import CannotCompute
+from stiffcore import checkpoint_names, checkpoints, cifar10, manifest, resnets
+from stiffcore.errors import Cancelled, CannotCompute
+from stiffcore.safetensors_file import SafetensorsFile
+from stiffcore.state_dict_archive import StateDictArchive
 
 KINDS: dict = {}  # name -> function of a state dict and a folder that makes the bytes of a malformed file
 
@@ -31,10 +35,10 @@ def state() -> dict[str, torch.Tensor]:
     return load_file(manifest.FOLDER / "resnet18.safetensors")
 
 
-def saved(value: object) -> bytes:
+def saved(value: object, protocol: int = 2) -> bytes:
     """As torch.save writes it."""
     file = io.BytesIO()
-    torch.save(value, file)
+    torch.save(value, file, pickle_protocol=protocol)
     return file.getvalue()
 
 
@@ -55,6 +59,11 @@ def with_pickle(pickled: bytes, content: bytes | None = None) -> bytes:
     return repacked(content, lambda name, old: pickled if name.endswith("data.pkl") else old)
 
 
+def pickle_of(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+
+
 def zoo(state):
     """kuangliu's and many others' names."""
     return {k.replace("downsample", "shortcut").replace("fc.", "linear."): v for k, v in state.items()}
@@ -70,6 +79,15 @@ ACCEPTED = {
     "compiled, in safetensors": lambda s: save({f"_orig_mod.module.{k}": v for k, v in s.items()}),
     "without counters": lambda s: save({k: v for k, v in s.items() if "num_batches" not in k}),
     "parameters": lambda s: saved({k: torch.nn.Parameter(v, v.is_floating_point() and v.ndim > 1) for k, v in s.items()}),
+    "newer pickles": lambda s: saved(collections.OrderedDict(s), 4),
+    "the newest pickles, in a script's dict": lambda s: saved({"net": zoo(s), "args": {"lr": 0.1, "name": "x", "raw": b"y"}, "big": 2**40}, 5),
+    "beside masks": lambda s: saved(dict(s) | {"mask": torch.ones(5, dtype=torch.bool), "step": torch.zeros(2, dtype=torch.uint8)}),
+    "beside a random generator's state": lambda s: saved({"model": dict(s), "rng": torch.get_rng_state(), "cuda": [torch.get_rng_state()]}),
+    "beside other types, in safetensors": lambda s: save(dict(s) | {"mask": torch.ones(5, dtype=torch.bool), "codes": torch.zeros(9, dtype=torch.uint8), "new": torch.zeros(4).to(torch.float8_e4m3fn)}),
+    "beside its average": lambda s: save({f"model.{k}": v for k, v in s.items()} | {f"ema.{k}": v + 1 for k, v in s.items()}),
+    "beside its average, one dict each": lambda s: saved({"ema": {k: v + 1 for k, v in s.items()}, "model": dict(s), "optimizer": {"state": {0: {"step": torch.zeros(1)}}}}),
+    "an average beside half a network": lambda s: save({f"ema.{k}": v for k, v in s.items()} | {f"model.{k}": v + 1 for k, v in list(s.items())[:60]}),
+    "in a wrapper of no known name": lambda s: saved({"student_1": {"backbone.module": {k: v for k, v in s.items()}}}),
     "channels last": lambda s: saved({k: v.contiguous(memory_format=torch.channels_last) if v.ndim == 4 else v for k, v in s.items()}),
 }  # fmt: skip
 
@@ -88,18 +106,67 @@ def test_usual_forms_load_as_the_same_weights(form, state):
 
 def test_what_is_ignored_is_said(state):
     inspection = checkpoints.inspect(ACCEPTED["lightning"](state))
-    assert inspection.ignored == ("loss.weight",)
+    assert inspection.ignored == ("state_dict.loss.weight",)
     assert (
         inspection.sentence == "PyTorch, resnet18, 11,183,582 numbers in float16 and int64; 1 other tensor is ignored."
     )
 
 
+@pytest.mark.parametrize("form", ["beside its average", "beside its average, one dict each"])
+def test_which_of_several_networks_is_taken_is_said(form, state):
+    inspection = checkpoints.inspect(ACCEPTED[form](state))
+    assert (inspection.prefix, inspection.others) == ("model.", ("ema.",))
+    assert inspection.sentence.endswith("; of several networks in it “model.” is taken, not “ema.”.")
+
+
+@pytest.mark.parametrize(
+    "prefixes", [("", "ema.", "a."), ("b.", "a.b.", "model_ema."), ("x.", "y.", "teacher.module.")]
+)
+def test_the_choice_among_several_networks_is_always_the_same(prefixes):
+    own = {k: tuple(v.shape) for k, v in resnets.template("resnet18").state_dict().items()}
+    for order in itertools.permutations(prefixes):
+        found = checkpoint_names.map_keys({f"{prefix}{k}": shape for prefix in order for k, shape in own.items()})
+        assert found.prefix == prefixes[0]
+        assert set(found.others) == set(prefixes[1:])
+
+
+def test_no_number_is_read_before_the_load(state, monkeypatch):
+    """A look takes only the list of tensors: of a hundred megabytes, a few hundred kilobytes of memory."""
+    tensors = []
+    for reader in (StateDictArchive, SafetensorsFile):
+        read = reader.tensor
+        monkeypatch.setattr(reader, "tensor", lambda self, name, read=read: tensors.append(name) or read(self, name))
+    for content in (saved(state), save(state)):
+        checkpoints.inspect(content)  # with torch's own first use out of the way
+        tracemalloc.start()
+        checkpoints.inspect(content)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert tensors == []
+        assert peak < 4 << 20 < len(content)
+        checkpoints.load(content)
+        assert len(tensors) == len(state)
+        tensors.clear()
+
+
+@pytest.mark.parametrize("form", ["state dict", "safetensors"])
+@pytest.mark.parametrize("stage", ["reading the names", "looking for a network", "reading its numbers"])
+def test_each_stage_can_be_cancelled(form, stage, state):
+    def progress(what):
+        if what.startswith(stage):
+            raise Cancelled(stage)
+
+    with pytest.raises(Cancelled, match=stage):
+        checkpoints.read(ACCEPTED[form](state), progress)
+
+
 @pytest.mark.parametrize("network", ["resnet34", "resnet50"])
 def test_each_network_is_recognised_by_its_tensors(network):
     shapes = {f"module.{k}": tuple(v.shape) for k, v in resnets.template(network).state_dict().items()}
-    found, names = checkpoints.map_keys(shapes)
-    assert found == network
-    assert names["layer4.2.bn2.running_var"] == "module.layer4.2.bn2.running_var"
+    found = checkpoint_names.map_keys(shapes)
+    assert found.network == network
+    assert found.names["layer4.2.bn2.running_var"] == "module.layer4.2.bn2.running_var"
+    assert (found.prefix, found.others) == ("module.", ())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -307,6 +374,124 @@ def safetensors_whose_tensors_overlap(state, folder):
     return struct.pack("<Q", len(changed)) + changed + content[8 + length :]
 
 
+def header_only(header: dict, data: bytes = b"") -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def of_floats(shape, begin=0, count=1) -> dict:
+    return {"dtype": "F32", "shape": shape, "data_offsets": [4 * begin, 4 * (begin + count)]}
+
+
+@kind
+def safetensors_with_a_name_of_dots(state, folder):
+    """A search for the prefix that starts anew at every dot takes minutes."""
+    return header_only({"a." * 480_000 + "conv1.weight": of_floats([1])}, bytes(4))
+
+
+@kind
+def a_pickle_with_a_name_of_dots(state, folder):
+    return saved({"state_dict": {"a." * 480_000 + "conv1.weight": torch.zeros(1)}})
+
+
+@kind
+def a_long_name_before_many_tensors(state, folder):
+    """Put together, its names would take gigabytes."""
+    return saved({"a" * 300_000: {f"{i}.conv1.weight": torch.zeros(1) for i in range(900)}, "b": torch.zeros(1)})
+
+
+@kind
+def the_same_dict_at_many_places(state, folder):
+    """Three levels of a few thousand names each, that stand for billions of tensors."""
+    inner = {"conv1.weight": torch.zeros(1)}
+    for _ in range(3):
+        inner = {str(i): inner for i in range(3000)}
+    return saved(inner)
+
+
+@kind
+def thousands_of_networks(state, folder):
+    return header_only({f"n{i}.conv1.weight": of_floats([1], i) for i in range(4900)}, bytes(4 * 4900))
+
+
+@kind
+def tens_of_thousands_of_tensors(state, folder):
+    return header_only({f"{i}": of_floats([1], i) for i in range(12_000)}, bytes(4 * 12_000))
+
+
+@kind
+def a_shape_of_300_000_sides(state, folder):
+    """Said back, it would be a sentence of a megabyte."""
+    return header_only({"conv1.weight": of_floats([1] * 300_000)}, bytes(4))
+
+
+@kind
+def a_shape_of_enormous_sides(state, folder):
+    return header_only({"conv1.weight": of_floats([2**39] * 20_000)}, bytes(4))
+
+
+@kind
+def a_pickle_with_a_shape_of_300_000_sides(state, folder):
+    small = pickle_of(saved({"a": torch.zeros(3)}))
+    return with_pickle(small.replace(b"K\x03\x85", b"(" + b"K\x01" * 300_000 + b"t", 1))
+
+
+@kind
+def a_name_that_cannot_be_printed(state, folder):
+    """It would turn the sentence around it to the left."""
+    return save({f"\u202e\n{k}": v for k, v in state.items()})
+
+
+@kind
+def safetensors_with_half_a_letter(state, folder):
+    return header_only({"\ud800conv1.weight": of_floats([1])}, bytes(4))
+
+
+@kind
+def an_instruction_that_makes_objects(state, folder):
+    return with_pickle(b"\x80\x04]\x94)\x81.")
+
+
+@kind
+def code_by_a_long_name(state, folder):
+    return with_pickle(b"\x80\x04X\x00\x00\x08\x00" + b"o" * 0x80000 + b"\x8c\x06system\x93.")
+
+
+@kind
+def a_module_that_is_no_text(state, folder):
+    return with_pickle(b"\x80\x04}\x94]\x93.")
+
+
+@kind
+def masks_for_weights(state, folder):
+    return save(dict(state) | {"bn1.bias": torch.ones(64, dtype=torch.bool)})
+
+
+@kind
+def the_numbers_of_another_type(state, folder):
+    return save(dict(state) | {"bn1.bias": torch.zeros(64).to(torch.float8_e4m3fn)})
+
+
+@kind
+def half_of_two_networks(state, folder):
+    half = len(state) // 2
+    names = list(state)
+    return save(
+        {f"model.{k}": state[k] for k in names[:half]}
+        | {f"ema.{k}": state[k].clone() for k in names if k != "conv1.weight"}
+    )
+
+
+@kind
+def safetensors_whose_tensors_share_their_numbers(state, folder):
+    return header_only({"conv1.weight": of_floats([1]), "bn1.weight": of_floats([1])}, bytes(4))
+
+
+@kind
+def safetensors_with_something_hidden(state, folder):
+    return save(state) + b"PK\x03\x04 and more"
+
+
 @kind
 def not_a_number(state, folder):
     return save(dict(state) | {"bn1.bias": torch.full((64,), float("nan")).half()})
@@ -379,7 +564,25 @@ def too_large(state, folder):
 
 SAID = {
     "code_in_the_archive": "an object or code, which is never loaded",
-    "code_by_name_on_the_stack": "which torch.save does not write",
+    "code_by_name_on_the_stack": f"refers to '{os.mkdir.__module__} mkdir', an object or code",
+    "code_by_a_long_name": "refers to 'oooo",
+    "an_instruction_that_makes_objects": "the instruction NEWOBJ, which no state dict needs",
+    "safetensors_with_a_name_of_dots": "a tensor whose name has 960,012 characters, more than 200",
+    "a_pickle_with_a_name_of_dots": "far longer names",
+    "a_long_name_before_many_tensors": "nearest is resnet18: conv1.weight is missing",
+    "tens_of_thousands_of_tensors": "12,000 tensors, more than 5,000",
+    "a_shape_of_300_000_sides": "a damaged header: a shape of more than 8 numbers",
+    "a_shape_of_enormous_sides": "a damaged header: a shape of more than 8 numbers",
+    "a_name_that_cannot_be_printed": "a tensor whose name cannot be printed",
+    "safetensors_with_half_a_letter": "a tensor whose name cannot be printed",
+    "masks_for_weights": "Expected bn1.bias of the checkpoint in floating-point numbers, got BOOL",
+    "the_numbers_of_another_type": "got F8_E4M3: save",
+    "complex_numbers": "got complex64: save",
+    "safetensors_whose_tensors_overlap": "a tensor that claims more or other numbers than it has",
+    "safetensors_whose_tensors_share_their_numbers": "tensors that overlap, or with gaps between them",
+    "safetensors_that_claim_more_than_they_have": "4 bytes of numbers, not 160,000,000,000",
+    "safetensors_with_something_hidden": "bytes of numbers, not",
+    "half_of_two_networks": "nearest is resnet18: conv1.weight is missing",
     "code_beside_good_weights": "an object or code",
     "a_whole_module": "save it with torch.save(model.state_dict(), file)",
     "a_huge_bytearray_by_an_allowed_name": "'__builtin__ bytearray'",
@@ -395,7 +598,7 @@ SAID = {
     "negative_variance": "variances from 0",
     "a_missing_tensor": "nearest is resnet18: layer3.1.conv2.weight is missing",
     "a_tensor_too_many": "there is no place for 'layer5.0.conv1.weight'",
-    "the_same_tensor_by_two_names": "Expected one fc.weight in the checkpoint, got two",
+    "the_same_tensor_by_two_names": "nearest is resnet18: it has fc.weight twice",
     "a_hundred_classes": "fc.weight has shape (100, 512), not (10, 512)",
     "the_stem_of_imagenet": "its first convolution is ImageNet's, 7×7",
     "too_large": "up to 128 MB, got 128 MB",

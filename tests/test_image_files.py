@@ -2,6 +2,9 @@
 
 import io
 import struct
+import subprocess
+import sys
+import threading
 import time
 import tracemalloc
 import zlib
@@ -247,6 +250,97 @@ def test_a_malformed_file_is_refused_in_one_sentence(name, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+def large_png(kind: tuple[int, int], bytes_a_pixel: int, width=5000, height=5000) -> bytes:
+    """Some 50 to 200 kB of zeros."""
+    return png(width, height, data=zlib.compress(bytes((width * bytes_a_pixel + 1) * height)), kind=kind)
+
+
+LARGE = {  # name -> the bytes, and the megabytes that its decoding may take; Pillow's own picture is up to 100 of them
+    "grey of 16 bits": (lambda: large_png((16, 0), 2), 70),
+    "transparent": (lambda: large_png((8, 6), 4), 120),
+    "transparent grey": (lambda: large_png((8, 4), 2), 120),
+    "transparent, of 16 bits": (lambda: large_png((16, 6), 8), 120),
+    "colour": (lambda: large_png((8, 2), 3), 120),
+    "a very wide one": (lambda: large_png((8, 6), 4, 3_000_000, 8), 130),
+    "progressive": (lambda: saved(Image.new("RGB", (5000, 5000)), "JPEG", progressive=True, subsampling=0), 165),
+    "progressive, for print": (lambda: saved(Image.new("CMYK", (5000, 5000)), "JPEG", progressive=True), 215),
+}
+MEASURE = """
+import sys, time
+from PIL import Image
+from stiffcore import image_files
+def peak():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+Image.init()
+content = sys.stdin.buffer.read()
+before, began = peak(), time.process_time()
+image_files.picture(content)
+print(peak() - before, time.process_time() - began)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
+@pytest.mark.parametrize("name", LARGE)
+def test_the_largest_pictures_that_are_taken_cost_little_memory_and_time(name):
+    """Pillow's memory is none of Python's, so that a process of its own is measured."""
+    make, megabytes = LARGE[name]
+    run = subprocess.run([sys.executable, "-c", MEASURE], input=make(), capture_output=True, check=True)
+    peak, seconds = map(float, run.stdout.split())
+    assert peak < megabytes
+    assert seconds < 4
+
+
+def test_one_picture_is_decoded_at_a_time(monkeypatch):
+    decode, at_once, most = image_files._picture, [], []
+
+    def watched(image):
+        at_once.append(image)
+        most.append(len(at_once))
+        time.sleep(0.02)
+        at_once.pop()
+        return decode(image)
+
+    monkeypatch.setattr(image_files, "_picture", watched)
+    threads = [threading.Thread(target=image_files.read, args=(saved(noise(seed=seed)),)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 6
+
+
+def test_a_refusal_lets_the_next_picture_in():
+    with pytest.raises(CannotCompute):
+        image_files.read(KINDS["truncated_png"]())
+    assert image_files.read(saved(noise())).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("size", [(1279, 1279), (1280, 1300), (1983, 2500), (3100, 2047)])
+def test_averaging_before_the_resize_changes_nothing_that_can_be_seen(size):
+    """Against Pillow's own way, everything at once: smooth waves, a hard edge, noise."""
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    waves = 127 + 100 * np.sin(rows / 90) * np.cos(columns / 130)
+    pixels = np.stack([waves, np.where(columns > size[0] / 2, 255, 0), waves], axis=2).astype(np.uint8)
+    pixels[..., 2] = noise(*size)[..., 0]
+    whole, side = Image.fromarray(pixels), min(size)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    expected = whole.crop((left, top, left + side, top + side)).resize((32, 32), Image.Resampling.LANCZOS)
+    picture = image_files.picture(saved(whole))
+    assert np.abs(picture.pixels.astype(int) - np.asarray(expected)).max() <= (1 if side < 1280 else 4)
+    assert picture.cut.shape == (320, 320, 3)
+
+
+def test_strips_join_without_a_seam():
+    """A large transparent picture, its rows all different, against the same in one piece."""
+    pixels = np.zeros((1400, 1400, 4), np.uint8)
+    pixels[..., 0], pixels[..., 3] = np.arange(1400)[:, None] % 256, 255
+    pixels[:, 700:, 3] = 0
+    image = Image.fromarray(pixels)
+    over_white = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    assert np.array_equal(np.asarray(image_files._middle(image)), np.asarray(over_white.reduce(2)))
+
+
 def test_a_picture_of_the_right_size_is_taken_as_it_is():
     pixels = noise(32, 32)
     assert np.array_equal(image_files.read(saved(pixels)), pixels)
@@ -325,6 +419,8 @@ def test_sixteen_bits_lose_the_lower_eight():
     rows = b"".join(b"\0" + b"\xc8\xff\x64\x00\x32\x7f" * 32 for _ in range(32))
     colour = png(32, 32, data=zlib.compress(rows), kind=(16, 2))
     assert np.unique(image_files.read(colour).reshape(-1, 3), axis=0).tolist() == [[0xC8, 0x64, 0x32]]
+    large = np.full((1400, 1400), 0xFFFF, np.uint16)
+    assert np.unique(image_files.read(saved(Image.fromarray(large)))).tolist() == [255]
 
 
 def test_what_is_transparent_lies_on_white():

@@ -180,6 +180,10 @@ def test_many_threads_register_and_look_at_once():
         ("0, FGSM ε = 2/255", "0, FGSM ε = 2/255"),
         ("<img src=x onerror=alert(1)>", "img src=x onerror=alert(1)"),
         ("![x](http://evil/x.png)", "x_(http__evil/x.png)"),
+        ("www.evil.example", "www_evil.example"),
+        ("see WWW.evil.example.png", "see WWW_evil.example.png"),
+        ("https://evil.example/x.png", "https__evil.example/x.png"),
+        ("mail me@evil.example", "mail me_evil.example"),
         ("a\nb\x00c", "a_b_c"),
         ("", "own file"),
         ("..", "own file"),
@@ -188,7 +192,9 @@ def test_many_threads_register_and_look_at_once():
 def test_names_are_harmless(given, shown):
     assert own_files.clean_name(given) == shown
     assert own_files.clean_name(shown) == shown
-    assert len(own_files.clean_name(100 * given)) <= own_files.LONGEST_NAME
+    long = own_files.clean_name(100 * given)
+    assert len(long) <= own_files.LONGEST_NAME
+    assert own_files.clean_name(long) == long, "else an uploaded network of this name counts as damaged"
 
 
 def test_a_result_at_an_image_without_a_label_has_no_loss_until_somebody_says_the_label():

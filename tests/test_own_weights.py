@@ -106,6 +106,11 @@ def test_everything_that_takes_a_network_takes_an_uploaded_one(content, quick_te
     assert controls.NETWORK_TITLES["resnet18-untrained"] == "ResNet18, untrained"
 
 
+def test_a_network_with_a_long_name_is_found_again(content, quick_test):
+    own = own_checkpoints.register(content, f"{'my very best network, ' * 4}.pt").own
+    assert own_weights.find(own.network) == own
+
+
 @pytest.mark.parametrize(
     "call", [catalogue.architecture, catalogue.blocks, manifest.entry, resnets.load, resnets.template, own_weights.get]
 )

@@ -2,6 +2,9 @@
 
 import io
 import math
+import re
+import threading
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from safetensors.torch import load_file, save
 from spectra_made_up import store
 from test_app import nothing_ships, visitor, wait_for  # noqa: F401 - fixtures
 
-from pages.shared import gallery, own_checkpoint, own_image, service
+from pages.shared import controls, gallery, own_checkpoint, own_image, service
 from stiffcore import (
     analysis,
     catalogue,
@@ -75,6 +78,11 @@ def links(page) -> dict[str, str]:
     return {link.proto.label: link.proto.query_string for link in page.at.get("page_link") if link.proto.query_string}
 
 
+def query(page, label: str) -> dict[str, str]:
+    """The parameters of the link of this name."""
+    return dict(parse_qsl(links(page)[label]))
+
+
 # A network
 
 
@@ -89,11 +97,121 @@ def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(v
     assert "ResNet18, own: best _b_.pt" in page.texts("markdown")
     assert f"network={own.network}" in links(page)["Spectrum"]
     assert f"b.network={own.network}" in links(page)["Compare"]
-    spectrum = visitor().open(SPECTRUM, network=own.network)
+    spectrum = visitor().open(SPECTRUM, **query(page, "Spectrum"))
     assert not spectrum.texts("warning")
     assert "ResNet18, own: best _b_.pt" in spectrum.at.selectbox(key="choice-network").options
     assert spectrum.at.selectbox(key="choice-network").value == own.network
     assert spectrum.button("compute") is not None
+
+
+def made_up(architecture="resnet18") -> str:
+    """The name of an uploaded network that is kept."""
+    sha256 = "ab" * 32
+    name = own_weights.name_of(architecture, sha256)
+    own_weights.save(
+        own_weights.OwnWeights(
+            name, "a.pt", sha256, "made up", 0.1, "", cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9
+        ),
+        b"x",
+    )
+    return name
+
+
+def test_links_lead_to_two_spectra_at_the_block_and_convention_of_before(visitor):  # noqa: F811
+    network, number = made_up(), own_images.register(image_files.read(picture()), {"name": "mine"})
+    page = visitor().open(SPECTRUM, network="resnet34", blocks="5", convention="block", images="7")
+    page.at.switch_page("pages/5_Compare.py")
+    page.at.query_params["compare"] = "groups"
+    page.run()
+    page.at.switch_page(PAGE)
+    page.at.query_params.clear()
+    page.run()
+    to_spectrum = {"mode": "one", "blocks": "5", "convention": "block"}
+    shown = [dict(parse_qsl(link.proto.query_string)) for link in page.at.get("page_link")]
+    assert {"network": network, "images": "7"} | to_spectrum in shown
+    assert {"network": "resnet34", "images": str(number)} | to_spectrum in shown
+    assert query(page, "Compare") == {"compare": "spectra", "a.network": "resnet18", "b.network": network} | {
+        f"{side}.{name}": value
+        for side in "ab"
+        for name, value in (("images", "7"), ("block", "5"), ("convention", "block"))
+    }
+    own_images.remove(number)
+
+
+def test_the_last_block_of_one_network_is_the_last_of_another(visitor):  # noqa: F811
+    made_up("resnet50")
+    page = visitor().open(PAGE)
+    assert {query(page, "Compare")[f"{side}.block"] for side in "ab"} == {"16"}
+    assert query(page, "Spectrum")["blocks"] == "16"
+
+
+def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content):  # noqa: F811
+    go, order = threading.Event(), []
+
+    def computation(name):
+        def work(progress):
+            order.append(name)
+            while not go.wait(0.02):
+                progress(0, 1, "planted")
+
+        return work
+
+    for name in ("running", "waiting"):
+        service.job_service().submit(name, computation(name), title=name, watcher="another")
+    wait_for(lambda: order == ["running"])
+    page = visitor().open(PAGE)
+    field = page.at.file_uploader(key=own_checkpoint.FIELD)
+    page.run(field.set_value(("a.pt", content, "application/octet-stream")))
+    assert "a computation is running: the file is next, before all others" in page.texts("caption")
+    jobs = service.job_service().active()
+    assert [(job.title, job.status) for job in jobs] == [
+        ("running", "running"), ("Looking into a checkpoint", "queued"), ("waiting", "queued")
+    ]  # fmt: skip
+    go.set()
+    finished(page)
+    assert "a computation is running" not in page.texts("caption")
+    assert "Nothing of it is loaded yet" in page.texts("markdown")
+
+
+def test_it_is_said_that_the_page_forgets_the_file(visitor, content):  # noqa: F811
+    page = visitor().open(PAGE)
+    assert own_checkpoint.FORGETS not in page.texts("markdown", "caption")
+    upload(page, own_checkpoint.FIELD, "a.pt", content)
+    assert own_checkpoint.FORGETS in page.texts("markdown")
+    upload(page, own_image.FIELD, "a.png", picture())
+    assert own_checkpoint.FORGETS in page.texts("caption")
+    press(page, "Use this image")
+    assert own_checkpoint.FORGETS not in page.texts("caption")
+
+
+def test_which_of_two_networks_is_taken_is_said(visitor):  # noqa: F811
+    state = load_file(manifest.FOLDER / "resnet18.safetensors")
+    both = {f"{prefix}_.{k}": v.clone() for prefix in ("model", "ema") for k, v in state.items()}
+    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", save(both))
+    assert "of several networks in it “model_.” is taken, not “ema_.”." in page.texts("markdown")
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_what_a_link_asks_for_in_vain_is_said_before_a_file_is_there(visitor, monkeypatch, off):  # noqa: F811
+    if off:
+        monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
+    asked = {"talk": "https://evil.example"} if off else {"own-label": "www.evil.example"}
+    page = visitor().open(PAGE, **asked)
+    assert next(iter(asked.values())) in page.texts("warning")
+    assert page.url[next(iter(asked))] in ("none", "off")
+
+
+TYPED = ("a_b_", "**x**", "`x`", "~x~", "<b>x</b>", "&amp;", "www.evil.example", "https://evil.example", "a@evil.example",
+         ":smile:", ":red[x]", "1. x", "# x", "- x", "> x", "x -> y", "$x$", "![x](y)", "a\\*b", "x | y", "2 >= 1", "12:30")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TYPED)
+def test_plain_is_undone_by_the_reader(text):
+    """What Markdown makes of it is seen in test_browser_own_files."""
+    shown = controls.plain(text)
+    assert shown.replace(controls.JOINER, "").replace("\\", "") == text.replace("\\", "")
+    assert not re.search(r"https?://|www\.|@\w", shown)
+    assert controls.plain(f" {text}\n\n") == shown
 
 
 def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_again(visitor, content, quick_test):  # noqa: F811
@@ -142,12 +260,7 @@ def test_a_link_to_a_network_that_was_removed_falls_back_with_a_note(visitor):  
 
 @pytest.mark.parametrize("path", ["pages/2_Blocks.py", "pages/3_Labels.py", "pages/4_Correlation.py", "pages/6_Published_tables.py", "pages/7_Stiff_ODEs.py"])  # fmt: skip
 def test_pages_about_many_images_show_their_empty_state_for_an_uploaded_network(visitor, path):  # noqa: F811
-    sha256 = "ab" * 32
-    name = own_weights.name_of("resnet18", sha256)
-    own = own_weights.OwnWeights(
-        name, "a.pt", sha256, "made up", 0.1, "", cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9
-    )
-    own_weights.save(own, b"x")
+    name = made_up()
     shown = visitor().open(path, network=name, networks=name)
     assert not shown.texts("warning", "error")
     if path in ("pages/2_Blocks.py", "pages/3_Labels.py", "pages/4_Correlation.py"):

@@ -116,9 +116,21 @@ def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[
     return value
 
 
+JOINER = "\u2060"  # has no width, and is no part of an address, an emoji's name or an arrow
+
+
 def plain(text: str) -> str:
-    """A text for Streamlit's Markdown whose brackets are letters: a link's value must not become an image to fetch."""
-    return re.sub(r"([\\\[\]*$])", r"\\\1", text)
+    """A text for Streamlit's Markdown that is shown as it stands: no link, image, emphasis, code, formula, list or badge.
+
+    Signs have a backslash before them. Addresses, :names: and arrows are looked for when those are gone again, so that
+    these are broken by a joiner, which nobody sees.
+    """
+    text = re.sub(r"\s*[\r\n]\s*", " ", text).strip()
+    text = re.sub(r"([\\`*_~\[\]$<>&|])", r"\\\1", text)
+    text = re.sub(r"^(\d*)([-+=#.)])", r"\1\\\2", text)  # a list, a heading, a line
+    text = re.sub(r"([:@])(?=\S)", rf"\1{JOINER}", text)
+    text = re.sub(r"(www)(?=\.)", rf"\1{JOINER}", text, flags=re.IGNORECASE)
+    return re.sub(r"([-~<>])(?=\\?[-=>])", rf"\1{JOINER}", text)
 
 
 def notes() -> None:

@@ -2,15 +2,18 @@
 
 import datetime
 import hashlib
+from dataclasses import replace
 
 import streamlit as st
 
-from pages.shared import controls, ode_jobs, service
-from stiffcore import own_files, own_weights
+from pages.shared import compare_sides, controls, ode_jobs, service
+from stiffcore import catalogue, own_files, own_weights
 from stiffcore.errors import CannotCompute
 
 LARGEST = 128  # MB, as checkpoints.LARGEST_FILE, which holds whatever a browser says
 FIELD = "own-checkpoint"
+SOON = 1  # priority of a look, milliseconds long, over computations, whose is 0
+FORGETS = "When you leave this page, it forgets the file."
 WHAT = (
     f"safetensors or a PyTorch state dict of ResNet18, 34 or 50 for CIFAR-10, up to {LARGEST} MB. Names of torchvision and of "
     "the usual CIFAR-10 repositories are understood, and prefixes such as `module.`"
@@ -25,6 +28,8 @@ def upload() -> None:
         return
     job = service.job_service().find(_key("inspect", file))
     if job and job.active:
+        if job.status == "queued":
+            st.caption("A look takes no second, but a computation is running: the file is next, before all others.")
         ode_jobs.progress(job.key)
     elif job and job.status == "failed":
         st.error(controls.plain(job.error), icon=":material/block:")
@@ -59,7 +64,7 @@ def _inspect() -> None:
         progress(0, 0, "looking into the file")
         from stiffcore import checkpoints  # torch, in the job's thread
 
-        return checkpoints.inspect(content)
+        return checkpoints.inspect(content, lambda what: progress(0, 0, what))
 
     _submit(key, work, "Looking into a checkpoint")
 
@@ -70,7 +75,7 @@ def _submit(key: str, work, title: str) -> None:
         return
     try:
         own_files.check_uploads()
-        service.job_service().submit(key, work, title=title, watcher=service.visitor())
+        service.job_service().submit(key, work, title=title, watcher=service.visitor(), priority=SOON)
         service.remember(key)
     except CannotCompute as error:  # switched off, or the queue is full
         st.session_state["refused upload"] = str(error)
@@ -92,7 +97,7 @@ def _register(file, architecture: str) -> None:
         return load(content, name, progress)
 
     key = _key(f"register {own_files.clean_name(name)} {st.session_state.get('removed networks', 0)}", file)
-    sentence = "**Nothing of it is loaded yet.** The self-test takes some seconds: 1,000 images that ship."
+    sentence = f"**Nothing of it is loaded yet.** The self-test takes some seconds: 1,000 images that ship. {FORGETS}"
     title = f"{controls.NETWORK_TITLES[architecture]}, own file"
     made = ode_jobs.offer(key, work, title, sentence, "Load and test")
     if made is None:
@@ -132,12 +137,32 @@ def there() -> None:
 
 
 def links(network: str) -> None:
-    """To the pages that show it."""
-    st.page_link(
-        "pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params={"network": network}
-    )
-    compared = {"a.network": own_weights.get(network).architecture, "b.network": network}
+    """To the pages that show it, at the block and in the convention that were looked at before."""
+    own = view(network)
+    st.page_link("pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=spectrum(own))
+    compared = comparison(replace(own, network=own_weights.get(network).architecture), own)
     st.page_link("pages/5_Compare.py", label="Compare", icon=":material/compare:", query_params=compared)
+
+
+def view(network: str) -> compare_sides.Side:
+    """What the visitor looked at on other pages, with another network; the last block of one is the last of the other."""
+    before = compare_sides.defaults()["a"]
+    last_before, last = len(catalogue.blocks(before.network)), len(catalogue.blocks(network))
+    return replace(before, network=network, block=last if before.block == last_before else min(before.block, last))
+
+
+def spectrum(side: compare_sides.Side) -> dict[str, str]:
+    """The parameters of one spectrum on the page Spectrum, whichever part of it was shown before."""
+    return side.link | {"mode": "one"}
+
+
+def comparison(a: compare_sides.Side, b: compare_sides.Side) -> dict[str, str]:
+    """The parameters of two spectra on the page Compare, whichever part of it was shown before."""
+    query = {"compare": "spectra"}
+    for letter, side in {"a": a, "b": b}.items():
+        texts = (side.network, str(side.image), str(side.block), side.convention)
+        query |= {f"{letter}.{name}": text for name, text in zip(compare_sides.CHOICES, texts, strict=True)}
+    return query
 
 
 def _remove(network: str) -> None:

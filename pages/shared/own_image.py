@@ -2,12 +2,13 @@
 
 import hashlib
 import math
+from dataclasses import replace
 from html import escape
 
 import numpy as np
 import streamlit as st
 
-from pages.shared import controls, gallery, ode_jobs
+from pages.shared import compare_sides, controls, gallery, ode_jobs, own_checkpoint
 from stiffcore import analysis, catalogue, image_files, manifest, own_files, own_images
 from stiffcore.errors import CannotCompute
 from stiffcore.image_files import Picture
@@ -35,31 +36,36 @@ def upload() -> None:
     st.caption(
         "PNG or JPEG. The middle is cut to a square and made 32 × 32; photographs of CIFAR-10's ten things do best."
     )
-    labels = {"none": "No label"} | {label: label for label in catalogue.LABELS}
+    views = st.container()
+    below = st.container(horizontal=True, vertical_alignment="bottom")
+    label = _label(below)
     if file is None:
         return
     picture = _read(file)
-    st.html(LOOK + _views(picture))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        label = controls.one_of("Label", "own-label", labels, "none", draw=st.selectbox, width=150)
-        about = {
-            "name": file.name,
-            "kind": "upload",
-            "label": None if label == "none" else catalogue.LABELS.index(label),
-        }
-        number = own_images.number_of(picture.pixels)
-        kept = own_images.default().find(number)
-        is_as_said = kept is not None and kept.label == about["label"]
-        st.button(
-            "Keep the label" if kept and not is_as_said else "Use this image", key="use-image", type="primary",
-            icon=":material/check:", on_click=_keep, args=(picture.pixels, about), disabled=is_as_said,
-        )  # fmt: skip
-    controls.notes()
+    views.html(LOOK + _views(picture))
+    number = own_images.number_of(picture.pixels)
+    kept = own_images.default().find(number)
+    is_as_said = kept is not None and kept.label == label
+    below.button(
+        "Keep the label" if kept and not is_as_said else "Use this image", key="use-image", type="primary",
+        icon=":material/check:", on_click=_keep, disabled=is_as_said,
+        args=(picture.pixels, {"name": file.name, "kind": "upload", "label": label}),
+    )  # fmt: skip
     if notice := own_images.notice():
         st.warning(controls.plain(notice), icon=":material/save:")
-    if kept is not None:
+    if kept is None:
+        st.caption(own_checkpoint.FORGETS)
+    else:
         links(number)
         _ask_the_networks(number)
+
+
+def _label(place) -> int | None:
+    """What the image shows, if somebody says so; there before a file is, so that a link's value is looked at."""
+    titles = {"none": "No label"} | {label: label for label in catalogue.LABELS}
+    with place:
+        label = controls.one_of("Label", "own-label", titles, "none", draw=st.selectbox, width=150)
+    return None if label == "none" else catalogue.LABELS.index(label)
 
 
 def _read(file) -> Picture:
@@ -95,11 +101,12 @@ def _keep(pixels: np.ndarray, about: dict) -> None:
 
 
 def links(number: int) -> None:
-    """To the pages that show the image."""
+    """To the pages that show the image, at the network, block and convention that were looked at before."""
+    sides = compare_sides.defaults()
+    own = replace(sides["a"], image=number)
     with st.container(horizontal=True):
-        to = {"images": str(number)}
-        st.page_link("pages/1_Spectrum.py", label="Its spectrum", icon=":material/scatter_plot:", query_params=to)
-        compared = {"a.images": str(number)}
+        st.page_link("pages/1_Spectrum.py", label="Its spectrum", icon=":material/scatter_plot:", query_params=own.link)
+        compared = own_checkpoint.comparison(own, sides["b"])
         st.page_link("pages/5_Compare.py", label="Compare", icon=":material/compare:", query_params=compared)
 
 
@@ -136,13 +143,14 @@ def there() -> None:
         return
     st.markdown(f"**Own images: {len(known):,}**")
     st.html(LOOK)
+    before = compare_sides.defaults()["a"]
     for number in known[:SHOWN]:
-        _one(own_images.get(number))
+        _one(own_images.get(number), before)
     if len(known) > SHOWN:
         st.caption(f"The {SHOWN} newest of {len(known):,}. All are in the gallery, under the label “Own images”.")
 
 
-def _one(image: own_images.OwnImage) -> None:
+def _one(image: own_images.OwnImage, before: compare_sides.Side) -> None:
     label = "no label" if image.label is None else catalogue.LABELS[image.label]
     with st.container(border=True, key=f"image-{image.number}"):
         shown, actions = st.columns([1, 1], vertical_alignment="center")
@@ -152,7 +160,7 @@ def _one(image: own_images.OwnImage) -> None:
             f"{image.number}</small></span></div>"
         )
         with actions.container(horizontal=True, vertical_alignment="center"):
-            to = {"images": str(image.number)}
+            to = own_checkpoint.spectrum(replace(before, image=image.number))
             st.page_link("pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=to)
             look = {"key": f"remove-{image.number}", "icon": ":material/delete:", "type": "tertiary"}
             st.button("Remove", on_click=own_images.remove, args=(image.number,), **look)
