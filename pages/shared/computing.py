@@ -128,11 +128,11 @@ def _progress(key: str, drawn: int, name: str = "") -> None:
         text, button = st.columns([6, 1], vertical_alignment="center")
         with text:
             if job.status == "queued":
-                st.progress(0.0, text=f"**{job.title}** · waiting, number {job.position} in the queue")
+                st.progress(0.0, text=f"**{controls.plain(job.title)}** · waiting, number {job.position} in the queue")
             else:
                 share = min(job.done / job.total, 1.0) if job.total else 0.0
                 steps = f"{job.done} of {job.total}" if job.total else "starting"
-                st.progress(share, text=f"**{job.title}** · {steps} · {job.what or 'starting'} · {job.seconds:.0f} s")
+                st.progress(share, text=f"**{controls.plain(job.title)}** · {steps} · {job.what or 'starting'} · {job.seconds:.0f} s")
         look = {"key": f"cancel-{key[:8]}" if name else "cancel", "icon": ":material/close:", "width": "stretch"}
         button.button("Cancel", help="For every window that waits for it", on_click=service.cancel, args=(key,), **look)
 
@@ -144,6 +144,6 @@ def monitor() -> None:
     running = [job for job in jobs if job.active]
     for job in running:
         where = f"number {job.position} in the queue" if job.status == "queued" else f"{job.done} of {job.total or '?'}"
-        st.caption(f":material/progress_activity: {job.title}: {where}")
+        st.caption(f":material/progress_activity: {controls.plain(job.title)}: {where}")
     if len(running) < len(st.session_state.get("jobs", [])):
         st.session_state["jobs"] = [job.key for job in running]

@@ -55,10 +55,10 @@ def progress(key: str) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"progress-{key[:8]}"):
         with st.container(width="stretch"):
             if job.status == "queued":
-                st.progress(0.0, text=f"**{job.title}** · waiting, number {job.position} in the queue")
+                st.progress(0.0, text=f"**{controls.plain(job.title)}** · waiting, number {job.position} in the queue")
             else:
                 share = min(job.done / job.total, 1.0) if job.total else 0.0
                 what = job.what or "starting"
                 stage = f"{job.done} of {job.total} · {what}" if job.total else what
-                st.progress(share, text=f"**{job.title}** · {stage} · {job.seconds:.0f} s")
+                st.progress(share, text=f"**{controls.plain(job.title)}** · {stage} · {job.seconds:.0f} s")
         st.button("Cancel", key=f"cancel-{key[:8]}", icon=":material/close:", on_click=service.cancel, args=(key,))
