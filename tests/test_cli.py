@@ -149,7 +149,8 @@ ANALYSE = "analyse resnet18 --convention branch"
         (f"{ANALYSE} --blocks 9", "Expected a block of resnet18 from 1 to 8, got 9"),
         (f"{ANALYSE} --blocks 6,x", "Expected blocks as all, identity, or numbers from 1 to 8 like 6,8, got '6,x'"),
         (f"{ANALYSE} --images 20:10", "Expected images as bundled, all, or indices"),
-        (f"{ANALYSE} --images 10000", "from 0 to 9999"),
+        (f"{ANALYSE} --images 10000", "got '10000' in '10000', which is out of range"),
+        (f"{ANALYSE} --images 9999", "got test image 9999, which does not"),
         (f"{ANALYSE} --images all", "run `python -m stiffcore fetch-data`"),
         (f"{ANALYSE} --level all", "invalid choice: 'all'"),
         ("spectrum resnet18 --convention branch --image 0 --block 8", "required: --out"),
@@ -160,6 +161,7 @@ ANALYSE = "analyse resnet18 --convention branch"
         ("benchmark --items 6", "Expected items among 1, 2, 3, 4, 5, got '6'"),
         ("train resnet18-shuffled", "Expected a network among resnet18, resnet34, resnet50, got"),
         ("train resnet18 --data nowhere.npz --out {folder}/w.safetensors", "got no such file: run `python -m stiffcore fetch-data`"),
+        ("train resnet18 --data {folder} --out {folder}/w.safetensors", "which cannot be read (Is a directory)"),
         ("train resnet18 --epochs many", "invalid int value: 'many'"),
         ("fetch-data --from nowhere", "got nowhere, which is not there"),
         ("fetch-data --from {folder}", "Expected cifar-10-python.tar.gz"),
@@ -259,6 +261,8 @@ def test_damaged_weights_are_one_line_and_exit_code_2(damage, capsys, tmp_path, 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert {"missing": "no such file", "truncated": "a damaged one", "NaN": "finite numbers, got NaN"}[damage] in err
+    assert damage == "NaN" or err.endswith(": restore it from the project.\n")
+    assert "stiffcore train" not in err  # newly trained weights would not be those of the manifest
 
 
 def test_a_cache_that_cannot_be_written_costs_a_notice_not_the_result(capsys, tmp_path, monkeypatch):
