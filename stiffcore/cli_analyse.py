@@ -42,7 +42,7 @@ def add_parser(commands) -> None:
         help="extremes need no full spectrum; default counts",
     )
     analyse.add_argument("--json", action="store_true", help="a JSON list of objects; undefined is null with a reason")
-    analyse.set_defaults(run=_analyse)
+    analyse.set_defaults(run=_analyse, leaves_at_once=True)
     spectrum = commands.add_parser("spectrum", help="one spectrum as an .npz file", description=_spectrum.__doc__)
     _what(spectrum)
     image = spectrum.add_mutually_exclusive_group(required=True)
@@ -51,7 +51,7 @@ def add_parser(commands) -> None:
     spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
     spectrum.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
     spectrum.add_argument("--json", action="store_true", help="the file's header on stdout")
-    spectrum.set_defaults(run=_spectrum)
+    spectrum.set_defaults(run=_spectrum, leaves_at_once=True)
 
 
 def _what(command: ArgumentParser) -> None:

@@ -1,8 +1,13 @@
-"""What the commands share: progress on a terminal, rows as text or JSON, arguments that several of them read."""
+"""What the commands share: progress on a terminal, Ctrl-C, rows as text or JSON, arguments that several of them read."""
 
 import json
 import math
+import multiprocessing
+import os
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +16,9 @@ from stiffcore import catalogue
 from stiffcore.errors import CannotCompute
 
 Progress = Callable[[int, int, str], None]  # done, total, what
+INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
+SAID_WHEN_INTERRUPTED = "Interrupted: what was finished is stored, run the command again to go on."
+GRACE = 0.5  # seconds after Ctrl-C in which Python may end the command by itself
 
 
 @contextmanager
@@ -26,6 +34,42 @@ def progress(unit: str = "it") -> Iterator[Progress]:
             bar.update(done - bar.n)
 
         yield show
+
+
+@contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """Within it Ctrl-C ends the process within a second, though Python is inside LAPACK, which knows nothing of signals.
+
+    Python calls its own handler between two bytecodes only: after a decomposition of minutes. The system's handler does run,
+    and writes the signal's number to a socket. A thread reads it there; it can, since torch and LAPACK free Python's lock.
+    Results are stored as they come, and the cache survives killed writers.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    reader, writer = socket.socketpair()  # Windows takes no pipe here
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    left = threading.Event()
+    threading.Thread(target=_leave, args=(reader, left), name="leave-at-ctrl-c", daemon=True).start()
+    try:
+        yield
+    finally:
+        left.set()
+        signal.set_wakeup_fd(before)
+        writer.close()  # ends the thread
+
+
+def _leave(reader: socket.socket, left: threading.Event) -> None:
+    """End the process where Ctrl-C was pressed and the command did not end by itself within the grace."""
+    with reader:
+        while signals := reader.recv(64):
+            if signal.SIGINT in signals and not left.wait(GRACE):
+                clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # of the bar
+                for child in multiprocessing.active_children():  # of a benchmark: it would go on alone
+                    child.kill()
+                os.write(sys.stderr.fileno(), f"{clear}{SAID_WHEN_INTERRUPTED}\n".encode())
+                os._exit(INTERRUPTED)
 
 
 def say(text: str) -> None:

@@ -1,9 +1,13 @@
 """The command line: results as rows, JSON and files; one line and exit code 2 for what a user can repair."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +215,84 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch):
     code, _, err = run(capsys, *ANALYSE.split())
     assert code == 130
     assert err.splitlines()[-1].startswith("Interrupted")
+
+
+IN_LAPACK = """
+import sys
+import time
+import torch
+from stiffcore import analysis, cli, terminal
+
+def compute_many(requests, stage, refused):
+    time.sleep(0.2)  # a bar is not drawn more often than ten times a second
+    stage(0, 1, "for long")
+    matrix = torch.randn(4000, 4000, dtype=torch.float64)
+    print("in LAPACK", flush=True)
+    torch.linalg.eigvals(matrix)  # half a minute at least
+    yield
+
+analysis.compute_many = compute_many
+sys.exit(cli.main("analyse resnet18 --convention branch --blocks 8 --images 0".split()))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_ctrl_c_ends_a_decomposition_at_once():
+    """Python's own handler waits for LAPACK to come back. stderr is a terminal, with a bar that has to go."""
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_LAPACK],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    assert process.stdout.readline() == "in LAPACK\n"
+    time.sleep(1)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(2) == 130
+    finally:
+        process.kill()
+    assert time.monotonic() - began < 2
+    said = ""
+    with (
+        suppress(OSError),
+        open(ours, "rb", buffering=0) as screen,
+    ):  # a terminal that nobody holds any more ends with an error
+        while some := screen.read(4096):
+            said += some.decode()
+    assert "for long" in said
+    assert said.endswith(f"\r\x1b[K{terminal.SAID_WHEN_INTERRUPTED}\r\n")
+    assert said.count("Interrupted") == 1
+    assert "Traceback" not in said
+
+
+def test_what_computes_in_this_process_leaves_at_once():
+    """A sweep stops its workers and writes what there is, a training goes on from its last epoch: they see to it themselves."""
+    for command, leaves in {
+        "analyse resnet18 --convention block": True,
+        "spectrum resnet18 --convention block --block 8 --image 0 --out x.npz": True,
+        "perturb resnet18": True,
+        "flow resnet18": True,
+        "benchmark": True,
+        "sweep resnet18": False,
+        "train resnet18": False,
+    }.items():
+        assert getattr(cli.parser().parse_args(command.split()), "leaves_at_once", False) == leaves
+
+
+def test_a_command_that_ends_leaves_signals_as_they_were():
+    before = signal.set_wakeup_fd(-1)
+    with terminal.leaving_at_once():
+        assert signal.set_wakeup_fd(signal.set_wakeup_fd(-1)) >= -1
+    assert signal.set_wakeup_fd(before) == -1
 
 
 def test_a_mistake_of_the_program_stays_loud(monkeypatch):
