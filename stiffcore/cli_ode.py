@@ -51,6 +51,8 @@ def run_flow(arguments: argparse.Namespace) -> int:
 def _flows(requests: list[block_flow.FlowRequest]) -> list[block_flow.BlockFlow]:
     from stiffcore import block_flow_integration  # torch
 
+    if problem := terminal.cache_problem():
+        terminal.say(problem)
     flows = []
     with terminal.progress() as tell:
         for position, request in enumerate(requests):

@@ -40,11 +40,15 @@ def run_perturb(arguments: argparse.Namespace) -> int:
         perturbation.check(PerturbationRequest(arguments.network, image, *(getattr(arguments, name) for name in names)))
         for image in cifar10.parse_images(arguments.images)
     ]
-    rows = []
+    rows, notices = [], {}
     with terminal.progress() as tell:
         for at, request in enumerate(wanted):
             tell(at, len(wanted), perturbation.name_of(request))
-            rows.append(_row(perturbation.compute(request)))
+            perturbed = perturbation.compute(request)
+            rows.append(_row(perturbed))
+            notices |= {perturbed.notice: None} if perturbed.notice else {}
+    for notice in notices:
+        terminal.say(notice)
     if arguments.json:
         terminal.show_json(rows)
         return 0

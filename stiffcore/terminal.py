@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from stiffcore import catalogue
+from stiffcore import catalogue, result_cache
 from stiffcore.errors import CannotCompute
 
 Progress = Callable[[int, int, str], None]  # done, total, what
@@ -70,6 +70,15 @@ def _leave(reader: socket.socket, left: threading.Event) -> None:
                     child.kill()
                 os.write(sys.stderr.fileno(), f"{clear}{SAID_WHEN_INTERRUPTED}\n".encode())
                 os._exit(INTERRUPTED)
+
+
+def cache_problem() -> str:
+    """A sentence about a cache that cannot be used, or "": a command works without, but somebody should know."""
+    health = result_cache.default().health()
+    return health["problem"] and (
+        f"Expected a cache folder that can be written, got “{health['problem']}” at {health['folder']}: results are shown but "
+        "not stored; free space there or set STIFFCORE_CACHE to another folder."
+    )
 
 
 def say(text: str) -> None:

@@ -356,6 +356,42 @@ def test_a_cache_that_cannot_be_written_costs_a_notice_not_the_result(capsys, tm
     assert "Expected a cache folder that can be written" in err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "analyse resnet18 --convention branch --blocks 8 --level extremes --images 2",
+        "sweep resnet18 --images 0 --blocks 8 --convention branch",
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(command, tmp_path):
+    """In a process of its own, whose log goes to the same place."""
+    (tmp_path / "file").write_text("in the way")
+    done = in_a_process(*command.split(), STIFFCORE_CACHE=str(tmp_path / "file"))
+    assert done.returncode == 0
+    told = [line for line in done.stderr.splitlines() if "cache" in line or str(tmp_path) in line]
+    assert len(told) == 1
+    assert told[0].startswith("Expected a cache folder that can be written, got “")
+    assert not re.search("[0-9a-f]{64}", done.stderr)
+
+
+def in_a_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "stiffcore", *arguments], cwd=Path(__file__).parent.parent, env=os.environ | environment,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_doctor_says_what_to_do_about_a_cache_that_cannot_be_used(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "file"))
+    code, out, _ = run(capsys, "doctor", "--quick")
+    assert code == 1
+    (problem,) = [line for line in out.splitlines() if line.startswith("PROBLEM")]
+    assert "cache: Expected a cache folder that can be written, got “" in problem
+    assert problem.endswith("set STIFFCORE_CACHE to another folder.")
+    assert "GB free" not in out  # of which disk?
+
+
 def test_train_writes_weights_with_their_accuracy(capsys, tmp_path, monkeypatch):
     """Interrupted in its second epoch and run again; the checkpoint goes when the weights are there."""
     import torch
