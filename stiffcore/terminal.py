@@ -96,6 +96,11 @@ def show(text: str) -> None:
     sys.stdout.flush()
 
 
+def is_watched() -> bool:
+    """Whether a person reads the results as they come, not a file or a program."""
+    return sys.stdout.isatty()
+
+
 def show_json(value: object) -> None:
     """One JSON document on stdout; NaN becomes null, infinity a word."""
     sys.stdout.write(json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
@@ -127,9 +132,29 @@ def as_text(value: object, reason: str = "") -> str:
     return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)
 
 
-def table_line(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
-    """One row, right-aligned under its column's name."""
-    return "  ".join(text.rjust(max(len(name), widths.get(name, 0))) for name, text in cells.items())
+class Table:
+    """Rows on stdout as they come, right-aligned under the columns' names; title and names are printed with the first row,
+    so that a command that ends in a refusal prints that only."""
+
+    def __init__(self, title: str, widths: Mapping[str, int]):
+        """widths: column -> characters, at least; those of its name are counted in."""
+        self._title, self._begun = title, False
+        self._widths = {name: max(len(name), width) for name, width in widths.items()}
+
+    def row(self, cells: Mapping[str, str], merged: str = "") -> None:
+        """merged: what stands in place of the columns that have no cell, which must be neighbours."""
+        if not self._begun:
+            self._begun = True
+            show(self._title)
+            show("  ".join(name.rjust(width) for name, width in self._widths.items()))
+        parts, gone = [], [width for name, width in self._widths.items() if name not in cells]
+        for name, width in self._widths.items():
+            if name in cells:
+                parts.append(cells[name].rjust(width))
+            elif gone:  # the first of them
+                parts.append(merged.rjust(sum(gone) + 2 * len(gone) - 2))
+                gone = []
+        show("  ".join(parts))
 
 
 def parse_blocks(network: str, text: str) -> list[int]:

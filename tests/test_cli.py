@@ -38,6 +38,9 @@ def singular_block7() -> analysis.Result:
     metrics = dict.fromkeys((*stiffness.METRICS, *stiffness.COUNTS), float("nan")) | {
         "n_eigenvalues": 0,
         "n_zero": 1300,
+        "largest_singular_value": 2.5,
+        "smallest_singular_value": 0.025,
+        "condition_number": 100.0,
     }
     made = {
         "weights": "a" * 64,
@@ -77,17 +80,96 @@ def test_a_row_per_image_and_block(capsys, monkeypatch):
     assert code == 0
     title, header, block7, block8 = out.splitlines()
     assert title == "ODE right-hand side (branch); level extremes"
-    assert header.split() == list(cli_analyse.COLUMNS)
+    assert header.split() == [*cli_analyse.COLUMNS, *cli_analyse.SINGULAR]
     row7, row8 = (
         dict(zip(header.split(), line.replace("not computed", "not_computed").split())) for line in (block7, block8)
     )
     assert (row7["block"], row7["n_in"], row7["n_out"], row7["min_re"]) == ("7", "4096", "2048", "undefined")
+    assert (row7["largest_singular_value"], row7["condition_number"]) == ("2.5", "100")
     assert (row8["block"], row8["label"], row8["n_negative"]) == ("8", "cat", "not_computed")
     assert float(row8["min_re"]) < 0 < float(row8["max_re"])
     line7 = next(line for line in err.splitlines() if line.startswith("block 7: "))
     assert line7.endswith("undefined: not square (2048 × 4096)")
     assert "min_re" in line7
     assert "n_zero" not in line7
+
+
+def planted_branch8(image: int = 8, **more) -> analysis.Result:
+    """A planted result of block 8, of level counts; more: fields of the result, metrics among them."""
+    metrics = singular_block7().metrics | dict.fromkeys(("n_zero", "n_one", "n_undetermined"), 0)
+    metrics |= {"n_eigenvalues": 2048, "n_negative": 512, "percent_negative": 25.0, "min_re": -1.25, "max_re": 0.0625}
+    metrics |= {"stiffness_index": -0.05, "stiffness_ratio": 123456.0, "largest_stable_step": 1.6} | more.pop(
+        "metrics", {}
+    )
+    metrics = {name: value for name, value in metrics.items() if name not in cli_analyse.SINGULAR}
+    quantity = more.pop("quantity", "counts")
+    request, made = (
+        analysis.Request("resnet18", image, 8, "branch", quantity),
+        singular_block7().made | {"quantity": "counts"},
+    )
+    return analysis.Result(request, metrics, more.pop("reasons", {}), {}, {}, made, **more)
+
+
+def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
+    """Singular values stand in the place of what a block that is not square has not."""
+    results = [singular_block7(), planted_branch8(stored=True)]
+    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter(results))
+    monkeypatch.setattr(terminal, "is_watched", lambda: True)
+    arguments = ("analyse", "resnet18", "--convention", "branch", "--blocks", "7,8", "--images", "8")
+    code, out, err = run(capsys, *arguments)
+    title, meanings, header, block7, block8 = out.splitlines()
+    assert code == 0
+    assert title == "ODE right-hand side (branch); level counts"
+    assert "S stiffness_index" in meanings
+    assert "--wide" in meanings
+    assert len({len(header), len(block7), len(block8)}) == 1
+    assert len(header) <= 120
+    said = "0 cat cat 7 singular values 0.025 to 2.5, condition number 100 1"
+    assert block7.split() == said.split()
+    assert block8.split() == "8 cat cat 8 2048 -0.05 25 -1.25 0.0625 1.235e+05 1.6 stored".split()  # noqa: SIM905
+    assert "condition_number" not in err
+    code, out, _ = run(capsys, *arguments, "--wide")
+    assert out.splitlines()[1].split() == [*cli_analyse.COLUMNS, *cli_analyse.SINGULAR]
+
+
+@pytest.mark.parametrize("convention", catalogue.CONVENTIONS)
+def test_the_short_table_fits_120_characters(convention, capsys, monkeypatch):
+    show = cli_analyse._short_table([analysis.Request("resnet18", 0, 8, convention)])
+    show(planted_branch8())
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
+
+
+def test_what_is_not_computed_is_a_dash_that_a_line_explains(capsys, monkeypatch):
+    missing = dict.fromkeys(("percent_negative", "stiffness_ratio", "outside_euler"), float("nan"))
+    reasons = dict.fromkeys(missing, "not computed: needs the full spectrum (level counts)")
+    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(metrics=missing, reasons=reasons)]))
+    monkeypatch.setattr(terminal, "is_watched", lambda: True)
+    _, out, err = run(capsys, "analyse", *BRANCH8, "--images", "8")
+    assert out.splitlines()[3].split().count("–") == 2
+    assert "block 8: percent_negative, stiffness_ratio not computed: needs the full spectrum (level counts)" in err
+    assert "outside_euler" not in err  # which the table does not show
+
+
+def test_of_a_large_block_only_the_largest_singular_value_is_known():
+    cells = dict(zip(cli_analyse.SINGULAR, ("2.7", "–", "–")))
+    assert cli_analyse._singular_values(cells) == "largest singular value 2.7, smallest not computed"
+
+
+@pytest.mark.parametrize(("quantity", "said"), [("extremes", True), ("counts", False)])
+def test_extremes_that_stored_counts_serve_say_so(quantity, said, capsys, monkeypatch):
+    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(quantity=quantity, stored=True)]))
+    _, _, err = run(capsys, "analyse", *BRANCH8, "--images", "8", "--level", quantity)
+    assert ("block 8: more than level extremes was stored already, so that its counts are shown" in err) == said
+
+
+def test_no_table_is_begun_before_a_refusal(capsys, tmp_path, monkeypatch):
+    """The full set is there, but of ten images: only the computation finds out."""
+    monkeypatch.setenv("STIFFCORE_DATA", str(tmp_path))
+    images = np.zeros((10, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "cifar10.npz", test_images=images, test_labels=np.zeros(10, np.uint8))
+    code, out, err = run(capsys, "analyse", *BRANCH8, "--images", "9999")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("Expected all 10,000 test images of CIFAR-10 in ")
 
 
 def test_json_has_the_same_names_and_null_with_a_reason(capsys):
