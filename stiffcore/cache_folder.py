@@ -193,7 +193,8 @@ class CacheFolder:
                 except Exception as error:
                     self._problem = reason(error)
                     self._retry_at = time.monotonic() + max(RETRY_AFTER, 10 * (time.monotonic() - began))
-                    _log.warning("The cache in %s cannot be opened: %s", self.folder, self._problem)
+                    # Not a warning: whoever asked gets a sentence that says so and what to do, and once is enough.
+                    _log.info("The cache in %s cannot be opened: %s", self.folder, self._problem)
                     raise OSError(self._problem) from error
                 threading.Thread(target=self.tidy, name="cache-tidy", daemon=True).start()
             return self._cache

@@ -7,7 +7,6 @@ Images are uint8 (32, 32, 3) RGB. Imports torch only in ``normalised``.
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,8 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STANDARD_DEVIATION = (0.2471, 0.2435, 0.2616)
 TEST_IMAGES = 10_000  # in the official test set
 SHAPE = (32, 32, 3)
+DIGITS = 9  # of a number in a list of images, own ones included
+LONGEST_QUOTE = 100  # characters of a list in a refusal
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 HOW_TO_GET = "run `python -m stiffcore fetch-data` (or `fetch-data --from FOLDER` for files that you already have)"
 
@@ -36,9 +37,15 @@ def full_set_path() -> Path:
 @cache
 def _bundled() -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
     """The images, the labels, and official index -> position; 100 images a class, in test-set order."""
-    # Read without np.load, which can fail when several visitors' threads read at once: see decode_arrays.
-    arrays = result_format.decode_arrays(_BUNDLED_FILE.read_bytes())
-    return arrays["images"], arrays["labels"], {int(index): at for at, index in enumerate(arrays["test_index"])}
+    try:
+        # Read without np.load, which can fail when several visitors' threads read at once: see decode_arrays.
+        arrays = result_format.decode_arrays(_BUNDLED_FILE.read_bytes())
+        return arrays["images"], arrays["labels"], {int(index): at for at, index in enumerate(arrays["test_index"])}
+    except Exception as error:  # the disk's, zipfile's, and those of damaged numbers
+        got = "no such file" if isinstance(error, FileNotFoundError) else "a damaged one"
+        raise CannotCompute(
+            f"Expected the images that ship in {_BUNDLED_FILE}, got {got}: restore it from the project."
+        ) from error
 
 
 def bundled() -> tuple[int, ...]:
@@ -49,6 +56,11 @@ def bundled() -> tuple[int, ...]:
 @cache
 def _full_test_set(path: Path) -> tuple[np.ndarray, np.ndarray]:
     arrays = load_arrays(path, ("test_images", "test_labels"))
+    if (found := len(arrays["test_labels"])) != TEST_IMAGES:
+        raise CannotCompute(
+            f"Expected all {TEST_IMAGES:,} test images of CIFAR-10 in {path}, got {found:,}: {HOW_TO_GET}, which replaces "
+            "the file."
+        )
     return arrays["test_images"], arrays["test_labels"]
 
 
@@ -114,10 +126,10 @@ def parse_images(text: str) -> list[int]:
     wanted = range(TEST_IMAGES) if text == "all" else _listed(text)
     missing = [] if full_set_path().exists() else [index for index in wanted if not is_available(index)]
     if missing:
-        raise CannotCompute(
-            f"Expected images among the {len(bundled()):,} that ship, got {len(missing):,} others (the first is {missing[0]}): "
-            f"{HOW_TO_GET}."
-        )
+        got = f"test image {missing[0]}, which does not"
+        if len(missing) > 1:
+            got = f"{len(missing):,} others (the first is {missing[0]})"
+        raise CannotCompute(f"Expected images among the {len(bundled()):,} that ship, got {got}: {HOW_TO_GET}.")
     return list(wanted)
 
 
@@ -140,24 +152,46 @@ def _listed(text: str) -> dict[int, None]:
     indices: dict[int, None] = {}
     for part in text.split(","):
         start, colon, stop = (piece.strip() for piece in part.partition(":"))
-        if not colon and len(start) < 10 and start.isascii() and start.isdigit() and own_images.is_number(int(start)):
+        if (
+            not colon
+            and len(start) <= DIGITS
+            and start.isascii()
+            and start.isdigit()
+            and own_images.is_number(int(start))
+        ):
             indices[own_images.get(int(start)).number] = None
             continue
         numbers = [start, stop] if colon else [start]
-        if not all(number.isascii() and number.isdigit() and len(number) < 6 for number in numbers):
+        if not all(number.isascii() and number.isdigit() for number in numbers):
             raise _bad_list(text, part)
+        if any(len(number) > DIGITS for number in numbers):  # before int(), which refuses thousands of digits
+            raise _out_of_range(text, part)
         first, end = int(start), int(stop) if colon else int(start) + 1
-        if not first < end <= TEST_IMAGES:
-            raise _bad_list(text, part)
+        if end > TEST_IMAGES or first >= TEST_IMAGES:
+            raise _out_of_range(text, part)
+        if first >= end:
+            raise _bad_list(text, part, "give a range that ends after its first image, since its end is excluded")
         indices.update(dict.fromkeys(range(first, end)))
     return indices
 
 
-def _bad_list(text: str, part: str) -> CannotCompute:
+def _bad_list(text: str, part: str, repair: str = "write them in that form") -> CannotCompute:
     return CannotCompute(
         f"Expected images as bundled, all, or indices from 0 to {TEST_IMAGES - 1} like 0,3,10:20 (end excluded), "
-        f"got {part.strip()!r} in {text!r}: write them in that form."
+        f"got {_quoted(part.strip())} in {_quoted(text)}: {repair}."
     )
+
+
+def _out_of_range(text: str, part: str) -> CannotCompute:
+    return CannotCompute(
+        f"Expected indices in the official test set from 0 to {TEST_IMAGES - 1}, a range's end up to {TEST_IMAGES}, "
+        f"got {_quoted(part.strip())} in {_quoted(text)}, which is out of range: choose images in between."
+    )
+
+
+def _quoted(text: str) -> str:
+    """As it was written, but not a page of it."""
+    return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…")
 
 
 def normalised(images: np.ndarray):
@@ -171,6 +205,15 @@ def normalised(images: np.ndarray):
     return (torch.from_numpy(channels_first).float() / 255 - mean) / std
 
 
+def _unreadable(error: Exception) -> str:
+    """Why ``np.load`` failed. Not in numpy's words, which advise to load it unsafely, with pickle."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"which cannot be read ({error.strerror})"
+    if isinstance(error, KeyError):
+        return f"which has no {str(error.args[0]).split()[0]}"
+    return "which is damaged or something else"
+
+
 def load_arrays(path: Path, names: tuple[str, ...] = ARRAYS) -> dict[str, np.ndarray]:
     """Images uint8 (N, 32, 32, 3) and labels (N,) of an ``.npz``. Raises CannotCompute where it holds anything else."""
     form = f"an .npz file with {', '.join(names)}: images uint8 (N, 32, 32, 3), labels 0 to 9"
@@ -179,10 +222,8 @@ def load_arrays(path: Path, names: tuple[str, ...] = ARRAYS) -> dict[str, np.nda
             arrays = {name: file[name] for name in names}
     except FileNotFoundError:
         raise CannotCompute(f"Expected the CIFAR-10 data in {path}, got no such file: {HOW_TO_GET}.") from None
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise CannotCompute(
-            f"Expected {form}, got {path}, unreadable as such ({error}): name or fetch another."
-        ) from error
+    except Exception as error:  # numpy's, zipfile's and zlib's: many, and none of them meant for a user
+        raise CannotCompute(f"Expected {form}, got {path}, {_unreadable(error)}: name or fetch another.") from error
     for images, labels in zip(names[::2], names[1::2], strict=True):
         x, y = arrays[images], arrays[labels]
         good = (

@@ -7,6 +7,7 @@ nothing but numpy arrays; nothing else in the project unpickles.
 import hashlib
 import http.client
 import io
+import logging
 import pickle
 import shutil
 import tarfile
@@ -28,6 +29,8 @@ PATIENCE = 30.0  # seconds without a byte from the host
 CHUNK = 1 << 18  # bytes
 DISK_NEEDED = 600 << 20  # bytes: the archive and the arrays side by side
 FOLDER_IN_ARCHIVE = "cifar-10-batches-py"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def official(url: str = "") -> Archive:
 def fetch(archive: Archive, source: Path | None, progress: Progress) -> Path:
     """Put the full data set at ``cifar10.full_set_path()`` and return that path; where it already is, do nothing.
 
+    A damaged or foreign file there is moved aside once the new one is whole.
+
     source: a folder with the archive, with the extracted batches, or with an ``.npz``, or one of these files; None
     downloads. Raises CannotCompute without network, on a wrong hash, on a full disk, and for foreign files.
     """
@@ -59,8 +64,7 @@ def fetch(archive: Archive, source: Path | None, progress: Progress) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock"), timeout=0):
-            if path.exists():
-                _check(cifar10.load_arrays(path), path)
+            if path.exists() and _is_whole(path):
                 return path
             if (free := shutil.disk_usage(path.parent).free) < DISK_NEEDED:
                 raise CannotCompute(
@@ -83,10 +87,23 @@ def fetch(archive: Archive, source: Path | None, progress: Progress) -> Path:
     return path
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether the data set lies there already."""
+    try:
+        _check(cifar10.load_arrays(path), path)
+    except CannotCompute:
+        return False
+    return True
+
+
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(file, **arrays)
+    if path.exists():
+        aside = path.with_name(path.name + ".damaged")  # not .npz: nobody shall take it for data
+        path.replace(aside)
+        _log.warning("The data in %s were damaged or others: they were replaced, and are kept as %s.", path, aside.name)
     partial.replace(path)
     (path.parent / "cifar-10-python.tar.gz").unlink(missing_ok=True)  # only a downloaded one lies there
 
@@ -99,7 +116,7 @@ def _check(arrays: dict[str, np.ndarray], source: object) -> None:
     ):
         raise CannotCompute(
             f"Expected CIFAR-10 with its test set in the official order, got another one in {source}: use the official "
-            "files (a damaged cifar10.npz may be removed)."
+            "files."
         )
 
 
@@ -114,6 +131,8 @@ def _from_files(archive: Archive, source: Path, progress: Progress) -> dict[str,
     """Whatever form the user has: looked for in this order."""
     batches = [source / FOLDER_IN_ARCHIVE, source]
     candidates = [source] if source.is_file() else [source / "cifar-10-python.tar.gz", *sorted(source.glob("*.npz"))]
+    mine = cifar10.full_set_path()  # what is to be replaced is no source, should it lie in the same folder
+    candidates = [file for file in candidates if not (file.exists() and mine.exists() and file.samefile(mine))]
     for folder in batches:
         if (folder / "test_batch").is_file():
             return _from_batches(archive, lambda name, folder=folder: (folder / name).read_bytes(), folder, progress)

@@ -1,7 +1,8 @@
 """The command line: finds the commands, turns errors into one line and an exit code.
 
 Every module ``stiffcore/cli_*.py`` has ``add_parser(commands)``, which adds its commands to an argparse sub-parser
-object; each sets ``run``, a function of the parsed arguments that returns an exit code or None.
+object; each sets ``run``, a function of the parsed arguments that returns an exit code or None. Those that compute in this
+process and have nothing to do after Ctrl-C set ``leaves_at_once``, too.
 """
 
 import argparse
@@ -11,13 +12,14 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NoReturn
 
 import stiffcore
+from stiffcore import terminal
 from stiffcore.errors import Cancelled, CannotCompute
 
 BAD_INPUT = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,14 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     parsed = parser().parse_args(arguments)
     try:
-        code = parsed.run(parsed)
-        sys.stdout.flush()
+        with terminal.leaving_at_once() if getattr(parsed, "leaves_at_once", False) else nullcontext():
+            code = parsed.run(parsed)
+            sys.stdout.flush()
     except CannotCompute as error:
         sys.stderr.write(" ".join(str(error).split()) + "\n")
         return BAD_INPUT
     except (KeyboardInterrupt, Cancelled):
-        sys.stderr.write("Interrupted: what was finished is stored, run the command again to go on.\n")
-        return INTERRUPTED
+        sys.stderr.write(f"{terminal.SAID_WHEN_INTERRUPTED}\n")
+        return terminal.INTERRUPTED
     except BrokenPipeError:  # the reader, head for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

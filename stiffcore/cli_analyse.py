@@ -1,9 +1,12 @@
 """``analyse`` and ``spectrum``: results of blocks at images, as rows and as a file."""
 
 import json
+import math
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +22,18 @@ COLUMNS = (  # noqa: SIM905
 ).split()
 IMAGE_FILE = "a PNG or JPEG, cut to its middle and made 32 × 32"
 REFUSED = 2  # exit code, as for bad input
+SINGULAR = ("largest_singular_value", "smallest_singular_value", "condition_number")  # of blocks that are not square
 WIDTHS = {"network": 18, "label": 10, "predicted": 10, "n_eigenvalues": 13, "n_negative": 12, "n_zero": 12} | dict.fromkeys(
-    "weights loss stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius outside_euler".split(), 12  # noqa: SIM905
+    "weights loss stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius outside_euler "  # noqa: SIM905
+    "largest_singular_value smallest_singular_value condition_number".split(), 12
 )  # fmt: skip
+# On a terminal: 106 characters under `block`, 119 under `branch`. Name above the column -> what it holds, and its width.
+SHORT = {
+    "image": ("image", 5), "label": ("label", 10), "predicted": ("predicted", 10), "block": ("block", 5),
+    "n": ("n_eigenvalues", 8), "S": ("stiffness_index", 9), "P": ("percent_negative", 7), "min Re": ("min_re", 9),
+    "max Re": ("max_re", 9), "ratio": ("stiffness_ratio", 9), "step": ("largest_stable_step", 9), "seconds": ("seconds", 7),
+}  # fmt: skip
+ALWAYS_UNDEFINED = {"slices": ("ratio", "step"), "block": ("step",), "branch": ()}  # or not computed at these levels
 
 
 def add_parser(commands) -> None:
@@ -41,8 +53,14 @@ def add_parser(commands) -> None:
         default="counts",
         help="extremes need no full spectrum; default counts",
     )
-    analyse.add_argument("--json", action="store_true", help="a JSON list of objects; undefined is null with a reason")
-    analyse.set_defaults(run=_analyse)
+    form = analyse.add_mutually_exclusive_group()
+    form.add_argument(
+        "--wide", action="store_true",
+        help="every column, by its full name, in some 300 characters. A terminal gets a short table that fits 120; a file or a "
+        "program, to which no line is too long, gets every column anyway",
+    )  # fmt: skip
+    form.add_argument("--json", action="store_true", help="a JSON list of objects; undefined is null with a reason")
+    analyse.set_defaults(run=_analyse, leaves_at_once=True)
     spectrum = commands.add_parser("spectrum", help="one spectrum as an .npz file", description=_spectrum.__doc__)
     _what(spectrum)
     image = spectrum.add_mutually_exclusive_group(required=True)
@@ -51,7 +69,7 @@ def add_parser(commands) -> None:
     spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
     spectrum.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
     spectrum.add_argument("--json", action="store_true", help="the file's header on stdout")
-    spectrum.set_defaults(run=_spectrum)
+    spectrum.set_defaults(run=_spectrum, leaves_at_once=True)
 
 
 def _what(command: ArgumentParser) -> None:
@@ -104,72 +122,160 @@ def _analyse(arguments: Namespace) -> int:
     ]
     if sys.stderr.isatty():
         terminal.say(analysis.estimate(requests).sentence)
-    if not arguments.json:
-        terminal.show(f"{catalogue.CONVENTIONS[convention].title}; level {arguments.level}")
-        terminal.show(terminal.table_line({name: name for name in COLUMNS}, WIDTHS))
-    rows, notices, refusals, how = [], {}, {}, {}
-    with terminal.progress("block") as progress:
-        progress(0, len(requests), network)
-
-        def stage(done: int, total: int, what: str) -> None:
-            progress(len(rows), len(requests), what)
-
-        def refused(request: analysis.Request, error: CannotCompute) -> None:
-            refusals.setdefault(str(error), []).append(f"image {request.image} block {request.block}")
-
-        for result in analysis.compute_many(requests, stage, refused):
-            row = analysis.row(result)
-            rows.append({name: row[name] for name in COLUMNS} | row | {"reasons": result.reasons})
-            notices.update(dict.fromkeys(result.notices))
-            if not result.stored:
-                how[f"Computed on {row['device']}, {row['precision']}, {result.made['threads']} thread a matrix."] = (
-                    None
-                )
-            if not arguments.json:
-                terminal.show(_line(row, result.reasons))
-            progress(len(rows), len(requests), network)
-    if len(refusals) == 1 and not rows:
+    short = not arguments.wide and terminal.is_watched()
+    show = (lambda result: None) if arguments.json else (_short_table if short else _wide_table)(requests)
+    results, refusals = _computed(requests, show)
+    if len(refusals) == 1 and not results:
         raise CannotCompute(*refusals)  # one reason for everything: the weights are damaged, for example
     if arguments.json:
-        terminal.show_json(rows)
+        terminal.show_json([_row(result) | {"reasons": result.reasons} for result in results])
     else:
-        for line in [*_explained(rows), *_left_open(rows), *how]:
+        columns = _short_columns(convention).values() if short else COLUMNS
+        for line in [*_explained(results, columns), *_left_open(results), *_how(results), *_more_than_asked(results)]:
             terminal.say(line)
-    for notice in notices:
+    for notice in dict.fromkeys(notice for result in results for notice in result.notices):
         terminal.say(notice)
     for reason, places in refusals.items():
         terminal.say(" ".join(f"{', '.join(places)}: {reason}".split()))
     return REFUSED if refusals else 0
 
 
-def _line(row: dict, reasons: dict[str, str]) -> str:
-    names = {name: "none" if row[name] is None else catalogue.LABELS[row[name]] for name in ("label", "predicted")}
-    cells = {name: terminal.as_text(value, reasons.get(name, "")) for name, value in (row | names).items()}
-    return terminal.table_line({name: cells[name] for name in COLUMNS}, WIDTHS)
+def _computed(
+    requests: list[analysis.Request], show: Callable[[analysis.Result], None]
+) -> tuple[list[analysis.Result], dict[str, list[str]]]:
+    """The results, each shown as it comes, without their arrays; and reason -> where it could not be computed."""
+    results, refusals = [], {}
+    with terminal.progress("block") as progress:
+        progress(0, len(requests), requests[0].network)
+
+        def stage(done: int, total: int, what: str) -> None:
+            progress(len(results), len(requests), what)
+
+        def refused(request: analysis.Request, error: CannotCompute) -> None:
+            refusals.setdefault(str(error), []).append(f"image {request.image} block {request.block}")
+
+        for result in analysis.compute_many(requests, stage, refused):
+            results.append(replace(result, arrays={}))  # of a stored spectrum: thousands of them would not fit
+            show(result)
+            progress(len(results), len(requests), requests[0].network)
+    return results, refusals
 
 
-def _explained(rows: list[dict]) -> list[str]:
+def _row(result: analysis.Result) -> dict[str, object]:
+    """The columns in the order of the issue, then what else there is."""
+    row = analysis.row(result)
+    return {name: row[name] for name in COLUMNS} | row
+
+
+def _title(request: analysis.Request) -> str:
+    return f"{catalogue.CONVENTIONS[request.convention].title}; level {request.quantity}"
+
+
+def _cells(result: analysis.Result) -> dict[str, str]:
+    """Every column as text; singular values that were not asked for, of a square block, are not computed."""
+    row = dict.fromkeys(SINGULAR, math.nan) | analysis.row(result)
+    row |= {name: "none" if row[name] is None else catalogue.LABELS[row[name]] for name in ("label", "predicted")}
+    reasons = dict.fromkeys(SINGULAR, "not computed: the block has eigenvalues") | result.reasons
+    return {name: terminal.as_text(value, reasons.get(name, "")) for name, value in row.items()}
+
+
+def _wide_table(requests: list[analysis.Request]) -> Callable[[analysis.Result], None]:
+    """All columns by their names, singular values too where a block is not square."""
+    columns = [*COLUMNS, *(SINGULAR if any(map(_has_singular_values, requests)) else ())]
+    table = terminal.Table(_title(requests[0]), {name: WIDTHS.get(name, 0) for name in columns})
+
+    def show(result: analysis.Result) -> None:
+        cells = _cells(result)
+        table.row({name: cells[name] for name in columns})
+
+    return show
+
+
+def _has_singular_values(request: analysis.Request) -> bool:
+    return request.convention != "slices" and not catalogue.block(request.network, request.block).is_identity
+
+
+def _short_columns(convention: str) -> dict[str, str]:
+    """Name above the column -> what it holds."""
+    return {short: name for short, (name, _) in SHORT.items() if short not in ALWAYS_UNDEFINED[convention]}
+
+
+def _short_table(requests: list[analysis.Request]) -> Callable[[analysis.Result], None]:
+    """What fits a terminal: four digits, "stored" in place of the seconds, singular values in place of eigenvalues."""
+    columns = _short_columns(requests[0].convention)
+    meanings = ", ".join(
+        f"{short} {name}" for short, name in columns.items() if short in ("n", "S", "P", "ratio", "step")
+    )
+    title = f"{_title(requests[0])}\n{meanings}; --wide: more"
+    table = terminal.Table(title, {short: SHORT[short][1] for short in columns})
+
+    def show(result: analysis.Result) -> None:
+        row, cells = analysis.row(result), _cells(result)
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isnan(value):
+                cells[name] = f"{value:.4g}"
+            elif cells[name] == "not computed":
+                cells[name] = "–"  # the lines below the table say why
+        if result.stored:
+            cells["seconds"] = "stored"
+        if not _has_singular_values(result.request):
+            table.row({short: cells[name] for short, name in columns.items()})
+            return
+        kept = ("image", "label", "predicted", "block", "seconds")
+        table.row({short: cells[short] for short in kept}, _singular_values(cells))
+
+    return show
+
+
+def _singular_values(cells: dict[str, str]) -> str:
+    largest, smallest, condition = (cells[name] for name in SINGULAR)
+    if smallest in ("–", "undefined"):
+        return f"largest singular value {largest}, smallest {smallest.replace('–', 'not computed')}"
+    return f"singular values {smallest} to {largest}, condition number {condition}"
+
+
+def _explained(results: list[analysis.Result], columns: Iterable[str]) -> list[str]:
     """One line for each reason why a metric of the table is undefined or was not computed, with the blocks and metrics."""
-    places: dict[str, tuple[set, dict]] = {}
-    for row in rows:
-        for name in row["reasons"].keys() & set(COLUMNS):
-            blocks, names = places.setdefault(row["reasons"][name], (set(), {}))
-            blocks.add(row["block"])
-            names[name] = None
+    shown, places = [*columns, *SINGULAR], {}
+    for result in results:
+        for name in shown:
+            if name in result.reasons:
+                blocks, names = places.setdefault(result.reasons[name], (set(), {}))
+                blocks.add(result.request.block)
+                names[name] = None
     return [
-        f"block {', '.join(map(str, sorted(blocks)))}: {', '.join(name for name in COLUMNS if name in names)} {reason}"
+        f"block {', '.join(map(str, sorted(blocks)))}: {', '.join(name for name in shown if name in names)} {reason}"
         for reason, (blocks, names) in places.items()
     ]
 
 
-def _left_open(rows: list[dict]) -> list[str]:
+def _left_open(results: list[analysis.Result]) -> list[str]:
     """A line for each row whose counts are intervals."""
+    rows = [analysis.row(result) for result in results]
     return [
         f"image {row['image']} block {row['block']}: {row['n_undetermined']:,.0f} eigenvalues are too near to the imaginary axis to "
         f"tell their sign, so that percent_negative is up to {100 * (row['n_negative'] + row['n_undetermined']) / row['n_eigenvalues']:.4g}"
         for row in rows
         if (row["n_undetermined"] or 0) > 0
     ]
+
+
+def _how(results: list[analysis.Result]) -> list[str]:
+    """How what was computed now was computed."""
+    made = [result.made for result in results if not result.stored]
+    lines = [f"Computed on {m['device']}, {m['precision']}, {m['threads']} thread a matrix." for m in made]
+    return list(dict.fromkeys(lines))
+
+
+def _more_than_asked(results: list[analysis.Result]) -> list[str]:
+    """A stored result of a richer level serves a poorer one, and shows all that it holds."""
+    richer = [
+        r for r in results if r.request.quantity == "extremes" and r.made.get("quantity", "extremes") != "extremes"
+    ]
+    if not richer:
+        return []
+    blocks = ", ".join(map(str, sorted({result.request.block for result in richer})))
+    return [f"block {blocks}: more than level extremes was stored already, so that its counts are shown, too"]
 
 
 def _spectrum(arguments: Namespace) -> None:

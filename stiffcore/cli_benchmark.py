@@ -26,7 +26,7 @@ def add_parser(commands) -> None:
         "--blocks", metavar="NETWORK:LIST", help="only these identity blocks, like resnet50:16, and no slices"
     )
     benchmark.add_argument("--json", action="store_true", help="the measurements for programs")
-    benchmark.set_defaults(run=_benchmark)
+    benchmark.set_defaults(run=_benchmark, leaves_at_once=True)
 
 
 def _benchmark(arguments: Namespace) -> int:

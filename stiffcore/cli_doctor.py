@@ -42,7 +42,7 @@ def _doctor(arguments: Namespace) -> int:
             "cache": result_cache.default().health(),
         }
     problems = [f"{name}: {w['problem']}" for name, w in findings["weights"].items() if w["problem"]]
-    problems += [f"cache: {findings['cache']['problem']}"] if findings["cache"]["problem"] else []
+    problems += [f"cache: {problem}"] if (problem := terminal.cache_problem()) else []
     if arguments.json:
         terminal.show_json(findings | {"problems": problems})
     else:
@@ -133,6 +133,12 @@ def as_lines(findings: dict, problems: list[str]) -> list[str]:
         )
     full = "all 10,000 test images" if findings["images"]["full_test_set"] else "fetch-data gets the full test set"
     lines.append(f"images     {findings['images']['bundled']:,} bundled; {full}")
+    if cache["problem"]:  # then nothing was counted, and the disk that was asked is another one
+        return [
+            *lines,
+            f"cache      {cache['folder']} cannot be used",
+            *(f"PROBLEM    {problem}" for problem in problems),
+        ]
     lines.append(
         f"cache      {cache['folder']}: {cache['entries']:,} results, {cache['bytes'] / 1e6:.1f} of {cache['size_limit'] / 1e6:,.0f} MB, "
         f"{cache['free_disk'] / 1e9:.1f} GB free on the disk"

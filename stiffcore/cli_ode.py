@@ -19,7 +19,7 @@ def add_parser(commands) -> None:
     flow.add_argument("--images", default="0", help="bundled | all | 0,3,10:20, end excluded (default: 0)")
     flow.add_argument("--blocks", help="from 1, for example 6,8 (default: those of the last stage)")
     flow.add_argument("--json", action="store_true", help="a list of objects instead of a table")
-    flow.set_defaults(run=run_flow)
+    flow.set_defaults(run=run_flow, leaves_at_once=True)
     ship = commands.add_parser(
         "ship-odes",
         help="for maintainers: put the Stiff ODEs page's default results into cache/shipped",
@@ -52,6 +52,8 @@ def run_flow(arguments: argparse.Namespace) -> int:
 def _flows(requests: list[block_flow.FlowRequest]) -> list[block_flow.BlockFlow]:
     from stiffcore import block_flow_integration  # torch
 
+    if problem := terminal.cache_problem():
+        terminal.say(problem)
     flows = []
     with terminal.progress() as tell:
         for position, request in enumerate(requests):

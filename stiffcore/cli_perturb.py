@@ -24,7 +24,7 @@ def add_parser(commands) -> None:
     perturb.add_argument("--strength", type=int, default=4, metavar="K", help="grey levels of 255 (default: 4)")
     perturb.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     perturb.add_argument("--json", action="store_true", help="a list of objects instead of a table")
-    perturb.set_defaults(run=run_perturb)
+    perturb.set_defaults(run=run_perturb, leaves_at_once=True)
     ship = commands.add_parser(
         "ship-twins",
         help="for maintainers: put the Compare page's adversarial twin into cache/shipped",
@@ -40,11 +40,15 @@ def run_perturb(arguments: argparse.Namespace) -> int:
         perturbation.check(PerturbationRequest(arguments.network, image, *(getattr(arguments, name) for name in names)))
         for image in cifar10.parse_images(arguments.images)
     ]
-    rows = []
+    rows, notices = [], {}
     with terminal.progress() as tell:
         for at, request in enumerate(wanted):
             tell(at, len(wanted), perturbation.name_of(request))
-            rows.append(_row(perturbation.compute(request)))
+            perturbed = perturbation.compute(request)
+            rows.append(_row(perturbed))
+            notices |= {perturbed.notice: None} if perturbed.notice else {}
+    for notice in notices:
+        terminal.say(notice)
     if arguments.json:
         terminal.show_json(rows)
         return 0

@@ -60,16 +60,19 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     """What is missing is computed and stored as it comes; then the table is written and the failures are listed."""
     from stiffcore import shipping
 
+    if arguments.workers is not None and arguments.workers < 1:  # whether there is anything to compute or not
+        raise CannotCompute(f"Expected at least one worker, got {arguments.workers}: give a number from 1.")
     network, convention = arguments.network, arguments.convention
     images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = sweep.plan(network, images, blocks, convention, arguments.quantity)
     if arguments.out:
         terminal.writable(arguments.out)
+    if problem := terminal.cache_problem():  # before hours of work that would not be kept
+        terminal.say(problem)
     rows, remaining = sweep.split(tasks, shipping.rows(network, convention))
     there, failures, began, code = len(rows), {}, time.perf_counter(), 0
-    bar = _Bar(len(tasks), len(tasks) - len(remaining), quiet=arguments.json)
     outcomes = _outcomes(remaining, arguments)
-    with closing(outcomes):
+    with closing(outcomes), closing(_Bar(len(tasks), len(tasks) - len(remaining), quiet=arguments.json)) as bar:
         try:
             for outcome in outcomes:
                 rows += outcome.rows
@@ -77,7 +80,6 @@ def run_sweep(arguments: argparse.Namespace) -> int:
                 bar.step(failures)
         except KeyboardInterrupt:
             code = INTERRUPTED
-    bar.close()
     code = code or (FAILED if failures else 0)
     if arguments.out and rows:
         shipping.write(shipping.merged(_frame(rows)), arguments.out)

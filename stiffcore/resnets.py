@@ -100,14 +100,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except FileNotFoundError:
-        raise CannotCompute(
-            f"Expected weights in {path}, got no such file: restore it from the project, or train it with "
-            f"`python -m stiffcore train {path.stem.split('-')[0]}`."
-        ) from None
+        raise CannotCompute(f"Expected weights in {path}, got no such file: {_how_to_repair(path)}.") from None
     except (SafetensorError, OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
         raise CannotCompute(
-            f"Expected a safetensors file in {path}, got a damaged one ({error}): restore it from the project."
+            f"Expected a safetensors file in {path}, got a damaged one ({error}): {_how_to_repair(path)}."
         ) from error
+
+
+def _how_to_repair(path: Path) -> str:
+    """Weights that ship are those of the manifest: newly trained ones would be others, and refused."""
+    return "restore it from the project" if path.parent == manifest.FOLDER else "name another file"
 
 
 def check_state(tensors: dict[str, Tensor], expected: dict[str, Tensor], what: str) -> None:

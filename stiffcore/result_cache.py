@@ -109,7 +109,7 @@ class ResultCache:
             self._disk.write(key, blob)
         except Exception as error:  # OSError, sqlite3's, diskcache's, filelock's: none of them costs the user a result
             self._keep_unwritten(key, blob)
-            _log.warning("Result %s could not be stored in %s: %s", key, self.folder, error)
+            _log.info("Result %s could not be stored in %s: %s", key, self.folder, error)  # the notice is for the user
             return (
                 f"Expected a cache folder that can be written, got “{reason(error)}” at {self.folder}: the result is shown but not "
                 "stored; free space there or set STIFFCORE_CACHE to another folder."

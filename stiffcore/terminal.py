@@ -1,16 +1,24 @@
-"""What the commands share: progress on a terminal, rows as text or JSON, arguments that several of them read."""
+"""What the commands share: progress on a terminal, Ctrl-C, rows as text or JSON, arguments that several of them read."""
 
 import json
 import math
+import multiprocessing
+import os
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from stiffcore import catalogue
+from stiffcore import catalogue, result_cache
 from stiffcore.errors import CannotCompute
 
 Progress = Callable[[int, int, str], None]  # done, total, what
+INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
+SAID_WHEN_INTERRUPTED = "Interrupted: what was finished is stored, run the command again to go on."
+GRACE = 0.5  # seconds after Ctrl-C in which Python may end the command by itself
 
 
 @contextmanager
@@ -28,6 +36,51 @@ def progress(unit: str = "it") -> Iterator[Progress]:
         yield show
 
 
+@contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """Within it Ctrl-C ends the process within a second, though Python is inside LAPACK, which knows nothing of signals.
+
+    Python calls its own handler between two bytecodes only: after a decomposition of minutes. The system's handler does run,
+    and writes the signal's number to a socket. A thread reads it there; it can, since torch and LAPACK free Python's lock.
+    Results are stored as they come, and the cache survives killed writers.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    reader, writer = socket.socketpair()  # Windows takes no pipe here
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    left = threading.Event()
+    threading.Thread(target=_leave, args=(reader, left), name="leave-at-ctrl-c", daemon=True).start()
+    try:
+        yield
+    finally:
+        left.set()
+        signal.set_wakeup_fd(before)
+        writer.close()  # ends the thread
+
+
+def _leave(reader: socket.socket, left: threading.Event) -> None:
+    """End the process where Ctrl-C was pressed and the command did not end by itself within the grace."""
+    with reader:
+        while signals := reader.recv(64):
+            if signal.SIGINT in signals and not left.wait(GRACE):
+                clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # of the bar
+                for child in multiprocessing.active_children():  # of a benchmark: it would go on alone
+                    child.kill()
+                os.write(sys.stderr.fileno(), f"{clear}{SAID_WHEN_INTERRUPTED}\n".encode())
+                os._exit(INTERRUPTED)
+
+
+def cache_problem() -> str:
+    """A sentence about a cache that cannot be used, or "": a command works without, but somebody should know."""
+    health = result_cache.default().health()
+    return health["problem"] and (
+        f"Expected a cache folder that can be written, got “{health['problem']}” at {health['folder']}: results are shown but "
+        "not stored; free space there or set STIFFCORE_CACHE to another folder."
+    )
+
+
 def say(text: str) -> None:
     """A line for a person, on stderr, so that stdout holds results only; above a bar if one is shown."""
     from tqdm import tqdm
@@ -41,6 +94,11 @@ def show(text: str) -> None:
 
     tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()
+
+
+def is_watched() -> bool:
+    """Whether a person reads the results as they come, not a file or a program."""
+    return sys.stdout.isatty()
 
 
 def show_json(value: object) -> None:
@@ -74,9 +132,29 @@ def as_text(value: object, reason: str = "") -> str:
     return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)
 
 
-def table_line(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
-    """One row, right-aligned under its column's name."""
-    return "  ".join(text.rjust(max(len(name), widths.get(name, 0))) for name, text in cells.items())
+class Table:
+    """Rows on stdout as they come, right-aligned under the columns' names; title and names are printed with the first row,
+    so that a command that ends in a refusal prints that only."""
+
+    def __init__(self, title: str, widths: Mapping[str, int]):
+        """widths: column -> characters, at least; those of its name are counted in."""
+        self._title, self._begun = title, False
+        self._widths = {name: max(len(name), width) for name, width in widths.items()}
+
+    def row(self, cells: Mapping[str, str], merged: str = "") -> None:
+        """merged: what stands in place of the columns that have no cell, which must be neighbours."""
+        if not self._begun:
+            self._begun = True
+            show(self._title)
+            show("  ".join(name.rjust(width) for name, width in self._widths.items()))
+        parts, gone = [], [width for name, width in self._widths.items() if name not in cells]
+        for name, width in self._widths.items():
+            if name in cells:
+                parts.append(cells[name].rjust(width))
+            elif gone:  # the first of them
+                parts.append(merged.rjust(sum(gone) + 2 * len(gone) - 2))
+                gone = []
+        show("  ".join(parts))
 
 
 def parse_blocks(network: str, text: str) -> list[int]:

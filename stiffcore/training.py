@@ -43,6 +43,7 @@ class Recipe:
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 2, "at least 2"),  # batch norm needs two
             ("peak_learning_rate", 0 < self.peak_learning_rate < math.inf, "above 0"),
+            ("warmup", 0 <= self.warmup <= 1, "from 0 to 1, a share of the steps"),
         ):
             if not good:
                 raise CannotCompute(f"Expected {name} {wanted}, got {getattr(self, name)}: choose another.")

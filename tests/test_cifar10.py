@@ -45,7 +45,7 @@ def test_bundled_stands_for_all_that_ship():
 
 @pytest.mark.parametrize(
     "text",
-    ["", ",", "a", "-1", "1.5", "3:", ":3", "5:5", "6:5", "0:10:2", "10000", "0:10001", "١", "1e3", "99999999999"],
+    ["", ",", "a", "-1", "1.5", "3:", ":3", "0:10:2", "١", "1e3", "x" * 10_000],
 )
 def test_a_malformed_list_is_refused_in_one_sentence(text):
     with pytest.raises(
@@ -53,6 +53,22 @@ def test_a_malformed_list_is_refused_in_one_sentence(text):
     ) as refused:
         cifar10.parse_images(text)
     assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["10000", "0:10001", "20000:5", "99999999999", "9" * 10_000, "0,10001,3"])
+def test_what_is_out_of_range_is_not_called_malformed(text):
+    with pytest.raises(
+        CannotCompute, match=r"^Expected indices .* from 0 to 9999, .*, which is out of range"
+    ) as refused:
+        cifar10.parse_images(text)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["5:5", "6:5"])
+def test_an_empty_range_says_that_its_end_is_excluded(text):
+    with pytest.raises(CannotCompute, match=f"got '{text}' .*: give a range that ends after its first image"):
+        cifar10.parse_images(text)
 
 
 def unshipped() -> int:
@@ -63,6 +79,43 @@ def unshipped() -> int:
 def test_an_image_that_does_not_ship_says_how_to_get_it(call):
     with pytest.raises(CannotCompute, match="fetch-data"):
         call(unshipped())
+
+
+def test_one_missing_image_is_named_not_counted():
+    with pytest.raises(CannotCompute, match=f"got test image {unshipped()}, which does not: run `python -m"):
+        cifar10.parse_images(f"0,{unshipped()}")
+
+
+def test_a_short_full_set_is_refused_instead_of_indexed(tmp_path, monkeypatch):
+    """A file that is whole in itself, of ten test images: the eleventh is not looked for in it."""
+    monkeypatch.setenv("STIFFCORE_DATA", str(tmp_path))
+    np.savez(
+        tmp_path / "cifar10.npz", test_images=np.zeros((10, 32, 32, 3), np.uint8), test_labels=np.zeros(10, np.uint8)
+    )
+    said = r"Expected all 10,000 test images of CIFAR-10 in .*, got 10: run `python -m stiffcore fetch-data`"
+    for call in (cifar10.image, cifar10.label):
+        with pytest.raises(CannotCompute, match=said):
+            call(unshipped())
+    assert cifar10.label(0) == 3  # it ships
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "bit flipped", "other arrays"])
+def test_damaged_images_that_ship_are_named(damage, tmp_path, monkeypatch):
+    content, path = cifar10._BUNDLED_FILE.read_bytes(), tmp_path / "cifar10_test_1000.npz"
+    if damage == "truncated":
+        path.write_bytes(content[:100_000])
+    elif damage == "bit flipped":
+        path.write_bytes(content[:100_000] + bytes([content[100_000] ^ 4]) + content[100_001:])
+    elif damage == "other arrays":
+        np.savez(path, pictures=np.zeros(3))
+    monkeypatch.setattr(cifar10, "_BUNDLED_FILE", path)
+    cifar10._bundled.cache_clear()
+    got = "no such file" if damage == "missing" else "a damaged one"
+    try:
+        with pytest.raises(CannotCompute, match=rf"that ship in .*, got {got}: restore it from the project\.$"):
+            cifar10.parse_images("bundled")
+    finally:
+        cifar10._bundled.cache_clear()
 
 
 def test_all_images_need_the_full_set():
@@ -133,5 +186,25 @@ def test_foreign_arrays_are_refused(change, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 truncated", b"\x80\x04N."])
 def test_a_file_that_is_no_npz_is_refused(content, tmp_path):
     (tmp_path / "data.npz").write_bytes(content)
-    with pytest.raises(CannotCompute, match="unreadable as such"):
+    with pytest.raises(CannotCompute, match="which is damaged or something else: name or fetch another") as refused:
         cifar10.load_arrays(tmp_path / "data.npz")
+    assert "pickle" not in str(refused.value)  # numpy's advice would run code
+
+
+def test_why_a_file_is_refused_is_said_in_our_words(tmp_path):
+    with pytest.raises(CannotCompute, match=r"got .*, which cannot be read \(Is a directory\)"):
+        cifar10.load_arrays(tmp_path)
+    np.savez(tmp_path / "data.npz", train_images=np.zeros(1))
+    with pytest.raises(CannotCompute, match="which has no train_labels: name or fetch another"):
+        cifar10.load_arrays(tmp_path / "data.npz")
+
+
+def test_a_compressed_file_with_a_flipped_bit_is_refused(tmp_path):
+    """zlib has an error of its own."""
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, **small_arrays())
+    content = bytearray(path.read_bytes())
+    content[200:210] = bytes(10)
+    path.write_bytes(content)
+    with pytest.raises(CannotCompute, match="which is damaged or something else"):
+        cifar10.load_arrays(path)

@@ -133,6 +133,38 @@ def test_what_was_fetched_is_not_fetched_again(batches, content, tmp_path):
     assert first.stat().st_mtime_ns == changed
 
 
+@pytest.mark.parametrize("damage", ["truncated", "short", "in another order"])
+def test_a_damaged_data_set_is_replaced_and_kept_aside(damage, batches, content, data_folder, caplog):
+    """The archive lies in the same folder, where the damaged file is not taken for a source."""
+    archive = archive_of(batches, content)
+    arrays = cifar10_archive._from_batches(archive, batches.get, data_folder, quiet)
+    if damage != "truncated":
+        arrays["test_images"] = (
+            arrays["test_images"][::-1] if damage == "in another order" else arrays["test_images"][:10]
+        )
+        arrays["test_labels"] = arrays["test_labels"][: len(arrays["test_images"])]
+    data_folder.mkdir()
+    path = data_folder / "cifar10.npz"
+    np.savez(path, **arrays)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:1_000_000])
+    damaged = path.read_bytes()
+    with pytest.raises(CannotCompute, match=r"Connection refused.*--from FOLDER"):
+        cifar10_archive.fetch(archive, None, quiet)
+    assert path.read_bytes() == damaged  # without another it stays
+    (data_folder / "mine.npz").write_bytes(damaged)
+    with pytest.raises(CannotCompute):
+        cifar10_archive.fetch(archive, data_folder, quiet)
+    (data_folder / "mine.npz").unlink()
+    with pytest.raises(CannotCompute, match="got none of them"):
+        cifar10_archive.fetch(archive, data_folder, quiet)
+    (data_folder / "cifar-10-python.tar.gz").write_bytes(content)
+    assert cifar10_archive.fetch(archive, data_folder, quiet) == path
+    assert cifar10_archive._is_whole(path)
+    assert (data_folder / "cifar10.npz.damaged").read_bytes() == damaged
+    assert "kept as cifar10.npz.damaged" in caplog.text
+
+
 def test_without_a_network_the_sentence_names_the_other_way(batches, content):
     with pytest.raises(CannotCompute, match=r"got .*Connection refused.*--from FOLDER"):
         cifar10_archive.fetch(archive_of(batches, content), None, quiet)

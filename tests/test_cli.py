@@ -1,9 +1,13 @@
 """The command line: results as rows, JSON and files; one line and exit code 2 for what a user can repair."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +38,9 @@ def singular_block7() -> analysis.Result:
     metrics = dict.fromkeys((*stiffness.METRICS, *stiffness.COUNTS), float("nan")) | {
         "n_eigenvalues": 0,
         "n_zero": 1300,
+        "largest_singular_value": 2.5,
+        "smallest_singular_value": 0.025,
+        "condition_number": 100.0,
     }
     made = {
         "weights": "a" * 64,
@@ -73,17 +80,96 @@ def test_a_row_per_image_and_block(capsys, monkeypatch):
     assert code == 0
     title, header, block7, block8 = out.splitlines()
     assert title == "ODE right-hand side (branch); level extremes"
-    assert header.split() == list(cli_analyse.COLUMNS)
+    assert header.split() == [*cli_analyse.COLUMNS, *cli_analyse.SINGULAR]
     row7, row8 = (
         dict(zip(header.split(), line.replace("not computed", "not_computed").split())) for line in (block7, block8)
     )
     assert (row7["block"], row7["n_in"], row7["n_out"], row7["min_re"]) == ("7", "4096", "2048", "undefined")
+    assert (row7["largest_singular_value"], row7["condition_number"]) == ("2.5", "100")
     assert (row8["block"], row8["label"], row8["n_negative"]) == ("8", "cat", "not_computed")
     assert float(row8["min_re"]) < 0 < float(row8["max_re"])
     line7 = next(line for line in err.splitlines() if line.startswith("block 7: "))
     assert line7.endswith("undefined: not square (2048 × 4096)")
     assert "min_re" in line7
     assert "n_zero" not in line7
+
+
+def planted_branch8(image: int = 8, **more) -> analysis.Result:
+    """A planted result of block 8, of level counts; more: fields of the result, metrics among them."""
+    metrics = singular_block7().metrics | dict.fromkeys(("n_zero", "n_one", "n_undetermined"), 0)
+    metrics |= {"n_eigenvalues": 2048, "n_negative": 512, "percent_negative": 25.0, "min_re": -1.25, "max_re": 0.0625}
+    metrics |= {"stiffness_index": -0.05, "stiffness_ratio": 123456.0, "largest_stable_step": 1.6} | more.pop(
+        "metrics", {}
+    )
+    metrics = {name: value for name, value in metrics.items() if name not in cli_analyse.SINGULAR}
+    quantity = more.pop("quantity", "counts")
+    request, made = (
+        analysis.Request("resnet18", image, 8, "branch", quantity),
+        singular_block7().made | {"quantity": "counts"},
+    )
+    return analysis.Result(request, metrics, more.pop("reasons", {}), {}, {}, made, **more)
+
+
+def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
+    """Singular values stand in the place of what a block that is not square has not."""
+    results = [singular_block7(), planted_branch8(stored=True)]
+    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter(results))
+    monkeypatch.setattr(terminal, "is_watched", lambda: True)
+    arguments = ("analyse", "resnet18", "--convention", "branch", "--blocks", "7,8", "--images", "8")
+    code, out, err = run(capsys, *arguments)
+    title, meanings, header, block7, block8 = out.splitlines()
+    assert code == 0
+    assert title == "ODE right-hand side (branch); level counts"
+    assert "S stiffness_index" in meanings
+    assert "--wide" in meanings
+    assert len({len(header), len(block7), len(block8)}) == 1
+    assert len(header) <= 120
+    said = "0 cat cat 7 singular values 0.025 to 2.5, condition number 100 1"
+    assert block7.split() == said.split()
+    assert block8.split() == "8 cat cat 8 2048 -0.05 25 -1.25 0.0625 1.235e+05 1.6 stored".split()  # noqa: SIM905
+    assert "condition_number" not in err
+    code, out, _ = run(capsys, *arguments, "--wide")
+    assert out.splitlines()[1].split() == [*cli_analyse.COLUMNS, *cli_analyse.SINGULAR]
+
+
+@pytest.mark.parametrize("convention", catalogue.CONVENTIONS)
+def test_the_short_table_fits_120_characters(convention, capsys, monkeypatch):
+    show = cli_analyse._short_table([analysis.Request("resnet18", 0, 8, convention)])
+    show(planted_branch8())
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
+
+
+def test_what_is_not_computed_is_a_dash_that_a_line_explains(capsys, monkeypatch):
+    missing = dict.fromkeys(("percent_negative", "stiffness_ratio", "outside_euler"), float("nan"))
+    reasons = dict.fromkeys(missing, "not computed: needs the full spectrum (level counts)")
+    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(metrics=missing, reasons=reasons)]))
+    monkeypatch.setattr(terminal, "is_watched", lambda: True)
+    _, out, err = run(capsys, "analyse", *BRANCH8, "--images", "8")
+    assert out.splitlines()[3].split().count("–") == 2
+    assert "block 8: percent_negative, stiffness_ratio not computed: needs the full spectrum (level counts)" in err
+    assert "outside_euler" not in err  # which the table does not show
+
+
+def test_of_a_large_block_only_the_largest_singular_value_is_known():
+    cells = dict(zip(cli_analyse.SINGULAR, ("2.7", "–", "–")))
+    assert cli_analyse._singular_values(cells) == "largest singular value 2.7, smallest not computed"
+
+
+@pytest.mark.parametrize(("quantity", "said"), [("extremes", True), ("counts", False)])
+def test_extremes_that_stored_counts_serve_say_so(quantity, said, capsys, monkeypatch):
+    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(quantity=quantity, stored=True)]))
+    _, _, err = run(capsys, "analyse", *BRANCH8, "--images", "8", "--level", quantity)
+    assert ("block 8: more than level extremes was stored already, so that its counts are shown" in err) == said
+
+
+def test_no_table_is_begun_before_a_refusal(capsys, tmp_path, monkeypatch):
+    """The full set is there, but of ten images: only the computation finds out."""
+    monkeypatch.setenv("STIFFCORE_DATA", str(tmp_path))
+    images = np.zeros((10, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "cifar10.npz", test_images=images, test_labels=np.zeros(10, np.uint8))
+    code, out, err = run(capsys, "analyse", *BRANCH8, "--images", "9999")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("Expected all 10,000 test images of CIFAR-10 in ")
 
 
 def test_json_has_the_same_names_and_null_with_a_reason(capsys):
@@ -149,7 +235,8 @@ ANALYSE = "analyse resnet18 --convention branch"
         (f"{ANALYSE} --blocks 9", "Expected a block of resnet18 from 1 to 8, got 9"),
         (f"{ANALYSE} --blocks 6,x", "Expected blocks as all, identity, or numbers from 1 to 8 like 6,8, got '6,x'"),
         (f"{ANALYSE} --images 20:10", "Expected images as bundled, all, or indices"),
-        (f"{ANALYSE} --images 10000", "from 0 to 9999"),
+        (f"{ANALYSE} --images 10000", "got '10000' in '10000', which is out of range"),
+        (f"{ANALYSE} --images 9999", "got test image 9999, which does not"),
         (f"{ANALYSE} --images all", "run `python -m stiffcore fetch-data`"),
         (f"{ANALYSE} --level all", "invalid choice: 'all'"),
         ("spectrum resnet18 --convention branch --image 0 --block 8", "required: --out"),
@@ -160,6 +247,7 @@ ANALYSE = "analyse resnet18 --convention branch"
         ("benchmark --items 6", "Expected items among 1, 2, 3, 4, 5, got '6'"),
         ("train resnet18-shuffled", "Expected a network among resnet18, resnet34, resnet50, got"),
         ("train resnet18 --data nowhere.npz --out {folder}/w.safetensors", "got no such file: run `python -m stiffcore fetch-data`"),
+        ("train resnet18 --data {folder} --out {folder}/w.safetensors", "which cannot be read (Is a directory)"),
         ("train resnet18 --epochs many", "invalid int value: 'many'"),
         ("fetch-data --from nowhere", "got nowhere, which is not there"),
         ("fetch-data --from {folder}", "Expected cifar-10-python.tar.gz"),
@@ -211,6 +299,84 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch):
     assert err.splitlines()[-1].startswith("Interrupted")
 
 
+IN_LAPACK = """
+import sys
+import time
+import torch
+from stiffcore import analysis, cli, terminal
+
+def compute_many(requests, stage, refused):
+    time.sleep(0.2)  # a bar is not drawn more often than ten times a second
+    stage(0, 1, "for long")
+    matrix = torch.randn(4000, 4000, dtype=torch.float64)
+    print("in LAPACK", flush=True)
+    torch.linalg.eigvals(matrix)  # half a minute at least
+    yield
+
+analysis.compute_many = compute_many
+sys.exit(cli.main("analyse resnet18 --convention branch --blocks 8 --images 0".split()))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_ctrl_c_ends_a_decomposition_at_once():
+    """Python's own handler waits for LAPACK to come back. stderr is a terminal, with a bar that has to go."""
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_LAPACK],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    assert process.stdout.readline() == "in LAPACK\n"
+    time.sleep(1)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(2) == 130
+    finally:
+        process.kill()
+    assert time.monotonic() - began < 2
+    said = ""
+    with (
+        suppress(OSError),
+        open(ours, "rb", buffering=0) as screen,
+    ):  # a terminal that nobody holds any more ends with an error
+        while some := screen.read(4096):
+            said += some.decode()
+    assert "for long" in said
+    assert said.endswith(f"\r\x1b[K{terminal.SAID_WHEN_INTERRUPTED}\r\n")
+    assert said.count("Interrupted") == 1
+    assert "Traceback" not in said
+
+
+def test_what_computes_in_this_process_leaves_at_once():
+    """A sweep stops its workers and writes what there is, a training goes on from its last epoch: they see to it themselves."""
+    for command, leaves in {
+        "analyse resnet18 --convention block": True,
+        "spectrum resnet18 --convention block --block 8 --image 0 --out x.npz": True,
+        "perturb resnet18": True,
+        "flow resnet18": True,
+        "benchmark": True,
+        "sweep resnet18": False,
+        "train resnet18": False,
+    }.items():
+        assert getattr(cli.parser().parse_args(command.split()), "leaves_at_once", False) == leaves
+
+
+def test_a_command_that_ends_leaves_signals_as_they_were():
+    before = signal.set_wakeup_fd(-1)
+    with terminal.leaving_at_once():
+        assert signal.set_wakeup_fd(signal.set_wakeup_fd(-1)) >= -1
+    assert signal.set_wakeup_fd(before) == -1
+
+
 def test_a_mistake_of_the_program_stays_loud(monkeypatch):
     def mistaken(requests, progress, refused):
         raise ZeroDivisionError
@@ -259,6 +425,8 @@ def test_damaged_weights_are_one_line_and_exit_code_2(damage, capsys, tmp_path, 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert {"missing": "no such file", "truncated": "a damaged one", "NaN": "finite numbers, got NaN"}[damage] in err
+    assert damage == "NaN" or err.endswith(": restore it from the project.\n")
+    assert "stiffcore train" not in err  # newly trained weights would not be those of the manifest
 
 
 def test_a_cache_that_cannot_be_written_costs_a_notice_not_the_result(capsys, tmp_path, monkeypatch):
@@ -268,6 +436,42 @@ def test_a_cache_that_cannot_be_written_costs_a_notice_not_the_result(capsys, tm
     assert code == 0
     assert json.loads(out)[0]["min_re"] < 0
     assert "Expected a cache folder that can be written" in err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "analyse resnet18 --convention branch --blocks 8 --level extremes --images 2",
+        "sweep resnet18 --images 0 --blocks 8 --convention branch",
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(command, tmp_path):
+    """In a process of its own, whose log goes to the same place."""
+    (tmp_path / "file").write_text("in the way")
+    done = in_a_process(*command.split(), STIFFCORE_CACHE=str(tmp_path / "file"))
+    assert done.returncode == 0
+    told = [line for line in done.stderr.splitlines() if "cache" in line or str(tmp_path) in line]
+    assert len(told) == 1
+    assert told[0].startswith("Expected a cache folder that can be written, got “")
+    assert not re.search("[0-9a-f]{64}", done.stderr)
+
+
+def in_a_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "stiffcore", *arguments], cwd=Path(__file__).parent.parent, env=os.environ | environment,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_doctor_says_what_to_do_about_a_cache_that_cannot_be_used(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "file"))
+    code, out, _ = run(capsys, "doctor", "--quick")
+    assert code == 1
+    (problem,) = [line for line in out.splitlines() if line.startswith("PROBLEM")]
+    assert "cache: Expected a cache folder that can be written, got “" in problem
+    assert problem.endswith("set STIFFCORE_CACHE to another folder.")
+    assert "GB free" not in out  # of which disk?
 
 
 def test_train_writes_weights_with_their_accuracy(capsys, tmp_path, monkeypatch):

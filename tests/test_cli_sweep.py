@@ -52,6 +52,13 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, says, capsys, monk
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("images", ["0:5", "0:1"])
+def test_no_workers_are_refused_even_where_nothing_is_to_be_computed(images, capsys):
+    ship(bundled(images=5))
+    assert cli.main(["sweep", "resnet18", "--images", images, "--workers", "0"]) == 2
+    assert capsys.readouterr().err == "Expected at least one worker, got 0: give a number from 1.\n"
+
+
 def test_sweep_writes_what_ships_without_computing_it(tmp_path, capsys, monkeypatch):
     frame = ship(bundled(images=5))
     first = [str(image) for image in frame["image"].unique()]

@@ -112,7 +112,16 @@ def test_a_loss_that_leaves_the_numbers_stops_the_run(arrays, uninterrupted, tmp
 
 
 @pytest.mark.parametrize(
-    "bad", [{"epochs": 0}, {"batch_size": 1}, {"peak_learning_rate": 0.0}, {"peak_learning_rate": math.nan}]
+    "bad",
+    [
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"peak_learning_rate": 0.0},
+        {"peak_learning_rate": math.nan},
+        {"warmup": math.nan},
+        {"warmup": -0.1},
+        {"warmup": 5.0},
+    ],
 )
 def test_a_recipe_that_cannot_train_is_refused(bad):
     with pytest.raises(CannotCompute, match=f"Expected {next(iter(bad))} "):
@@ -122,6 +131,12 @@ def test_a_recipe_that_cannot_train_is_refused(bad):
 def test_fewer_images_than_a_batch_are_refused(arrays, tmp_path):
     with pytest.raises(CannotCompute, match="Expected at least 128 training images"):
         training.train(Recipe("resnet18"), arrays, tmp_path / "c.safetensors", compiled=False)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+def test_no_warm_up_and_nothing_but_warm_up_are_recipes(warmup):
+    rates = [training.learning_rate(Recipe("resnet18", warmup=warmup), step, 10) for step in range(10)]
+    assert max(rates) == (rates[-1] if warmup else rates[0]) == 0.1
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
