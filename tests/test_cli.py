@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stiffcore import analysis, catalogue, cifar10, cli, cli_analyse, cli_doctor, manifest, terminal
+from stiffcore import analyse_table, analysis, catalogue, cifar10, cli, cli_analyse, cli_doctor, manifest, terminal
 from stiffcore.errors import CannotCompute
 
 
@@ -80,7 +80,7 @@ def test_a_row_per_image_and_block(capsys, monkeypatch):
     assert code == 0
     title, header, block7, block8 = out.splitlines()
     assert title == "ODE right-hand side (branch); level extremes"
-    assert header.split() == [*cli_analyse.COLUMNS, *cli_analyse.SINGULAR]
+    assert header.split() == [*analyse_table.COLUMNS, *analyse_table.SINGULAR]
     row7, row8 = (
         dict(zip(header.split(), line.replace("not computed", "not_computed").split())) for line in (block7, block8)
     )
@@ -101,7 +101,7 @@ def planted_branch8(image: int = 8, **more) -> analysis.Result:
     metrics |= {"stiffness_index": -0.05, "stiffness_ratio": 123456.0, "largest_stable_step": 1.6} | more.pop(
         "metrics", {}
     )
-    metrics = {name: value for name, value in metrics.items() if name not in cli_analyse.SINGULAR}
+    metrics = {name: value for name, value in metrics.items() if name not in analyse_table.SINGULAR}
     quantity = more.pop("quantity", "counts")
     request, made = (
         analysis.Request("resnet18", image, 8, "branch", quantity),
@@ -129,12 +129,12 @@ def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
     assert block8.split() == "8 cat cat 8 2048 -0.05 25 -1.25 0.0625 1.235e+05 1.6 stored".split()  # noqa: SIM905
     assert "condition_number" not in err
     code, out, _ = run(capsys, *arguments, "--wide")
-    assert out.splitlines()[1].split() == [*cli_analyse.COLUMNS, *cli_analyse.SINGULAR]
+    assert out.splitlines()[1].split() == [*analyse_table.COLUMNS, *analyse_table.SINGULAR]
 
 
 @pytest.mark.parametrize("convention", catalogue.CONVENTIONS)
 def test_the_short_table_fits_120_characters(convention, capsys, monkeypatch):
-    show = cli_analyse._short_table([analysis.Request("resnet18", 0, 8, convention)])
+    show = analyse_table.short([analysis.Request("resnet18", 0, 8, convention)])
     show(planted_branch8())
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
 
@@ -151,8 +151,8 @@ def test_what_is_not_computed_is_a_dash_that_a_line_explains(capsys, monkeypatch
 
 
 def test_of_a_large_block_only_the_largest_singular_value_is_known():
-    cells = dict(zip(cli_analyse.SINGULAR, ("2.7", "–", "–")))
-    assert cli_analyse._singular_values(cells) == "largest singular value 2.7, smallest not computed"
+    cells = dict(zip(analyse_table.SINGULAR, ("2.7", "–", "–")))
+    assert analyse_table._singular_values(cells) == "largest singular value 2.7, smallest not computed"
 
 
 @pytest.mark.parametrize(("quantity", "said"), [("extremes", True), ("counts", False)])
@@ -178,7 +178,7 @@ def test_json_has_the_same_names_and_null_with_a_reason(capsys):
     assert code == 0
     assert [(row["image"], row["block"], row["convention"]) for row in rows] == [(8, 8, "branch"), (10, 8, "branch")]
     for row in rows:
-        assert list(row)[: len(cli_analyse.COLUMNS)] == list(cli_analyse.COLUMNS)
+        assert list(row)[: len(analyse_table.COLUMNS)] == list(analyse_table.COLUMNS)
         assert row["percent_negative"] is None
         assert row["reasons"]["percent_negative"].startswith("not computed")
         assert row["weights"] == manifest.entry("resnet18").sha256
@@ -303,7 +303,7 @@ IN_LAPACK = """
 import sys
 import time
 import torch
-from stiffcore import analysis, cli, terminal
+from stiffcore import analyse_table, analysis, cli, terminal
 
 def compute_many(requests, stage, refused):
     time.sleep(0.2)  # a bar is not drawn more often than ten times a second

@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save
 
 from pages.shared import controls
 from stiffcore import (
+    analyse_table,
     analysis,
     catalogue,
     checkpoints,
     cifar10,
     cli,
-    cli_analyse,
     cluster,
     manifest,
     own_checkpoints,
@@ -237,7 +237,7 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
         yield from (spectra_made_up.made_up(request) for request in requests)
 
     monkeypatch.setattr(analysis, "compute_many", compute_many)
-    monkeypatch.setattr(cli_analyse, "COLUMNS", ["network", "image", "label", "predicted", "loss", "stiffness_index"])
+    monkeypatch.setattr(analyse_table, "COLUMNS", ["network", "image", "label", "predicted", "loss", "stiffness_index"])
     brought = ("--weights", str(tmp_path / "best.safetensors"), "--image-file", str(tmp_path / "mine.png"))
     assert cli.main(["analyse", "resnet18", "--convention", "branch", "--blocks", "8", *brought]) == 0
     (request,) = asked

@@ -132,7 +132,10 @@ def _progress(key: str, drawn: int, name: str = "") -> None:
             else:
                 share = min(job.done / job.total, 1.0) if job.total else 0.0
                 steps = f"{job.done} of {job.total}" if job.total else "starting"
-                st.progress(share, text=f"**{controls.plain(job.title)}** · {steps} · {job.what or 'starting'} · {job.seconds:.0f} s")
+                st.progress(
+                    share,
+                    text=f"**{controls.plain(job.title)}** · {steps} · {job.what or 'starting'} · {job.seconds:.0f} s",
+                )
         look = {"key": f"cancel-{key[:8]}" if name else "cancel", "icon": ":material/close:", "width": "stretch"}
         button.button("Cancel", help="For every window that waits for it", on_click=service.cancel, args=(key,), **look)
 
