@@ -16,6 +16,7 @@ from stiffcore.errors import CannotCompute
 NAME = "scene"  # the URL's parameter
 SPECTRUM, BLOCKS, LABELS = "pages/1_Spectrum.py", "pages/2_Blocks.py", "pages/3_Labels.py"
 COMPARE, ODES = "pages/5_Compare.py", "pages/7_Stiff_ODEs.py"
+KEPT = ("talk",)  # the visitor's own, in and out of scenes
 CAT = "0"  # a test image; its spectra ship
 LOOK = """
 <style>
@@ -56,7 +57,7 @@ SCENES = {
         "can damp. Most of the spectrum lies near 0, a few eigenvalues far out to the left.",
         SPECTRUM,
         {"mode": "one", "network": "resnet18", "convention": "branch", "blocks": "8", "images": "0,22,12", "axes": "linear",
-         "marks": "auto", "fit": "disc", "overlay": "image"},
+         "marks": "auto", "fit": "disc", "overlay": "image", "stable": "forward-euler", "blockstep": "1", "eigenvalue": "none"},
     ),
     "beyond-the-disc": Scene(
         "The eigenvalues leave the disc",
@@ -171,6 +172,10 @@ def go(name: str) -> None:
 
 
 def _enter(name: str, choices: Mapping[str, str]) -> None:
+    """What a scene leaves open is its page's default, whatever was chosen, or zoomed into, before."""
+    controls.forget_all(but=KEPT)
+    for chart in [key for key in st.session_state if str(key).startswith("zoom of ")]:
+        del st.session_state[chart]
     for choice, text in choices.items():
         controls.choose(choice, text)
     st.session_state["in scene"] = name
@@ -179,7 +184,8 @@ def _enter(name: str, choices: Mapping[str, str]) -> None:
 
 def _leave() -> None:
     st.session_state.pop("in scene", None)
-    st.session_state.get("chosen", {}).pop(NAME, None)
+    for choices in ("chosen", "written to the URL"):  # the same scene's door must count as a link again
+        st.session_state.get(choices, {}).pop(NAME, None)
 
 
 def _current() -> str | None:
