@@ -82,7 +82,8 @@ def _pictures(request: PerturbationRequest, perturbed: Perturbed | None, style: 
         said = (
             ("not looked at",) if after is None else (f"seen as {catalogue.LABELS[after[0]]}", f"loss {after[1]:.3g}")
         )
-        wrong = ' class="wrong"' if after and after[0] != perturbed.label else ""
+        label = cifar10.label(request.image)  # without one, nothing is wrong
+        wrong = ' class="wrong"' if after and label is not None and after[0] != label else ""
         cards.append(
             f'<figure class="side"><img src="{gallery.data_uri(pixels)}" style="border-color:{looks["B"].colour}" '
             f'alt="perturbed"><figcaption><b>B, perturbed</b><br>{escape(perturbation.name_of(request))}<br>'

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.shared import controls
+from pages.shared import controls, remote
 from stiffcore import analysis
 from stiffcore.errors import CannotCompute
 
@@ -157,6 +157,12 @@ def bar() -> None:
         if _button("end", "End", "close", None, False):
             _leave()
             st.switch_page("app.py")
+        remote.listen()
+
+
+def is_on() -> bool:
+    """Whether the visitor is in a scene, whose bar listens to the remote's keys."""
+    return "in scene" in st.session_state
 
 
 def _button(key: str, label: str, icon: str, shortcut: str | None, disabled: bool) -> bool:
