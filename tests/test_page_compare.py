@@ -249,7 +249,7 @@ def test_the_same_group_twice_is_no_comparison(visit):
 
 def test_undefined_metrics_of_groups_are_words(visit):
     ship(bundled(convention="block", images=60))
-    page = visit(compare="groups", convention="block", metric="stiffness_index", among="7")
+    page = visit(compare="groups", a__convention="block", b__convention="block", metric="stiffness_index", among="7")
     assert "no value at these blocks (undefined: not square)" in page.texts("info")
     assert lines(page)["7"][4] == "undefined"
 
