@@ -63,10 +63,10 @@ def _choose(side: str, style: Style) -> Group:
     titles = {tables.ALL: "All labels"} | {label: label for label in catalogue.LABELS}
     with st.container(border=True):
         st.html(f'<b><span style="color:{look.colour}">{"●" if side == "a" else "■"}</span> {side.upper()}</b>')
-        with panels.row():
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
             (default,) = statistics.networks_before()
-            network = controls.network(name=f"{side}.network", default=default, width=200)
-            label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=130)
+            network = controls.network(name=f"{side}.network", default=default, width=155)
+            label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=125)
             conventions = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
             before = st.session_state.get("chosen", {}).get("convention")
             default = before if before in conventions else "slices"

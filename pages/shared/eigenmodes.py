@@ -110,7 +110,7 @@ def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
 
 
 def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int] | None) -> None:
-    """The extremes to choose from without a mouse; what was clicked stands among them."""
+    """The extremes to choose from without a mouse; what was clicked, or linked, stands among them."""
     key, names = (
         "choice-eigenvalue",
         {_text(results[at], position): name for (at, position), name in by_name(results).items()},
@@ -118,7 +118,7 @@ def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int]
     if found is not None and _text(*found) not in names:
         result, position = found
         clicked = f"Block {result.request.block}, image {cifar10.name(result.request.image)}"
-        names[_text(*found)] = f"{clicked}: clicked, λ = {figures.in_words(_value(result, position))}"
+        names[_text(*found)] = f"{clicked}: chosen, λ = {figures.in_words(_value(result, position))}"
     of = {_text(results[at], position): (results[at], position) for at, position in by_name(results)}
     st.session_state[key] = _text(*found) if found else None
 
