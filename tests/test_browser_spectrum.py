@@ -82,6 +82,8 @@ def test_talk_mode_fits_a_projector(window, path):  # noqa: F811
     visitor.settled()
     assert visitor.page.evaluate("getComputedStyle(document.documentElement).fontSize") == "21px"
     assert visitor.sticks_out() == []
+    cut = "Array.from(document.querySelectorAll('[data-testid=stPageLink] p')).filter(e => e.scrollWidth > e.clientWidth + 1)"
+    assert visitor.page.evaluate(f"{cut}.map(e => e.innerText)") == []
 
 
 def test_an_extreme_eigenvalue_is_chosen_by_keys_alone(window):  # noqa: F811

@@ -71,7 +71,7 @@ def _choose(side: str, style: Style) -> Group:
             before = st.session_state.get("chosen", {}).get("convention")
             default = before if before in conventions else "slices"
             convention = controls.one_of(
-                "Convention", f"{side}.convention", conventions, default, st.selectbox, width=205
+                "Convention", f"{side}.convention", conventions, default, st.selectbox, width=240
             )
     return Group(network, label, convention)
 

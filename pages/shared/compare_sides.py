@@ -79,7 +79,7 @@ def choose(side: str, default: Side, style: Style, role: str | None = None) -> S
             block = _block(side, network, default.block)
             titles = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
             convention = controls.one_of(
-                "Convention", f"{side}.convention", titles, default.convention, st.selectbox, width=205
+                "Convention", f"{side}.convention", titles, default.convention, st.selectbox, width=240
             )
         # The image's controls come before its card, which shows what they chose.
         picture = head.container(width="content")

@@ -24,6 +24,14 @@ LOOK = """
   .st-key-scene p {margin: 0;}
 </style>
 """
+# Titles are never cut off; where three cards side by side would be narrow, they lie below each other.
+DOORS_LOOK = """
+<style>
+  .st-key-scene-doors [data-testid="stPageLink"] a, .st-key-scene-doors [data-testid="stPageLink"] a * {
+    white-space: normal; overflow: visible; text-overflow: clip; height: auto;}
+  @media (max-width: 1200px) {.st-key-scene-doors [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
+</style>
+"""
 
 
 @dataclass(frozen=True)
@@ -221,9 +229,10 @@ def _parse(text: str) -> str:
 
 def doors() -> None:
     """The scenes as links, each with its story."""
-    numbered = list(enumerate(SCENES.items(), 1))
+    st.html(DOORS_LOOK)
+    numbered, whole = list(enumerate(SCENES.items(), 1)), st.container(key="scene-doors")
     for row in range(0, len(numbered), 3):
-        for column, (number, (name, scene)) in zip(st.columns(3), numbered[row : row + 3], strict=False):
+        for column, (number, (name, scene)) in zip(whole.columns(3), numbered[row : row + 3], strict=False):
             with column.container(border=True, height="stretch"):
                 label = f"**{number} · {scene.title}**"
                 st.page_link(scene.page, label=label, icon=":material/slideshow:", query_params=query(name))
