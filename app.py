@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import gallery, navigation, panels, scenes
+from pages.shared import computing, controls, gallery, navigation, panels, scenes, service
 from stiffcore import analysis
 from stiffcore.figures import spectrum, spectrum_table
 
@@ -16,18 +16,22 @@ st.markdown(
     "looking at them: exact spectra of ResNet18, 34 and 50 at real CIFAR-10 images, next to what was published."
 )
 
+controls.notes()
 images = gallery.first_of_each_label()
 with panels.refusals():
-    results = [analysis.stored(analysis.Request(NETWORK, image, BLOCK, CONVENTION, "spectrum")) for image in images]
-    results = [result for result in results if result is not None]
+    requests = [analysis.Request(NETWORK, image, BLOCK, CONVENTION, "spectrum") for image in images]
+    results = [result for result in service.results(requests) if result is not None]
     picture, doors = panels.beside([2.2, 1])
     with picture:
-        st.subheader(f"The last block of ResNet18 at {len(results)} images, one of each label")
+        title = f"The last block of ResNet18 at {len(results)} images, one of each label"
+        st.subheader(title)
         if results:
             figure = spectrum.figure(results, style, overlay="label")
             panels.chart(figure, "home", spectrum.alt_text(results))
             panels.drawn(*spectrum.drawn_and_all(results))
-            panels.badge(results)
+            computing.badge(results, title)
+            python = spectrum_table.python(requests)
+            panels.downloads(figure, lambda: spectrum_table.points(results), "home", title, python)
             panels.equivalent_table(spectrum_table.metrics(results), "Every metric of every spectrum in the figure.")
         else:
             st.info("No spectrum is stored: open the Spectrum page and compute one.", icon=":material/info:")

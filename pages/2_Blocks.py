@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from pages.shared import baselines, computing, controls, gallery, navigation, panels, statistics
+from pages.shared import baselines, computing, controls, gallery, navigation, panels, selection, statistics
 from stiffcore import catalogue, comparison
 from stiffcore.figures import depth, spectrum
 
@@ -42,7 +42,8 @@ with panels.refusals():
     series = spectrum.series_of(images, "image", style)
     figure = depth.figure(tables, metric, style, overlays, chosen, series, same)
     gallery.strip(networks[0], images, {image: look.colour for image, look in series.items()})
-    panels.chart(figure, "depth", depth.alt_text(tables, metric))
+    event = panels.chart(figure, "depth", depth.alt_text(tables, metric), on_select="rerun", selection_mode="points")
+    selection.one_block(event, tables, images)
     st.caption(
         "Bars: means over images; whiskers: the middle 90 % of the images. Hatched blocks change the shape; under block and "
         "branch they have no eigenvalues: undefined, not square."

@@ -122,7 +122,7 @@ def _left_open(results: list[analysis.Result]) -> list[str]:
         f"image {row['image']} block {row['block']}: {row['n_undetermined']:,.0f} eigenvalues are too near to the imaginary axis to "
         f"tell their sign, so that percent_negative is up to {100 * (row['n_negative'] + row['n_undetermined']) / row['n_eigenvalues']:.4g}"
         for row in rows
-        if (row["n_undetermined"] or 0) > 0
+        if (row.get("n_undetermined") or 0) > 0
     ]
 
 

@@ -84,9 +84,12 @@ def stored(request: Request, eigenvalue: complex) -> Mode | None:
     return Mode(request, complex(eigenvalue), **entry.arrays, **numbers)
 
 
-def compute(request: Request, eigenvalue: complex, progress: Progress | None = None) -> Mode:
-    """The mode of an eigenvalue of the core, through the cache. Raises CannotCompute for one next to 0."""
-    found = stored(request, eigenvalue)
+def compute(request: Request, eigenvalue: complex, progress: Progress | None = None, again: bool = False) -> Mode:
+    """The mode of an eigenvalue of the core, through the cache. Raises CannotCompute for one next to 0.
+
+    again: whatever is stored, which the new one replaces.
+    """
+    found = None if again else stored(request, eigenvalue)
     if found is not None:
         return found
     report = progress or (lambda done, total, what: None)

@@ -12,6 +12,7 @@ Imports torch only to compute.
 """
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -55,6 +56,7 @@ class Perturbed:
     losses_before: np.ndarray
     losses: np.ndarray
     notice: str = ""
+    seconds: float | None = None  # to compute; None where nobody measured them
 
     @property
     def label(self) -> int:
@@ -146,14 +148,16 @@ def stored(request: PerturbationRequest) -> Perturbed | None:
     if entry is None:
         return None
     pixels, losses = entry.arrays["pixels"], entry.arrays["losses"]
-    return Perturbed(request, pixels, _number(request, pixels), losses[0], losses[1])
+    return Perturbed(request, pixels, _number(request, pixels), losses[0], losses[1], "", entry.header.get("seconds"))
 
 
-def compute(request: PerturbationRequest, progress: analysis.Progress | None = None) -> Perturbed:
-    """The perturbed image, stored or fresh, with what the network makes of both."""
-    found = stored(request)
+def compute(request: PerturbationRequest, progress: analysis.Progress | None = None, again: bool = False) -> Perturbed:
+    """The perturbed image, stored or fresh, with what the network makes of both; again: whatever is stored."""
+    found = None if again else stored(request)
     if found is not None:
         return found
+    check(request)
+    began = time.perf_counter()
     report = progress or (lambda done, total, what: None)
     report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
     made_of = (request.network, request.image, request.strength)
@@ -162,9 +166,10 @@ def compute(request: PerturbationRequest, progress: analysis.Progress | None = N
     report(1, 3, "what the network sees")
     losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, number)])
     arrays = {"pixels": pixels, "losses": losses}
-    notice = result_cache.default().put(key(request), {"request": asdict(request)}, arrays)
+    seconds = round(time.perf_counter() - began, 3)
+    notice = result_cache.default().put(key(request), {"request": asdict(request), "seconds": seconds}, arrays)
     report(3, 3, "done")
-    return Perturbed(request, pixels, number, *losses, notice or "")
+    return Perturbed(request, pixels, number, *losses, notice or "", seconds)
 
 
 def name_of(request: PerturbationRequest) -> str:
@@ -202,20 +207,33 @@ def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "
 
 
 def sweep(
-    request: PerturbationRequest, block: int, convention: str, progress: analysis.Progress | None = None
+    request: PerturbationRequest,
+    block: int,
+    convention: str,
+    progress: analysis.Progress | None = None,
+    again: bool = False,
 ) -> "pd.DataFrame":
     """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
-    SWEPT, and ``reasons`` (metric -> why it is NaN)."""
+    SWEPT, and ``reasons`` (metric -> why it is NaN). again: whatever is stored."""
     perturbed, results, requests = [], [], sweep_requests(request)
     for at, one in enumerate(requests):
         report = _stage(progress, at, len(requests), name_of(one))
-        perturbed.append(compute(one, report))
-        results.append(analysis.compute(_of_block(perturbed[-1], block, convention), report))
+        perturbed.append(compute(one, report, again))
+        of_block = _of_block(perturbed[-1], block, convention)
+        results += (
+            analysis.compute_many([of_block], report, again=True) if again else [analysis.compute(of_block, report)]
+        )
     return _table(perturbed, results)
 
 
 def _stage(progress: analysis.Progress | None, done: int, total: int, name: str) -> analysis.Progress | None:
     return None if progress is None else lambda part, parts, what: progress(done, total, f"{name}: {what}")
+
+
+def sweep_made(table: "pd.DataFrame", network: str, block: int, convention: str) -> list[dict]:
+    """How the block's results of a sweep were made, as far as they are stored: device, precision, seconds ..."""
+    requests = [analysis.Request(network, int(image), block, convention, "counts") for image in table["image"]]
+    return [result.made for request in requests if (result := analysis.stored(request)) is not None]
 
 
 def _of_block(perturbed: Perturbed, block: int, convention: str) -> analysis.Request:

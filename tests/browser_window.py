@@ -51,6 +51,21 @@ PAINTED = """() => {const gl = document.querySelector('.gl-canvas-context');
     const flat = copy.getContext('2d'); flat.drawImage(gl, 0, 0);
     const pixels = flat.getImageData(0, 0, gl.width, gl.height).data;
     let count = 0; for (let i = 3; i < pixels.length; i += 4) count += pixels[i] > 0; return count}"""
+# The charts whose WebGL canvas is blank although points of theirs lie within the axes.
+BLANK = """() => Array.from(document.querySelectorAll('.js-plotly-plot')).filter(plot => {
+    const gl = plot.querySelector('.gl-canvas-context');
+    if (!gl?.width || !plot._fullData) return false;
+    const within = (axis, value) => {
+        const [low, high] = plot._fullLayout[axis[0] + 'axis' + axis.slice(1)].range;
+        return value >= low && value <= high;
+    };
+    const seen = plot._fullData.some(t => t.type === 'scattergl' && t.visible === true && t.x
+        && Array.from(t.x).some((x, i) => within(t.xaxis, x) && within(t.yaxis, t.y[i])));
+    if (!seen) return false;
+    const copy = document.createElement('canvas'); copy.width = gl.width; copy.height = gl.height;
+    const flat = copy.getContext('2d'); flat.drawImage(gl, 0, 0);
+    return !flat.getImageData(0, 0, gl.width, gl.height).data.some((value, i) => i % 4 === 3 && value > 0);
+}).map(plot => plot.closest('[class*=st-key-chart]')?.className ?? 'a chart')"""
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed: apt-get install chromium")
 
@@ -122,11 +137,18 @@ class Window:
         self.page = context.new_page()
         self.page.emulate_media(color_scheme=scheme)
         self.page.on("request", self._note)
+        self.page.on("websocket", lambda socket: self._note_address(socket.url.replace("ws", "http", 1)))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def _note(self, request) -> None:
-        if urlsplit(request.url).scheme not in ("data", "blob") and not request.url.startswith(self.server):
-            self.outside.append(request.url)
+        self._note_address(request.url)
+
+    def _note_address(self, address: str) -> None:
+        if (
+            urlsplit(address).scheme not in ("data", "blob")
+            and urlsplit(address).netloc != urlsplit(self.server).netloc
+        ):
+            self.outside.append(address)
 
     def open(self, path: str = "/") -> "Window":
         self.page.goto(self.server + path)
@@ -150,7 +172,27 @@ class Window:
 
     def figure(self) -> "Window":
         self.page.wait_for_selector(".js-plotly-plot .main-svg")
-        return self.settled()
+        return self.settled().nothing_blank()
+
+    def nothing_blank(self) -> "Window":
+        """Every WebGL canvas that has points to show has painted; it may take a moment."""
+        for _ in range(100):
+            blank = self.page.evaluate(BLANK)
+            if not blank:
+                return self
+            self.page.wait_for_timeout(200)
+        raise AssertionError(f"blank WebGL canvas: {blank}")
+
+    def sticks_out(self) -> list[str]:
+        """What of the page ends right of the window, or cannot be reached by scrolling down alone."""
+        return self.page.evaluate(
+            """() => {const main = document.querySelector('[data-testid=stMain]');
+            const out = Array.from(main.querySelectorAll('button, p, h1, h2, h3, label, .js-plotly-plot')).filter(e => {
+                const box = e.getBoundingClientRect(), inner = e.closest('.metrics, .grid, pre, [data-testid=stDataFrame]');
+                return box.width > 0 && box.right > innerWidth + 1 && !inner});
+            const named = out.map(e => `${e.tagName} ${e.innerText.slice(0, 40)}`);
+            return main.scrollWidth > main.clientWidth ? [`by ${main.scrollWidth - main.clientWidth} px`, ...named] : named}"""
+        )
 
     def of_figure(self, expression: str):
         """A value of the drawn figure ``f``, as plotly.js has it."""
@@ -191,7 +233,11 @@ def window(context, server):
         return windows[-1].open(path)
 
     yield open_window
-    for opened in windows:
-        opened.page.close()
+    try:
+        for opened in windows:
+            opened.nothing_blank()
+    finally:
+        for opened in windows:
+            opened.page.close()
     assert [url for opened in windows for url in opened.outside] == []
     assert [error for opened in windows for error in opened.errors] == []

@@ -47,6 +47,13 @@ class Visitor:
             self.at.query_params[name] = value
         return self.run()
 
+    def go(self, page: str, /, **url: str) -> "Visitor":
+        """As a link within the session does: the next page's URL holds what the link says, and nothing else."""
+        self.at.switch_page(page)
+        self.at.query_params.clear()
+        self.at.query_params.update(url)
+        return self.run()
+
     @property
     def url(self) -> dict[str, str]:
         """AppTest gives lists or strings."""
@@ -174,6 +181,25 @@ def test_home_has_what_ships_in_a_fresh_checkout(visitor, monkeypatch):
     (figure,) = home.figures
     assert {image for trace in figure.data if trace.customdata is not None for image in trace.customdata} == set(IMAGES)
     assert min(min(trace.x) for trace in figure.data) < -0.1, "an eigenvalue far out to the left"
+
+
+def test_home_says_what_a_link_asks_for_in_vain(visitor):
+    home = visitor(scene="nope", talk="<b>").run()
+    said = home.texts("warning")
+    assert "Expected a scene among" in said
+    assert "Expected talk among" in said
+    home.run()
+    assert not home.texts("warning")
+
+
+def test_homes_figure_has_its_badge_data_and_code(visitor):
+    store(*spectrum_of(*IMAGES))
+    home = visitor().run()
+    assert "green-badge[stored]" in home.texts("markdown")
+    assert [button.label for button in home.at.button if button.label == "Compute again"]
+    assert [button.proto.label for button in home.at.get("download_button")] == ["Figure (HTML)", "Data (CSV)"]
+    code = next(code.value for code in home.at.get("code") if "analysis.Request" in code.value)
+    assert str(IMAGES) in code
 
 
 def test_home_without_a_stored_spectrum_says_what_to_do(visitor, monkeypatch):
@@ -534,6 +560,91 @@ def test_a_link_within_the_session_replaces_every_choice(visitor):
     page.run()
     assert page.url["network"] == "resnet18"
     assert page.url["blocks"] == "7"
+    assert not page.texts("warning")
+
+
+def test_a_link_counts_also_where_its_value_was_in_the_url_before(visitor):
+    page = visitor().open(SPECTRUM, images="0")
+    page.go("pages/5_Compare.py")
+    page.at.session_state["chosen"] = dict(page.at.session_state["chosen"]) | {"images": "22"}  # as a click elsewhere
+    page.go(SPECTRUM)
+    assert page.url["images"] == "22"
+    page.at.session_state["chosen"] = dict(page.at.session_state["chosen"]) | {"images": "7"}
+    page.go(SPECTRUM, images="22")
+    assert page.url["images"] == "7", "the same page: only a rerun, whose URL is what the page wrote itself"
+    page.go("app.py")
+    page.go(SPECTRUM, images="22")
+    assert page.url["images"] == "22"
+
+
+def test_back_to_an_older_address_of_the_page_brings_its_values(visitor):
+    page = visitor().open(SPECTRUM, blocks="6")
+    page.run(group(page, "blocks").set_value([7]))
+    page.at.query_params["blocks"] = "6"
+    page.run()
+    assert page.url["blocks"] == "6"
+
+
+def test_a_second_click_with_the_address_of_before_the_first_keeps_both(visitor):
+    page = visitor().open(SPECTRUM, blocks="6", fit="all")
+    page.run(group(page, "blocks").set_value([7]))
+    page.at.query_params["blocks"] = "6"  # the browser has not heard of it yet
+    page.run(group(page, "fit").set_value("bulk"))
+    assert (page.url["blocks"], page.url["fit"]) == ("7", "bulk")
+
+
+BLOCKS, LABELS, CORRELATION = "pages/2_Blocks.py", "pages/3_Labels.py", "pages/4_Correlation.py"
+
+
+@pytest.mark.parametrize(
+    ("first", "chosen", "then", "found"),
+    [
+        (BLOCKS, {"networks": "resnet50", "conventions": "branch"}, LABELS, {"network": "resnet50", "convention": "branch"}),
+        (LABELS, {"network": "resnet34", "convention": "branch"}, BLOCKS, {"networks": "resnet34", "conventions": "branch"}),
+        (LABELS, {"of": "4"}, SPECTRUM, {"blocks": "4"}),
+        (SPECTRUM, {"blocks": "2,4"}, CORRELATION, {"of": "4"}),
+        (SPECTRUM, {"blocks": "2,4"}, LABELS, {"of": "4"}),
+        (SPECTRUM, {"mode": "depth", "at": "5"}, CORRELATION, {"of": "5"}),
+        (SPECTRUM, {"mode": "depth", "at": "5"}, "pages/5_Compare.py", {"a.block": "5", "b.block": "5"}),
+        (CORRELATION, {"network": "resnet50", "of": "16"}, SPECTRUM, {"network": "resnet50", "blocks": "16"}),
+        (CORRELATION, {"of": "all"}, SPECTRUM, {"blocks": "8"}),
+    ],
+)  # fmt: skip
+def test_a_choice_holds_in_its_other_forms(visitor, first, chosen, then, found):
+    page = visitor().open(first, **chosen)
+    page.go(then)
+    assert {name: page.url[name] for name in found} == found
+    assert not page.texts("warning")
+
+
+def test_kin_keep_what_holds_the_newest_answer_already(visitor):
+    page = visitor().open(BLOCKS, networks="resnet18,resnet34")
+    page.go(LABELS)
+    page.run(page.at.selectbox(key="choice-network").set_value("resnet34"))
+    page.go(BLOCKS)
+    assert page.url["networks"] == "resnet18,resnet34"
+    page.go(CORRELATION, of="all")
+    page.go(SPECTRUM, blocks="3")
+    page.go(CORRELATION)
+    assert page.url["of"] == "all", "a question of its own"
+
+
+def test_a_block_of_one_network_is_dropped_by_the_next_without_a_note(visitor):
+    page = visitor().open(SPECTRUM)
+    page.go(LABELS, network="resnet50", of="16")
+    page.go(BLOCKS, networks="resnet18")
+    page.go(SPECTRUM)
+    assert (page.url["network"], page.url["blocks"]) == ("resnet18", "8")
+    assert not page.texts("warning")
+
+
+@pytest.mark.parametrize(("name", "value"), [("of", "<script>"), ("network", "resnet999"), ("conventions", "x")])
+def test_a_hostile_value_is_not_passed_on_to_its_kin(visitor, name, value):
+    page = visitor().open(BLOCKS if name == "conventions" else LABELS, **{name: value})
+    assert "default is shown" in page.texts("warning")
+    page.go(SPECTRUM)
+    assert not page.texts("warning")
+    page.go(BLOCKS)
     assert not page.texts("warning")
 
 

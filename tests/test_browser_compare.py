@@ -94,11 +94,44 @@ def test_an_image_and_its_adversarial_twin(window):  # noqa: F811
 def test_fits_a_projector(window, scheme):  # noqa: F811
     visitor = window(f"/Compare?a.images={A}&b.images={B}", scheme=scheme).figure()
     visitor.page.set_viewport_size({"width": 1024, "height": 768})
-    main = visitor.page.locator("[data-testid=stMain]")
     visitor.when_figure("f._fullLayout.width < 800")
-    assert main.evaluate("e => e.scrollWidth <= e.clientWidth"), "nothing sticks out sideways"
+    assert visitor.sticks_out() == []
     panels = visitor.page.locator(".js-plotly-plot .nsewdrag")
     assert panels.nth(0).bounding_box()["width"] == pytest.approx(panels.nth(1).bounding_box()["width"], abs=2)
+
+
+def test_the_remote_works_with_the_focus_on_a_slider_and_counts_two_quick_presses(window):  # noqa: F811
+    names = list(scenes.SCENES)
+    visitor = window("/Stiff_ODEs?scene=" + names[0]).figure()
+    bar = visitor.page.locator(".st-key-scene")
+    visitor.page.get_by_role("slider").first.focus()
+    visitor.page.keyboard.press("PageDown")
+    visitor.page.keyboard.press("PageDown")
+    bar.get_by_text(f"3/{len(names)} · {scenes.SCENES[names[2]].title}").wait_for()
+    visitor.figure()
+    visitor.page.keyboard.press("PageDown")
+    bar.get_by_text(f"4/{len(names)} · ").wait_for()
+    visitor.settled()
+    visitor.page.locator("input[role=combobox], [role=combobox] input").first.focus()
+    visitor.page.keyboard.press("PageUp")
+    bar.get_by_text(f"3/{len(names)} · ").wait_for()
+    visitor.page.wait_for_url(f"**scene={names[2]}**")
+    visitor.settled()
+
+
+def test_the_remote_waits_for_a_bar_that_is_not_there_yet(window):  # noqa: F811
+    names = list(scenes.SCENES)
+    visitor = window("/Stiff_ODEs?scene=" + names[0]).figure()
+    bar = visitor.page.locator(".st-key-scene")
+    visitor.page.evaluate(
+        "document.querySelector('.st-key-scene-next button').disabled = true"
+    )  # as without a connection
+    visitor.page.keyboard.press("PageDown")
+    visitor.page.wait_for_timeout(500)
+    assert bar.get_by_text(f"1/{len(names)} · ").count() == 1
+    visitor.page.evaluate("document.querySelector('.st-key-scene-next button').disabled = false")
+    bar.get_by_text(f"2/{len(names)} · ").wait_for()
+    visitor.settled()
 
 
 def test_a_presenters_remote_goes_from_scene_to_scene(window):  # noqa: F811

@@ -74,6 +74,48 @@ def test_the_step_moves_region_and_numbers_and_a_click_shows_the_mode(window):  
     assert visitor.url["eigenvalue"] == "8.7.1"
 
 
+@pytest.mark.parametrize("path", ["/?talk=on", f"/Spectrum?talk=on&images={IMAGE}&eigenvalue=8.{IMAGE}.1&blocks=7,8"])
+def test_talk_mode_fits_a_projector(window, path):  # noqa: F811
+    visitor = window(path).figure()
+    visitor.page.set_viewport_size({"width": 1024, "height": 768})
+    visitor.when_figure("f._fullLayout.width < 800")
+    visitor.settled()
+    assert visitor.page.evaluate("getComputedStyle(document.documentElement).fontSize") == "21px"
+    assert visitor.sticks_out() == []
+    cut = "Array.from(document.querySelectorAll('[data-testid=stPageLink] p')).filter(e => e.scrollWidth > e.clientWidth + 1)"
+    assert visitor.page.evaluate(f"{cut}.map(e => e.innerText)") == []
+
+
+def test_an_extreme_eigenvalue_is_chosen_by_keys_alone(window):  # noqa: F811
+    visitor = window(f"/Spectrum?images={IMAGE}").figure()
+    field = visitor.page.get_by_role("combobox", name="Eigenvalue")
+    field.focus()
+    visitor.page.keyboard.type("rightmost")
+    visitor.page.get_by_role("option").first.wait_for()
+    visitor.tell(lambda: visitor.page.keyboard.press("Enter"))
+    visitor.page.wait_for_selector(".st-key-chart-mode .js-plotly-plot .main-svg")
+    assert visitor.url["eigenvalue"] == f"8.{IMAGE}.1"
+
+
+def test_in_a_scene_the_page_keys_are_the_scenes_and_the_arrows_the_players(window):  # noqa: F811
+    visitor = window(f"/Spectrum?scene=a-block-as-an-ode&mode=depth&images={IMAGE}").figure()
+    visitor.when_figure("f.reportsBlock")
+    visitor.page.locator(".player small", has_text="Arrow keys").click()
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.when_figure("f._fullLayout.sliders[0].active === 1")
+    visitor.page.wait_for_url("**at=2**")
+    visitor.settled()
+    visitor.page.evaluate("window.stepped = 0")
+    visitor.page.evaluate(
+        "document.querySelector('.st-key-chart-depth-player .js-plotly-plot').on('plotly_sliderchange', () => {stepped += 1})"
+    )
+    visitor.page.keyboard.press("PageDown")
+    visitor.page.locator(".st-key-scene").get_by_text("3/").wait_for()
+    assert visitor.page.evaluate("stepped") == 0
+    visitor.page.wait_for_url("**scene=beyond-the-disc**")
+    visitor.settled()
+
+
 def test_through_depth_by_keys_buttons_and_play(window):  # noqa: F811
     visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
     locked = visitor.of_figure("[...f._fullLayout.xaxis.range, ...f._fullLayout.yaxis.range]")

@@ -10,7 +10,7 @@ from spectra_made_up import store
 from test_app import IMAGES, ROOT, engine, nothing_ships, visitor, wait_for  # noqa: F401 - fixtures among them
 from test_pages_statistics import cells
 
-from pages.shared import compare_sides, service
+from pages.shared import compare_sides, gallery, service
 from stiffcore import analysis, catalogue, cifar10, perturbation, shipping
 from stiffcore.analysis import Request
 
@@ -235,6 +235,22 @@ def test_trained_against_untrained_is_a_button_and_pairs(visit):
     assert lines(page)["8"][4].startswith("−2.")
 
 
+def test_two_conventions_of_the_same_images_are_pairs_and_said_to_be_different_questions(visit):
+    ship(bundled(images=60))
+    ship(bundled(convention="branch", images=60))
+    page = visit(compare="groups", a__label="all", b__label="all", b__convention="branch")
+    assert "other eigenvalues of the same blocks" in page.texts("info")
+    assert {trace.name for trace in page.figures[0].data} == {
+        "A: ResNet18, all labels (slices)",
+        "B: ResNet18, all labels (branch)",
+    }
+    assert lines(page)["8"][8:11] == ["60", "60", "60"]
+    page.run(page.button("swap").click())
+    assert (page.url["a.convention"], page.url["b.convention"]) == ("branch", "slices")
+    page.run(page.button("against-untrained").click())
+    assert page.url["b.convention"] == "branch"
+
+
 def test_groups_without_rows_say_what_to_run(visit):
     page = visit(compare="groups", b__network="resnet34")
     assert not page.figures
@@ -249,7 +265,7 @@ def test_the_same_group_twice_is_no_comparison(visit):
 
 def test_undefined_metrics_of_groups_are_words(visit):
     ship(bundled(convention="block", images=60))
-    page = visit(compare="groups", convention="block", metric="stiffness_index", among="7")
+    page = visit(compare="groups", a__convention="block", b__convention="block", metric="stiffness_index", among="7")
     assert "no value at these blocks (undefined: not square)" in page.texts("info")
     assert lines(page)["7"][4] == "undefined"
 
@@ -303,6 +319,52 @@ def test_a_sweep_that_is_stored_is_drawn(visit, losses, monkeypatch):
     assert loss.x.tolist() == list(perturbation.SWEEP)
     assert len(page.figures) == 2
     assert not [button for button in page.at.button if button.label in ("Perturb", "Sweep ε")]
+    badges = [text.value for text in page.at.markdown if text.value.startswith(":green-badge[stored]")]
+    swept = next(badge for badge in badges if "Gaussian noise" in badge and "branch" in badge)
+    assert ":gray-badge[cpu]" in swept
+    assert "10 s to compute" in swept, "five spectra of 2 s"
+    assert len([button for button in page.at.button if button.label == "Compute again"]) == 3
+
+
+def test_a_sweep_computed_again_is_fresh_and_says_whether_it_moved(visit, losses, monkeypatch):
+    asked = perturbation.PerturbationRequest("resnet18", A, "noise", 2, 1)
+    for one in perturbation.sweep_requests(asked):
+        store(spectrum(perturbation.compute(one).image))
+
+    def compute_many(requests, progress=None, **options):
+        requests = list(requests)
+        computed_again.extend(request.image for request in requests)
+        return [analysis.stored(request) for request in requests]
+
+    computed_again: list[int] = []
+    monkeypatch.setattr(analysis, "compute_many", compute_many)
+    page = visit(compare="perturbation", perturb="noise", strength="2", seed="1")
+    page.run([button for button in page.at.button if button.label == "Compute again"][-1].click())
+    wait_for(lambda: len(computed_again) == len(perturbation.SWEEP))
+    wait_for(lambda: not [job for job in page.at.session_state["jobs"] if service.job_service().find(job).active])
+    page.run()
+    assert "nothing moved by more than a relative 0" in page.texts("success")
+    assert ":blue-badge[fresh]" in page.texts("markdown")
+
+
+def test_a_note_is_said_once_on_a_page_with_two_parts_of_choices(visit):
+    store(spectrum(A))
+    page = visit(compare="perturbation", perturb="noise", strength="999")
+    assert page.texts("warning").count("Expected strength") == 1
+
+
+@pytest.mark.parametrize(("label", "wrong"), [(None, False), (3, False), (7, True)])
+def test_only_an_image_with_a_label_can_be_seen_wrong(visit, label, wrong, monkeypatch):
+    from stiffcore import own_images
+
+    pixels = cifar10.image(A) // 2
+    monkeypatch.setattr(gallery, "predicted", lambda network, image: 3)
+    visit()  # the cache folder of this test
+    number = own_images.register(pixels, {"name": "mine", "kind": "upload", "label": label})
+    page = visit(a__images=str(number), b__images=str(A))
+    own = page.html().split("mine<br>")[1].split("</figure>")[0]
+    assert "seen as cat" in own
+    assert ('class="wrong"' in own) is wrong
 
 
 def test_a_sweep_that_is_not_stored_is_offered(visit, losses):

@@ -10,7 +10,7 @@ from spectra_made_up import made_up, store
 from test_app import SPECTRUM, engine, nothing_ships, spectrum_of, visitor, wait_for  # noqa: F401 - fixtures
 
 from pages.shared import eigenmodes, ode_jobs, service
-from stiffcore import analysis, modes, nonnormality, result_cache, stability
+from stiffcore import analysis, manifest, modes, nonnormality, result_cache, stability
 
 
 def widget(page, key: str):
@@ -297,6 +297,62 @@ def test_without_a_chosen_eigenvalue_or_with_a_large_core_the_page_says_how(visi
     assert "for cores up to 2. The smallest here has side 3" in page.texts("caption")
 
 
+def test_an_eigenvalue_that_the_spectrum_does_not_have_is_given_up_with_a_note(visitor):  # noqa: F811
+    store(*spectrum_of(0))
+    page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.999999")
+    assert "Expected one of the 3 eigenvalues of block 8's core, numbered from 0, got 999999" in page.texts("warning")
+    assert page.url["eigenvalue"] == "none"
+    page.run()
+    assert not page.texts("warning"), "said once"
+    page.go(SPECTRUM, images="1", eigenvalue="8.0.999999")
+    assert not page.texts("warning"), "image 0 is not in view: nobody knows yet"
+
+
+def test_extremes_are_chosen_from_a_list_and_computed_as_by_a_click(visitor, slow_modes):  # noqa: F811
+    store(*spectrum_of(0, 1))
+    page = visitor().open(SPECTRUM, images="0,1")
+    listed = page.at.selectbox(key="choice-eigenvalue")
+    assert listed.value is None
+    assert listed.options == [
+        "Block 8, image 0: rightmost, λ = 0.25 +0.5 i",
+        "Block 8, image 0: leftmost, λ = −1 +0 i",
+        "Block 8, image 1: rightmost, λ = 0.25 +0.5 i",
+        "Block 8, image 1: leftmost, λ = −1.001 +0 i",
+    ], "the largest |λ| is the leftmost one here"
+    page.run(listed.set_value("8.1.0"))
+    assert page.url["eigenvalue"] == "8.1.0"
+    wait_for(lambda: slow_modes)
+    assert slow_modes == [(spectrum_of(1)[0], -1.001)]
+    page.run(page.at.selectbox(key="choice-eigenvalue").set_value(None))
+    assert page.url["eigenvalue"] == "none"
+    page.go(SPECTRUM, images="0", eigenvalue="8.0.2")
+    shown = page.at.selectbox(key="choice-eigenvalue")
+    assert shown.value == "8.0.2"
+    assert "Block 8, image 0: chosen, λ = 0.25 −0.5 i" in shown.options
+
+
+def test_a_mode_says_how_it_was_made_and_is_computed_again_on_request(visitor, monkeypatch):  # noqa: F811
+    store(*spectrum_of(0))
+    request, asked = spectrum_of(0)[0], []
+    monkeypatch.setattr(modes, "stored", lambda request, value: planted_mode(request, value))
+    monkeypatch.setattr(
+        modes, "compute", lambda request, value, progress, again: asked.append(again) or planted_mode(request, value)
+    )
+    page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.1")
+    weights = manifest.entry("resnet18").sha256[:8]
+    parts = ("cpu", "float64", "0.5 s to compute", f"weights {weights}", "ODE right-hand side (branch)")
+    badge = ":green-badge[stored] " + " ".join(f":gray-badge[{part}]" for part in parts)
+    assert badge in page.texts("markdown")
+    key = modes.key(request, 0.25 + 0.5j)
+    assert asked == []
+    page.run(page.button(f"again-{key[:8]}").click())
+    wait_for(lambda: service.job_service().find(result_cache.key({"again": key})).status == "done")
+    page.run()
+    assert asked == [True]
+    assert badge.replace(":green-badge[stored]", ":blue-badge[fresh]") in page.texts("markdown")
+    assert "the condition number was 8.19, is 8.19" in page.texts("success")
+
+
 def test_stored_pseudospectra_are_drawn_with_their_numbers(visitor, monkeypatch):  # noqa: F811
     store(*spectrum_of(0))
     x, y = np.linspace(-1.5, 1, 8), np.linspace(0, 1, 4)
@@ -304,6 +360,7 @@ def test_stored_pseudospectra_are_drawn_with_their_numbers(visitor, monkeypatch)
     monkeypatch.setattr(nonnormality, "stored", lambda request: made if request == made.request else None)
     page = visitor().open(SPECTRUM, images="0")
     assert page.figures[1].data[0].type == "contour"
+    assert "60 s to compute" in page.texts("markdown")
     rows = {row[0].split("<br>")[0]: row[1] for row in cells(page, -1)}
     assert rows["Numerical abscissa ω(J)"] == "0.75"
     assert rows["Largest real part"] == "0.25"

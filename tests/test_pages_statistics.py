@@ -280,7 +280,45 @@ def test_a_chosen_point_shows_its_image_and_leads_to_its_spectrum(visit):
     (link,) = [link.proto for link in page.at.get("page_link") if link.proto.label.startswith("Its spectrum")]
     assert link.label == "Its spectrum at block 6"
     assert f"images={image}" in link.query_string
-    assert page.at.session_state["chosen"]["images"] == str(image)
+    chosen = page.at.session_state["chosen"]
+    shared = {"network": "resnet18", "convention": "slices", "images": str(image), "blocks": "6", "of": "6"}
+    assert {name: chosen[name] for name in shared} == shared
+
+
+def test_a_point_of_all_blocks_carries_its_block_and_the_page_stays_at_all(visit):
+    ship(bundled(images=30))
+    visit.event = {"selection": {"points": [{"customdata": [cifar10.bundled()[7], 3]}]}}
+    page = visit(CORRELATION, of="all")
+    page.run()
+    assert page.at.session_state["chosen"]["blocks"] == "3"
+    assert page.url["of"] == "all"
+
+
+def test_a_bar_chosen_on_blocks_is_the_block_of_the_other_pages(visit):
+    frame = ship(bundled(images=30))
+    visit.event = {"selection": {"points": [{"customdata": [1.0, 1.0, 1.0, 30, 0, 5, "resnet18", "slices"]}]}}
+    page = visit(BLOCKS, images="0,3", yours="off")
+    bars = next(trace for trace in page.figures[0].data if trace.type == "bar")
+    assert [list(ids[-3:]) for ids in bars.customdata] == [[block, "resnet18", "slices"] for block in bars.x], (
+        "a bar says which it is"
+    )
+    assert len(frame)
+    assert "ResNet18, block 5, As published (slices)" in page.texts("markdown")
+    (link,) = [link.proto for link in page.at.get("page_link") if link.proto.label == "Its spectrum"]
+    assert "blocks=5" in link.query_string
+    assert page.at.session_state["chosen"]["blocks"] == "5"
+    assert page.at.session_state["chosen"]["of"] == "5"
+    page.run()
+    assert page.url["images"] == "0,3"
+
+
+@pytest.mark.parametrize("data", [[], [5], [5, "resnet18"], [99, "resnet18", "slices"], [5, "<b>", "slices"], [None, "resnet18", "slices"], [[5], "resnet18", "slices"], [5, ["resnet18"], "slices"]])  # fmt: skip
+def test_bars_that_the_browser_makes_up_are_ignored(visit, data):
+    ship(bundled(images=30))
+    visit.event = {"selection": {"points": [{"customdata": data}]}}
+    page = visit(BLOCKS, yours="off")
+    assert "blocks" not in page.at.session_state["chosen"]
+    assert "Click a bar" in page.texts("caption")
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,46 @@ def test_a_copied_link_keeps_what_was_changed_within_the_scene(at):
     assert page.url["a.convention"] == "slices"
 
 
+DIRTY = {  # another value of every choice that a page of the scenes draws by
+    "network": "resnet34", "networks": "resnet50", "convention": "block", "conventions": "block,branch", "images": "7,1",
+    "blocks": "3,4", "axes": "arcsinh", "marks": "density", "fit": "bulk", "overlay": "label", "mode": "depth", "at": "3",
+    "stable": "rk4", "circle": "none", "blockstep": "1.7", "eigenvalue": "8.0.1", "metric": "max_re", "paper": "off",
+    "baseline": "off", "live": "off", "yours": "on", "same": "on", "of": "2", "kind": "violin", "compare": "groups",
+    "view": "overlay", "perturb": "noise", "strength": "9", "seed": "5", "among": "2", "part": "regions", "method": "rk4",
+    "h": "0.01", "until": "0.5", "euler": "rk4", "planefit": "points", "show": "dog", "seen": "wrong", "page": "2",
+    "a.show": "dog", "a.seen": "wrong", "a.page": "2", "b.show": "dog", "b.seen": "wrong", "b.page": "2",
+    "a.network": "resnet34", "a.images": "1", "a.block": "3", "a.convention": "block", "a.label": "frog",
+    "b.network": "resnet50", "b.images": "2", "b.block": "4", "b.convention": "block", "b.label": "ship",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scene_draws_the_same_whatever_was_chosen_before(everything_ships, at, name):
+    clean = dict(at(name).at.session_state["on this page"])
+    assert not set(clean) - set(DIRTY) - {"scene", "talk"}, "a choice of the page that this test does not know"
+    page = at("labels" if name != "labels" else "last-block")
+    page.at.session_state["chosen"] = DIRTY | {"scene": page.at.session_state["in scene"]}
+    page.go(scenes.SCENES[name].page, **scenes.query(name))
+    assert dict(page.at.session_state["on this page"]) == clean
+    assert not page.texts("warning")
+
+
+def test_previous_from_the_step_of_2_shows_the_networks_own_step(at):
+    page = press(at("beyond-the-disc"), "previous", scenes.SPECTRUM)
+    assert page.url["blockstep"] == "1"
+
+
+def test_end_then_the_same_scene_again(at):
+    page = at("labels")
+    page.run(page.button("scene-end").click())
+    page.at.switch_page("app.py")
+    page.run()
+    assert bar(page) == ""
+    page.go(scenes.LABELS, **scenes.query("labels"))
+    assert "Does it matter" in bar(page)
+    assert page.url["scene"] == "labels"
+
+
 def test_the_bar_stays_on_other_pages_until_its_end(at):
     page = at("labels")
     page.at.switch_page(scenes.SPECTRUM)

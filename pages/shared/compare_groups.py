@@ -13,19 +13,24 @@ from stiffcore.figures.theme import Style
 
 SIGNIFICANT = 0.05  # of the adjusted p
 LABELS = {"a": "cat", "b": "dog"}  # that the page opens with
-CHOICES = ("network", "label")
+CHOICES = ("network", "label", "convention")
 
 
 @dataclass(frozen=True)
 class Group:
-    """The images of one label, or of all, as one network sees them."""
+    """The images of one label, or of all, as one network sees them, under one convention."""
 
     network: str
     label: str
+    convention: str
 
     @property
     def title(self) -> str:
         return f"{published.network_title(self.network)}, {'all labels' if self.label == tables.ALL else self.label}"
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        return statistics.rows(self.network, self.convention)
 
 
 def show(style: Style) -> None:
@@ -46,12 +51,11 @@ def show(style: Style) -> None:
         metric = controls.one_of(
             "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=330
         )
-        convention = controls.convention("slices")
         kind = controls.one_of("Drawn as", "kind", labels.KINDS, "box")
     blocks = _blocks(a, b)
     controls.notes()
     with panels.refusals():
-        _compare(a, b, metric, convention, blocks, kind, style)
+        _compare(a, b, metric, blocks, kind, style)
 
 
 def _choose(side: str, style: Style) -> Group:
@@ -59,11 +63,17 @@ def _choose(side: str, style: Style) -> Group:
     titles = {tables.ALL: "All labels"} | {label: label for label in catalogue.LABELS}
     with st.container(border=True):
         st.html(f'<b><span style="color:{look.colour}">{"●" if side == "a" else "■"}</span> {side.upper()}</b>')
-        with panels.row():
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
             (default,) = statistics.networks_before()
-            network = controls.network(name=f"{side}.network", default=default, width=200)
-            label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=150)
-    return Group(network, label)
+            network = controls.network(name=f"{side}.network", default=default, width=155)
+            label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=125)
+            conventions = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
+            before = st.session_state.get("chosen", {}).get("convention")
+            default = before if before in conventions else "slices"
+            convention = controls.one_of(
+                "Convention", f"{side}.convention", conventions, default, st.selectbox, width=240
+            )
+    return Group(network, label, convention)
 
 
 def _swap() -> None:
@@ -78,6 +88,7 @@ def _against(a: Group, baseline: str) -> None:
     """Callback: B becomes A's images under a baseline of A's network."""
     controls.choose("b.network", f"{catalogue.architecture(a.network)}-{baseline}")
     controls.choose("b.label", a.label)
+    controls.choose("b.convention", a.convention)
 
 
 def _blocks(a: Group, b: Group) -> list[int]:
@@ -90,27 +101,45 @@ def _blocks(a: Group, b: Group) -> list[int]:
     blocks = controls.several_of("Blocks", "among", titles, tuple(titles), wrap=True)
     if catalogue.architecture(a.network) != catalogue.architecture(b.network):
         st.caption("Blocks are paired by their number: in two architectures they are different places.")
+    st.caption(
+        "Each block is compared with itself: two blocks always differ, by their shapes alone, and the page Blocks shows how much."
+    )
     return list(blocks)
 
 
-def _compare(a: Group, b: Group, metric: str, convention: str, blocks: list[int], kind: str, style: Style) -> None:
+def _rows(a: Group, b: Group) -> dict[Group, pd.DataFrame]:
+    """What there is of both; what lacks is said, once where both lack the same."""
+    rows = {group: group.rows for group in (a, b)}
+    shown = {(group.network, group.convention): group for group in (a, b)}
+    for (network, convention), group in shown.items():
+        statistics.about(rows[group], network, convention, paper=network == a.network)
+    return rows
+
+
+def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, style: Style) -> None:
     if a == b:
         st.info(
-            "Both groups are the same images of the same network: choose another label or network.",
+            "Both groups are the same images of the same network: choose another label, network or convention.",
             icon=":material/compare:",
         )
         controls.copy_link()
         return
-    networks = dict.fromkeys((a.network, b.network))
-    rows = {network: statistics.rows(network, convention) for network in networks}
-    for network in networks:
-        statistics.about(rows[network], network, convention, paper=network == a.network)
+    if a.convention != b.convention:
+        st.info(
+            "The two groups are under different conventions: other eigenvalues of the same blocks, not a difference between "
+            "images or networks.",
+            icon=":material/call_split:",
+        )
+    rows = _rows(a, b)
     if any(found.empty for found in rows.values()):
         controls.copy_link()
         return
+    titles = [
+        f"{group.title} ({group.convention})" if a.convention != b.convention else group.title for group in (a, b)
+    ]
     sides = {
-        f"A: {a.title}": groups_compared.of_label(rows[a.network], a.label, b.label),
-        f"B: {b.title}": groups_compared.of_label(rows[b.network], b.label, a.label),
+        f"A: {titles[0]}": groups_compared.of_label(rows[a], a.label, b.label),
+        f"B: {titles[1]}": groups_compared.of_label(rows[b], b.label, a.label),
     }
     paired = a.label == b.label
     made = groups_compared.by_block(*sides.values(), metric, blocks, paired)
@@ -123,8 +152,8 @@ def _compare(a: Group, b: Group, metric: str, convention: str, blocks: list[int]
     figure = groups.figure(drawn, metric, blocks, style, kind)
     panels.chart(figure, "groups", groups.alt_text(drawn, metric))
     points = pd.concat([values.assign(group=name) for name, values in drawn.items()], ignore_index=True)
-    name = f"groups-{metric}-{convention}"
-    panels.downloads(figure, points, name, " and ".join(sides), _python(a, b, metric, convention, blocks, paired))
+    name = f"groups-{metric}-{'-'.join(dict.fromkeys((a.convention, b.convention)))}"
+    panels.downloads(figure, points, name, " and ".join(sides), _python(a, b, metric, blocks, paired))
     _table(made, metric, style, f"{name}-table")
 
 
@@ -148,7 +177,7 @@ def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
     top = [("mean", 2), ("median", 2), (difference, 4), ("images", 3 if paired else 2), ("undefined", 2)]
     grid.draw(body, columns, style, "Block", top)
     tests = (
-        "The same images under two networks: pairs, of the images that both have. Paired t with its 95 % interval; Wilcoxon's "
+        "The same images under two networks or conventions: pairs, of the images that both have. Paired t with its 95 % interval; Wilcoxon's "
         "signed ranks."
         if paired
         else "Different images. Welch's t, for unequal variances, with its 95 % interval; Mann and Whitney's ranks. Where one "
@@ -174,14 +203,14 @@ def _p(p: float) -> str:
     return "" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _python(a: Group, b: Group, metric: str, convention: str, blocks: list[int], paired: bool) -> str:
+def _python(a: Group, b: Group, metric: str, blocks: list[int], paired: bool) -> str:
     """The lines that make the table again."""
     return f"""from stiffcore import groups_compared, shipping
 from stiffcore.stored_rows import StoredRows
 
 rows = [
-    shipping.merged(shipping.rows(network, {convention!r}), StoredRows().rows(network, {convention!r}))
-    for network in ({a.network!r}, {b.network!r})
+    shipping.merged(shipping.rows(*group), StoredRows().rows(*group))
+    for group in (({a.network!r}, {a.convention!r}), ({b.network!r}, {b.convention!r}))
 ]
 a = groups_compared.of_label(rows[0], {a.label!r}, {b.label!r})
 b = groups_compared.of_label(rows[1], {b.label!r}, {a.label!r})

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared import compare_sides, compare_spectra, controls, gallery, ode_jobs, panels
+from pages.shared import compare_sides, compare_spectra, controls, gallery, job_badge, ode_jobs, panels
 from pages.shared.compare_sides import Side
-from stiffcore import analysis, catalogue, cifar10, manifest, perturbation, result_cache
+from stiffcore import analysis, catalogue, cifar10, perturbation, result_cache
 from stiffcore.figures import compare, wording
 from stiffcore.figures import perturbation as figures
 from stiffcore.figures.theme import Style
@@ -36,12 +36,30 @@ def show(style: Style) -> None:
         if perturbed is None:
             controls.copy_link()
             return
+        _badge(perturbed)
         if perturbed.notice:
             st.warning(controls.plain(perturbed.notice), icon=":material/save:")
         twin = Side(side.network, perturbed.image, side.block, side.convention)
         st.subheader(f"Block {side.block} at both images")
         compare_spectra.view({"A": side, "B": twin}, style, twin=f"twin = perturbation.compute({_python(request)})\n")
         _sweep(request, side, style)
+
+
+def _badge(perturbed: Perturbed) -> None:
+    """How the perturbed image was made."""
+    request = perturbed.request
+    about = job_badge.parts(
+        "cpu", analysis.PRECISION, perturbed.seconds, request.network, perturbation.KINDS[request.kind]
+    )
+
+    def again(progress) -> Perturbed:
+        return perturbation.compute(request, progress, again=True)
+
+    def numbers(made: Perturbed) -> dict[str, float]:
+        return {"the loss": made.loss[1], "the sum of all pixels": float(made.pixels.sum())}
+
+    title = f"{controls.NETWORK_TITLES[request.network]}: {perturbation.name_of(request)}"
+    job_badge.show(perturbation.key(request), again, perturbed, numbers, title, about)
 
 
 def _choose(side: Side) -> PerturbationRequest:
@@ -82,7 +100,8 @@ def _pictures(request: PerturbationRequest, perturbed: Perturbed | None, style: 
         said = (
             ("not looked at",) if after is None else (f"seen as {catalogue.LABELS[after[0]]}", f"loss {after[1]:.3g}")
         )
-        wrong = ' class="wrong"' if after and after[0] != perturbed.label else ""
+        label = cifar10.label(request.image)  # without one, nothing is wrong
+        wrong = ' class="wrong"' if after and label is not None and after[0] != label else ""
         cards.append(
             f'<figure class="side"><img src="{gallery.data_uri(pixels)}" style="border-color:{looks["B"].colour}" '
             f'alt="perturbed"><figcaption><b>B, perturbed</b><br>{escape(perturbation.name_of(request))}<br>'
@@ -119,20 +138,41 @@ def _sweep(request: PerturbationRequest, side: Side, style: Style) -> None:
     flat = table.drop(columns="reasons")
     asked = f"{_python(request)}, {side.block}, {side.convention!r}"
     python = f"from stiffcore import perturbation\n\nprint(perturbation.sweep({asked}))\n"
-    st.markdown(":green-badge[stored] " + " ".join(f":gray-badge[{part}]" for part in _about(request, side)))
+    _sweep_badge(table, request, side)
     panels.downloads(figure, flat, f"perturbation-{request.network}-{side.block}", "Against the strength", python)
     panels.equivalent_table(flat, "A row per strength; correct: whether the network still sees the label.")
 
 
-def _about(request: PerturbationRequest, side: Side) -> tuple[str, ...]:
-    weights = f"weights {manifest.entry(request.network).sha256[:8]}"
-    return analysis.PRECISION, weights, catalogue.CONVENTIONS[side.convention].title, perturbation.KINDS[request.kind]
+def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) -> None:
+    made = perturbation.sweep_made(table, request.network, side.block, side.convention)
+    device = " / ".join(dict.fromkeys(one["device"] for one in made))
+    kinds = catalogue.CONVENTIONS[side.convention].title, perturbation.KINDS[request.kind]
+    seconds = sum(one.get("seconds") or 0 for one in made) if made else None
+    about = job_badge.parts(device, analysis.PRECISION, seconds, request.network, *kinds)
+
+    def again(progress) -> pd.DataFrame:
+        return perturbation.sweep(request, side.block, side.convention, progress, again=True)
+
+    def numbers(swept: pd.DataFrame) -> dict[str, float]:
+        return {
+            f"{name} at {row['strength']}/255": row[name]
+            for row in swept.to_dict("records")
+            for name in ("loss", *perturbation.SWEPT)
+        }
+
+    job_badge.show(_sweep_key(request, side), again, table, numbers, _sweep_title(request, side), about)
+
+
+def _sweep_key(request: PerturbationRequest, side: Side) -> str:
+    requests = perturbation.sweep_requests(request)
+    return result_cache.key({"sweep": [perturbation.key(one) for one in requests], "of": [side.block, side.convention]})
+
+
+def _sweep_title(request: PerturbationRequest, side: Side) -> str:
+    return f"{controls.NETWORK_TITLES[request.network]}, block {side.block}: ε from 0 to {perturbation.SWEEP[-1]}/255"
 
 
 def _swept(request: PerturbationRequest, side: Side) -> pd.DataFrame | None:
-    requests = perturbation.sweep_requests(request)
-    key = result_cache.key({"sweep": [perturbation.key(one) for one in requests], "of": [side.block, side.convention]})
-    title = f"{controls.NETWORK_TITLES[request.network]}, block {side.block}: ε from 0 to {perturbation.SWEEP[-1]}/255"
     levels = ", ".join(map(str, perturbation.SWEEP))
     sentence = (
         f"Loss, S, P and max Re λ of block {side.block} at {levels} grey levels: **each takes about as long as one spectrum "
@@ -142,7 +182,7 @@ def _swept(request: PerturbationRequest, side: Side) -> pd.DataFrame | None:
     def work(progress) -> pd.DataFrame:
         return perturbation.sweep(request, side.block, side.convention, progress)
 
-    return ode_jobs.offer(key, work, title, sentence, "Sweep ε")
+    return ode_jobs.offer(_sweep_key(request, side), work, _sweep_title(request, side), sentence, "Sweep ε")
 
 
 def _python(request: PerturbationRequest) -> str:

@@ -79,7 +79,7 @@ def choose(side: str, default: Side, style: Style, role: str | None = None) -> S
             block = _block(side, network, default.block)
             titles = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
             convention = controls.one_of(
-                "Convention", f"{side}.convention", titles, default.convention, st.selectbox, width=205
+                "Convention", f"{side}.convention", titles, default.convention, st.selectbox, width=240
             )
         # The image's controls come before its card, which shows what they chose.
         picture = head.container(width="content")
@@ -96,11 +96,11 @@ def choose(side: str, default: Side, style: Style, role: str | None = None) -> S
 
 def card(mark: str, network: str, image: int, colour: str, seen: int | None = None, loss: float | None = None) -> str:
     """An image with its label and what a network makes of it, as HTML. seen, loss: where they are known better here."""
-    label, name = cifar10.label_name(image), escape(cifar10.name(image))
+    label, name, known = cifar10.label_name(image), escape(cifar10.name(image)), cifar10.label(image)
     seen = gallery.predicted(network, image) if seen is None else seen
     loss = manifest.entry(network).loss.get(image) if loss is None else loss
     said = "not looked at" if seen is None else f"seen as {catalogue.LABELS[seen]}"
-    wrong = ' class="wrong"' if seen is not None and catalogue.LABELS[seen] != label else ""
+    wrong = ' class="wrong"' if None not in (seen, known) and seen != known else ""
     size = "" if loss is None or math.isnan(loss) else f", loss {loss:.3g}"
     return (
         f'<figure class="side"><img src="{gallery.thumbnail(image)}" style="border-color:{colour}" alt="{escape(label)}">'

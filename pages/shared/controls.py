@@ -3,7 +3,16 @@
 A choice has a name (its URL parameter), a value and a text (its form in the URL). What the visitor chose is kept as text
 in the session; a value in the URL that this session did not write itself (a link, or the browser's Back) replaces it.
 Every text is parsed again on every run, so nothing that a URL holds is ever used unchecked. All choices of a page,
-defaults too, are written to the URL: the address bar is the link to copy.
+defaults too, are written to the URL: the address bar is the link to copy. On arrival at a page its whole URL is a link.
+
+Some choices are one question asked in several forms, and the newest answer holds for all of them (``_KIN``):
+
+    network      Blocks' ``networks``: the first of several; a network that is among them changes nothing
+    convention   Blocks' ``conventions``, likewise
+    blocks       ``of`` of Labels and Correlation, and ``at`` of the depth player: one block. Several blocks give their last
+                 one; "all blocks" is a question of its own, which stays until somebody answers it otherwise
+
+Compare's sides begin with them and are apart from then on. A block that the next network lacks is dropped without a note.
 """
 
 import re
@@ -43,15 +52,52 @@ class _NetworkTitles(Mapping):
 NETWORK_TITLES: Mapping[str, str] = _NetworkTitles()
 
 
-def begin() -> None:
+def begin(page: str) -> None:
     """Called by navigation.page: a page starts with no note and no parameter of the page before."""
     st.session_state["notes"] = []
     st.session_state["on this page"] = {}
+    if changed("page", page):  # else a link with the very value that this session wrote long ago would be ignored
+        st.session_state["written to the URL"] = {}
+
+
+def _first(text: str) -> str:
+    return text.split(",")[0]
+
+
+def _last(text: str) -> str:
+    return text.split(",")[-1]
+
+
+# choice -> (the same question's other form, that form's text). It is left alone where it holds this text among others.
+_KIN: Mapping[str, tuple[tuple[str, Callable[[str], str]], ...]] = {
+    "networks": (("network", _first),),
+    "network": (("networks", str),),
+    "conventions": (("convention", _first),),
+    "convention": (("conventions", str),),
+    "blocks": (("of", _last),),
+    "of": (("blocks", str),),
+    "at": (("blocks", str), ("of", str)),
+}
+ALL = "all"  # blocks; as stiffcore.tables, which would import pandas
 
 
 def choose(name: str, text: str) -> None:
-    """Set a choice from a callback (a point clicked in a figure, for example), in its URL form."""
+    """Set a choice (from a callback: a point clicked in a figure, for example) in its URL form, and what is kin to it."""
+    _set(name, text)
+    _tell_kin(name, text)
+
+
+def _tell_kin(name: str, text: str) -> None:
+    for other, form in _KIN.get(name, ()):
+        there = st.session_state["chosen"].get(other, "")
+        if text != ALL and there != ALL and form(text) not in there.split(","):
+            _set(other, form(text))
+
+
+def _set(name: str, text: str) -> None:
     st.session_state.setdefault("chosen", {})[name] = text
+    # What is chosen now outweighs what the URL has held until now.
+    st.session_state.setdefault("written to the URL", {})[name] = st.query_params.get(name)
 
 
 def follow(name: str, text: str) -> None:
@@ -69,6 +115,18 @@ def forget(name: str) -> None:
     """Back to the default, unless a link asks for a value just now."""
     if not _is_linked(name):
         st.session_state.setdefault("chosen", {}).pop(name, None)
+
+
+def forget_all(but: Iterable[str] = ()) -> None:
+    """Every choice back to its default, unless a link asks for a value just now."""
+    for name in set(st.session_state.setdefault("chosen", {})) - set(but):
+        forget(name)
+
+
+def refuse(name: str, default: str, note: str) -> None:
+    """Give up a choice that turned out to be impossible, for its default; ``notes`` says why."""
+    follow(name, default)
+    st.session_state.setdefault("notes", []).append(note)
 
 
 def shown(name: str) -> str:
@@ -97,8 +155,8 @@ def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[
     """
     chosen: dict[str, str] = st.session_state.setdefault("chosen", {})
     written: dict[str, str] = st.session_state.setdefault("written to the URL", {})
-    linked = st.query_params.get(name)
-    if _is_linked(name):
+    linked, is_linked = st.query_params.get(name), _is_linked(name)
+    if is_linked:
         chosen[name] = linked
     value, text = default, chosen.get(name)
     if text is not None:
@@ -110,6 +168,8 @@ def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[
                 str(error) or f"Expected another value for {name}, got {text[:80]!r}: the default is shown."
             )
     written[name] = text_of(value)
+    if is_linked and name in chosen:
+        _tell_kin(name, written[name])
     if linked != written[name]:
         st.query_params[name] = written[name]
     st.session_state.setdefault("on this page", {})[name] = written[name]
@@ -134,8 +194,9 @@ def plain(text: str) -> str:
 
 
 def notes() -> None:
-    """What a link asked for and could not have. Call after the page's choices."""
-    for note in st.session_state.get("notes", []):
+    """What a link asked for and could not have, each said once. Call after the page's choices."""
+    notes, st.session_state["notes"] = st.session_state.get("notes", []), []
+    for note in notes:
         st.warning(f"{plain(note)} The default is shown instead.", icon=":material/link_off:")
 
 
@@ -173,6 +234,8 @@ def _several(options: Sequence[T], text_of: Callable[[T], str], name: str, at_mo
 def _from_widget(key: str, name: str, text_of: Callable, again: Callable | None) -> None:
     """A widget's callback; an empty selection keeps the choice as it was: the same button was pressed again."""
     value = st.session_state[key]
+    # The address that comes with a quick second click is older than the first: no link, but what this page had written.
+    st.session_state.setdefault("written to the URL", {}).update(st.query_params.to_dict())
     if value is not None and value != []:
         choose(name, text_of(value))
     elif again:
@@ -285,11 +348,13 @@ def convention(default: str, allowed: Sequence[str] = tuple(catalogue.CONVENTION
 def blocks(network: str, default: Sequence[int] | None = None, at_most: int = MAX_BLOCKS, **look) -> tuple[int, ...]:
     """Blocks of a network, counted from 1; arrows mark those that change the shape. Opens on the last one."""
     there = catalogue.blocks(network)
-    if changed("blocks of", network) and not _is_linked("blocks"):
-        # Another network was chosen: keep those blocks that it has, without a note.
-        kept = st.session_state["chosen"].pop("blocks", "").split(",")
-        inside = [part for part in kept if part.isdecimal() and 1 <= int(part) <= len(there)]
-        if inside:
+    if not _is_linked("blocks"):  # keep those blocks that the network has, without a note
+        chosen = st.session_state.setdefault("chosen", {})
+        kept = [part for part in chosen.get("blocks", "").split(",") if part.isdecimal()]
+        inside = [part for part in kept if 1 <= int(part) <= len(there)]
+        if not inside:
+            chosen.pop("blocks", None)
+        elif ",".join(inside) != chosen["blocks"]:
             choose("blocks", ",".join(inside))
     titles = {block.block: f"{block.block}" if block.is_identity else f"{block.block} ↘" for block in there}
     return several_of("Blocks", "blocks", titles, default or (len(there),), at_most, **look)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.shared import computing, controls, gallery, panels, spectrum_view, stability_overlay
+from pages.shared import computing, controls, gallery, panels, scenes, spectrum_view, stability_overlay
 from stiffcore import analysis, catalogue
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import spectrum, spectrum_table, through_depth
@@ -70,7 +70,9 @@ export default function ({data, parentElement, setStateValue}) {
       play(start);
     }
   };
-  const keys = {ArrowLeft: -1, PageUp: -1, ArrowRight: 1, PageDown: 1};
+  const keys = {ArrowLeft: -1, ArrowRight: 1};
+  if (data.arrows) parentElement.querySelector("small").textContent = "Arrow keys";
+  else Object.assign(keys, {PageUp: -1, PageDown: 1});
   const typed = (event) => {
     const busy = "input, textarea, select, [contenteditable=true], [role=slider], [role=radio], [role=option], [role=tab]";
     if (!(event.key in keys) || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -179,8 +181,9 @@ def _player(network: str) -> None:
         if state and state.get("block") in numbers:  # what the browser sends is checked like a URL
             controls.follow("at", state["block"])
 
+    arrows = scenes.is_on()  # Page Down and Page Up belong to the scenes then
     st.components.v2.component("depth_player", html=HTML, css=CSS, js=PLAYER)(
         key="depth-player-state",
-        data={"chart": "depth-player", "milliseconds": int(1000 * SECONDS_A_BLOCK)},
+        data={"chart": "depth-player", "milliseconds": int(1000 * SECONDS_A_BLOCK), "arrows": arrows},
         on_block_change=changed,
     )

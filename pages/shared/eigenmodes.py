@@ -7,14 +7,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared import controls, gallery, ode_jobs, ode_table, panels
-from stiffcore import analysis, cifar10, modes
+from pages.shared import controls, gallery, job_badge, ode_jobs, ode_table, panels
+from stiffcore import analysis, catalogue, cifar10, modes
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import eigenvalue_cloud
 from stiffcore.figures import mode as figures
 from stiffcore.figures.theme import Style
 
 NONE = "none"
+EXTREMES = {  # what a list offers to whoever has no mouse
+    "rightmost": lambda values: np.argmax(values.real),
+    "leftmost": lambda values: np.argmin(values.real),
+    "largest |λ|": lambda values: np.argmax(np.abs(values)),
+}
 Choice = tuple[int, int, int] | None  # block, image, position among the core's eigenvalues
 
 
@@ -41,11 +46,19 @@ def clicked(results: Sequence[analysis.Result], axes: str, chart: str) -> None:
         found = _of_point(results, point, axes)
         if found is None or not has_modes(found[0]):
             continue
-        result, position = found
-        controls.choose("eigenvalue", f"{result.request.block}.{result.request.image}.{position}")
-        if modes.stored(result.request, _value(result, position)) is None:
-            ode_jobs.submit(*_job(result, position))
+        _take(*found)
         return
+
+
+def _take(result: analysis.Result, position: int) -> None:
+    """In callbacks: an eigenvalue is chosen, and its mode computed where it is not stored."""
+    controls.choose("eigenvalue", _text(result, position))
+    if modes.stored(result.request, _value(result, position)) is None:
+        ode_jobs.submit(*_job(result, position))
+
+
+def _text(result: analysis.Result, position: int) -> str:
+    return f"{result.request.block}.{result.request.image}.{position}"
 
 
 def _of_point(results: Sequence[analysis.Result], point: dict, axes: str) -> tuple[analysis.Result, int] | None:
@@ -71,12 +84,66 @@ def chosen_of(results: Sequence[analysis.Result], chosen: Choice) -> tuple[analy
     return None
 
 
+def check(results: Sequence[analysis.Result], chosen: Choice) -> None:
+    """Gives up a link's eigenvalue that a spectrum in view does not have, with a note. Where it is not in view, it waits."""
+    for result in results if chosen else ():
+        there = len(result.arrays.get("eigenvalues", ()))
+        if (result.request.block, result.request.image) == chosen[:2] and chosen[2] >= there:
+            note = f"Expected one of the {there:,} eigenvalues of block {chosen[0]}'s core, numbered from 0, got {chosen[2]}."
+            controls.refuse("eigenvalue", NONE, note)
+
+
+def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
+    """(position in results, position of an eigenvalue) -> how a list names it: the extremes of every spectrum with modes."""
+    names: dict[tuple[int, int], str] = {}
+    for at, result in enumerate(results):
+        if not has_modes(result):
+            continue
+        values, image = result.arrays["eigenvalues"], cifar10.name(result.request.image)
+        for name, position in EXTREMES.items():
+            found = int(position(values))
+            title = (
+                f"Block {result.request.block}, image {image}: {name}, λ = {figures.in_words(complex(values[found]))}"
+            )
+            names.setdefault((at, found), title)
+    return names
+
+
+def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int] | None) -> None:
+    """The extremes to choose from without a mouse; what was clicked, or linked, stands among them."""
+    key, names = (
+        "choice-eigenvalue",
+        {_text(results[at], position): name for (at, position), name in by_name(results).items()},
+    )
+    if found is not None and _text(*found) not in names:
+        result, position = found
+        clicked = f"Block {result.request.block}, image {cifar10.name(result.request.image)}"
+        names[_text(*found)] = f"{clicked}: chosen, λ = {figures.in_words(_value(result, position))}"
+    of = {_text(results[at], position): (results[at], position) for at, position in by_name(results)}
+    st.session_state[key] = _text(*found) if found else None
+
+    def picked() -> None:
+        if (one := of.get(st.session_state[key])) is not None:
+            _take(*one)
+        elif st.session_state[key] is None:
+            controls.choose("eigenvalue", NONE)
+
+    st.selectbox(
+        "Eigenvalue", list(names), index=None, format_func=names.get, key=key, on_change=picked, width=520,
+        placeholder="Click one in the figure, or choose an extreme",
+    )  # fmt: skip
+
+
 def show(results: Sequence[analysis.Result], chosen: Choice, style: Style) -> None:
     """The chosen eigenvalue's maps and numbers; how to choose one where there is none."""
     st.subheader("The mode of an eigenvalue")
     found = chosen_of(results, chosen)
+    _list(results, found)
     if found is None:
-        st.caption(":material/touch_app: Click an eigenvalue in the figure to see its mode in the block's own space.")
+        st.caption(
+            ":material/touch_app: Click an eigenvalue in the figure, or choose an extreme here, to see its mode in the block's "
+            "own space."
+        )
         return
     result, position = found
     value = _value(result, position)
@@ -114,6 +181,7 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
         "inputs, J = W V (stiffcore/modes.py). Residual: of the true Jacobian, in float64. Condition number ‖w‖‖x‖ / |wᵀx|: "
         "how far λ moves for a change of J; 1 where J is normal."
     )
+    _badge(mode)
     frame = _frame(mode)
     python = (
         "from stiffcore import analysis, modes\n\n"
@@ -123,6 +191,17 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
     title = f"{request.network}, block {request.block}, λ = {figures.in_words(mode.eigenvalue)}"
     panels.downloads(figure, frame, f"mode-{request.network}-{request.block}", title, python, link=False)
     panels.equivalent_table(frame, "Norm over the channels, per pixel, of the right and the left eigenvector.")
+
+
+def _badge(mode: modes.Mode) -> None:
+    request, value = mode.request, mode.eigenvalue
+    about = job_badge.parts(
+        "cpu", analysis.PRECISION, mode.seconds, request.network, catalogue.CONVENTIONS[request.convention].title
+    )
+    job_badge.show(
+        modes.key(request, value), lambda progress: modes.compute(request, value, progress, again=True), mode,
+        lambda made: {"the condition number": made.condition}, f"Block {request.block}: a mode", about,
+    )  # fmt: skip
 
 
 def _half(channels: np.ndarray) -> int:

@@ -75,7 +75,7 @@ def page(title: str, icon: str = ICON) -> Style:
         page_title=f"{title} · stiffcore", page_icon=icon, layout="wide", initial_sidebar_state=MENU_WIDTH
     )
     st.html(LOOK)
-    controls.begin()
+    controls.begin(title)
     with st.sidebar:
         _menu()
         talk = controls.switch("Talk mode", "talk", help="Large type and thick lines, for the last row.")

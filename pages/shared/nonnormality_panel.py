@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared import controls, ode_jobs, ode_table, panels
-from stiffcore import analysis, cifar10, nonnormality
+from pages.shared import controls, job_badge, ode_jobs, ode_table, panels
+from stiffcore import analysis, catalogue, cifar10, nonnormality
 from stiffcore.figures import pseudospectra as figures
 from stiffcore.figures.theme import Style
 
@@ -42,6 +42,7 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
             "‖exp(tJ)‖ grows at t = 0; right of the rightmost eigenvalue, something grows before it decays. Departure: "
             "(‖J‖²_F − Σ|λ|²)^½, 0 for a normal matrix."
         )
+    _badge(found)
     frame = _frame(found)
     python = (
         "from stiffcore import analysis, nonnormality\n\n"
@@ -53,6 +54,19 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
         figure, frame, name, f"Pseudospectra, {request.network}, block {request.block}", python, link=False
     )
     panels.equivalent_table(frame.iloc[:: max(len(frame) // 200, 1)], "About two hundred points of the grid.")
+
+
+def _badge(found: nonnormality.NonNormality) -> None:
+    request = found.request
+    about = job_badge.parts(
+        "cpu", analysis.PRECISION, found.seconds, request.network, catalogue.CONVENTIONS[request.convention].title
+    )
+
+    def numbers(made: nonnormality.NonNormality) -> dict[str, float]:
+        return {"ω(J)": made.numerical_abscissa, "‖J‖₂": made.norm, "Henrici's departure": made.departure}
+
+    again = lambda progress: nonnormality.compute(request, progress, again=True)  # noqa: E731 - as the other jobs
+    job_badge.show(nonnormality.key(request), again, found, numbers, f"Block {request.block}: pseudospectra", about)
 
 
 def _rows(found: nonnormality.NonNormality, result: analysis.Result) -> list[tuple[str, str]]:

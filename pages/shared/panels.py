@@ -1,6 +1,6 @@
 """Parts of a page around its figure: the chart itself, metrics, how a result was made, downloads, errors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING
@@ -139,9 +139,17 @@ def badge(results: Sequence[analysis.Result]) -> None:
 
 
 def downloads(
-    figure: go.Figure, frame: "pd.DataFrame", name: str, title: str, python: str | None = None, link: bool = True
+    figure: go.Figure,
+    frame: "pd.DataFrame | Callable[[], pd.DataFrame]",
+    name: str,
+    title: str,
+    python: str | None = None,
+    link: bool = True,
 ) -> None:
-    """The figure as one HTML file, its data as CSV, the link, and the lines that reproduce it; made when asked for."""
+    """The figure as one HTML file, its data as CSV, the link, and the lines that reproduce it; made when asked for.
+
+    frame: or what makes it, where the page should not wait for it.
+    """
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "Figure (HTML)",
@@ -154,7 +162,7 @@ def downloads(
         )
         st.download_button(
             "Data (CSV)",
-            lambda: frame.to_csv(index=False).encode(),
+            lambda: (frame() if callable(frame) else frame).to_csv(index=False).encode(),
             f"{name}.csv",
             "text/csv",
             icon=":material/download:",

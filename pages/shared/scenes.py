@@ -9,18 +9,27 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.shared import controls
+from pages.shared import controls, remote
 from stiffcore import analysis
 from stiffcore.errors import CannotCompute
 
 NAME = "scene"  # the URL's parameter
 SPECTRUM, BLOCKS, LABELS = "pages/1_Spectrum.py", "pages/2_Blocks.py", "pages/3_Labels.py"
 COMPARE, ODES = "pages/5_Compare.py", "pages/7_Stiff_ODEs.py"
+KEPT = ("talk",)  # the visitor's own, in and out of scenes
 CAT = "0"  # a test image; its spectra ship
 LOOK = """
 <style>
   .st-key-scene {border-left: 4px solid var(--primary-color, #0471B5); padding: 0.15rem 0 0.15rem 0.9rem;}
   .st-key-scene p {margin: 0;}
+</style>
+"""
+# Titles are never cut off; where three cards side by side would be narrow, they lie below each other.
+DOORS_LOOK = """
+<style>
+  .st-key-scene-doors [data-testid="stPageLink"] a, .st-key-scene-doors [data-testid="stPageLink"] a * {
+    white-space: normal; overflow: visible; text-overflow: clip; height: auto;}
+  @media (max-width: 1200px) {.st-key-scene-doors [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
 </style>
 """
 
@@ -56,7 +65,7 @@ SCENES = {
         "can damp. Most of the spectrum lies near 0, a few eigenvalues far out to the left.",
         SPECTRUM,
         {"mode": "one", "network": "resnet18", "convention": "branch", "blocks": "8", "images": "0,22,12", "axes": "linear",
-         "marks": "auto", "fit": "disc", "overlay": "image"},
+         "marks": "auto", "fit": "disc", "overlay": "image", "stable": "forward-euler", "blockstep": "1", "eigenvalue": "none"},
     ),
     "beyond-the-disc": Scene(
         "The eigenvalues leave the disc",
@@ -156,6 +165,12 @@ def bar() -> None:
         if _button("end", "End", "close", None, False):
             _leave()
             st.switch_page("app.py")
+        remote.listen()
+
+
+def is_on() -> bool:
+    """Whether the visitor is in a scene, whose bar listens to the remote's keys."""
+    return "in scene" in st.session_state
 
 
 def _button(key: str, label: str, icon: str, shortcut: str | None, disabled: bool) -> bool:
@@ -171,6 +186,10 @@ def go(name: str) -> None:
 
 
 def _enter(name: str, choices: Mapping[str, str]) -> None:
+    """What a scene leaves open is its page's default, whatever was chosen, or zoomed into, before."""
+    controls.forget_all(but=KEPT)
+    for chart in [key for key in st.session_state if str(key).startswith("zoom of ")]:
+        del st.session_state[chart]
     for choice, text in choices.items():
         controls.choose(choice, text)
     st.session_state["in scene"] = name
@@ -179,7 +198,8 @@ def _enter(name: str, choices: Mapping[str, str]) -> None:
 
 def _leave() -> None:
     st.session_state.pop("in scene", None)
-    st.session_state.get("chosen", {}).pop(NAME, None)
+    for choices in ("chosen", "written to the URL"):  # the same scene's door must count as a link again
+        st.session_state.get(choices, {}).pop(NAME, None)
 
 
 def _current() -> str | None:
@@ -209,9 +229,10 @@ def _parse(text: str) -> str:
 
 def doors() -> None:
     """The scenes as links, each with its story."""
-    numbered = list(enumerate(SCENES.items(), 1))
+    st.html(DOORS_LOOK)
+    numbered, whole = list(enumerate(SCENES.items(), 1)), st.container(key="scene-doors")
     for row in range(0, len(numbered), 3):
-        for column, (number, (name, scene)) in zip(st.columns(3), numbered[row : row + 3], strict=False):
+        for column, (number, (name, scene)) in zip(whole.columns(3), numbered[row : row + 3], strict=False):
             with column.container(border=True, height="stretch"):
                 label = f"**{number} · {scene.title}**"
                 st.page_link(scene.page, label=label, icon=":material/slideshow:", query_params=query(name))

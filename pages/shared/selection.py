@@ -1,20 +1,29 @@
 """A point chosen in a scatter: its image, what the network makes of it, and the way to its spectrum."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
 from pages.shared import controls, gallery
-from stiffcore import catalogue, tables
-from stiffcore.figures import wording
+from stiffcore import catalogue, cifar10, tables
+from stiffcore.figures import depth, wording
 from stiffcore.row_values import main_reason
+
+
+def _points(event) -> list[dict]:
+    return (event or {}).get("selection", {}).get("points", [])
+
+
+def _customdata(point: dict) -> list:
+    data = point.get("customdata") or []
+    return list(data.values()) if isinstance(data, dict) else list(data)
 
 
 def chosen(event, known: set[int]) -> tuple[int, int | None] | None:
     """(image, block or None) of the first chosen point; checked, since it comes from the browser."""
-    points = (event or {}).get("selection", {}).get("points", [])
-    for point in points:
-        data = point.get("customdata") or []
-        data = list(data.values()) if isinstance(data, dict) else list(data)
+    for point in _points(event):
+        data = _customdata(point)
         if data and isinstance(data[0], (int, float)) and int(data[0]) in known:
             return int(data[0]), int(data[1]) if len(data) > 1 else None
     return None
@@ -48,7 +57,43 @@ def one_point(
         to = {"network": network, "images": str(image), "blocks": str(of_block), "convention": convention}
         label = f"Its spectrum at block {of_block}"
         st.page_link("pages/1_Spectrum.py", label=label, icon=":material/arrow_forward:", query_params=to)
-    controls.choose("images", str(image))
+    shared = {"network": network, "convention": convention, "images": str(image)}
+    if block != tables.ALL:
+        shared["blocks"] = str(block)
+    for name, text in shared.items():  # of the other pages
+        controls.choose(name, text)
+
+
+def one_block(event, panels: depth.Panels, images: Sequence[int]) -> None:
+    """A bar, or an image's mark, of the figure along the depth: its block is the block of the other pages."""
+    found = next((one for point in _points(event) if (one := _block(point, panels, images))), None)
+    if found is None:
+        st.caption(":material/touch_app: Click a bar to choose its block for the other pages.")
+        return
+    block, network, convention, image = found
+    to = {"network": network, "convention": convention, "blocks": str(block)}
+    to["images"] = ",".join(map(str, images)) if image is None else str(image)
+    for name in ("network", "convention", "blocks"):  # not the image: the figure itself shows several
+        controls.choose(name, to[name])
+    where = f"{controls.NETWORK_TITLES[network]}, block {block}, {catalogue.CONVENTIONS[convention].title}"
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown(f"**{where}** is chosen.", width="content")
+        label = "Its spectrum" if image is None else f"Its spectrum at image {controls.plain(cifar10.name(image))}"
+        st.page_link("pages/1_Spectrum.py", label=label, icon=":material/arrow_forward:", query_params=to)
+
+
+def _block(point: dict, panels: depth.Panels, images: Sequence[int]) -> tuple[int, str, str, int | None] | None:
+    """(block, network, convention, image or None) of a chosen mark; checked, since it comes from the browser."""
+    data = _customdata(point)
+    if len(data) < len(depth.IDS):
+        return None
+    *others, block, network, convention = data
+    if not all(isinstance(name, str) for name in (network, convention)) or (network, convention) not in panels:
+        return None
+    if not isinstance(block, int | float) or block not in set(panels[network, convention]["block"]):
+        return None
+    image = others[0] if len(others) == 1 and others[0] in images else None
+    return int(block), network, convention, image if image is None else int(image)
 
 
 def _value(one: pd.DataFrame, metric: str, blocks: tuple[int, ...]) -> str:

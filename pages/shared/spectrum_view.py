@@ -45,6 +45,8 @@ def show(network: str, convention: str, style: Style) -> None:
     title = f"{controls.NETWORK_TITLES[network]}, block {blocks} ({convention})"
     with panels.refusals():
         results = computing.results(requests, title)
+        eigenmodes.check(results, look.chosen)
+        controls.notes()
         if results:
             _draw(requests, results, look, title, style)
         else:

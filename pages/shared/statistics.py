@@ -235,7 +235,7 @@ def metric_titles(convention: str | None = None) -> dict[str, str]:
 def networks_before() -> tuple[str, ...]:
     """The network that the visitor looked at on another page."""
     network = st.session_state.get("chosen", {}).get("network", "")
-    return (network if network in catalogue.NETWORKS else "resnet18",)
+    return (network if network in controls.NETWORK_TITLES else "resnet18",)
 
 
 def one_block(network: str, default: int | str) -> int | str:

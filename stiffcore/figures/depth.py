@@ -20,6 +20,7 @@ from stiffcore.published import network_title
 OVERLAYS = {"paper": "The paper's", "baseline": "Baselines", "live": "Live outputs", "yours": "Your images"}
 LONGEST_NOTE = 24  # characters that fit beside a bar; the whole reason is on hover
 BASELINE_NAMES = {"percent_negative": "P for random entries", "stiffness_index": "S without the skip's 1"}
+IDS = ("block", "network", "convention")  # the end of every mark's customdata; an image's number before it
 Panels = Mapping[tuple[str, str], pd.DataFrame]  # (network, convention) -> comparison.along_depth
 
 
@@ -50,6 +51,7 @@ def figure(
     for (network, convention), table in panels.items():
         row, column = networks.index(network) + 1, conventions.index(convention) + 1
         place = {"row": row, "col": column}
+        table = table.assign(network=network, convention=convention)
         _bars(made, place, table, metric, style, named)
         if "baseline" in overlays and convention == "slices":
             _markers(
@@ -114,7 +116,7 @@ def _bars(made, place, table, metric, style, named) -> None:
                     },
                     "line": {"color": style.accent, "width": 1},
                 },
-                customdata=table[["median", "low", "high", "n", "n_undefined"]].to_numpy()[at],
+                customdata=table[["median", "low", "high", "n", "n_undefined", *IDS]].to_numpy()[at],
                 hovertemplate="block %{x}<br>mean %{y:.4g}, median %{customdata[0]:.4g}<br>90 % of the images: "
                 "%{customdata[1]:.4g} to %{customdata[2]:.4g}<br>%{customdata[3]:,} images, "
                 "%{customdata[4]:,} undefined<extra></extra>",
@@ -147,6 +149,7 @@ def _markers(made, place, table, column, name, metric, style, named, colour, sym
                 "size": style.marker_size + (14 if symbol.startswith("line") else 5),
                 "line": {"width": style.line_width + 0.5, "color": style.colour(colour)},
             },
+            customdata=there[list(IDS)].to_numpy(),
             hovertemplate=f"block %{{x}}<br>{name}: %{{y:.4g}}<extra></extra>",
             **_legend(name, named),
         ),
@@ -168,7 +171,7 @@ def _images(made, place, rows, metric, series, style, named) -> None:
                     "size": style.marker_size + 2,
                     "line": {"color": style.paper, "width": 1},
                 },
-                customdata=part[["image", "block"]].to_numpy(),
+                customdata=part[["image", *IDS]].to_numpy(),
                 hovertemplate=f"{look.name}<br>block %{{x}}: %{{y:.4g}}<extra></extra>",
                 **_legend(look.name, named),
             ),
