@@ -136,7 +136,7 @@ def test_labels_draws_every_image_and_says_what_labels_explain(visit):
     frame = ship(bundled(images=60))
     page = visit(LABELS, of="8", metric="percent_negative")
     values = tables.per_image(frame, "percent_negative", 8).set_index("image")["value"]
-    points = [trace for trace in page.figures[0].data if trace.name in ("predicted right", "predicted wrong")]
+    points = [trace for trace in page.figures[0].data if trace.customdata is not None]
     shown = {int(image): y for trace in points for (image,), y in zip(trace.customdata, trace.y)}
     assert shown == pytest.approx(values.to_dict(), rel=1e-6)
     found = label_spread.spread(frame, "percent_negative", 8)
@@ -167,7 +167,7 @@ def test_labels_open_on_the_last_block_where_all_would_be_thin(visit):
     assert page.at.selectbox(key="choice-of").value == "16"
     assert "block 16" in page.figures[0].layout.title.text
     page = visit(LABELS, network="resnet50", of="all")
-    points = [trace for trace in page.figures[0].data if trace.name in ("predicted right", "predicted wrong")]
+    points = [trace for trace in page.figures[0].data if trace.customdata is not None]
     assert sum(len(trace.x) for trace in points) == 12
     assert "the 12 images that have a value at all 16 blocks" in page.texts("caption")
     assert "average over the blocks" in page.texts("caption")

@@ -86,15 +86,23 @@ def figure(
 def _points(made, inside: pd.DataFrame, metric: str, style: Style, name: str, right: bool) -> None:
     jitter = ((inside["image"].to_numpy() * GOLDEN) % 1 - 0.5) * 2 * JITTER
     seen = [catalogue.LABELS[int(label)] for label in inside["predicted"]]
+    symbol, size = ("circle", style.marker_size) if right else ("x", style.marker_size + 2)
+    # The legend tells the symbols apart, in no label's colour.
+    made.add_trace(
+        go.Scatter(
+            x=[None], y=[None], mode="markers", name=name, marker={"symbol": symbol, "size": size, "color": style.ink}
+        )
+    )
     made.add_trace(
         go.Scatter(
             x=(inside["label"].to_numpy() + jitter).astype(np.float32),
             y=scaled(inside["value"], metric),
             mode="markers",
             name=name,
+            showlegend=False,
             marker={
-                "symbol": "circle" if right else "x",
-                "size": style.marker_size + (0 if right else 2),
+                "symbol": symbol,
+                "size": size,
                 "color": [style.colour(int(label)) for label in inside["label"]],
                 "opacity": 0.55 if right else 0.95,
             },
