@@ -8,7 +8,7 @@ import streamlit as st
 from pages.shared import computing, controls, gallery, ode_answer, ode_flows, ode_table, panels, stability_overlay
 from stiffcore import analysis, block_flow, stability, step_limits
 from stiffcore.block_flow import FlowRequest
-from stiffcore.figures import spectrum, stability_plane
+from stiffcore.figures import spectrum, spectrum_table, stability_plane
 from stiffcore.figures.stability_plane import Cloud
 from stiffcore.figures.theme import Style
 
@@ -72,8 +72,9 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
         for r in results
     )
     panels.downloads(
-        figure, frame, f"steps-{request.network}-{request.block}", f"{request.network}, {title}, h = {step:g}"
-    )
+        figure, frame, f"steps-{request.network}-{request.block}", f"{request.network}, {title}, h = {step:g}",
+        spectrum_table.python([result.request for result in results]),
+    )  # fmt: skip
 
 
 def _numbers(results: Sequence[analysis.Result], looks: dict, method: str, step: float, style: Style) -> None:

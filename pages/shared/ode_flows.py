@@ -50,6 +50,14 @@ def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
          "distance": np.concatenate([flow.distance for flow in there]),
          "of_travel": np.concatenate([flow.of_travel for flow in there])}
     )  # fmt: skip
+    request = there[0].request
+    python = (
+        "from stiffcore import block_flow, block_flow_integration\n"
+        f"request = block_flow.FlowRequest({request.network!r}, {request.image}, {request.block})\n"
+        "flow = block_flow_integration.compute(request)\nprint(flow.distance, flow.observed_orders)"
+    )
+    name = f"flow-{request.network}-{request.block}"
+    panels.downloads(figure, frame, name, f"{request.network}, block {request.block}: its flow", python, link=False)
     panels.equivalent_table(frame, "Relative distance at t = 1 by step.")
 
 

@@ -84,7 +84,9 @@ def _draw(fit: ode_net.Fit, style: Style) -> None:
         f"x; at t = {ode_net.DURATION:g} each should have reached its circle, the data. The ResNet jumps from block to block; "
         "the ODE-Net flows, and the thin lines mark the times at which its solver evaluated F."
     )
-    panels.chart(figures.paths(fit, style), "paths", "Each data point's read-out over t, for both networks.")
+    paths = figures.paths(fit, style)
+    panels.chart(paths, "paths", "Each data point's read-out over t, for both networks.")
+    panels.downloads(paths, _paths_frame(fit), "resnet-and-ode-net-paths", "From t = 0 to its end", link=False)
     left, right = panels.beside([1, 1.1])
     with left:
         st.subheader("More blocks, smaller steps")
@@ -92,7 +94,9 @@ def _draw(fit: ode_net.Fit, style: Style) -> None:
             "Take the ODE-Net's one F for all blocks of a ResNet, with step h = T/L: twice the blocks, half the distance "
             f"(order {fit.observed_orders[-1]:.2f} between the last two). Few blocks are a different network."
         )
-        panels.chart(figures.refinement(fit, style), "refinement", _refinement_alt(fit))
+        refinement = figures.refinement(fit, style)
+        panels.chart(refinement, "refinement", _refinement_alt(fit))
+        panels.downloads(refinement, _refined(fit), "resnet-refined", "More blocks, smaller steps", link=False)
     with right:
         st.subheader("Eigenvalues of its blocks")
         _eigenvalues(fit, style)
@@ -104,8 +108,25 @@ def _draw(fit: ode_net.Fit, style: Style) -> None:
     python = f"from stiffcore import ode_net, ode_net_fit\nfit = ode_net_fit.compute(ode_net.Settings(**{asdict(fit.settings)}))"
     panels.downloads(curves, _frame(fit), "resnet-and-ode-net", "A ResNet and an ODE-Net", python)
     panels.equivalent_table(_frame(fit), "The curves of both networks.")
+    panels.equivalent_table(_refined(fit), "ResNets whose blocks all are the ODE-Net's F.")
+
+
+def _paths_frame(fit: ode_net.Fit) -> pd.DataFrame:
+    """A row per network, time and data point: the read-out there."""
+    times = (np.arange(fit.settings.depth + 1) * fit.settings.step, np.linspace(0, ode_net.DURATION, ode_net.DENSE))
+    return pd.concat(
+        pd.DataFrame(
+            {"network": name, "t": np.repeat(t, path.shape[1]), "point": np.tile(np.arange(path.shape[1]), len(t)),
+             "read_out": path.ravel()}
+        )
+        for name, t, path in zip(("ResNet", "ODE-Net"), times, (fit.resnet_paths, fit.ode_paths), strict=True)
+    )  # fmt: skip
+
+
+def _refined(fit: ode_net.Fit) -> pd.DataFrame:
+    """A row per ResNet whose blocks all are the ODE-Net's F."""
     refined = {"blocks": ode_net.REFINEMENTS, "distance": fit.refined_distance, "mean_square_error": fit.refined_losses}
-    panels.equivalent_table(pd.DataFrame(refined), "ResNets whose blocks all are the ODE-Net's F.")
+    return pd.DataFrame(refined)
 
 
 def _eigenvalues(fit: ode_net.Fit, style: Style) -> None:

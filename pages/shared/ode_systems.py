@@ -58,7 +58,8 @@ def show(style: Style) -> None:
 def _costs(shown: stiff_systems.Portrait, style: Style) -> None:
     explicit = shown.costs[0]
     st.markdown("**What it costs**")
-    panels.chart(figures.costs(shown.costs, shown.system.t_end, style), "costs", _costs_alt(shown))
+    figure = figures.costs(shown.costs, shown.system.t_end, style)
+    panels.chart(figure, "costs", _costs_alt(shown))
     rows = [
         (
             f"{run.method}, {ode.ADAPTIVE[run.method]}",
@@ -67,6 +68,11 @@ def _costs(shown: stiff_systems.Portrait, style: Style) -> None:
         )
         for run in shown.costs
     ]
+    frame = pd.concat(
+        pd.DataFrame({"solver": run.method, "t": run.times, "evaluations": run.spent}) for run in shown.costs
+    )
+    title = f"{shown.system.title}: what it costs"
+    panels.downloads(figure, frame, f"stiff-{shown.system.name}-costs", title, link=False)
     ode_table.show(("Solver", "Steps", "Evaluations", "Jacobians", "Factorisations", "t reached"), rows, style.paper)
     if explicit.finished:
         st.caption(f"All reach t = {shown.system.t_end:g}: at this stiffness, explicit steps are still affordable.")
