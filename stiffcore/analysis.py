@@ -307,8 +307,32 @@ def _slices(request: Request, state, stage: Progress):
     return metrics, arrays, made.health, {}
 
 
+def _by_extremes(request: Request, state, core, certificate, stage: Progress):
+    """What _matrix returns, without the whole spectrum; None where only that has the extremes."""
+    from stiffcore import deflation, spectrum, stiffness
+
+    proved = certificate is not None and certificate.kind == "proved"
+    try:
+        outermost = spectrum.extremes(state, request.convention, stage, core, proved)
+    except CannotCompute:
+        if request.quantity == "extremes":
+            raise
+        return None
+    if certificate and outermost.min_re < -outermost.tolerance:
+        if proved:
+            raise CannotCompute(
+                f"Expected no negative eigenvalue, as was proved ({certificate.how}), got {outermost.min_re:.3g} from a matrix "
+                "so far from normal that rounding moves it across the axis: ask for the whole spectrum instead."
+            )
+        certificate = None  # an eigenvalue that is negative refutes an estimate
+    extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}} if certificate else {}
+    live = state.live_outputs / state.geometry.n_out
+    made = deflation.plan(state, request.convention)
+    return stiffness.of_extremes(outermost, made, request.convention, live, certificate), {}, outermost.health, extra
+
+
 def _matrix(request: Request, state, stage: Progress):
-    from stiffcore import deflation, singular_values, spectrum, stiffness
+    from stiffcore import singular_values, spectrum, stiffness
 
     geometry, convention = state.geometry, request.convention
     live = state.live_outputs / geometry.n_out
@@ -318,22 +342,18 @@ def _matrix(request: Request, state, stage: Progress):
         metrics = stiffness.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
         arrays = {"singular_values": singular.values} if full else {}
         return metrics, arrays, singular.health, {"complete": singular.complete}
-    made, core, certificate, extra = deflation.plan(state, convention), None, None, {}
+    core, certificate, extra = None, None, {}
     if convention == "block" and not full:
         certificate, core = spectrum.certified(state, request.quantity == "counts", stage)
         extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
-    if request.quantity == "extremes" or (certificate and certificate.kind == "proved"):
-        proved = bool(certificate and certificate.kind == "proved")
-        outermost = spectrum.extremes(state, convention, stage, core, proved)
-        if certificate and outermost.min_re < -outermost.tolerance:
-            if proved:
-                raise AssertionError(f"{certificate.how} was proved, but an eigenvalue has Re λ = {outermost.min_re}")
-            certificate, extra = None, {}  # an eigenvalue that is negative refutes an estimate
-        metrics = stiffness.of_extremes(outermost, made, convention, live, certificate)
-        return metrics, {}, outermost.health, extra
+    by_extremes = request.quantity == "extremes" or (certificate and certificate.kind == "proved")
+    if by_extremes and (found := _by_extremes(request, state, core, certificate, stage)) is not None:
+        return found
     limit = spectrum.SPECTRUM_MEMORY if full else spectrum.METRICS_MEMORY
     whole = spectrum.full_spectrum(state, convention, stage, core, limit)
     metrics, reasons = stiffness.of_spectrum(whole, live)
+    if metrics["n_negative"] and certificate and certificate.kind == "estimated":
+        extra = {}  # refuted
     most = metrics["n_negative"] + metrics["n_undetermined"]
     health = whole.health | {"percent_negative_at_most": 100 * most / whole.n}
     arrays = {"eigenvalues": whole.eigenvalues} if full else {}
@@ -380,7 +400,10 @@ def _cost(request: Request) -> tuple[float, int]:
     side = TYPICAL_LIVE_SHARE * min(math.prod(shape) for shape in geometry.inner_shapes)
     if not geometry.is_identity:
         rows = 0.4 * geometry.n_out
-        return (60.0 if rows > 6000 else 2e-10 * rows**2 * geometry.n_in + 2), int(24 * rows * geometry.n_in)
+        needed = int(24 * rows * geometry.n_in)
+        if rows > 6000 or needed > 3 * 10**9:  # the outermost alone, by Lanczos: see singular_values.py
+            return 60.0, 5 * 10**8
+        return 2e-10 * rows**2 * geometry.n_in + 2, needed
     full = 2 * SECONDS_PER_SIDE_CUBED * side**3
     if request.quantity == "extremes" or (request.quantity == "counts" and request.convention == "block"):
         proof = SHARE_OF_PROOF * full if request.convention == "block" else 0.0

@@ -48,7 +48,7 @@ def no_negative_eigenvalues(
 ) -> tuple[Certificate, deflation.Core | None]:
     """A certificate for the convention ``block``, and the core if it was formed.
 
-    prove: whether the dense squaring of condition 2 is worth its time (several matrix products of the core's side).
+    prove: whether the dense squaring of condition 3 is worth its time (several matrix products of the core's side).
     room: whether so many matrices of the core's side fit into memory; what does not fit is not tried.
     """
     if deflation.plan(state, "block").side == 0:
@@ -63,7 +63,7 @@ def no_negative_eigenvalues(
     for c, k in CANDIDATES:
         progress(1, 3, f"is ‖(I − M/{c})^{k}‖ below 1?")
         norm = power_norm(state, c, k)
-        if norm >= CONVINCING:
+        if not norm < CONVINCING:
             continue
         how = f"‖(I − M/{c})^{k}‖₂ < 1"
         if not prove or core is None or not room(COPIES_TO_SQUARE):
@@ -128,7 +128,7 @@ def contraction_is_proved(
     power = matrix / -c
     power.diagonal().add_(1 - shift / c)
     unit = (side + 2) * UNIT_ROUNDOFF
-    error = 2 * unit * float(power.norm())
+    error = 2 * unit * (float(power.norm()) + side**0.5)
     for step in range(k.bit_length() - 1):
         progress(2, 3, f"squaring {step + 1} of {k.bit_length() - 1}")
         size = float(power.norm())

@@ -12,6 +12,7 @@ by projection on a Krylov space of Mᵀ (Saad 1990; Simoncini, SIAM Review 58, 2
 to the proof: P is positive definite whatever W is, and the rest is one Cholesky factorisation with a bound on its rounding.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +27,8 @@ POSITIVE_ENOUGH = 0.1  # an eigenvalue of the symmetric part above this is left 
 LIFT = 0.5  # what the correction adds beyond zero in the directions that it mends
 KRYLOV_STEPS = 6  # M is the identity and a little more, so that a small space holds the solution well enough
 LANCZOS_VECTORS, LANCZOS_RESTARTS, LANCZOS_TOLERANCE = 20, 30, 1e-2  # directions need not be exact
+CLOSED = 1e-12  # of a block's size: what is left of it in an invariant space
+ROWS_LOOKED_AT = 16
 NARROW = 0.25  # half-bandwidth as a share of the side below which a band is cheaper to factorise than a square
 
 Product = Callable[[Tensor], Tensor]  # float64 (side,) -> (side,)
@@ -38,19 +41,26 @@ def correction(
     wanted: int,
 ) -> tuple[Tensor, bool]:  # shape: (side, r), and whether all directions that need it were found
     """W for P = I + W Wᵀ, made from the lowest ``wanted`` eigenvectors of the symmetric part."""
-    low, directions = _lowest(forward, backward, side, min(wanted, side - 1))
-    needed = low < POSITIVE_ENOUGH
-    if not needed.any():
+    if side < 2:  # P is a number there, and changes nothing
         return torch.zeros(side, 0, dtype=torch.float64), True
+    wanted = min(wanted, side - 1)
+    low, directions = _lowest(forward, backward, side, wanted)
+    needed = low < POSITIVE_ENOUGH
+    complete = len(low) == wanted and not needed.all()
+    if not needed.any():
+        return torch.zeros(side, 0, dtype=torch.float64), complete
     start = torch.from_numpy(np.ascontiguousarray(directions[:, needed]))
     basis = _krylov_basis(backward, start)
     image = _columns(backward, basis)
     inside = basis.T @ start
     lifted = inside * torch.from_numpy(2 * (LIFT + np.maximum(-low[needed], 0)))
-    solution = solve_continuous_lyapunov((basis.T @ image).numpy(), (lifted @ inside.T).numpy())
-    values, vectors = np.linalg.eigh((solution + solution.T) / 2)
+    try:
+        solution = solve_continuous_lyapunov((basis.T @ image).numpy(), (lifted @ inside.T).numpy())
+        values, vectors = np.linalg.eigh((solution + solution.T) / 2)
+    except (ValueError, np.linalg.LinAlgError):  # M has eigenvalues that add up to 0 there, or none that are numbers
+        return torch.zeros(side, 0, dtype=torch.float64), complete
     kept = values > 0
-    return basis @ torch.from_numpy(vectors[:, kept] * np.sqrt(values[kept])), not needed.all()
+    return basis @ torch.from_numpy(vectors[:, kept] * np.sqrt(values[kept])), complete
 
 
 def _lowest(forward: Product, backward: Product, side: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,8 +78,8 @@ def _lowest(forward: Product, backward: Product, side: int, wanted: int) -> tupl
         )  # fmt: skip
     except ArpackNoConvergence as problem:
         return problem.eigenvalues, problem.eigenvectors
-    except ArpackError:  # no direction then; the factorisation says whether one was needed
-        return np.ones(1), np.zeros((side, 1))
+    except ArpackError:  # no direction then
+        return np.zeros(0), np.zeros((side, 0))
 
 
 def _columns(product: Product, vectors: Tensor) -> Tensor:
@@ -83,8 +93,11 @@ def _krylov_basis(backward: Product, start: Tensor) -> Tensor:
         if basis.shape[1] + block.shape[1] > len(start):  # the whole space is there
             break
         block = _columns(backward, block)
+        size = float(block.norm())
         for _ in range(2):
             block = block - basis @ (basis.T @ block)
+        if not float(block.norm()) > CLOSED * size:  # the space is invariant: what is left is rounding
+            break
         block = torch.linalg.qr(block).Q
         basis = torch.cat([basis, block], 1)
     return basis
@@ -119,20 +132,24 @@ def is_proved(
     symmetric.diagonal().add_(2 * shift)
     symmetric.addmm_(correction, image.T)
     symmetric.addmm_(image, correction.T)
-    return cholesky_proves(symmetric, rounding * (1 + float(correction.norm()) ** 2))
+    length = float(correction.norm())
+    return cholesky_proves(symmetric, rounding * (1 + length * length))
 
 
 def cholesky_proves(symmetric: Tensor, rounding: float = 0.0) -> bool:
     """Whether a symmetric matrix, known up to ``rounding`` in the 2-norm, is proved positive definite; it is overwritten.
 
     A Cholesky factorisation in floating point that runs to its end on H − δI, δ ≥ (m + 2)·u·tr H / (1 − (m + 2)·u),
-    proves H positive definite (Rump, "Verification of positive definiteness", BIT 46, 2006).
+    proves H positive definite (Rump, "Verification of positive definiteness", BIT 46, 2006): in any order of summation, with or
+    without fused multiply-adds, but for products by Strassen's method or inverted blocks, which no LAPACK at hand uses. Whether a
+    pivot that is not a number ends the factorisation differs between libraries, so that the pivots are looked at as well.
     """
     shift = _rump(symmetric.diagonal(), rounding)
     if shift is None:
         return False
     symmetric.diagonal().sub_(shift)
-    return int(torch.linalg.cholesky_ex(symmetric).info) == 0
+    factor, info = torch.linalg.cholesky_ex(symmetric)
+    return int(info) == 0 and bool((factor.diagonal() > 0).all())
 
 
 def cholesky_proves_band(band: np.ndarray, rounding: float) -> bool:
@@ -142,10 +159,10 @@ def cholesky_proves_band(band: np.ndarray, rounding: float) -> bool:
         return False
     band[0] -= shift
     try:
-        cholesky_banded(band, overwrite_ab=True, lower=True, check_finite=False)
+        factor = cholesky_banded(band, overwrite_ab=True, lower=True, check_finite=False)
     except LinAlgError:
         return False
-    return True
+    return bool((factor[0] > 0).all())
 
 
 def _rump(diagonal: Tensor, rounding: float) -> float | None:
@@ -153,7 +170,8 @@ def _rump(diagonal: Tensor, rounding: float) -> float | None:
     if not bool((diagonal > 0).all()):  # so that NaN is refused too
         return None
     growth = (len(diagonal) + 2) * UNIT_ROUNDOFF
-    return 2 * (growth / (1 - growth) * float(diagonal.sum()) + rounding)
+    shift = 2 * (growth / (1 - growth) * float(diagonal.sum()) + rounding)
+    return shift if math.isfinite(shift) else None
 
 
 def _band(matrix: Tensor, shift: int, order: Tensor) -> np.ndarray | None:
@@ -164,8 +182,10 @@ def _band(matrix: Tensor, shift: int, order: Tensor) -> np.ndarray | None:
     side = len(matrix)
     place = torch.empty(side, dtype=torch.long)
     place[order] = torch.arange(side)
-    if (place[matrix[order[:1]].nonzero()[:, 1]] > NARROW * side).any():
-        return None  # the first row says so already
+    few = order[:: max(1, side // ROWS_LOOKED_AT)]
+    at, column = matrix[few].nonzero(as_tuple=True)
+    if ((place[few][at] - place[column]).abs() > NARROW * side).any():
+        return None  # a few rows say so already
     rows, columns = matrix.nonzero(as_tuple=True)
     values = matrix[rows, columns].numpy()
     rows, columns = place[rows].numpy(), place[columns].numpy()
@@ -175,6 +195,6 @@ def _band(matrix: Tensor, shift: int, order: Tensor) -> np.ndarray | None:
         return None
     # K_ij and K_ji meet in one place, which adds them; the diagonal has only one of them.
     entries = np.bincount(below * side + np.minimum(rows, columns), weights=values, minlength=(width + 1) * side)
-    band = entries.reshape(width + 1, side)
+    band = entries.astype(np.float64, copy=False).reshape(width + 1, side)  # of nothing, numpy counts in integers
     band[0] = 2 * (band[0] + shift)
     return band

@@ -152,7 +152,7 @@ class Window:
 
     def open(self, path: str = "/") -> "Window":
         self.page.goto(self.server + path)
-        self.page.wait_for_selector("h1")
+        self.page.wait_for_selector("h1", state="attached")  # on stage, a scene hides it
         return self.settled()
 
     def settled(self) -> "Window":

@@ -64,7 +64,7 @@ def test_a_space_that_closes_early_is_no_trouble():
 def test_starts_that_disagree_are_refused(monkeypatch):
     """Both converge, to different eigenvalues: one of them has missed the rightmost."""
     found = iter([1.0, 3.0])
-    monkeypatch.setattr(arnoldi, "_from_one_start", lambda *_: {"right": (complex(next(found)), 1e-14)})
+    monkeypatch.setattr(arnoldi, "_from_one_start", lambda *_, **__: {"right": (complex(next(found)), 1e-14)})
     with pytest.raises(CannotCompute, match="agree"):
         arnoldi.outermost(lambda v: v, 4, ("right",))
 
@@ -74,3 +74,43 @@ def test_what_does_not_converge_is_refused(monkeypatch):
     matrix = non_normal(300, seed=2)
     with pytest.raises(CannotCompute, match="agree"):
         arnoldi.outermost(lambda v: matrix @ v, 300)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+@pytest.mark.parametrize("rank", [1, 3, 20, 80])
+def test_an_operator_of_low_rank_is_exhausted_and_not_iterated_on_rounding(rank, shift):
+    generator = np.random.default_rng(100 + rank)  # not the stream of a start
+    left, right = generator.standard_normal((2, 450, rank)) / np.sqrt(450)
+    values = np.concatenate([np.linalg.eigvals(right.T @ left), [0]]) + shift
+    found = arnoldi.outermost(lambda v: left @ (right.T @ v) + shift * v, 450)
+    assert found.values["right"].real == pytest.approx(values.real.max(), abs=1e-9)
+    assert found.values["left"].real == pytest.approx(values.real.min(), abs=1e-9)
+    assert abs(found.values["largest"]) == pytest.approx(abs(values).max(), abs=1e-9)
+
+
+@pytest.mark.parametrize("corner", [3.0, 10.0])
+@pytest.mark.parametrize("hidden", [1.003, 1.03])
+def test_what_is_still_on_its_way_is_waited_for(corner, hidden):
+    """Corners at 1 ± i·corner converge long before a real eigenvalue a little further right: both starts would agree on them."""
+    diagonal = np.random.default_rng(1).uniform(-1, 0.97, 600)
+    diagonal[0] = hidden
+
+    def product(v):
+        w = diagonal * v
+        w[1], w[2] = v[1] - corner * v[2], corner * v[1] + v[2]
+        return w
+
+    assert arnoldi.outermost(product, 600, ("right",)).values["right"].real == pytest.approx(hidden, abs=1e-9)
+
+
+def test_a_cancelled_iteration_ends_within_twenty_products():
+    diagonal = np.random.default_rng(0).uniform(0, 1, 2000)
+    products = []
+
+    def stop(done, total, what):
+        if len(products) > 50:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        arnoldi.outermost(lambda v: products.append(1) or diagonal * v, 2000, progress=stop)
+    assert len(products) <= 70

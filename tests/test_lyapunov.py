@@ -103,3 +103,31 @@ def test_pixel_order_makes_a_band_of_a_real_core():
     assert band is not None
     assert len(band) < 0.2 * core.plan.side
     assert float(np.abs(band[0]).sum()) == pytest.approx(2 * float((core.matrix.diagonal() + 1).abs().sum()))
+
+
+@pytest.mark.parametrize("side", [0, 1, 2, 9])
+def test_a_core_of_zeros_leaves_the_skip(side):
+    """A network whose last batch norms start at zero has such cores."""
+    matrix, order = torch.zeros(side, side, dtype=torch.float64), torch.arange(side)
+    assert lyapunov.is_proved(matrix, 1, order=order)
+    assert lyapunov.is_proved(matrix, 1)
+    assert lyapunov.is_proved(matrix, 0, order=order) == (side == 0)
+
+
+@pytest.mark.parametrize("value", [-3.0, -1.0])
+def test_one_eigenvalue_on_the_left_needs_no_direction(value):
+    matrix = torch.tensor([[value]], dtype=torch.float64)
+    correction, complete = lyapunov.correction(*products(matrix), 1, wanted=6)
+    assert (correction.shape, complete) == ((1, 0), True)
+    assert not lyapunov.is_proved(matrix, 1, correction)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e200])
+def test_what_is_no_number_proves_nothing(bad):
+    matrix = torch.zeros(4, 4, dtype=torch.float64)
+    correction = torch.full((4, 1), bad, dtype=torch.float64)
+    assert not lyapunov.is_proved(matrix, 1, correction)
+    matrix[3, 2] = bad
+    assert not lyapunov.is_proved(matrix, 1, order=torch.arange(4))
+    band = np.array([[1.0, float("nan"), 1.0]])
+    assert not lyapunov.cholesky_proves_band(band, 0.0)

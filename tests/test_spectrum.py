@@ -230,6 +230,19 @@ def test_a_few_directions_mend_a_real_symmetric_part(states):
     assert beyond.values["left"].real > 0.1
 
 
+def _silent(module, x):
+    """A branch whose last batch norm is zero, as some networks start."""
+    with torch.no_grad():
+        module.bn2.weight.zero_()
+
+
+def test_a_silent_branch_is_proved_to_have_nothing_negative():
+    block = make("basic-silent", "basic", 4, 4, 6, change=_silent)
+    found, core = certificate.no_negative_eigenvalues(block.state, prove=True)
+    assert found.kind == "proved"
+    assert core is None or not core.matrix.any()
+
+
 def test_the_leftmost_is_not_looked_for_where_nothing_is_negative(states, monkeypatch):
     monkeypatch.setattr(spectrum, "FULL_BELOW", 0)
     asked = []

@@ -55,6 +55,7 @@ NETWORK_TITLES: Mapping[str, str] = _NetworkTitles()
 def begin(page: str) -> None:
     """Called by navigation.page: a page starts with no note and no parameter of the page before."""
     st.session_state["notes"] = []
+    st.session_state["rows"] = 0  # of controls, numbered by panels.row
     st.session_state["on this page"] = {}
     if changed("page", page):  # else a link with the very value that this session wrote long ago would be ignored
         st.session_state["written to the URL"] = {}

@@ -104,11 +104,13 @@ export default function ({data, parentElement, setStateValue}) {
 def show(network: str, convention: str, style: Style) -> None:
     """Choose an image and a look; see what is stored of every block, and the offer to compute what is missing."""
     numbers = [block.block for block in catalogue.blocks(network)]
-    with panels.row():
+    first, others = panels.looks(panels.row(), style)
+    with first:
         axes, marks = spectrum_view.axes_and_marks(convention)
         fit = spectrum_view.fit(convention, "depth-player")
     of_eigenvalues = [block.block for block in catalogue.blocks(network) if block.is_identity]
-    overlay = stability_overlay.choose(network, of_eigenvalues, convention)
+    with others:
+        overlay = stability_overlay.choose(network, of_eigenvalues, convention)
     with panels.row():
         (image,) = gallery.choose(network, gallery.first_of_each_label()[3:4], at_most=1)
         gallery.strip(network, [image], {image: style.colour(0)})

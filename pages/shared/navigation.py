@@ -61,7 +61,16 @@ export default function ({parentElement, setStateValue}) {
   return () => clearInterval(timer);
 }
 """
-TALK = "<style>html {font-size: 21px !important;}</style>"  # every size in the app is relative to this one
+# Every size in the app is relative to the first one. The controls stay as they were: the last row reads the figure, not them.
+TALK = """
+<style>
+  html {font-size: 21px !important;}
+  .stMain :is(.stSelectbox, .stMultiSelect, .stButtonGroup, .stSlider, .stCheckbox, .stPopover, .stDownloadButton) {zoom: 0.72;}
+  .stMain h1 {font-size: 1.6rem; padding: 0 0 0.2rem;}
+  .stMain:has(.st-key-scene) [data-testid="stLayoutWrapper"]:has(> [class*="st-key-row-"]) {order: 1;}  /* the figure first */
+  .stMain:has(.st-key-scene) h1 {display: none;}
+</style>
+"""
 
 
 def page(title: str, icon: str = ICON) -> Style:

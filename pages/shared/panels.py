@@ -1,7 +1,7 @@
 """Parts of a page around its figure: the chart itself, metrics, how a result was made, downloads, errors."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -37,8 +37,19 @@ TABLE_LOOK = """
 
 
 def row():
-    """Controls side by side, each as wide as it needs; they wrap on a narrow screen."""
-    return st.container(horizontal=True, gap="medium", vertical_alignment="bottom")
+    """Controls side by side, each as wide as it needs; they wrap on a narrow screen. On stage a scene's stand below its figure,
+    which is what the key is for."""
+    number = st.session_state["rows"] = st.session_state.get("rows", 0) + 1
+    return st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key=f"row-{number}")
+
+
+def looks(row, style: theme.Style) -> tuple:
+    """Where the controls of the look go: the first of them into the row, the others below it. On stage all of them stand
+    behind one button, so that the figure has the screen."""
+    if style.talk:
+        behind = row.popover("Look", icon=":material/tune:")
+        return behind, behind
+    return row, nullcontext()
 
 
 def beside(widths: Sequence[float]) -> list:

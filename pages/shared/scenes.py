@@ -22,6 +22,7 @@ LOOK = """
 <style>
   .st-key-scene {border-left: 4px solid var(--primary-color, #0471B5); padding: 0.15rem 0 0.15rem 0.9rem;}
   .st-key-scene p {margin: 0;}
+  .stMain h1 {font-size: 1.3rem; padding: 0;}  /* the scene's title goes before the page's */
 </style>
 """
 # Titles are never cut off; where three cards side by side would be narrow, they lie below each other.

@@ -67,11 +67,15 @@ def fit(convention: str, chart: str) -> str:
 
 
 def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.Request], Look]:
-    with panels.row():
+    row = panels.row()
+    with row:
         blocks = controls.blocks(network, wrap=True)
+    first, others = panels.looks(row, style)
+    with first:
         axes, marks = axes_and_marks(convention)
         shown = fit(convention, "spectrum")
-    overlay = stability_overlay.choose(network, blocks, convention)
+    with others:
+        overlay = stability_overlay.choose(network, blocks, convention)
     with panels.row():
         images = gallery.choose(network, gallery.first_of_each_label()[3:6])
         colour_by = controls.one_of("Colour by", "overlay", spectrum.OVERLAYS, "image")
