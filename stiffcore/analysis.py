@@ -313,17 +313,18 @@ def _by_extremes(request: Request, state, core, certificate, stage: Progress):
 
     proved = certificate is not None and certificate.kind == "proved"
     try:
-        outermost = spectrum.extremes(state, request.convention, stage, core, proved)
+        outermost = spectrum.extremes(state, request.convention, stage, core, proved and not certificate.negative)
     except CannotCompute:
         if request.quantity == "extremes":
             raise
         return None
-    if certificate and outermost.min_re < -outermost.tolerance:
-        if proved:
-            raise CannotCompute(
-                f"Expected no negative eigenvalue, as was proved ({certificate.how}), got {outermost.min_re:.3g} from a matrix "
-                "so far from normal that rounding moves it across the axis: ask for the whole spectrum instead."
-            )
+    there_is = outermost.min_re < -outermost.tolerance
+    if proved and (there_is if not certificate.negative else outermost.min_re > outermost.tolerance):
+        raise CannotCompute(
+            f"Expected {certificate.negative} negative eigenvalues, as was proved ({certificate.how}), got {outermost.min_re:.3g} for the "
+            "leftmost, from a matrix so far from normal that rounding moves it across the axis: ask for the whole spectrum instead."
+        )
+    if certificate and there_is and not proved:
         certificate = None  # an eigenvalue that is negative refutes an estimate
     extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}} if certificate else {}
     live = state.live_outputs / state.geometry.n_out

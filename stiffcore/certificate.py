@@ -1,10 +1,10 @@
-"""Proof that no eigenvalue of a whole block has a negative real part, without computing any.
+"""Proof of how many eigenvalues of a whole block have a negative real part, without computing any.
 
 Sufficient conditions, tried in this order on M = I + K, K the core:
 
-1. M + Mᵀ is positive definite.
-2. P M + Mᵀ P is, with P = I + W Wᵀ that mends the few directions in which condition 1 fails: Lyapunov's condition. Both by one
-   Cholesky factorisation with a bound on its rounding: see `lyapunov`.
+1. M + Mᵀ is positive definite: none has.
+2. P M + Mᵀ P is, with P = I + V Y Vᵀ that mends the few directions in which condition 1 fails: as many have as P has negative
+   eigenvalues. Both by one Cholesky factorisation with a bound on its rounding: see `lyapunov`.
 3. ‖(I − M/c)^k‖₂ < 1 for some c > 0 and k: then |1 − λ/c| < 1, so Re λ > 0. Estimated, from below, by power
    iteration with the convolutions as the operator; proved by repeated squaring of the dense core and a Cholesky factorisation of
    (1 − margin) I − BᵀB, margin again covering every rounding error.
@@ -33,14 +33,16 @@ COPIES_TO_FACTORISE, COPIES_TO_SQUARE = 3.1, 4.3  # of the core, itself included
 
 @dataclass(frozen=True)
 class Certificate:
-    """kind: "proved", "estimated" or "none"; how: the condition that held; norm: of (I − M/c)^k, where used."""
+    """kind: "proved", "estimated" or "none"; how: the condition that held; norm: of (I − M/c)^k, where used; negative: how many
+    eigenvalues have Re λ < 0, where it is proved."""
 
     kind: str
     how: str
     norm: float = float("nan")
+    negative: int = 0
 
 
-def no_negative_eigenvalues(
+def negative_eigenvalues(
     state: BlockState,
     prove: bool,
     room: Callable[[float], bool] = lambda copies: True,
@@ -57,8 +59,8 @@ def no_negative_eigenvalues(
     if room(COPIES_TO_FACTORISE):
         progress(0, 3, "is the symmetric part positive definite?")
         core = deflation.form_core(state, "block")
-        if how := _by_lyapunov(state, core, progress):
-            return Certificate("proved", how), core
+        if (found := _by_lyapunov(state, core, progress)) is not None:
+            return found, core
     best = Certificate("none", "no condition held")
     for c, k in CANDIDATES:
         progress(1, 3, f"is ‖(I − M/{c})^{k}‖ below 1?")
@@ -75,21 +77,25 @@ def no_negative_eigenvalues(
     return best, core
 
 
-def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Callable[[int, int, str], None]) -> str:
-    """How conditions 1 and 2 were proved; empty where they were not."""
+def _by_lyapunov(
+    state: BlockState, core: deflation.Core, progress: Callable[[int, int, str], None]
+) -> Certificate | None:
+    """Conditions 1 and 2."""
     matrix, shift, side = core.matrix, core.plan.shift, core.plan.side
     if lyapunov.is_proved(matrix, shift, order=deflation.by_pixel(state, core.plan.layer)):
-        return "positive definite symmetric part"
+        return Certificate("proved", "positive definite symmetric part")
     forward = deflation.core_product(state, "block")
     backward = deflation.core_product(state, "block", transpose=True)
     for wanted in DIRECTIONS:
         progress(1, 3, "which directions spoil the symmetric part?")
-        correction, complete = lyapunov.correction(forward, backward, side, wanted)
-        if correction.shape[1] and lyapunov.is_proved(matrix, shift, correction):
-            return f"P M + Mᵀ P positive definite, P = I + W Wᵀ with W of {correction.shape[1]} columns"
-        if complete:
+        found = lyapunov.correction(forward, backward, side, wanted)
+        negative = found.negative()
+        if found.columns and negative is not None and lyapunov.is_proved(matrix, shift, found):
+            how = f"P M + Mᵀ P positive definite, P = I + V Y Vᵀ with V of {found.columns} columns, {negative} eigenvalues of P negative"
+            return Certificate("proved", how, negative=negative)
+        if found.complete:
             break
-    return ""
+    return None
 
 
 def power_norm(state: BlockState, c: float, k: int) -> float:

@@ -1,19 +1,21 @@
-"""Lyapunov's proof that every eigenvalue of M = shift·I + K lies on the right, with P the identity and a few directions more.
+"""How many eigenvalues of M = shift·I + K lie on the left, proved without computing any: Lyapunov's and the inertia theorem.
 
-    P ≻ 0 and P M + Mᵀ P ≻ 0   =>   Re λ > 0 for every eigenvalue λ of M.
+    P M + Mᵀ P ≻ 0   =>   M has as many eigenvalues with Re λ < 0 as the symmetric P has negative ones, and none with Re λ = 0
 
-P = I asks for a positive definite symmetric part, which a few directions of non-normality can spoil: in a trained block one or
-two out of thousands. P = I + W Wᵀ, W of a few columns, mends them: with Q the directions in which the symmetric part H is not
-positive, W Wᵀ approximates the solution X of
+(Lyapunov for P ≻ 0; Ostrowski and Schneider, J. Math. Anal. Appl. 4, 1962, for any P). P = I asks for a positive definite symmetric
+part, which a few directions can spoil: in a trained block one or two out of thousands. P = I + V Y Vᵀ, V of a few columns, mends
+them: with Q the directions in which the symmetric part H is not positive, V Y Vᵀ approximates the solution X of
 
     X M + Mᵀ X = 2 Q (lift + |H|) Qᵀ,
 
-by projection on a Krylov space of Mᵀ (Saad 1990; Simoncini, SIAM Review 58, 2016, section 5.2). How W was found does not matter
-to the proof: P is positive definite whatever W is, and the rest is one Cholesky factorisation with a bound on its rounding.
+by projection on a Krylov space of Mᵀ (Saad 1990; Simoncini, SIAM Review 58, 2016, section 5.2). How V and Y were found does not
+matter to the proof, which is one Cholesky factorisation with a bound on its rounding, and the inertia of a small matrix.
 """
 
 import math
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,7 +27,12 @@ from stiffcore.device import UNIT_ROUNDOFF
 
 POSITIVE_ENOUGH = 0.1  # an eigenvalue of the symmetric part above this is left alone; those of the skip are near 1
 LIFT = 0.5  # what the correction adds beyond zero in the directions that it mends
-KRYLOV_STEPS = 6  # M is the identity and a little more, so that a small space holds the solution well enough
+GOOD_ENOUGH = 0.05  # ‖X M + Mᵀ X − its right-hand side‖, beside eigenvalues of 2 · POSITIVE_ENOUGH and more
+LOOK_EVERY, MOST_STEPS, MOST_COLUMNS = (
+    3,
+    60,
+    400,
+)  # of the Krylov space; M is the identity and a little more: 6 steps often do
 LANCZOS_VECTORS, LANCZOS_RESTARTS, LANCZOS_TOLERANCE = 20, 30, 1e-2  # directions need not be exact
 CLOSED = 1e-12  # of a block's size: what is left of it in an invariant space
 ROWS_LOOKED_AT = 16
@@ -34,33 +41,92 @@ NARROW = 0.25  # half-bandwidth as a share of the side below which a band is che
 Product = Callable[[Tensor], Tensor]  # float64 (side,) -> (side,)
 
 
+@dataclass(frozen=True)
+class Correction:
+    """P = I + V Y Vᵀ, V orthonormal up to rounding; and whether all directions that needed it were found."""
+
+    basis: Tensor  # V, shape: (side, r)
+    middle: Tensor  # Y, symmetric, shape: (r, r)
+    complete: bool
+
+    @property
+    def columns(self) -> int:
+        return self.basis.shape[1]
+
+    def negative(self) -> int | None:
+        """How many eigenvalues of P are negative; None where rounding does not let it be told.
+
+        They are those of I + Y up to ‖Y‖(2g + g²), g = ‖Vᵀ V − I‖, and the rounding of the eigensolver.
+        """
+        eye = torch.eye(self.columns, dtype=torch.float64)
+        apart = float((self.basis.T @ self.basis - eye).norm()) + (len(self.basis) + 8) * UNIT_ROUNDOFF * self.columns
+        doubt = 4 * float(self.middle.norm()) * (apart + self.columns * 10 * UNIT_ROUNDOFF)
+        values = 1 + torch.linalg.eigvalsh(self.middle)
+        if not bool((values.abs() > doubt).all()):  # so that NaN is refused too
+            return None
+        return int((values < 0).sum())
+
+
 def correction(
     forward: Product,  # v -> M v
     backward: Product,  # v -> Mᵀ v
     side: int,
     wanted: int,
-) -> tuple[Tensor, bool]:  # shape: (side, r), and whether all directions that need it were found
-    """W for P = I + W Wᵀ, made from the lowest ``wanted`` eigenvectors of the symmetric part."""
+) -> Correction:
+    """P = I + V Y Vᵀ, made from the lowest ``wanted`` eigenvectors of the symmetric part."""
+    none = torch.zeros(side, 0, dtype=torch.float64)
     if side < 2:  # P is a number there, and changes nothing
-        return torch.zeros(side, 0, dtype=torch.float64), True
+        return Correction(none, torch.zeros(0, 0, dtype=torch.float64), True)
     wanted = min(wanted, side - 1)
     low, directions = _lowest(forward, backward, side, wanted)
     needed = low < POSITIVE_ENOUGH
     complete = len(low) == wanted and not needed.all()
     if not needed.any():
-        return torch.zeros(side, 0, dtype=torch.float64), complete
+        return Correction(none, torch.zeros(0, 0, dtype=torch.float64), complete)
     start = torch.from_numpy(np.ascontiguousarray(directions[:, needed]))
-    basis = _krylov_basis(backward, start)
-    image = _columns(backward, basis)
+    weights = torch.from_numpy(2 * (LIFT + np.maximum(-low[needed], 0)))
+    return Correction(*_solution(backward, start, weights), complete)
+
+
+def _solution(backward: Product, start: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """V and Y with X = V Y Vᵀ about the solution of X M + Mᵀ X = start diag(weights) startᵀ, on a Krylov space that grows until
+    it is good enough, closes, or is large."""
+    basis, block = start, start
+    image = _columns(backward, start)  # Mᵀ V
+    middle = torch.zeros(start.shape[1], start.shape[1], dtype=torch.float64)
+    for step in range(1, MOST_STEPS + 1):
+        block = image[:, -block.shape[1] :]
+        size = float(block.norm())
+        for _ in range(2):
+            block = block - basis @ (basis.T @ block)
+        closed = not float(block.norm()) > CLOSED * size  # what is left is rounding
+        full = basis.shape[1] + block.shape[1] > min(len(start), MOST_COLUMNS)
+        if closed or full or step % LOOK_EVERY == 0 or step == MOST_STEPS:
+            middle = _projected_solution(basis, image, start, weights)
+            beyond = float(torch.linalg.matrix_norm((image - basis @ (basis.T @ image)) @ middle))
+            if closed or full or beyond < GOOD_ENOUGH:
+                break
+        block = torch.linalg.qr(block).Q
+        basis, image = torch.cat([basis, block], 1), torch.cat([image, _columns(backward, block)], 1)
+    else:
+        middle = _projected_solution(basis, image, start, weights)
+    return basis, middle
+
+
+def _projected_solution(basis: Tensor, image: Tensor, start: Tensor, weights: Tensor) -> Tensor:
+    """Y with Y Tᵀ + T Y = Vᵀ start diag(weights) startᵀ V, T = Vᵀ Mᵀ V; zero where that has none."""
     inside = basis.T @ start
-    lifted = inside * torch.from_numpy(2 * (LIFT + np.maximum(-low[needed], 0)))
     try:
-        solution = solve_continuous_lyapunov((basis.T @ image).numpy(), (lifted @ inside.T).numpy())
-        values, vectors = np.linalg.eigh((solution + solution.T) / 2)
-    except (ValueError, np.linalg.LinAlgError):  # M has eigenvalues that add up to 0 there, or none that are numbers
-        return torch.zeros(side, 0, dtype=torch.float64), complete
-    kept = values > 0
-    return basis @ torch.from_numpy(vectors[:, kept] * np.sqrt(values[kept])), complete
+        with (
+            warnings.catch_warnings()
+        ):  # eigenvalues that add up to nearly 0: the proof will say whether it was good enough
+            warnings.simplefilter("ignore")
+            solution = solve_continuous_lyapunov((basis.T @ image).numpy(), (inside * weights @ inside.T).numpy())
+    except (ValueError, np.linalg.LinAlgError):
+        solution = np.full((basis.shape[1], basis.shape[1]), np.nan)
+    if not np.isfinite(solution).all():
+        solution = np.zeros_like(solution)
+    return torch.from_numpy((solution + solution.T) / 2)
 
 
 def _lowest(forward: Product, backward: Product, side: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,54 +152,38 @@ def _columns(product: Product, vectors: Tensor) -> Tensor:
     return torch.stack([product(column.contiguous()) for column in vectors.T], 1)
 
 
-def _krylov_basis(backward: Product, start: Tensor) -> Tensor:
-    """Orthonormal, of start, Mᵀ start, …; shape: (side, at most (KRYLOV_STEPS + 1) columns of start's)."""
-    basis, block = start, start
-    for _ in range(KRYLOV_STEPS):
-        if basis.shape[1] + block.shape[1] > len(start):  # the whole space is there
-            break
-        block = _columns(backward, block)
-        size = float(block.norm())
-        for _ in range(2):
-            block = block - basis @ (basis.T @ block)
-        if not float(block.norm()) > CLOSED * size:  # the space is invariant: what is left is rounding
-            break
-        block = torch.linalg.qr(block).Q
-        basis = torch.cat([basis, block], 1)
-    return basis
-
-
 def is_proved(
     matrix: Tensor,  # K: float64 (m, m)
     shift: int,
-    correction: Tensor | None = None,  # W, shape: (m, r); none for P = I
+    correction: Correction | None = None,  # none for P = I
     order: Tensor | None = None,  # of the core's units, in which K is a band; for P = I
 ) -> bool:
-    """Whether P M + Mᵀ P is proved positive definite, P = I + W Wᵀ and M = shift·I + K as it stands in float64.
+    """Whether P M + Mᵀ P is proved positive definite, P = I + V Y Vᵀ and M = shift·I + K as it stands in float64.
 
-    With N = Mᵀ W the matrix is S = M + Mᵀ + W Nᵀ + N Wᵀ. Rounding moves it by at most
-    5 γ (1 + ‖W‖²)(‖K‖ + shift √m), γ = (m + r + 8) u / (1 − (m + r + 8) u), in the Frobenius norm; that, and what a Cholesky
-    factorisation in floating point may miss, is subtracted from the diagonal first.
+    With N = Mᵀ V and W = V Y the matrix is S = M + Mᵀ + W Nᵀ + N Wᵀ. Rounding moves it by at most
+    6 γ (1 + ‖V‖²‖Y‖)(‖K‖ + shift √m), γ = (m + 2r + 8) u / (1 − (m + 2r + 8) u), in the Frobenius norm; that, and what a
+    Cholesky factorisation in floating point may miss, is subtracted from the diagonal first.
     """
-    side, columns = len(matrix), 0 if correction is None else correction.shape[1]
+    side, columns = len(matrix), 0 if correction is None else correction.columns
     size = float(matrix.norm()) + shift * side**0.5
     if not np.isfinite(size):
         return False
-    grow = (side + columns + 8) * UNIT_ROUNDOFF
-    rounding = 5 * grow / (1 - grow) * size
+    grow = (side + 2 * columns + 8) * UNIT_ROUNDOFF
+    rounding = 6 * grow / (1 - grow) * size
     if not columns:
         if order is not None and (band := _band(matrix, shift, order)) is not None:
             return cholesky_proves_band(band, rounding)
         symmetric = matrix + matrix.T
         symmetric.diagonal().add_(2 * shift)
         return cholesky_proves(symmetric, rounding)
-    image = matrix.T @ correction + shift * correction
+    image = matrix.T @ correction.basis + shift * correction.basis
+    weighted = correction.basis @ correction.middle
     symmetric = matrix + matrix.T
     symmetric.diagonal().add_(2 * shift)
-    symmetric.addmm_(correction, image.T)
-    symmetric.addmm_(image, correction.T)
-    length = float(correction.norm())
-    return cholesky_proves(symmetric, rounding * (1 + length * length))
+    symmetric.addmm_(weighted, image.T)
+    symmetric.addmm_(image, weighted.T)
+    length = float(correction.basis.norm())
+    return cholesky_proves(symmetric, rounding * (1 + length * length * float(correction.middle.norm())))
 
 
 def cholesky_proves(symmetric: Tensor, rounding: float = 0.0) -> bool:

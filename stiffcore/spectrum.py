@@ -201,9 +201,9 @@ def _operator(state: BlockState, convention: str, core: deflation.Core | None = 
 def certified(
     state: BlockState, prove: bool, progress: Progress = no_progress
 ) -> tuple[certificate.Certificate, deflation.Core | None]:
-    """Whether it is proved or estimated that the whole block has no eigenvalue with negative real part."""
+    """How many eigenvalues of the whole block are proved, or that none is estimated, to have a negative real part."""
     side = deflation.plan(state, "block").side
     allowed = min(METRICS_MEMORY, int(0.9 * device.available_memory()))
-    return certificate.no_negative_eigenvalues(
+    return certificate.negative_eigenvalues(
         state, prove, lambda copies: needed_memory(side, copies) <= allowed, progress
     )

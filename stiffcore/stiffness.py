@@ -33,6 +33,7 @@ NOT_SQUARE = "undefined: not square"
 ONLY_BRANCH = "undefined: forward Euler's step concerns the ODE right-hand side (branch)"
 NEEDS_COUNTS = "not computed: needs the full spectrum (level counts)"
 NEEDS_SPECTRUM = "not computed: needs every eigenvalue, of which the smallest are next to zero (level spectrum)"
+NEEDS_NEGATIVE = "not computed: needs every negative eigenvalue, and only their number is proved (level spectrum)"
 
 Metrics = tuple[dict[str, float], dict[str, str]]  # values, and a reason for each NaN
 
@@ -105,7 +106,7 @@ def of_method(
 
 
 def of_extremes(extremes, made, convention: str, live_fraction: float, certificate=None) -> Metrics:
-    """Metrics of a spectrum.Extremes and a deflation.Plan; counts only where it is proved that nothing is negative."""
+    """Metrics of a spectrum.Extremes and a deflation.Plan; counts only where it is proved how many are negative."""
     metrics = {
         "max_re": extremes.max_re,
         "min_re": extremes.min_re,
@@ -118,8 +119,10 @@ def of_extremes(extremes, made, convention: str, live_fraction: float, certifica
     }
     reasons = {}
     if certificate is not None and certificate.kind == "proved":
-        metrics |= {"percent_negative": 0.0, "n_negative": 0, "n_positive": made.n - made.zeros, "n_undetermined": 0}
-        reasons["stiffness_ratio"] = NOTHING_NEGATIVE
+        negative = certificate.negative
+        metrics |= {"percent_negative": 100 * negative / made.n, "n_negative": negative, "n_undetermined": 0}
+        metrics["n_positive"] = made.n - made.zeros - negative
+        reasons["stiffness_ratio"] = NEEDS_NEGATIVE if negative else NOTHING_NEGATIVE
     if math.isnan(metrics["stiffness_index"]):
         reasons["stiffness_index"] = NOTHING_NEGATIVE if extremes.min_re >= 0 else UNTOLD
     missing = NEEDS_COUNTS

@@ -28,32 +28,80 @@ def test_a_few_directions_are_mended(outliers):
     true = torch.linalg.eigvals(matrix).real + 1
     assert true.min() > 0.05
     assert not lyapunov.is_proved(matrix, 1), "the symmetric part is indefinite"
-    correction, complete = lyapunov.correction(*products(matrix), 200, wanted=6)
-    assert complete
+    correction = lyapunov.correction(*products(matrix), 200, wanted=6)
+    assert correction.complete
+    assert correction.negative() == 0
     assert lyapunov.is_proved(matrix, 1, correction)
 
 
 def test_the_corrected_matrix_is_lyapunovs():
-    """P M + Mᵀ P with P = I + W Wᵀ, formed the long way, is positive definite where the proof says so."""
+    """P M + Mᵀ P with P = I + V Y Vᵀ, formed the long way, is positive definite where the proof says so."""
     matrix = spoiled(60, 1, seed=0)
-    correction, _ = lyapunov.correction(*products(matrix), 60, wanted=6)
+    correction = lyapunov.correction(*products(matrix), 60, wanted=6)
     whole = matrix + torch.eye(60, dtype=torch.float64)
-    p = torch.eye(60, dtype=torch.float64) + correction @ correction.T
+    p = torch.eye(60, dtype=torch.float64) + correction.basis @ correction.middle @ correction.basis.T
     assert torch.linalg.eigvalsh(p @ whole + whole.T @ p)[0] > 0
     assert torch.linalg.eigvalsh(whole + whole.T)[0] < 0
 
 
-@pytest.mark.parametrize("left", [-1.01, -1.5, -40.0])
-@pytest.mark.parametrize("columns", [0, 1, 12])
+def given(basis: torch.Tensor, middle: torch.Tensor) -> lyapunov.Correction:
+    return lyapunov.Correction(basis, middle, complete=True)
+
+
+def planted_left(side: int, left: list[float], seed: int) -> torch.Tensor:
+    """K with the eigenvalues ``left`` − 1 behind strong couplings: as many eigenvalues of I + K are left of the axis."""
+    matrix = spoiled(side, 1, seed)
+    for number, value in enumerate(left):
+        at = side - 1 - number
+        matrix[:, at], matrix[at, at] = 0, value - 1
+        matrix[0, at] = 3  # far from normal
+    return matrix
+
+
+@pytest.mark.parametrize("left", [[-0.01], [-0.5], [-0.004, -0.3], [-0.2, -0.21, -0.9, -2.0]])
+def test_eigenvalues_on_the_left_are_counted(left):
+    matrix = planted_left(150, left, seed=4)
+    true = torch.linalg.eigvals(matrix).real + 1
+    assert int((true < 0).sum()) == len(left)
+    correction = lyapunov.correction(*products(matrix), 150, wanted=12)
+    assert lyapunov.is_proved(matrix, 1, correction)
+    assert correction.negative() == len(left)
+
+
+@pytest.mark.parametrize("left", [-0.01, -0.5, -39.0])
+@pytest.mark.parametrize("columns", [1, 12])
 def test_an_eigenvalue_on_the_left_is_never_denied(left, columns):
-    """Whatever W is: P M + Mᵀ P is then indefinite for every positive definite P (Lyapunov)."""
-    matrix = spoiled(50, 1, seed=4)
-    matrix[:, 0], matrix[0, 0] = 0, left  # I + K has the eigenvalue 1 + left
+    """Whatever V and Y are: with a positive definite P the matrix P M + Mᵀ P is then indefinite (Lyapunov)."""
+    matrix = planted_left(50, [left], seed=4)
+    assert not lyapunov.is_proved(matrix, 1)
     for seed in range(4):
         generator = torch.Generator().manual_seed(seed)
-        correction = 3 * torch.randn(50, columns, dtype=torch.float64, generator=generator)
-        assert not lyapunov.is_proved(matrix, 1, correction)
-    assert not lyapunov.is_proved(matrix, 1, lyapunov.correction(*products(matrix), 50, wanted=10)[0])
+        basis = torch.linalg.qr(torch.randn(50, columns, dtype=torch.float64, generator=generator)).Q
+        positive = given(basis, torch.diag(5 * torch.rand(columns, dtype=torch.float64, generator=generator)))
+        assert positive.negative() == 0
+        assert not lyapunov.is_proved(matrix, 1, positive)
+
+
+def test_whatever_is_proved_is_the_true_count():
+    """Random P of every inertia on random matrices: where the proof holds, the number is right."""
+    generator, proofs = np.random.default_rng(0), set()
+    for _ in range(400):
+        values = generator.choice([-1.0, 1.0], 6) * generator.uniform(0.5, 2, 6)
+        similarity = np.eye(6) + 0.2 * generator.standard_normal((6, 6))
+        whole = similarity @ np.diag(values) @ np.linalg.inv(similarity)
+        basis = np.linalg.qr(np.eye(6) + 0.1 * generator.standard_normal((6, 6)))[0]
+        correction = given(torch.from_numpy(basis), torch.from_numpy(np.diag(np.where(values < 0, -2.5, 0.5))))
+        if lyapunov.is_proved(torch.from_numpy(whole - np.eye(6)), 1, correction):
+            assert correction.negative() == int((values < 0).sum())
+            proofs.add(correction.negative())
+    assert len(proofs) > 3
+
+
+def test_an_inertia_within_rounding_is_not_told():
+    basis = torch.eye(4, dtype=torch.float64)[:, :2]
+    assert given(basis, torch.diag(torch.tensor([-1.0, 2.0], dtype=torch.float64))).negative() is None
+    assert given(basis, torch.diag(torch.tensor([-1.1, 2.0], dtype=torch.float64))).negative() == 1
+    assert given(basis, torch.full((2, 2), float("nan"), dtype=torch.float64)).negative() is None
 
 
 def test_positive_definite_symmetric_part_is_told():
@@ -117,16 +165,19 @@ def test_a_core_of_zeros_leaves_the_skip(side):
 @pytest.mark.parametrize("value", [-3.0, -1.0])
 def test_one_eigenvalue_on_the_left_needs_no_direction(value):
     matrix = torch.tensor([[value]], dtype=torch.float64)
-    correction, complete = lyapunov.correction(*products(matrix), 1, wanted=6)
-    assert (correction.shape, complete) == ((1, 0), True)
+    correction = lyapunov.correction(*products(matrix), 1, wanted=6)
+    assert (correction.columns, correction.complete) == (0, True)
     assert not lyapunov.is_proved(matrix, 1, correction)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e200])
 def test_what_is_no_number_proves_nothing(bad):
     matrix = torch.zeros(4, 4, dtype=torch.float64)
-    correction = torch.full((4, 1), bad, dtype=torch.float64)
-    assert not lyapunov.is_proved(matrix, 1, correction)
+    for basis, middle in ((bad, 1.0), (1.0, bad)):
+        correction = given(
+            torch.full((4, 1), basis, dtype=torch.float64), torch.full((1, 1), middle, dtype=torch.float64)
+        )
+        assert correction.negative() is None or not lyapunov.is_proved(matrix, 1, correction)
     matrix[3, 2] = bad
     assert not lyapunov.is_proved(matrix, 1, order=torch.arange(4))
     band = np.array([[1.0, float("nan"), 1.0]])

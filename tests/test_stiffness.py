@@ -78,6 +78,14 @@ def test_a_certificate_settles_the_counts():
     assert reasons["stiffness_index"].startswith("undefined: no eigenvalue")
 
 
+def test_a_proved_number_of_negative_eigenvalues_is_counted():
+    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    metrics, reasons = stiffness.of_extremes(extremes, made, "block", 0.7, Certificate("proved", "how", negative=2))
+    assert (metrics["percent_negative"], metrics["n_negative"], metrics["n_positive"]) == (20, 2, 5)
+    assert metrics["stiffness_index"] == -3
+    assert reasons["stiffness_ratio"].startswith("not computed: needs every negative eigenvalue")
+
+
 def test_an_estimate_is_no_count():
     extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
     metrics, reasons = stiffness.of_extremes(extremes, made, "block", 0.7, Certificate("estimated", "‖…‖ < 1"))
