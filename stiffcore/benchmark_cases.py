@@ -178,11 +178,11 @@ def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
 
 # Item 2: extremes and certificates
 
-EXTREMES, PROOF, COUNTED = "extremes", "certified zero count", "level counts: the proof, then the extremes"
+EXTREMES, PROOF, COUNTED = "extremes", "certified count of negative ones", "level counts: the proof, then the extremes"
 
 
 def outermost(case: Case, where: torch.device = CPU) -> Comparison:
-    """Item 2: the extremes, and the proof that nothing is negative, against the core's full spectrum.
+    """Item 2: the extremes, and the proof of how many are negative, against the core's full spectrum.
 
     That is timed as the bare eigensolver and, where the app would run it there, with the check against the transpose.
     """
@@ -215,7 +215,7 @@ def _counted(state: BlockState) -> Answer:
     proof = _proved(certificate)
     if proof.missing:
         return proof
-    found = _outer(spectrum.extremes(state, "block", core=core, nothing_negative=True))
+    found = _outer(spectrum.extremes(state, "block", core=core, nothing_negative=not certificate.negative))
     return Answer(proof.counts, found.extremes)
 
 
@@ -226,8 +226,8 @@ def _outer(found: spectrum.Extremes) -> Answer:
 def _proved(found) -> Answer:
     """A proof counts; an estimate is none."""
     if found.kind == "proved":
-        return Answer({"negative": (0, 0)})
-    return Answer(missing=f"no proof that nothing is negative ({found.kind}: {found.how})")
+        return Answer({"negative": (found.negative, found.negative)})
+    return Answer(missing=f"no proof of how many are negative ({found.kind}: {found.how})")
 
 
 # Item 4: formation
