@@ -4,7 +4,7 @@ from stiffcore.benchmark_timing import as_interval, as_seconds, as_spread
 
 HEADINGS = {
     "1": "1. Full spectrum",
-    "2": "2. Extremes and certified zero count",
+    "2": "2. Extremes and certified counts",
     "3": "3. Slices",
     "4": "4. Formation of cores",
     "5": "5. On the GPU",
