@@ -4,9 +4,11 @@ pandas, and what needs it, is imported by the function that runs: other commands
 """
 
 import argparse
+import signal
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +73,13 @@ def run_sweep(arguments: argparse.Namespace) -> int:
         terminal.say(problem)
     rows, remaining = sweep.split(tasks, shipping.rows(network, convention))
     there, failures, began, code = len(rows), {}, time.perf_counter(), 0
-    outcomes = _outcomes(remaining, arguments)
-    with closing(outcomes), closing(_Bar(len(tasks), len(tasks) - len(remaining), quiet=arguments.json)) as bar:
+    stop = threading.Event()
+    outcomes = _outcomes(remaining, arguments, stop.is_set)
+    with (
+        _ctrl_c_asks(stop, arguments),
+        closing(outcomes),
+        closing(_Bar(len(tasks), len(tasks) - len(remaining), quiet=arguments.json)) as bar,
+    ):
         try:
             for outcome in outcomes:
                 rows += outcome.rows
@@ -93,7 +100,27 @@ def _frame(rows: list[dict]) -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
-def _outcomes(remaining: list[sweep.Task], arguments: argparse.Namespace) -> Iterator[sweep.Outcome]:
+@contextmanager
+def _ctrl_c_asks(stop: threading.Event, arguments: argparse.Namespace) -> Iterator[None]:
+    """The first Ctrl-C only asks a sweep on this machine to stop; a second one is Python's own."""
+    if arguments.scheduler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def asked(number, frame) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, asked)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _outcomes(
+    remaining: list[sweep.Task], arguments: argparse.Namespace, stop: Callable[[], bool]
+) -> Iterator[sweep.Outcome]:
     if not remaining:
         return sweep.run([], 1)
     if arguments.scheduler:
@@ -101,7 +128,7 @@ def _outcomes(remaining: list[sweep.Task], arguments: argparse.Namespace) -> Ite
 
         return cluster.run(remaining, arguments.scheduler)
     workers = sweep.default_workers() if arguments.workers is None else arguments.workers
-    return sweep.run(remaining, workers)
+    return sweep.run(remaining, workers, stop)
 
 
 class _Bar:

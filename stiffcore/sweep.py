@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
 AHEAD = 2  # tasks handed out per worker, so that none waits for the next
+LOOK = 0.25  # seconds between two looks at whether to stop
 DIED = "its worker process died, killed from outside or out of memory; run the same command again for what is missing"
 MISTAKE = "a mistake of the program, the log says where"
 _log = logging.getLogger(__name__)
@@ -142,9 +143,11 @@ def _peak_memory() -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def run(tasks: Iterable[Task], workers: int) -> Iterator[Outcome]:
+def run(tasks: Iterable[Task], workers: int, stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
     """Compute tasks in spawned processes of one thread each; outcomes as they come. Close it to stop the workers at once.
 
+    stop: asked several times a second; where it says so, the workers are stopped and KeyboardInterrupt is raised, at a place where
+    no lock of the pool's is held, which Python's own handler of Ctrl-C does not see to.
     A worker that dies takes its tasks with it: those that could have killed it run again, alone, and a task that kills
     its worker then fails, while the others go on.
     """
@@ -154,13 +157,15 @@ def run(tasks: Iterable[Task], workers: int) -> Iterator[Outcome]:
     while waiting or suspects:
         if suspects:
             with _pool(1) as pool:
-                yield from _drain(pool, suspects, 1, suspects)
+                yield from _drain(pool, suspects, 1, suspects, stop)
         else:
             with _pool(min(workers, len(waiting))) as pool:
-                yield from _drain(pool, waiting, AHEAD * workers, suspects)
+                yield from _drain(pool, waiting, AHEAD * workers, suspects, stop)
 
 
-def _drain(pool: ProcessPoolExecutor, queue: deque[Task], at_once: int, suspects: deque[Task]) -> Iterator[Outcome]:
+def _drain(
+    pool: ProcessPoolExecutor, queue: deque[Task], at_once: int, suspects: deque[Task], stop: Callable[[], bool]
+) -> Iterator[Outcome]:
     """Outcomes of the queue's tasks, until it is empty or the pool broke. A task that broke it alone has failed."""
     flying: dict[Future, Task] = {}
     while queue or flying:
@@ -168,7 +173,9 @@ def _drain(pool: ProcessPoolExecutor, queue: deque[Task], at_once: int, suspects
             while queue and len(flying) < at_once:
                 flying[pool.submit(compute, queue[0])] = queue[0]
                 queue.popleft()
-            done, _ = wait(flying, return_when=FIRST_COMPLETED)
+            done, _ = wait(flying, timeout=LOOK, return_when=FIRST_COMPLETED)
+            if stop():
+                raise KeyboardInterrupt
             for future in done:
                 outcome = _outcome(future, flying[future])
                 del flying[future]

@@ -308,7 +308,7 @@ from stiffcore import analyse_table, analysis, cli, terminal
 def compute_many(requests, stage, refused):
     time.sleep(0.2)  # a bar is not drawn more often than ten times a second
     stage(0, 1, "for long")
-    matrix = torch.randn(4000, 4000, dtype=torch.float64)
+    matrix = torch.randn(7000, 7000, dtype=torch.float64)
     print("in LAPACK", flush=True)
     torch.linalg.eigvals(matrix)  # half a minute at least
     yield
@@ -336,13 +336,11 @@ def test_ctrl_c_ends_a_decomposition_at_once():
     os.close(theirs)
     assert process.stdout.readline() == "in LAPACK\n"
     time.sleep(1)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
     try:
-        assert process.wait(2) == 130
+        assert process.wait(20) == 130  # a busy machine takes its time; LAPACK would take minutes
     finally:
         process.kill()
-    assert time.monotonic() - began < 2
     said = ""
     with (
         suppress(OSError),

@@ -77,7 +77,7 @@ def test_an_image_that_is_not_here_says_to_upload_it_again(call):
 
 @pytest.mark.parametrize("text", ["1000000:1000002", "999999", "99999999999", str(own_images.LAST + 1)])
 def test_numbers_that_no_own_image_has_are_refused_as_ever(text):
-    with pytest.raises(CannotCompute, match="Expected images as bundled, all, or indices"):
+    with pytest.raises(CannotCompute, match="Expected indices in the official test set from 0 to 9999"):
         cifar10.parse_images(text)
 
 
