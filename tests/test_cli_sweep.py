@@ -70,13 +70,13 @@ def test_sweep_writes_what_ships_without_computing_it(tmp_path, capsys, monkeypa
     assert len(pd.read_csv(tmp_path / "rows.csv")) == 40
 
 
-def nothing_to_do(tasks, workers):
+def nothing_to_do(tasks, workers, stop=None):
     assert list(tasks) == []
     yield from ()
 
 
 def test_failures_are_listed_by_reason_and_set_the_exit_code(capsys, monkeypatch):
-    def run(tasks, workers):
+    def run(tasks, workers, stop):
         for task in tasks:
             yield sweep.Outcome(task, (), {8: "Expected more memory, got less: use a smaller block."})
 
@@ -88,7 +88,7 @@ def test_failures_are_listed_by_reason_and_set_the_exit_code(capsys, monkeypatch
 
 
 def test_ctrl_c_keeps_what_is_there_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
-    def run(tasks, workers):
+    def run(tasks, workers, stop):
         yield sweep.Outcome(tasks[0], (bundled(images=1).to_dict("records")[7],), {})
         raise KeyboardInterrupt
 
