@@ -101,15 +101,14 @@ def _solution(backward: Product, start: Tensor, weights: Tensor) -> tuple[Tensor
             block = block - basis @ (basis.T @ block)
         closed = not float(block.norm()) > CLOSED * size  # what is left is rounding
         full = basis.shape[1] + block.shape[1] > min(len(start), MOST_COLUMNS)
-        if closed or full or step % LOOK_EVERY == 0 or step == MOST_STEPS:
+        last = closed or full or step == MOST_STEPS
+        if last or step % LOOK_EVERY == 0:
             middle = _projected_solution(basis, image, start, weights)
             beyond = float(torch.linalg.matrix_norm((image - basis @ (basis.T @ image)) @ middle))
-            if closed or full or beyond < GOOD_ENOUGH:
+            if last or beyond < GOOD_ENOUGH:
                 break
         block = torch.linalg.qr(block).Q
         basis, image = torch.cat([basis, block], 1), torch.cat([image, _columns(backward, block)], 1)
-    else:
-        middle = _projected_solution(basis, image, start, weights)
     return basis, middle
 
 
@@ -117,10 +116,10 @@ def _projected_solution(basis: Tensor, image: Tensor, start: Tensor, weights: Te
     """Y with Y Tᵀ + T Y = Vᵀ start diag(weights) startᵀ V, T = Vᵀ Mᵀ V; zero where that has none."""
     inside = basis.T @ start
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # eigenvalues that add up to nearly 0: the proof will say whether it was good enough
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # eigenvalues that add up to nearly 0: the proof says whether it was good enough
             solution = solve_continuous_lyapunov((basis.T @ image).numpy(), (inside * weights @ inside.T).numpy())
     except (ValueError, np.linalg.LinAlgError):
         solution = np.full((basis.shape[1], basis.shape[1]), np.nan)
