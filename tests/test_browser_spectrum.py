@@ -137,3 +137,16 @@ def test_through_depth_by_keys_buttons_and_play(window):  # noqa: F811
     assert visitor.of_figure("[...f._fullLayout.xaxis.range, ...f._fullLayout.yaxis.range]") == pytest.approx(locked)
     again = window(f"/Spectrum?mode=depth&images={IMAGE}&at=8").figure()
     assert again.of_figure("f._fullLayout.sliders[0].active") == 7
+
+
+def test_keys_that_come_faster_than_frames_are_all_heard(window):  # noqa: F811
+    """While plotly draws a frame, its full layout has sliders anew, and those on the page are still the old ones."""
+    visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
+    visitor.when_figure("f.reportsBlock")
+    visitor.page.evaluate(
+        """() => {
+        const sliders = document.querySelector(".js-plotly-plot")._fullLayout.sliders;
+        sliders[0] = {...sliders[0]};
+        for (const _ of [1, 2, 3]) document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}))}"""
+    )
+    visitor.when_figure("f._fullLayout.annotations.some(a => a.text.includes('<b>Block 4</b>'))")

@@ -34,9 +34,10 @@ CSS = """
 PLAYER = """
 export default function ({data, parentElement, setStateValue}) {
   const chart = () => document.querySelector(`.st-key-chart-${data.chart} .js-plotly-plot`);
-  const slider = () => chart()?._fullLayout?.sliders?.[0];
+  // Of the layout that was given, which plotly updates at once: its full layout lags while it draws a frame.
+  const slider = () => chart()?.layout?.sliders?.[0];
   const button = parentElement.querySelector("[data-play]");
-  let timer = null, reporting = null;
+  let timer = null, reporting = null, wanted = {at: -Infinity};
 
   const show = (index) => {
     const plot = chart(), tick = plot?.querySelectorAll(".slider-tick-rect")[index];
@@ -47,11 +48,12 @@ export default function ({data, parentElement, setStateValue}) {
     rail.dispatchEvent(new MouseEvent("mousedown", where));
     plot.dispatchEvent(new MouseEvent("mouseup", where));
   };
+  // Keys can come faster than frames, and a frame that is drawn late sets the slider back to itself for a moment.
+  const active = () => performance.now() - wanted.at < 1000 ? wanted.index : slider().active;
   const step = (by) => {
-    const now = slider();
-    if (!now) return false;
-    const next = Math.min(Math.max(now.active + by, 0), now.steps.length - 1);
-    if (next === now.active) return false;
+    if (!slider()) return false;
+    const next = Math.min(Math.max(active() + by, 0), slider().steps.length - 1);
+    if (next === active()) return false;
     show(next);
     return true;
   };
@@ -66,7 +68,7 @@ export default function ({data, parentElement, setStateValue}) {
     if (go) { play(false); step(Number(go.dataset.go)); }
     if (event.target.closest("[data-play]")) {
       const start = timer === null;
-      if (start && slider()?.active === slider()?.steps.length - 1) show(0);
+      if (start && slider() && active() === slider().steps.length - 1) show(0);
       play(start);
     }
   };
@@ -86,6 +88,7 @@ export default function ({data, parentElement, setStateValue}) {
     if (!plot || !plot.on || plot.reportsBlock) return;
     plot.reportsBlock = true;
     plot.on("plotly_sliderchange", (change) => {
+      if (change.interaction) wanted = {index: change.slider.steps.indexOf(change.step), at: performance.now()};
       clearTimeout(reporting);
       reporting = setTimeout(() => setStateValue("block", change.step.label), 400);
     });
