@@ -67,7 +67,8 @@ def full_spectrum(
     """Every eigenvalue, in float64 through LAPACK or cuSOLVER on the core.
 
     The spectra of K and Kᵀ are both computed: the largest distance between them, matched, is what
-    non-normality costs here. Undetermined: |Re λ| ≤ max(10·m·u·‖K‖_F, 10·d).
+    non-normality costs here. Undetermined: |Re λ| ≤ max(10·m·u·‖K‖_F, 10·d). The residuals are those of the outermost
+    eigenvalues, with vectors of another method, Arnoldi's; NaN where that finds none.
     Raises CannotCompute where the block is not an identity block or the core does not fit into memory.
     """
     made = deflation.plan(state, convention)
@@ -88,6 +89,7 @@ def full_spectrum(
     tolerance = max(10 * made.side * device.UNIT_ROUNDOFF * norm, 10 * distance)
     eigenvalues = values + made.shift
     health = _identities(values, matrix) | {
+        "residual": _residual_of_outermost(values, matrix),
         "transpose_distance": distance,
         "core_side": made.side,
         "frobenius_norm": norm,
@@ -118,6 +120,22 @@ def _identities(values: np.ndarray, matrix: torch.Tensor) -> dict[str, float]:
         "trace_square_error": abs((values**2).sum() - trace_of_square) / norm**2,
         "conjugate_error": _conjugate_error(values) / norm,
     }
+
+
+def _residual_of_outermost(values: np.ndarray, matrix: torch.Tensor) -> float:
+    """The largest ‖Kv − λv‖ / ‖K‖_F at the right, left and largest end: λ of the spectrum, v Arnoldi's unit vector.
+
+    By |λ − θ| + ‖Kv − θv‖ with Arnoldi's θ; so it also says how far two methods that share no step are apart.
+    """
+    if not len(values):
+        return 0.0
+    dense = matrix.cpu().numpy()
+    try:
+        found = arnoldi.outermost(lambda v: dense @ v, len(values))
+    except CannotCompute:
+        return float("nan")
+    apart = max(float(np.abs(values - theta).min()) for theta in found.values.values())
+    return (apart + found.residual) / (float(matrix.norm()) or 1.0)
 
 
 def _conjugate_error(values: np.ndarray) -> float:

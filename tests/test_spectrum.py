@@ -67,6 +67,16 @@ def test_planted_spectrum_is_found(monkeypatch, convention):
     assert found.health["trace_error"] < 1e-12
     assert found.health["trace_square_error"] < 1e-12
     assert found.health["conjugate_error"] < 1e-12
+    assert found.health["residual"] < 1e-12
+
+
+def test_residuals_tell_eigenvalues_that_are_none(monkeypatch):
+    _, core = _planted()
+    solver = torch.linalg.eigvals
+    monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
+    norm = float(core.matrix.norm())
+    monkeypatch.setattr(torch.linalg, "eigvals", lambda matrix: solver(matrix) * (1 + 1e-3))
+    assert spectrum.full_spectrum(None, "branch", core=core).health["residual"] == pytest.approx(3e-3 / norm, rel=1e-6)
 
 
 @pytest.mark.parametrize("convention", ["block", "branch"])
