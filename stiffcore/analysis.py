@@ -261,10 +261,14 @@ def all_losses(network: str, image: int) -> np.ndarray:
 def _fresh(request: Request, state, stage: Progress) -> Result:
     import torch
 
+    from stiffcore import block_metrics
+
     began = time.perf_counter()
-    computation = _slices if request.convention == "slices" else _matrix
     try:
-        (metrics, reasons), arrays, health, extra = computation(request, state, stage)
+        if request.convention == "slices":
+            computed = block_metrics.of_slices(state, request.quantity, stage)
+        else:
+            computed = block_metrics.of_matrix(state, request.convention, request.quantity, stage)
     except RuntimeError as error:  # torch has no error of its own for this on a CPU
         if "not enough memory" in str(error) or "out of memory" in str(error):
             raise CannotCompute(
@@ -272,6 +276,7 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
                 "programs, choose a later block, or ask for the extremes only."
             ) from error
         raise
+    (metrics, reasons), arrays, health, extra = computed
     predicted, loss, extra = *prediction(request.network, request.image), dict(extra)
     if own_images.is_number(request.image):
         extra["losses"] = [float(loss) for loss in all_losses(request.network, request.image)]
@@ -290,132 +295,6 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
         "quantity": request.quantity,
     } | extra
     return Result(request, metrics, reasons, arrays, {k: float(v) for k, v in health.items()}, made)
-
-
-def _slices(request: Request, state, stage: Progress):
-    from stiffcore import slices, stiffness
-
-    made = slices.slice_spectrum(state, request.quantity, stage)
-    live = state.live_outputs / state.geometry.n_out
-    stage(1, 1, "baselines")
-    expected = slices.expected_percent_negative(state)
-    without_skip = made.max_re_without_skip, made.min_re_without_skip
-    metrics = stiffness.of_slices(made, live, expected, without_skip, request.quantity != "extremes")
-    arrays = {}
-    if made.density is not None:
-        arrays = {"density": made.density, "re_edges": made.re_edges, "im_edges": made.im_edges}
-    return metrics, arrays, made.health, {}
-
-
-def _by_extremes(request: Request, state, core, certificate, stage: Progress):
-    """What _matrix returns, without the whole spectrum; None where only that has the extremes."""
-    from stiffcore import deflation, spectrum, stiffness
-
-    proved = certificate is not None and certificate.kind == "proved"
-    try:
-        outermost = spectrum.extremes(state, request.convention, stage, core, proved and not certificate.negative)
-    except CannotCompute:
-        if request.quantity == "extremes":
-            raise
-        return None
-    there_is = outermost.min_re < -outermost.tolerance
-    if proved and (there_is if not certificate.negative else outermost.min_re > outermost.tolerance):
-        raise CannotCompute(
-            f"Expected {certificate.negative} negative eigenvalues, as was proved ({certificate.how}), got {outermost.min_re:.3g} for the "
-            "leftmost, from a matrix so far from normal that rounding moves it across the axis: ask for the whole spectrum instead."
-        )
-    if certificate and there_is and not proved:
-        certificate = None  # an eigenvalue that is negative refutes an estimate
-    extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}} if certificate else {}
-    live = state.live_outputs / state.geometry.n_out
-    made = deflation.plan(state, request.convention)
-    return stiffness.of_extremes(outermost, made, request.convention, live, certificate), {}, outermost.health, extra
-
-
-def _matrix(request: Request, state, stage: Progress):
-    from stiffcore import singular_values, spectrum, stiffness
-
-    geometry, convention = state.geometry, request.convention
-    live = state.live_outputs / geometry.n_out
-    full = request.quantity == "spectrum"
-    if not geometry.is_identity:
-        singular = singular_values.compute(state, convention, request.quantity != "extremes", stage)
-        metrics = stiffness.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
-        arrays = {"singular_values": singular.values} if full else {}
-        return metrics, arrays, singular.health, {"complete": singular.complete}
-    core, certificate, extra = None, None, {}
-    if convention == "block" and not full:
-        certificate, core = spectrum.certified(state, request.quantity == "counts", stage)
-        extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
-    by_extremes = request.quantity == "extremes" or (certificate and certificate.kind == "proved")
-    if by_extremes and (found := _by_extremes(request, state, core, certificate, stage)) is not None:
-        return found
-    limit = spectrum.SPECTRUM_MEMORY if full else spectrum.METRICS_MEMORY
-    whole = spectrum.full_spectrum(state, convention, stage, core, limit)
-    metrics, reasons = stiffness.of_spectrum(whole, live)
-    if metrics["n_negative"] and certificate and certificate.kind == "estimated":
-        extra = {}  # refuted
-    most = metrics["n_negative"] + metrics["n_undetermined"]
-    health = whole.health | {"percent_negative_at_most": 100 * most / whole.n}
-    arrays = {"eigenvalues": whole.eigenvalues} if full else {}
-    return (metrics, reasons), arrays, health, extra | {"device": whole.device}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a set of requests would cost here, on one core."""
-
-    seconds: float
-    bytes: int  # peak memory
-    n_missing: int  # requests that are neither shipped nor stored
-    sentence: str
-
-
-# Seconds, measured on one core of a 2-core cloud machine (AMD EPYC, 2026): estimates, not claims.
-SECONDS_PER_SIDE_CUBED = 3e-10  # one full spectrum in float64; two are computed, of K and of its transpose
-SECONDS_PER_EXTREMES = 1.0
-SHARE_OF_PROOF = 0.04  # of a full spectrum's seconds: one or two Cholesky factorisations and forming the core
-SECONDS_PER_SLICE_EIGENVALUE = {"extremes": 4e-8, "counts": 5e-8, "spectrum": 2e-7}
-SECONDS_TO_LOAD = 2.0
-TYPICAL_LIVE_SHARE = 0.45  # of the units of an inner layer
-
-
-def estimate(requests: Iterable[Request], again: bool = False) -> Estimate:
-    """Seconds and memory for those of the requests that are not stored, or for all of them again; imports no torch."""
-    missing = [request for request in requests if again or stored(request) is None]
-    costs = [_cost(request) for request in missing]
-    seconds = sum(cost[0] for cost in costs) + SECONDS_TO_LOAD * bool(missing)
-    most = max((cost[1] for cost in costs), default=0)
-    if not missing:
-        return Estimate(0.0, 0, 0, "Everything asked for is stored.")
-    count = "1 result" if len(missing) == 1 else f"{len(missing)} results"
-    count += " again" if again else " is not stored yet" if len(missing) == 1 else " are not stored yet"
-    sentence = f"{count}: about {_duration(seconds)} and {max(0.3, most / 1e9):.1f} GB of memory."
-    return Estimate(seconds, most, len(missing), sentence)
-
-
-def _cost(request: Request) -> tuple[float, int]:
-    geometry = catalogue.block(request.network, request.block)
-    if request.convention == "slices":
-        return SECONDS_PER_SLICE_EIGENVALUE[request.quantity] * geometry.n_eigenvalues("slices"), 3 * 10**8
-    side = TYPICAL_LIVE_SHARE * min(math.prod(shape) for shape in geometry.inner_shapes)
-    if not geometry.is_identity:
-        rows = 0.4 * geometry.n_out
-        needed = int(24 * rows * geometry.n_in)
-        if rows > 6000 or needed > 3 * 10**9:  # the outermost alone, by Lanczos: see singular_values.py
-            return 60.0, 5 * 10**8
-        return 2e-10 * rows**2 * geometry.n_in + 2, needed
-    full = 2 * SECONDS_PER_SIDE_CUBED * side**3
-    if request.quantity == "extremes" or (request.quantity == "counts" and request.convention == "block"):
-        proof = SHARE_OF_PROOF * full if request.convention == "block" else 0.0
-        return SECONDS_PER_EXTREMES + proof, int(24 * side**2)
-    return full + 1.0, int(32 * side**2)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def row(result: Result) -> dict[str, object]:

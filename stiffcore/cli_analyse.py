@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stiffcore import analyse_table, analysis, catalogue, cifar10, image_files, own_images, terminal
+from stiffcore import analyse_table, analysis, catalogue, cifar10, estimate, image_files, own_images, terminal
 from stiffcore.errors import CannotCompute
 
 IMAGE_FILE = "a PNG or JPEG, cut to its middle and made 32 × 32"
@@ -102,7 +102,7 @@ def _analyse(arguments: Namespace) -> int:
         analysis.Request(network, image, block, convention, arguments.level) for image in images for block in blocks
     ]
     if sys.stderr.isatty():
-        terminal.say(analysis.estimate(requests).sentence)
+        terminal.say(estimate.of(requests).sentence)
     short = not arguments.wide and terminal.is_watched()
     show = (lambda result: None) if arguments.json else (analyse_table.short if short else analyse_table.wide)(requests)
     results, refusals = _computed(requests, show)

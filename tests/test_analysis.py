@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from stiffcore import analysis, cifar10, errors, manifest, result_cache
+from stiffcore import analysis, cifar10, errors, estimate, manifest, result_cache
 from stiffcore.analysis import Request
 
 IMAGE, *OTHERS = cifar10.bundled()[100:110]  # no results at these images ship
@@ -106,10 +106,10 @@ def test_estimate_counts_only_what_is_missing():
     known = Request("resnet18", IMAGE, 8, "branch", "spectrum")
     analysis.compute(known)
     unknown = Request("resnet50", IMAGE, 3, "branch", "spectrum")
-    estimate = analysis.estimate([known, unknown])
-    assert estimate.n_missing == 1
-    assert estimate.seconds > 60
-    assert analysis.estimate([known]).n_missing == 0
+    cost = estimate.of([known, unknown])
+    assert cost.n_missing == 1
+    assert cost.seconds > 60
+    assert estimate.of([known]).n_missing == 0
 
 
 def test_row_is_flat_and_complete():

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "stiffcore"
 # The layout in stiffcore/README.md: a module imports, directly or through others, only what stands above it there.
 ORDER = re.findall(r"^    ([a-z0-9_]+) {2,}\S", (PACKAGE / "README.md").read_text("utf-8"), re.MULTILINE)
 WITHOUT_TORCH = (  # noqa: SIM905
-    "own_weights own_images image_files catalogue manifest cifar10 stability step_limits result_cache analysis agreement modes nonnormality spectra_compared perturbation shipping sweep row_values tables label_spread correlation groups_compared published comparison tables_text evidence claims "
+    "own_weights own_images image_files catalogue manifest cifar10 stability step_limits result_cache analysis estimate agreement modes nonnormality spectra_compared perturbation shipping sweep row_values tables label_spread correlation groups_compared published comparison tables_text evidence claims "
     "stored_rows one_step ode stiff_systems ode_net block_flow jobs cli"
 ).split()
 HEAVY = ("torch", "torchvision", "numba", "streamlit")

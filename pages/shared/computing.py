@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import controls, panels, service
-from stiffcore import analysis, cifar10
+from stiffcore import analysis, cifar10, estimate
 from stiffcore.errors import CannotCompute
 
 POLL = 1.0  # seconds between two looks at a running job
@@ -42,7 +42,7 @@ def badge(results: Sequence[analysis.Result], title: str) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         panels.badge(results)
         name = f"again-{service.again_key(requests)[:8]}"
-        cost = analysis.estimate(requests, again=True).sentence
+        cost = estimate.of(requests, again=True).sentence
         st.button(
             "Compute again", key=name, type="tertiary", icon=":material/refresh:", disabled=busy, help=f"Computes {cost}",
             on_click=_submit_again, args=(tuple(requests), title),
@@ -98,7 +98,7 @@ def _offer(requests: Sequence[analysis.Request], wanted: Sequence[analysis.Reque
     if not wanted:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="offer"):
-        st.markdown(analysis.estimate(wanted).sentence, width="stretch")
+        st.markdown(estimate.of(wanted).sentence, width="stretch")
         st.button(
             "Compute", key="compute", type="primary", icon=":material/play_arrow:", on_click=_submit,
             args=(tuple(requests), tuple(wanted), title),
