@@ -3,7 +3,7 @@
 Streamlit's own shortcut ignores a press while the focus is in a field or on a slider, while the bar is being drawn anew, and
 while the connection is being made again. On a stage the focus is wherever the last click was. So one listener for the window,
 which outlives the bar by a moment; a press that comes before its button waits for it, and of two quick presses the second
-waits for the view that the first leads to.
+waits for the view that the first leads to, as long as the server works on it.
 """
 
 import streamlit as st
@@ -15,6 +15,8 @@ function start() {
   const waiting = [];
   let seen = -Infinity, left = null, since = 0;  // when the bar was last there; the view that the last press leaves, and when
   const shown = () => document.querySelector(".st-key-scene p")?.textContent.match(/^(\\d+)\\/(\\d+)/)?.slice(1).map(Number);
+  const state = () => document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
+  const isRunning = () => ["running", "rerunRequested"].includes(state());
   const go = () => {
     const now = performance.now(), view = shown();
     if (!view) {
@@ -24,7 +26,7 @@ function start() {
     seen = now;
     if (view[0] !== left) left = null;
     while (waiting.length && now - waiting[0].when > PATIENCE) waiting.shift();
-    if (!waiting.length || (left === view[0] && now - since < AGAIN)) return;  // the next view is on its way
+    if (!waiting.length || (left === view[0] && (isRunning() || now - since < AGAIN))) return;  // the next is on its way
     const {name, by} = waiting[0], to = view[0] + by;
     const button = document.querySelector(`.st-key-scene-${name} button`);
     if (to < 1 || to > view[1]) waiting.shift();
