@@ -34,6 +34,12 @@ def trace(figure, name: str):
 # Opening
 
 
+def test_both_figures_of_the_example_can_be_taken_along(open_part):
+    page = open_part("example")
+    labels = [button.proto.label for button in page.at.get("download_button")]
+    assert labels.count("Figure (HTML)") == labels.count("Data (CSV)") == len(page.figures)
+
+
 def test_every_part_shows_real_results_at_once_from_what_ships(visitor):  # noqa: F811
     page = visitor().open(PAGE, part="networks")
     assert len(page.figures) == 4

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
-from pages.shared import controls, ode_solvers, ode_table, panels
+from pages.shared import controls, ode_regions, ode_solvers, ode_table, panels
 from stiffcore import ode, stability
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import ode as figures
@@ -48,7 +49,7 @@ def show(style: Style) -> None:
     with picture:
         panels.chart(figure, "example", _alt(report, t_end))
     with numbers:
-        _live(report, style)
+        region = _live(report, style)
     _remark()
     st.subheader("The same interval by other methods")
     ode_solvers.fixed_steps(step, t_end, report.method, style)
@@ -62,6 +63,9 @@ def show(style: Style) -> None:
     title = f"{stability.method(method).title} on the stiff example, h = {step:g}"
     python = f"from stiffcore import ode\nreport = ode.report({method!r}, {step!r}, {t_end!r})\nprint(report)"
     panels.downloads(figure, _frame(report), f"stiff-example-{method}", title, python)
+    st.caption(f"The region beside it, with hλ = {ode_table.number(report.z)}:")
+    boundary = ode_regions.boundaries([method]).assign(h_lambda=report.z)
+    panels.downloads(region, boundary, f"stiff-example-region-{method}", title, link=False)
     panels.equivalent_table(_frame(report), "Each step: the numerical solution, the exact one, and the error.")
 
 
@@ -121,8 +125,8 @@ def _view(z: float) -> View:
     return View(scale * WINDOW.left, scale * WINDOW.right, scale * WINDOW.height)
 
 
-def _live(report: ode.StepReport, style: Style) -> None:
-    """The numbers that move with the step, and where hλ is."""
+def _live(report: ode.StepReport, style: Style) -> go.Figure:
+    """The numbers that move with the step, and where hλ is; the small figure of it."""
     say = {
         "settles": "inside: the error shrinks",
         "settles, alternating": "inside: shrinks, changing sign",
@@ -154,6 +158,7 @@ def _live(report: ode.StepReport, style: Style) -> None:
             ),
         ]
     )
+    return region
 
 
 def _remark() -> None:

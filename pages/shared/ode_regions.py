@@ -47,8 +47,8 @@ def show(style: Style) -> None:
         f"print(stability.amplification('rk4', {z}), stability.real_stability_interval('rk4'))\n"
         "contour = stability.boundary('rk4')  # complex, |R| = 1"
     )
-    panels.downloads(figure, _frame(methods), "stability-regions", "Stability regions", python)
-    panels.equivalent_table(_frame(methods), "Points of the contours |R(z)| = 1.")
+    panels.downloads(figure, boundaries(methods), "stability-regions", "Stability regions", python)
+    panels.equivalent_table(boundaries(methods), "Points of the contours |R(z)| = 1.")
 
 
 def _judged(z: complex, style: Style) -> None:
@@ -81,7 +81,8 @@ def _row(name: str, z: complex) -> tuple[str, ...]:
     )
 
 
-def _frame(methods) -> pd.DataFrame:
+def boundaries(methods) -> pd.DataFrame:
+    """Points of each method's contour |R(z)| = 1: method, re, im."""
     return pd.concat(
         pd.DataFrame({"method": name, "re": curve.real, "im": curve.imag})
         for name in methods
