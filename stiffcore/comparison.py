@@ -18,7 +18,7 @@ AGREEMENTS = {
     "comparable": "means within a factor of 2; an r outside our interval, of the same sign",
     "apart": "further apart; an r outside our interval, of the other sign",
     "uncertain": "too few images to say: the published r is inside our 95 % interval, which is wider than 0.3",
-    "partial": "not all blocks of this average are computed yet",
+    "partial": "an average over some of its blocks: ours is undefined, or not computed, at the others",
     "other reading": "the published numbers are “as published (slices)”: likeness here would be a coincidence",
     "undefined": "ours is undefined",
     "not computed": "ours is not computed",
