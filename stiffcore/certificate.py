@@ -28,6 +28,9 @@ MARGIN = 1e-3
 POWER_ITERATIONS = 40  # at most; fewer where the estimate stagnates
 STAGNATION = 1e-4
 DIRECTIONS = (6, 30)  # of the symmetric part, looked at for a correction; the second number where the first was too few
+PROBE_ABOVE = (
+    2500  # side; below it a factorisation takes no longer than the search for what would make it fail (measured)
+)
 COPIES_TO_FACTORISE, COPIES_TO_SQUARE = 3.1, 4.3  # of the core, itself included, at the peak (measured)
 
 
@@ -82,10 +85,11 @@ def _by_lyapunov(
 ) -> Certificate | None:
     """Conditions 1 and 2."""
     matrix, shift, side = core.matrix, core.plan.shift, core.plan.side
-    if lyapunov.is_proved(matrix, shift, order=deflation.by_pixel(state, core.plan.layer)):
-        return Certificate("proved", "positive definite symmetric part")
     forward = deflation.core_product(state, "block")
     backward = deflation.core_product(state, "block", transpose=True)
+    hopeless = side > PROBE_ABOVE and lyapunov.has_negative_direction(forward, backward, side)
+    if not hopeless and lyapunov.is_proved(matrix, shift, order=deflation.by_pixel(state, core.plan.layer)):
+        return Certificate("proved", "positive definite symmetric part")
     for wanted in DIRECTIONS:
         progress(1, 3, "which directions spoil the symmetric part?")
         found = lyapunov.correction(forward, backward, side, wanted)

@@ -34,6 +34,7 @@ LOOK_EVERY, MOST_STEPS, MOST_COLUMNS = (
     400,
 )  # of the Krylov space; M is the identity and a little more: 6 steps often do
 LANCZOS_VECTORS, LANCZOS_RESTARTS, LANCZOS_TOLERANCE = 20, 30, 1e-2  # directions need not be exact
+PROBE_STEPS = 10  # of Lanczos, for a negative direction: where there is one, 5 to 8 found it (measured)
 CLOSED = 1e-12  # of a block's size: what is left of it in an invariant space
 ROWS_LOOKED_AT = 16
 NARROW = 0.25  # half-bandwidth as a share of the side below which a band is cheaper to factorise than a square
@@ -145,6 +146,29 @@ def _lowest(forward: Product, backward: Product, side: int, wanted: int) -> tupl
         return problem.eigenvalues, problem.eigenvectors
     except ArpackError:  # no direction then
         return np.zeros(0), np.zeros((side, 0))
+
+
+def has_negative_direction(forward: Product, backward: Product, side: int, steps: int = PROBE_STEPS) -> bool:
+    """Whether vᵀ M v < 0 for a v that a few steps of Lanczos find; cheaper than a factorisation that fails for it."""
+    basis = torch.zeros(0, side, dtype=torch.float64)
+    images = torch.zeros(0, side, dtype=torch.float64)
+    vector = torch.randn(side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for _ in range(min(steps, side)):
+        length = float(vector.norm())
+        if not length > 0:
+            break
+        vector = vector / length
+        image = (forward(vector) + backward(vector)) / 2
+        basis, images = torch.cat([basis, vector[None]]), torch.cat([images, image[None]])
+        projected = basis @ images.T
+        if not bool(projected.isfinite().all()):
+            break
+        if float(torch.linalg.eigvalsh((projected + projected.T) / 2)[0]) < 0:
+            return True
+        vector = image
+        for _ in range(2):
+            vector = vector - basis.T @ (basis @ vector)
+    return False
 
 
 def _columns(product: Product, vectors: Tensor) -> Tensor:

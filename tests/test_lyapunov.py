@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stiffcore import deflation, lyapunov
+from stiffcore import analysis, certificate, deflation, lyapunov
 
 
 def products(matrix: torch.Tensor, shift: int = 1):
@@ -114,6 +114,31 @@ def test_positive_definite_symmetric_part_is_told():
     almost = torch.diag(torch.tensor([1.0, 1e-17], dtype=torch.float64))  # positive, but within rounding of singular
     assert not lyapunov.is_proved(almost, 0)
     assert not lyapunov.is_proved(almost * float("nan"), 0)
+
+
+@pytest.mark.parametrize("side", [1, 2, 200])
+def test_a_negative_direction_is_told_only_where_there_is_one(side):
+    skew = torch.randn(side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    skew = skew - skew.T
+    positive = skew + 0.5 * torch.eye(side, dtype=torch.float64)
+    assert not lyapunov.has_negative_direction(*products(positive, 0), side)
+    assert lyapunov.has_negative_direction(*products(-positive, 0), side)
+    assert not lyapunov.has_negative_direction(*products(positive * float("nan"), 0), side)
+    if side > 2:
+        assert lyapunov.has_negative_direction(*products(spoiled(side, 1, seed=1)), side)
+
+
+def test_looking_for_a_negative_direction_first_changes_no_certificate(monkeypatch):
+    """Blocks whose symmetric part is positive definite, and one where it is not."""
+    for number in (6, 4):
+        state = analysis.block_state(analysis.Request("resnet18", 0, number, "block"))
+        found = []
+        for above in (0, 10**9):
+            monkeypatch.setattr(certificate, "PROBE_ABOVE", above)
+            found.append(certificate.negative_eigenvalues(state, prove=True)[0])
+        assert found[0] == found[1]
+        assert found[0].kind == "proved"
+        assert found[0].how.startswith("P M" if number == 4 else "positive definite")
 
 
 def banded(side: int, width: int, seed: int) -> torch.Tensor:
