@@ -1,14 +1,12 @@
 """A block made linear at an image -> metrics, arrays, health: each convention and quantity by the cheapest way that answers."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from stiffcore import deflation, singular_values, spectrum, stiffness
 from stiffcore.errors import CannotCompute
 from stiffcore.residual_blocks import BlockState
+from stiffcore.spectrum import Progress
 
-Progress = Callable[[int, int, str], None]
 # (metrics, reasons), arrays, health, what else was said of how it was made: as analysis.Result holds them
 Computed = tuple[tuple[dict[str, float], dict[str, str]], dict[str, np.ndarray], dict[str, float], dict[str, object]]
 

@@ -118,9 +118,8 @@ def _projected_solution(basis: Tensor, image: Tensor, start: Tensor, weights: Te
     inside = basis.T @ start
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # eigenvalues that add up to nearly 0: the proof says whether it was good enough
+            # Eigenvalues that add up to nearly 0 are warned of: the proof says whether it was good enough.
+            warnings.simplefilter("ignore")
             solution = solve_continuous_lyapunov((basis.T @ image).numpy(), (inside * weights @ inside.T).numpy())
     except (ValueError, np.linalg.LinAlgError):
         solution = np.full((basis.shape[1], basis.shape[1]), np.nan)

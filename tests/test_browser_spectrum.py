@@ -150,3 +150,16 @@ def test_keys_that_come_faster_than_frames_are_all_heard(window):  # noqa: F811
         for (const _ of [1, 2, 3]) document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}))}"""
     )
     visitor.when_figure("f._fullLayout.annotations.some(a => a.text.includes('<b>Block 4</b>'))")
+
+
+def test_a_late_frame_that_sets_the_slider_back_loses_no_key(window):  # noqa: F811
+    visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
+    visitor.when_figure("f.reportsBlock")
+    visitor.page.evaluate(
+        """() => {
+        const press = () => document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
+        press(); press();
+        document.querySelector(".js-plotly-plot").layout.sliders[0].active = 1;  // as plotly does when it draws the first
+        press()}"""
+    )
+    visitor.when_figure("f._fullLayout.annotations.some(a => a.text.includes('<b>Block 4</b>'))")

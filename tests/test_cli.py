@@ -310,7 +310,7 @@ def compute_many(requests, stage, refused):
     stage(0, 1, "for long")
     matrix = torch.randn(7000, 7000, dtype=torch.float64)
     print("in LAPACK", flush=True)
-    torch.linalg.eigvals(matrix)  # half a minute at least
+    torch.linalg.eigvals(matrix)  # minutes
     yield
 
 analysis.compute_many = compute_many

@@ -15,6 +15,7 @@ function start() {
   const waiting = [];
   let seen = -Infinity, left = null, since = 0;  // when the bar was last there; the view that the last press leaves, and when
   const shown = () => document.querySelector(".st-key-scene p")?.textContent.match(/^(\\d+)\\/(\\d+)/)?.slice(1).map(Number);
+  // What Streamlit says of itself; should it stop saying so, AGAIN still holds.
   const state = () => document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
   const isRunning = () => ["running", "rerunRequested"].includes(state());
   const go = () => {
