@@ -2,9 +2,12 @@
 
 import streamlit as st
 
-from pages.shared import computing, controls, gallery, navigation, panels, scenes, service
-from stiffcore import analysis
-from stiffcore.figures import spectrum, spectrum_table
+from pages.shared.jobs import computing
+from pages.shared.shell import navigation, scenes
+from pages.shared.state import controls, service
+from pages.shared.widgets import gallery, panels
+from stiffcore.analysis import requests as analysis
+from stiffcore.figures.spectra import spectrum, spectrum_table
 
 NETWORK, BLOCK, CONVENTION = "resnet18", 8, "branch"
 

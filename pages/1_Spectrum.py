@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from pages.shared import controls, depth_player, navigation, panels, spectrum_view
-from stiffcore import catalogue
+from pages.shared.shell import navigation
+from pages.shared.spectrum import depth_player, view as spectrum_view
+from pages.shared.state import controls
+from pages.shared.widgets import panels
+from stiffcore.networks import catalogue
 
 MODES = {
     "one": ("One view", spectrum_view.show),

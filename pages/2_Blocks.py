@@ -3,9 +3,15 @@
 import pandas as pd
 import streamlit as st
 
-from pages.shared import baselines, computing, controls, gallery, navigation, panels, selection, statistics
-from stiffcore import catalogue, comparison
-from stiffcore.figures import depth, spectrum
+from pages.shared.blocks import baselines
+from pages.shared.jobs import computing
+from pages.shared.shell import navigation
+from pages.shared.state import controls
+from pages.shared.widgets import gallery, panels, selection, statistics
+from stiffcore.figures.spectra import spectrum
+from stiffcore.figures.statistics import depth
+from stiffcore.networks import catalogue
+from stiffcore.paper import comparison
 
 style = navigation.page("Blocks")
 st.title("Stiffness along the depth")
@@ -53,7 +59,7 @@ with panels.refusals():
         statistics.about(rows[view], *view)
     whole = pd.concat([statistics.named(table, *view) for view, table in tables.items()], ignore_index=True)
     code = f'comparison.along_depth("{networks[0]}", rows, "{metric}")'
-    python = statistics.python(networks[0], conventions[0], "comparison", code)
+    python = statistics.python(networks[0], conventions[0], "paper.comparison", code)
     panels.downloads(figure, whole, f"depth-{metric}", depth.title(tables, metric), python)
     panels.equivalent_table(whole, "Means over images, the middle 90 %, the paper's value and the baseline, per block.")
     for network in networks if "slices" in conventions else ():

@@ -2,9 +2,13 @@
 
 import streamlit as st
 
-from pages.shared import controls, label_numbers, navigation, panels, selection, statistics
-from stiffcore import tables
-from stiffcore.figures import labels, wording
+from pages.shared.labels import numbers as label_numbers
+from pages.shared.shell import navigation
+from pages.shared.state import controls
+from pages.shared.widgets import panels, selection, statistics
+from stiffcore.figures import wording
+from stiffcore.figures.statistics import labels
+from stiffcore.statistics import tables
 
 style = navigation.page("Labels")
 st.title("Does stiffness depend on the label?")
@@ -40,7 +44,9 @@ with panels.refusals():
         with beside:
             label_numbers.spread(network, rows, metric, block)
             selection.one_point(event, rows, metric, wording.title(metric), network, convention, block)
-        python = statistics.python(network, convention, "tables", f'tables.by_label(rows, ["{metric}"], {block!r})')
+        python = statistics.python(
+            network, convention, "statistics.tables", f'tables.by_label(rows, ["{metric}"], {block!r})'
+        )
         panels.downloads(figure, statistics.named(values, network, convention, block=block), name, title, python)
         label_numbers.table(rows, paper, metric, block, style, name)
     elif len(rows):

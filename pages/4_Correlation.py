@@ -2,9 +2,12 @@
 
 import streamlit as st
 
-from pages.shared import controls, correlation_table, navigation, panels, selection, statistics
-from stiffcore import catalogue
-from stiffcore.figures import correlation
+from pages.shared.correlation import table as correlation_table
+from pages.shared.shell import navigation
+from pages.shared.state import controls
+from pages.shared.widgets import panels, selection, statistics
+from stiffcore.figures.statistics import correlation
+from stiffcore.networks import catalogue
 
 style = navigation.page("Correlation")
 st.title("Does stiffness go with accuracy and loss?")
@@ -39,7 +42,7 @@ with panels.refusals():
                 event = panels.chart(figure, "correlation", alt, on_select="rerun", selection_mode="points")
                 name = f"correlation-{measure}-{network}-{convention}"
                 python = statistics.python(
-                    network, convention, "correlation", f'correlation.table(rows, ["{measure}"])'
+                    network, convention, "statistics.correlation", f'correlation.table(rows, ["{measure}"])'
                 )
                 whole = statistics.named(values, network, convention)
                 panels.downloads(figure, whole, name, title, python)

@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from pages.shared import compare_groups, compare_perturbed, compare_spectra, controls, navigation, panels
+from pages.shared.compare import groups as compare_groups, perturbed as compare_perturbed, spectra as compare_spectra
+from pages.shared.shell import navigation
+from pages.shared.state import controls
+from pages.shared.widgets import panels
 
 PARTS = {
     "spectra": ("Two spectra", compare_spectra.show),

@@ -2,8 +2,12 @@
 
 import streamlit as st
 
-from pages.shared import controls, navigation, panels, published_tables, statistics, verdict_table
-from stiffcore import catalogue, comparison, published
+from pages.shared.published import tables as published_tables, verdict_table
+from pages.shared.shell import navigation
+from pages.shared.state import controls
+from pages.shared.widgets import panels, statistics
+from stiffcore.networks import catalogue
+from stiffcore.paper import comparison, published
 
 style = navigation.page("Published tables")
 st.title("The paper's numbers beside ours")

@@ -2,17 +2,17 @@
 
 import streamlit as st
 
-from pages.shared import (
-    controls,
-    navigation,
-    ode_blocks,
-    ode_definitions,
-    ode_example,
-    ode_networks,
-    ode_regions,
-    ode_systems,
-    panels,
+from pages.shared.odes import (
+    blocks as ode_blocks,
+    definitions as ode_definitions,
+    example as ode_example,
+    networks as ode_networks,
+    regions as ode_regions,
+    systems as ode_systems,
 )
+from pages.shared.shell import navigation
+from pages.shared.state import controls
+from pages.shared.widgets import panels
 
 PARTS = {
     "example": ("1 · A stiff equation", ode_example.show),

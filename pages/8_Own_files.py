@@ -2,9 +2,12 @@
 
 import streamlit as st
 
-from pages.shared import controls, navigation, own_checkpoint, own_image, panels
-from stiffcore import own_files
+from pages.shared.own_files import checkpoint as own_checkpoint, image as own_image
+from pages.shared.shell import navigation
+from pages.shared.state import controls
+from pages.shared.widgets import panels
 from stiffcore.errors import CannotCompute
+from stiffcore.storage import uploads
 
 style = navigation.page("Own files")
 st.title("Own files")
@@ -13,7 +16,7 @@ st.caption(
     "who uses it can choose them; nothing in them is ever executed."
 )
 try:
-    own_files.check_uploads()
+    uploads.check_uploads()
 except CannotCompute as error:
     st.info(str(error), icon=":material/block:")
     controls.notes()

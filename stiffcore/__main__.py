@@ -2,7 +2,7 @@
 
 import sys
 
-from stiffcore.cli import main
+from stiffcore.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,14 +12,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "stiffcore"
 
-# The layout in stiffcore/README.md: a module imports, directly or through others, only what stands above it there.
+# The layout in stiffcore/README.md: what stands in a folder imports from this folder, and from what stands above it there.
 ORDER = re.findall(r"^    ([a-z0-9_]+) {2,}\S", (PACKAGE / "README.md").read_text("utf-8"), re.MULTILINE)
+FRONT = ("__init__", "__main__")  # above the layout: they offer what stands in it
+MODULES_IN_A_FOLDER = 14
 WITHOUT_TORCH = (  # noqa: SIM905
-    "own_weights own_images image_files catalogue manifest cifar10 stability step_limits result_cache analysis estimate agreement modes nonnormality spectra_compared perturbation shipping sweep row_values tables label_spread correlation groups_compared published comparison tables_text evidence claims "
-    "stored_rows one_step ode stiff_systems ode_net block_flow jobs cli"
+    "networks.uploaded images.uploaded images.decode networks.catalogue networks.manifest images.cifar10 odes.stability "
+    "odes.step_limits storage.cache analysis.requests analysis.estimate analysis.agreement analysis.modes "
+    "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local statistics.row_values "
+    "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
+    "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
+    "odes.stiff_systems odes.ode_net odes.block_flow jobs commands.main"
 ).split()
 HEAVY = ("torch", "torchvision", "numba", "streamlit")
-MAY_UNPICKLE = PACKAGE / "cifar10_archive.py"  # the official archive, after its hash check, arrays only
+MAY_UNPICKLE = PACKAGE / "images" / "fetch.py"  # the official archive, after its hash check, arrays only
 
 
 def sources() -> list[Path]:
@@ -32,32 +38,35 @@ def tree(path: Path) -> ast.Module:
 
 
 def module_of(path: Path) -> str:
-    """stiffcore/figures/theme.py -> figures: a folder is one module here."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """stiffcore/figures/odes/example.py -> figures.odes.example; a package's __init__ is the package."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Every module that a file imports, inside functions too, by its full name."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
             names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
-    return names
+    return frozenset(names)
 
 
-def import_graph() -> dict[str, set[str]]:
-    """module -> the stiffcore modules that it imports, itself left out."""
-    graph: dict[str, set[str]] = {module_of(path): set() for path in PACKAGE.rglob("*.py")}
-    for path in PACKAGE.rglob("*.py"):
-        own = {name.split(".")[1] for name in imported(path) if name.startswith("stiffcore.")}
-        graph[module_of(path)] |= (own & graph.keys()) - {module_of(path)}
+@cache
+def import_graph() -> dict[str, frozenset[str]]:
+    """module -> the stiffcore modules that it imports, itself left out; a folder's own name counts where a file names nothing in it."""
+    paths = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+    graph = {}
+    for module, path in paths.items():
+        names = {name.removeprefix("stiffcore.") for name in imported(path) if name.startswith("stiffcore.")}
+        graph[module] = frozenset((names & paths.keys()) - {module})
     return graph
 
 
-def reached(graph: dict[str, set[str]], start: str) -> set[str]:
+def reached(graph: dict[str, frozenset[str]], start: str) -> set[str]:
     found, todo = set(), [start]
     while todo:
         for module in graph[todo.pop()] - found:
@@ -66,21 +75,51 @@ def reached(graph: dict[str, set[str]], start: str) -> set[str]:
     return found
 
 
-def test_the_layout_lists_every_module():
-    assert sorted(ORDER) == sorted(import_graph().keys() - {"__init__"})
+def test_the_layout_lists_every_folder():
+    assert sorted(ORDER) == sorted({module.split(".")[0] for module in import_graph()} - {*FRONT})
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_a_module_imports_only_from_above_it(module):
-    below = {
-        name for name in reached(import_graph(), module) if name in ORDER and ORDER.index(name) >= ORDER.index(module)
+@pytest.mark.parametrize("place", ORDER)
+def test_a_folder_imports_only_from_above_it(place):
+    above = {*ORDER[: ORDER.index(place) + 1], *FRONT}
+    up = {
+        (module, name)
+        for module, names in import_graph().items()
+        for name in names
+        if module.split(".")[0] == place and name.split(".")[0] not in above
     }
-    assert not below
+    assert not up
 
 
 def test_no_module_imports_itself_through_others():
-    graph = import_graph()
+    graph = {
+        module: frozenset(name for name in names if (PACKAGE / Path(*name.split("."))).with_suffix(".py").exists())
+        for module, names in import_graph().items()
+    }
     assert [module for module in graph if module in reached(graph, module)] == []
+
+
+def test_no_folder_is_a_street():
+    """A subject is found by its folder only where a folder can be looked over."""
+    folders = {path.parent for top in ("stiffcore", "pages", "tests") for path in (ROOT / top).rglob("*.py")}
+    counts = {
+        str(folder.relative_to(ROOT)): sum(path.name != "__init__.py" for path in folder.glob("*.py"))
+        for folder in folders
+    }
+    assert {folder: count for folder, count in counts.items() if count > MODULES_IN_A_FOLDER} == {}
+
+
+PAGE_ROOMS = ("state", "jobs", "widgets", "shell")
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("pages/shared/*/*.py")), ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_page_s_folder_never_imports_another_page_s(path):
+    rooms = {name.split(".")[2] for name in imported(path) if name.startswith("pages.shared.")}
+    own = path.parent.name
+    if own in PAGE_ROOMS:
+        assert rooms <= set(PAGE_ROOMS)
+    else:
+        assert rooms <= {*PAGE_ROOMS, own}
 
 
 def test_the_package_never_imports_streamlit_or_pages():
@@ -91,8 +130,7 @@ def test_the_package_never_imports_streamlit_or_pages():
 
 def test_light_modules_import_nothing_heavy():
     """In one fresh process; the first module that brings one in is named."""
-    figures = [f"figures.{path.stem}" for path in sorted((PACKAGE / "figures").glob("*.py")) if path.stem != "__init__"]
-    modules = [name for name in WITHOUT_TORCH if (PACKAGE / f"{name}.py").exists()] + figures
+    modules = WITHOUT_TORCH + sorted(module_of(path) for path in (PACKAGE / "figures").rglob("*.py"))
     program = (
         "import importlib, sys\n"
         f"for module in {modules!r}:\n"
@@ -109,8 +147,8 @@ def test_neither_the_commands_nor_the_first_paint_wait_for_pandas():
     first = [name for name in imported(ROOT / "app.py") if name.startswith(("pages.shared.", "stiffcore.figures."))]
     program = (
         "import importlib, sys\n"
-        "from stiffcore import cli\n"
-        "cli.parser()\n"
+        "from stiffcore.commands import main\n"
+        "main.parser()\n"
         "assert 'pandas' not in sys.modules, 'a command'\n"
         f"for module in {sorted(first)!r}:\n"
         "    importlib.import_module(module)\n"
@@ -136,7 +174,7 @@ def test_nothing_dangerous_is_called(path):
     called = {
         node.func.id for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    assert not called & {"eval", "exec", "compile", "print"} - ({"print"} if path.name.startswith("cli") else set())
+    assert not called & {"eval", "exec", "compile", "print"} - ({"print"} if path.parent.name == "commands" else set())
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 
-from stiffcore import cifar10
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.theme import Style
+from stiffcore.images import cifar10
 
 LARGEST_SVG = 2_000  # points in a figure; above, WebGL
 WITHOUT_LABEL = "hexagram"  # a shape that no label has

@@ -2,7 +2,7 @@
 
 The two lists of ten were found by a search that maximises the smallest OKLab distance between any two colours as seen
 with normal vision, protanopia, deuteranopia and tritanopia (Machado et al. 2009), at a contrast of at least 3 : 1
-against the paper; tests/test_figures.py holds them to it. The first ones lie furthest apart: a view with few series
+against the paper; tests/figures/test_figures.py holds them to it. The first ones lie furthest apart: a view with few series
 uses those. Shapes differ as well, so that no colour ever stands alone.
 """
 

@@ -1,0 +1,225 @@
+"""Two groups of images over the rows that ship or were computed: label against label, trained against untrained."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared.state import controls
+from pages.shared.widgets import grid, panels, statistics
+from stiffcore.figures import wording
+from stiffcore.figures.spectra import compare
+from stiffcore.figures.statistics import groups, labels
+from stiffcore.figures.theme import Style
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+from stiffcore.paper import published
+from stiffcore.statistics import group_tests, tables
+
+SIGNIFICANT = 0.05  # of the adjusted p
+LABELS = {"a": "cat", "b": "dog"}  # that the page opens with
+CHOICES = ("network", "label", "convention")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The images of one label, or of all, as one network sees them, under one convention."""
+
+    network: str
+    label: str
+    convention: str
+
+    @property
+    def title(self) -> str:
+        return f"{published.network_title(self.network)}, {'all labels' if self.label == tables.ALL else self.label}"
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        return statistics.rows(self.network, self.convention)
+
+
+def show(style: Style) -> None:
+    """The part "Groups of images" of the page."""
+    chosen = {}
+    for column, side in zip(st.columns(2), ("a", "b"), strict=True):
+        with column:
+            chosen[side] = _choose(side, style)
+    a, b = chosen["a"], chosen["b"]
+    with panels.row():
+        st.button("Swap", key="swap", icon=":material/swap_horiz:", on_click=_swap)
+        for baseline in catalogue.BASELINES:
+            st.button(
+                f"B: the same, {baseline}", key=f"against-{baseline}", on_click=_against, args=(a, baseline),
+                disabled=f"{catalogue.architecture(a.network)}-{baseline}" == a.network,
+            )  # fmt: skip
+    with panels.row():
+        metric = controls.one_of(
+            "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=330
+        )
+        kind = controls.one_of("Drawn as", "kind", labels.KINDS, "box")
+    blocks = _blocks(a, b)
+    controls.notes()
+    with panels.refusals():
+        _compare(a, b, metric, blocks, kind, style)
+
+
+def _choose(side: str, style: Style) -> Group:
+    look = compare.looks(style)[side.upper()]
+    titles = {tables.ALL: "All labels"} | {label: label for label in cifar10.LABELS}
+    with st.container(border=True):
+        st.html(f'<b><span style="color:{look.colour}">{"●" if side == "a" else "■"}</span> {side.upper()}</b>')
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
+            (default,) = statistics.networks_before()
+            network = controls.network(name=f"{side}.network", default=default, width=155)
+            label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=125)
+            conventions = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
+            before = st.session_state.get("chosen", {}).get("convention")
+            default = before if before in conventions else "slices"
+            convention = controls.one_of(
+                "Convention", f"{side}.convention", conventions, default, st.selectbox, width=240
+            )
+    return Group(network, label, convention)
+
+
+def _swap() -> None:
+    """Callback: A and B change places."""
+    texts = {side: [controls.shown(f"{side}.{name}") for name in CHOICES] for side in ("a", "b")}
+    for side, other in (("a", "b"), ("b", "a")):
+        for name, text in zip(CHOICES, texts[other], strict=True):
+            controls.choose(f"{side}.{name}", text)
+
+
+def _against(a: Group, baseline: str) -> None:
+    """Callback: B becomes A's images under a baseline of A's network."""
+    controls.choose("b.network", f"{catalogue.architecture(a.network)}-{baseline}")
+    controls.choose("b.label", a.label)
+    controls.choose("b.convention", a.convention)
+
+
+def _blocks(a: Group, b: Group) -> list[int]:
+    """Of those that both networks have; all of them at first."""
+    first, second = catalogue.blocks(a.network), catalogue.blocks(b.network)
+    titles = {x.block: f"{x.block}" if x.is_identity else f"{x.block} ↘" for x, _ in zip(first, second, strict=False)}
+    chosen = st.session_state.get("chosen", {}).get("among", "")
+    if any(part not in map(str, titles) for part in chosen.split(",") if part):
+        controls.forget("among")
+    blocks = controls.several_of("Blocks", "among", titles, tuple(titles), wrap=True)
+    if catalogue.architecture(a.network) != catalogue.architecture(b.network):
+        st.caption("Blocks are paired by their number: in two architectures they are different places.")
+    st.caption(
+        "Each block is compared with itself: two blocks always differ, by their shapes alone, and the page Blocks shows how much."
+    )
+    return list(blocks)
+
+
+def _rows(a: Group, b: Group) -> dict[Group, pd.DataFrame]:
+    """What there is of both; what lacks is said, once where both lack the same."""
+    rows = {group: group.rows for group in (a, b)}
+    shown = {(group.network, group.convention): group for group in (a, b)}
+    for (network, convention), group in shown.items():
+        statistics.about(rows[group], network, convention, paper=network == a.network)
+    return rows
+
+
+def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, style: Style) -> None:
+    if a == b:
+        st.info(
+            "Both groups are the same images of the same network: choose another label, network or convention.",
+            icon=":material/compare:",
+        )
+        controls.copy_link()
+        return
+    if a.convention != b.convention:
+        st.info(
+            "The two groups are under different conventions: other eigenvalues of the same blocks, not a difference between "
+            "images or networks.",
+            icon=":material/call_split:",
+        )
+    rows = _rows(a, b)
+    if any(found.empty for found in rows.values()):
+        controls.copy_link()
+        return
+    titles = [
+        f"{group.title} ({group.convention})" if a.convention != b.convention else group.title for group in (a, b)
+    ]
+    sides = {
+        f"A: {titles[0]}": group_tests.of_label(rows[a], a.label, b.label),
+        f"B: {titles[1]}": group_tests.of_label(rows[b], b.label, a.label),
+    }
+    paired = a.label == b.label
+    made = group_tests.by_block(*sides.values(), metric, blocks, paired)
+    drawn = {name: group_tests.values(part, metric, blocks) for name, part in sides.items()}
+    if not any(len(values) for values in drawn.values()):
+        why = next(
+            (reason for part in sides.values() for reason in tables.reasons(part, metric) if reason), "not computed"
+        )
+        st.info(f"{wording.title(metric)} has no value at these blocks ({why}).", icon=":material/block:")
+    figure = groups.figure(drawn, metric, blocks, style, kind)
+    panels.chart(figure, "groups", groups.alt_text(drawn, metric))
+    points = pd.concat([values.assign(group=name) for name, values in drawn.items()], ignore_index=True)
+    name = f"groups-{metric}-{'-'.join(dict.fromkeys((a.convention, b.convention)))}"
+    panels.downloads(figure, points, name, " and ".join(sides), _python(a, b, metric, blocks, paired))
+    _table(made, metric, style, f"{name}-table")
+
+
+def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
+    """The figure's equivalent, and the tests."""
+    factor, paired = 100 if metric in wording.SHARES else 1, (made["test"] == "paired").all()
+    body = []
+    for row in made.to_dict("records"):
+        sure, why = row["p_adjusted"] < SIGNIFICANT, row["reason"]
+        word = why.split(":")[0] if why else "–"
+        cells = [grid.number(factor * row[f"{of}_{side}"], 3) for of in ("mean", "median") for side in ("a", "b")]
+        cells.append(grid.number(factor * row["difference"], 3, missing=word, strong=sure, title=why))
+        cells.append(grid.Cell(_interval(row, factor), word=bool(why), title=why))
+        cells += [grid.Cell(_p(row[p]) or word, word=bool(why), title=why) for p in ("p_adjusted", "p_ranks")]
+        counts = ["n_a", "n_b", *(["n_pairs"] if paired else []), "n_undefined_a", "n_undefined_b"]
+        cells += [grid.number(row[name], 0) for name in counts]
+        body.append((str(row["block"]), cells))
+    columns = ["A", "B", "A", "B", "B − A", "95 % interval", "p, adjusted", "p of ranks", "A", "B"]
+    columns += [*(["both"] if paired else []), "A", "B"]
+    difference = f"{wording.title(metric)}: {'mean difference' if paired else 'difference of means'}"
+    top = [("mean", 2), ("median", 2), (difference, 4), ("images", 3 if paired else 2), ("undefined", 2)]
+    grid.draw(body, columns, style, "Block", top)
+    tests = (
+        "The same images under two networks or conventions: pairs, of the images that both have. Paired t with its 95 % interval; Wilcoxon's "
+        "signed ranks."
+        if paired
+        else "Different images. Welch's t, for unequal variances, with its 95 % interval; Mann and Whitney's ranks. Where one "
+        "side is all labels and the other a single one, the first leaves that one out."
+    )
+    st.caption(
+        f"{tests} p of t is adjusted over the blocks (Benjamini and Hochberg); bold: below {SIGNIFICANT}. With hundreds of "
+        "images small differences are significant: look at their size."
+    )
+    for why in dict.fromkeys(made.loc[made["reason"] != "", "reason"]):
+        blocks = ", ".join(map(str, made.loc[made["reason"] == why, "block"]))
+        st.caption(f"Block {blocks}: {why}")
+    grid.download(made, name)
+
+
+def _interval(row: dict, factor: float) -> str:
+    if np.isnan(row["low"]):
+        return "–"
+    return f"{factor * row['low']:+.3g} to {factor * row['high']:+.3g}".replace("-", "−")
+
+
+def _p(p: float) -> str:
+    return "" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _python(a: Group, b: Group, metric: str, blocks: list[int], paired: bool) -> str:
+    """The lines that make the table again."""
+    return f"""from stiffcore.statistics import group_tests
+from stiffcore.sweeps import shipping
+from stiffcore.sweeps.stored_rows import StoredRows
+
+rows = [
+    shipping.merged(shipping.rows(*group), StoredRows().rows(*group))
+    for group in (({a.network!r}, {a.convention!r}), ({b.network!r}, {b.convention!r}))
+]
+a = group_tests.of_label(rows[0], {a.label!r}, {b.label!r})
+b = group_tests.of_label(rows[1], {b.label!r}, {a.label!r})
+print(group_tests.by_block(a, b, {metric!r}, {blocks}, paired={paired}).to_string())
+"""

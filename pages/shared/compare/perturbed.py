@@ -1,0 +1,193 @@
+"""An image and its perturbed twin: what the network sees, and the same block's spectrum at both; metrics against ε."""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared.compare import spectra as compare_spectra
+from pages.shared.jobs import job_badge, ode_jobs
+from pages.shared.state import controls
+from pages.shared.widgets import gallery, panels, sides as compare_sides
+from pages.shared.widgets.sides import Side
+from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis.perturbation import PerturbationRequest, Perturbed
+from stiffcore.figures import wording
+from stiffcore.figures.spectra import compare, perturbation as figures
+from stiffcore.figures.theme import Style
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+from stiffcore.storage import cache as result_cache
+
+STRONGEST = 32  # grey levels on the slider; more is allowed by stiffcore, and no longer looks like the image
+SECONDS = 4  # of a perturbation: loading a network, a backward pass, two forward passes
+
+
+def show(style: Style) -> None:
+    """The part "Perturbation" of the page: A is the clean image, B the perturbed one."""
+    st.markdown(
+        "The paper suggests stiffness as a cause of **adversarial examples**: images that are changed so little that nobody "
+        "sees it, and so aptly that the network does. Look: the same block at the clean image (A) and at the changed one (B)."
+    )
+    left, right = st.columns(2)
+    with left:
+        side = compare_sides.choose("a", compare_sides.defaults()["a"], style, "A, clean")
+    with right:
+        request = _choose(side)
+    controls.notes()
+    with panels.refusals():
+        perturbed = perturbation.stored(request) or _made(request)
+        _pictures(request, perturbed, style)
+        if perturbed is None:
+            controls.copy_link()
+            return
+        _badge(perturbed)
+        if perturbed.notice:
+            st.warning(controls.plain(perturbed.notice), icon=":material/save:")
+        twin = Side(side.network, perturbed.image, side.block, side.convention)
+        st.subheader(f"Block {side.block} at both images")
+        compare_spectra.view({"A": side, "B": twin}, style, twin=f"twin = perturbation.compute({_python(request)})\n")
+        _sweep(request, side, style)
+
+
+def _badge(perturbed: Perturbed) -> None:
+    """How the perturbed image was made."""
+    request = perturbed.request
+    about = job_badge.parts(
+        "cpu", analysis.PRECISION, perturbed.seconds, request.network, perturbation.KINDS[request.kind]
+    )
+
+    def again(progress) -> Perturbed:
+        return perturbation.compute(request, progress, again=True)
+
+    def numbers(made: Perturbed) -> dict[str, float]:
+        return {"the loss": made.loss[1], "the sum of all pixels": float(made.pixels.sum())}
+
+    title = f"{controls.NETWORK_TITLES[request.network]}: {perturbation.name_of(request)}"
+    job_badge.show(perturbation.key(request), again, perturbed, numbers, title, about)
+
+
+def _choose(side: Side) -> PerturbationRequest:
+    with st.container(border=True):
+        st.html("<b>B, perturbed</b>")
+        kind = controls.one_of("Perturbation", "perturb", perturbation.KINDS, "fgsm")
+        strength = controls.number(
+            "Strength: grey levels of 255", "strength", 1, STRONGEST, 4, 1, help="ε = strength / 255: the most that "
+            "FGSM moves a value, and the standard deviation of the noise. Both steps are equally long.",
+        )  # fmt: skip
+        seed = 0
+        if kind == "noise":
+            seed = controls.number("Seed of the noise", "seed", 0, perturbation.SEEDS - 1, 0, 1)
+    return PerturbationRequest(side.network, side.image, kind, strength, seed)
+
+
+def _made(request: PerturbationRequest) -> Perturbed | None:
+    """From a job; None until it is done."""
+
+    def work(progress) -> Perturbed:
+        return perturbation.compute(request, progress)
+
+    title = f"{controls.NETWORK_TITLES[request.network]}: {perturbation.name_of(request)}"
+    sentence = f"**The perturbed image is not made yet**: about {SECONDS} s, for what the network sees in it too."
+    return ode_jobs.offer(perturbation.key(request), work, title, sentence, "Perturb")
+
+
+def _pictures(request: PerturbationRequest, perturbed: Perturbed | None, style: Style) -> None:
+    """The clean image, the difference enlarged, the perturbed one; with what the network sees and its loss."""
+    looks = compare.looks(style)
+    before, after = (None, None) if perturbed is None else zip(perturbed.seen, perturbed.loss, strict=True)
+    cards = [compare_sides.card("A, clean", request.network, request.image, looks["A"].colour, *(before or ()))]
+    pixels = perturbed.pixels if perturbed else None
+    if perturbed is None and request.kind == "noise":  # needs no network
+        pixels = perturbation.noise(request.image, request.strength, request.seed)
+    if pixels is not None:
+        cards.append(_difference(cifar10.image(request.image), pixels, style))
+        said = ("not looked at",) if after is None else (f"seen as {cifar10.LABELS[after[0]]}", f"loss {after[1]:.3g}")
+        label = cifar10.label(request.image)  # without one, nothing is wrong
+        wrong = ' class="wrong"' if after and label is not None and after[0] != label else ""
+        cards.append(
+            f'<figure class="side"><img src="{gallery.data_uri(pixels)}" style="border-color:{looks["B"].colour}" '
+            f'alt="perturbed"><figcaption><b>B, perturbed</b><br>{escape(perturbation.name_of(request))}<br>'
+            f"<span{wrong}>{said[0]}</span>{', '.join(('', *said[1:]))}</figcaption></figure>"
+        )
+    st.html(f'{compare_sides.IMAGE_LOOK}<div class="sides">{"".join(cards)}</div>')
+
+
+def _difference(clean: np.ndarray, pixels: np.ndarray, style: Style) -> str:
+    """The change around grey, enlarged so that its largest value just fits."""
+    change = pixels.astype(int) - clean
+    factor = 127 // max(int(np.abs(change).max()), 1)
+    shown = (128 + factor * change).astype(np.uint8)
+    norm = float(np.sqrt((change**2).sum()))
+    return (
+        f'<figure class="side"><img src="{gallery.data_uri(shown)}" style="border-color:{style.muted}" alt="the difference">'
+        f"<figcaption><b>B − A, × {factor}</b><br>at most {int(np.abs(change).max())} grey levels<br>Euclidean norm {norm:.0f}"
+        "</figcaption></figure>"
+    )
+
+
+def _sweep(request: PerturbationRequest, side: Side, style: Style) -> None:
+    """Loss and metrics of the block at growing ε."""
+    st.subheader("Against the strength")
+    table = perturbation.stored_sweep(request, side.block, side.convention)
+    if table is None:
+        table = _swept(request, side)
+    if table is None:
+        return
+    figure = figures.figure(table, style)
+    panels.chart(figure, "perturbation", figures.alt_text(table))
+    for why in dict.fromkeys(f"{wording.title(name)}: {why}" for row in table["reasons"] for name, why in row.items()):
+        st.caption(why)
+    flat = table.drop(columns="reasons")
+    asked = f"{_python(request)}, {side.block}, {side.convention!r}"
+    python = f"from stiffcore.analysis import perturbation\n\nprint(perturbation.sweep({asked}))\n"
+    _sweep_badge(table, request, side)
+    panels.downloads(figure, flat, f"perturbation-{request.network}-{side.block}", "Against the strength", python)
+    panels.equivalent_table(flat, "A row per strength; correct: whether the network still sees the label.")
+
+
+def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) -> None:
+    made = perturbation.sweep_made(table, request.network, side.block, side.convention)
+    device = " / ".join(dict.fromkeys(one["device"] for one in made))
+    kinds = catalogue.CONVENTIONS[side.convention].title, perturbation.KINDS[request.kind]
+    seconds = sum(one.get("seconds") or 0 for one in made) if made else None
+    about = job_badge.parts(device, analysis.PRECISION, seconds, request.network, *kinds)
+
+    def again(progress) -> pd.DataFrame:
+        return perturbation.sweep(request, side.block, side.convention, progress, again=True)
+
+    def numbers(swept: pd.DataFrame) -> dict[str, float]:
+        return {
+            f"{name} at {row['strength']}/255": row[name]
+            for row in swept.to_dict("records")
+            for name in ("loss", *perturbation.SWEPT)
+        }
+
+    job_badge.show(_sweep_key(request, side), again, table, numbers, _sweep_title(request, side), about)
+
+
+def _sweep_key(request: PerturbationRequest, side: Side) -> str:
+    requests = perturbation.sweep_requests(request)
+    return result_cache.key({"sweep": [perturbation.key(one) for one in requests], "of": [side.block, side.convention]})
+
+
+def _sweep_title(request: PerturbationRequest, side: Side) -> str:
+    return f"{controls.NETWORK_TITLES[request.network]}, block {side.block}: ε from 0 to {perturbation.SWEEP[-1]}/255"
+
+
+def _swept(request: PerturbationRequest, side: Side) -> pd.DataFrame | None:
+    levels = ", ".join(map(str, perturbation.SWEEP))
+    sentence = (
+        f"Loss, S, P and max Re λ of block {side.block} at {levels} grey levels: **each takes about as long as one spectrum "
+        "of this block.**"
+    )
+
+    def work(progress) -> pd.DataFrame:
+        return perturbation.sweep(request, side.block, side.convention, progress)
+
+    return ode_jobs.offer(_sweep_key(request, side), work, _sweep_title(request, side), sentence, "Sweep ε")
+
+
+def _python(request: PerturbationRequest) -> str:
+    return f"perturbation.PerturbationRequest({', '.join(map(repr, vars(request).values()))})"

@@ -1,0 +1,163 @@
+"""Two spectra: pin A, vary B; locked axes, the two images beside the plots, differences as numbers."""
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages.shared.jobs import computing
+from pages.shared.state import controls, zoom
+from pages.shared.widgets import grid, panels, plane, sides as compare_sides
+from pages.shared.widgets.sides import Side
+from stiffcore.analysis import distances as spectral_distances, requests as analysis
+from stiffcore.analysis.distances import Distance
+from stiffcore.figures import wording
+from stiffcore.figures.spectra import compare, spectrum, spectrum_table
+from stiffcore.figures.theme import Style
+from stiffcore.networks import catalogue
+
+DISTANCES = {
+    "real_parts": ("W₁ of Re λ", "Wasserstein distance of the real parts: ∫ |F_A(t) − F_B(t)| dt"),
+    "plane": ("W₁ in the plane", "Mean |λ_A − λ_B| of the cheapest pairing of the eigenvalues"),
+    "singular_values": ("W₁ of σ", "Wasserstein distance of the singular values: ∫ |F_A(t) − F_B(t)| dt"),
+}
+
+
+def show(style: Style) -> None:
+    """The part "Two spectra" of the page."""
+    defaults = compare_sides.defaults()
+    columns = st.columns(2)
+    sides = {}
+    for column, letter in zip(columns, ("a", "b"), strict=True):
+        with column:
+            sides[letter.upper()] = compare_sides.choose(letter, defaults[letter], style)
+    view(sides, style, compare_sides.buttons)
+
+
+def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = None, twin: str = "") -> None:
+    """What was computed of two sides, drawn and in numbers; what is missing is offered.
+
+    buttons: draws what stands before the looks. twin: a line of Python that makes ``twin``, whose image is B's.
+    """
+    look = _looks(sides, buttons)
+    controls.notes()
+    _questions(sides)
+    requests = list(dict.fromkeys(side.request for side in sides.values()))
+    with panels.refusals():
+        found = {r.request: r for r in computing.results(requests, " and ".join(side.title for side in sides.values()))}
+        there = {letter: found[side.request] for letter, side in sides.items() if side.request in found}
+        if not there:
+            controls.copy_link()
+            return
+        if look["view"] == "overlay" and not compare.is_lockable(there):
+            st.caption("No overlay: one side has eigenvalues in the plane, the other singular values by rank.")
+        figure = compare.figure(there, style, **look)
+        picture, numbers = panels.beside([1.65, 1])
+        with picture:
+            panels.chart(figure, "compare", compare.alt_text(there))
+            drawn = spectrum.drawn_and_all(list(there.values()), look["marks"])
+            panels.drawn(*drawn, compare.is_density(there, look["marks"]))
+            _about(figure, there, twin)
+        with numbers:
+            if len(there) == 2:
+                table(there["A"], there["B"], style)
+            else:
+                st.caption("The differences stand here as soon as both sides are computed.")
+
+
+def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str]:
+    """How compare.figure draws it."""
+    conventions = {side.convention for side in sides.values()}
+    fits = {
+        name: text for name, text in spectrum.FITS.items() if name != "disc" or conventions & compare.REGIONS.keys()
+    }
+    if st.session_state.get("chosen", {}).get("fit", "all") not in fits:
+        controls.forget("fit")
+    with panels.row():
+        if buttons:
+            buttons()
+        look = {"view": controls.one_of("View", "view", compare.VIEWS, "side")}
+        look["axes"], look["marks"] = plane.axes_and_marks("slices" if "slices" in conventions else "branch")
+        look["fit"] = controls.one_of("Fit", "fit", fits, "all", again=lambda: zoom.forget("compare"))
+    return look
+
+
+def _questions(sides: Mapping[str, Side]) -> None:
+    """Different conventions are allowed, and it is said plainly that they are different questions."""
+    asked = {letter: catalogue.CONVENTIONS[side.convention] for letter, side in sides.items()}
+    if len({convention.name for convention in asked.values()}) == 1:
+        st.caption(next(iter(asked.values())).question)
+        return
+    lines = " ".join(f"**{letter}, {convention.title}**: {convention.question}" for letter, convention in asked.items())
+    st.info(
+        f"The two sides answer different questions, so their difference is no error of either. {lines}",
+        icon=":material/call_split:",
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner="Comparing …")
+def distances(key_a: str, key_b: str, _a: analysis.Result, _b: analysis.Result) -> dict[str, Distance]:
+    """analysis.distances, kept by the keys of the two results: a pairing takes up to half a second."""
+    return spectral_distances.distances(_a, _b)
+
+
+def table(a: analysis.Result, b: analysis.Result, style: Style) -> None:
+    """Metric, A, B and B − A; words where there is no number, their reasons on the words and below."""
+    made = spectral_distances.differences(a, b, spectrum_table.metrics_present([a, b]))
+    body = []
+    for line in made.to_dict("records"):
+        name = line["metric"]
+        cells = [_cell(name, line["a"], line["why_a"]), _cell(name, line["b"], line["why_b"])]
+        body.append((wording.title(name), [*cells, _cell(name, line["difference"], line["why"], signed=True)]))
+    # Computed again, a result has its key still, and other seconds.
+    apart = distances(*(f"{result.made['key']} {result.made['seconds']}" for result in (a, b)), a, b)
+    for name, distance in apart.items():
+        empty = grid.Cell("")
+        body.append((DISTANCES[name][0], [empty, empty, _cell("distance", distance.value, distance.reason)]))
+    grid.draw(body, ["A", "B", "B − A"], style, "Metric")
+    panels.reasons([a, b], list(made["metric"]))
+    for name, distance in apart.items():
+        title, formula = DISTANCES[name]
+        st.caption(f"{title}: {formula}." + (f" Here {distance.reason}." if distance.reason else ""))
+
+
+def _cell(name: str, value: float, why: str, signed: bool = False) -> grid.Cell:
+    text = wording.in_words(name, value, why.removeprefix("A ").removeprefix("B ") or None).replace("-", "−")
+    if signed and not why and value > 0:
+        text = f"+{text}"
+    return grid.Cell(text, word=bool(why), title=why)
+
+
+def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -> None:
+    """Badge, downloads and the equivalent table."""
+    results = list(there.values())
+    title = " and ".join(f"{letter}: {compare.title(result)}" for letter, result in there.items())
+    computing.badge(results, title)
+    points = pd.concat(
+        [spectrum_table.points([r]).assign(side=letter) for letter, r in there.items()], ignore_index=True
+    )
+    panels.downloads(figure, points, "compare", title, python(there, twin))
+    metrics = spectrum_table.metrics(results)
+    metrics.insert(0, "side", list(there))
+    panels.equivalent_table(metrics, "Every metric of every side.")
+
+
+def python(there: Mapping[str, analysis.Result], twin: str = "") -> str:
+    """The lines that compute and draw the same."""
+    images = {letter: str(result.request.image) for letter, result in there.items()}
+    if twin:
+        images["B"] = "twin.image"
+    asked = [
+        f'    "{letter}": analysis.compute(analysis.Request({r.request.network!r}, {images[letter]}, {r.request.block}, '
+        f'{r.request.convention!r}, "spectrum")),\n'
+        for letter, r in there.items()
+    ]
+    numbers = [
+        f'print(distances.{what}(sides["A"], sides["B"]))\n' for what in ("differences", "distances") if len(there) == 2
+    ]
+    return (
+        f"from stiffcore.analysis import {'perturbation, ' if twin else ''}distances, requests as analysis\n"
+        f"from stiffcore.figures import theme\nfrom stiffcore.figures.spectra import compare\n\n{twin}sides = {{\n{''.join(asked)}}}\n{''.join(numbers)}"
+        "compare.figure(sides, theme.Style()).show()\n"
+    )

@@ -1,0 +1,129 @@
+"""The numbers of the Correlation page: those of one block, and the table of all, significant cells in bold."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared.widgets import grid, statistics
+from stiffcore.figures.theme import Style
+from stiffcore.statistics import correlation, tables
+from stiffcore.statistics.row_values import BEYOND_GEOMETRY
+
+MEASURES = {
+    "percent_negative": "P: percentage negative",
+    "stiffness_index": "S: stiffness index",
+    "absolute_stiffness_index": "|S|",
+    BEYOND_GEOMETRY: "P beyond geometry (slices)",
+}
+
+
+def points(rows: pd.DataFrame, measure: str, block: int | str) -> pd.DataFrame:
+    """A row per image and block with a value: image, label, predicted, correct, loss, block, value; for ``all``, of the pool."""
+    kept = rows[tables.pool(rows, measure).holds(rows) if block == tables.ALL else rows["block"] == block]
+    names = ["image", "label", "predicted", "correct", "loss", "block"]
+    values = kept[names].assign(value=tables.column(kept, measure))
+    return values[np.isfinite(values["value"])]
+
+
+def numbers(rows: pd.DataFrame, table: pd.DataFrame, measure: str, block: int | str) -> None:
+    """r with its interval and p, for the shown measure and block; the reason where there is none."""
+    if (
+        measure == BEYOND_GEOMETRY
+        and table["n"].max()
+        and not table.loc[table["measure"] == BEYOND_GEOMETRY, "n"].max()
+    ):
+        st.info("P beyond geometry is defined under slices only: choose that convention.", icon=":material/block:")
+        return
+    cells = table[(table["measure"] == measure) & (table["block"] == block)]
+    if block == tables.ALL:
+        statistics.pooled(rows, measure)
+    elif cells.empty:
+        able = block in tables.definable(rows["network"].iloc[0], rows["convention"].iloc[0])
+        st.info(
+            "This block is not computed." if able else f"{tables.NOT_SQUARE}.".capitalize(), icon=":material/pending:"
+        )
+    for cell in cells.itertuples():
+        if np.isnan(cell.r):
+            st.metric(f"r with {cell.outcome}", cell.reason.partition(":")[0])
+            st.caption(cell.reason)
+            continue
+        st.metric(f"r with {cell.outcome}", _signed(cell.r, 3))
+        st.caption(
+            f"{_interval(cell)}{_p('p', cell.p)}, adjusted {_p('p', cell.p_adjusted)}; Spearman {_signed(cell.spearman)}; "
+            f"n = {cell.n:,}" + (f", {cell.n_left_out:,} left out" if cell.n_left_out else "")
+        )
+
+
+def _signed(r: float, digits: int = 2) -> str:
+    rounded = round(r, digits) + 0.0  # no sign on a zero
+    return f"{rounded:{'+' if rounded else ''}.{digits}f}".replace("-", "−")
+
+
+def _interval(cell) -> str:
+    return "" if np.isnan(cell.low) else f"95 % interval {_signed(cell.low)} to {_signed(cell.high)}; "
+
+
+def _p(name: str, p: float) -> str:
+    return f"{name} < 0.001" if p < 0.001 else f"{name} = {p:.3f}"
+
+
+def section(table: pd.DataFrame, measure: str, network: str, convention: str, style: Style) -> None:
+    """All blocks and measures: Pearson's r, in bold where the adjusted p is below 0.05; below, one measure in full."""
+    st.subheader("All blocks")
+    st.caption(
+        f"Pearson's r; bold where Benjamini and Hochberg's adjusted p is below {correlation.SIGNIFICANT}. “All” pools the pairs "
+        "of image and block of those images that have a value at every block of the pool. S is signed: a negative r with "
+        "accuracy says that more negative S goes with higher accuracy."
+    )
+    cells = {(cell.block, cell.measure, cell.outcome): cell for cell in table.itertuples()}
+    measures = {name: title for name, title in MEASURES.items() if convention == "slices" or name != BEYOND_GEOMETRY}
+    body = [
+        (
+            _name(cells[block, measure, "loss"]),
+            [_cell(cells[block, m, o]) for m in measures for o in correlation.OUTCOMES],
+        )
+        for block in table["block"].unique()
+    ]
+    columns = list(correlation.OUTCOMES) * len(measures)
+    grid.draw(body, columns, style, "Block", [(title, len(correlation.OUTCOMES)) for title in measures.values()])
+    grid.download(statistics.named(table, network, convention), f"correlations-{network}-{convention}")
+    with st.expander(f"{MEASURES[measure]}: intervals, p, Spearman and n of every block", icon=":material/table:"):
+        _in_full(table[table["measure"] == measure], style)
+
+
+def _name(cell) -> str:
+    """A block's number; "all" with the blocks that it stands for, where those are not all."""
+    if cell.block != tables.ALL or cell.n_blocks >= cell.of_blocks:
+        return str(cell.block)
+    return f"all, partial: {cell.n_blocks} of {cell.of_blocks} blocks"
+
+
+def _cell(cell) -> grid.Cell:
+    if np.isnan(cell.r):
+        return grid.Cell(cell.reason.partition(":")[0], word=True, title=cell.reason)
+    title = f"{_interval(cell)}{_p('p', cell.p)}, adjusted {_p('p', cell.p_adjusted)}, n = {cell.n:,}"
+    return grid.number(cell.r, strong=bool(cell.significant), title=title)
+
+
+def _in_full(table: pd.DataFrame, style: Style) -> None:
+    """A row per outcome and block of one measure: everything that ``correlation.table`` knows of it."""
+    columns = ["r", "95 % interval", "p", "adjusted p", "Spearman", "its p", "n", "images", "left out"]
+    for outcome, part in table.groupby("outcome", sort=False):
+        body = [(_name(cell), _numbers_of(cell)) for cell in part.itertuples()]
+        grid.draw(body, columns, style, "Block", [(f"with {outcome}", len(columns))])
+
+
+def _numbers_of(cell) -> list[grid.Cell]:
+    counts = [grid.number(count, 0) for count in (cell.n, cell.n_images, cell.n_left_out)]
+    if np.isnan(cell.r):
+        word = grid.Cell(cell.reason.partition(":")[0], word=True, title=cell.reason)
+        return [word, *[grid.Cell("–", word=True)] * 5, *counts]
+    interval = "none" if np.isnan(cell.low) else f"{_signed(cell.low)} to {_signed(cell.high)}"
+    shown = [grid.number(cell.r, strong=bool(cell.significant)), grid.Cell(interval, word=interval == "none")]
+    shown += [
+        grid.p_value(cell.p),
+        grid.p_value(cell.p_adjusted),
+        grid.number(cell.spearman),
+        grid.p_value(cell.spearman_p),
+    ]
+    return shown + counts

@@ -1,0 +1,101 @@
+"""The numbers beside the Labels page's figure: labels against blocks, the table by label, and why there may be none."""
+
+import math
+
+import pandas as pd
+import streamlit as st
+
+from pages.shared.widgets import grid, statistics
+from stiffcore.figures import wording
+from stiffcore.figures.theme import Style
+from stiffcore.networks import catalogue
+from stiffcore.paper import evidence, published
+from stiffcore.statistics import label_spread, tables
+from stiffcore.statistics.row_values import main_reason
+
+FEW_IMAGES = 30  # three of each label; below, "all" opens on the last block instead
+
+
+def opens_on(rows: pd.DataFrame, network: str, metric: str) -> int | str:
+    """All blocks as in the paper's tables, or the last one where "all" would rest on few images or on some blocks only."""
+    last = len(catalogue.blocks(network))
+    if rows.empty:
+        return tables.ALL if len(published.blocks(catalogue.architecture(network))) > 1 else last
+    pool = tables.pool(rows, metric)
+    return last if pool.partial or len(pool.images) < FEW_IMAGES else tables.ALL
+
+
+def published_labels(network: str, metric: str, block: int | str) -> pd.DataFrame:
+    """The paper's means by label, where they are of this choice: all blocks, for ResNet50 the last one alone."""
+    paper = catalogue.architecture(network)
+    wanted = published.blocks(paper)
+    fits = block == (tables.ALL if len(wanted) > 1 else wanted[0])
+    table = published.table(paper, "by_label")
+    return table[(table["metric"] == metric) & fits]
+
+
+def spread(network: str, rows: pd.DataFrame, metric: str, block: int | str) -> None:
+    """The paper's question as a number: the variance between labels against that between blocks."""
+    ratio = evidence.label_ratio(evidence.of_paper(catalogue.architecture(network)), metric)
+    theirs = "" if ratio is None else f"The paper's own tables give {100 * ratio:.3g} %."
+    if rows.empty:
+        st.caption(f"The diamonds are the paper's means. {theirs}")
+        return
+    if block == tables.ALL:
+        statistics.pooled(rows, metric)
+    found = label_spread.spread(rows, metric, block)
+    st.metric(
+        "Variance between labels, of that between blocks",
+        "–" if math.isnan(found.ratio) else f"{100 * found.ratio:.3g} %",
+        help="Var of the labels' means / Var of the blocks' means. Small: labels differ little beside blocks.",
+    )
+    st.caption(theirs)
+    if math.isnan(found.ratio):
+        st.caption("It takes values at two labels and two blocks.")
+    if found.reason:
+        st.caption(f"Share of the images' variance that the label explains: {found.reason}.")
+    else:
+        p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
+        st.caption(
+            f"The label explains {100 * found.label_share:.1f} % of the variance over {found.n:,} images "
+            f"(one-way analysis of variance: F = {found.F:.1f}, {p})."
+        )
+
+
+def table(rows: pd.DataFrame, paper: pd.DataFrame, metric: str, block: int | str, style: Style, name: str) -> None:
+    """The figure's equivalent: statistics per label beside the paper's."""
+    if rows.empty:
+        return
+    made = tables.by_label(rows, (metric,), block)
+    theirs = paper.set_index("label")["published"]
+    factor = 100 if metric in wording.SHARES else 1
+    body = [
+        (
+            row["name"],
+            [
+                *(grid.number(factor * row[name]) for name in ("mean", "median", "std")),
+                grid.number(theirs.get(row["label"])),
+                *(grid.number(row[name], 0) for name in ("n", "n_undefined", "n_not_computed")),
+            ],
+        )
+        for row in made.to_dict("records")
+    ]
+    columns = ["mean", "median", "standard deviation", "the paper's mean", "images", "undefined", "not computed"]
+    grid.draw(body, columns, style, wording.title(metric))
+    what = "the image's average over the blocks" if block == tables.ALL else f"the value at block {block}"
+    st.caption(
+        f"Mean, median and standard deviation are over the images of a label, of {what}. Images: those that have it; "
+        "the others lack a value that is undefined or not computed."
+    )
+    network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
+    grid.download(statistics.named(made, network, convention, block=block), f"{name}-table")
+
+
+def no_value(rows: pd.DataFrame, metric: str, block: int | str) -> None:
+    """No image has a value: say whether it is undefined or not computed, and why."""
+    kept = rows if block == tables.ALL else rows[rows["block"] == block]
+    where = "at this block" if block != tables.ALL else "at any block"
+    network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
+    able = block == tables.ALL or block in tables.definable(network, convention, metric)
+    reason = main_reason(kept, metric) if able else tables.NOT_SQUARE
+    st.info(f"{wording.title(metric)} has no value {where} ({reason}).", icon=":material/block:")

@@ -1,0 +1,116 @@
+"""The flow of part 5 of the Stiff ODEs page: a block's own ODE followed, and how far the network's one step is from it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared.jobs import ode_jobs
+from pages.shared.state import controls
+from pages.shared.widgets import gallery, ode_table, panels
+from stiffcore.figures.odes import example as figures
+from stiffcore.figures.theme import Style
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+from stiffcore.odes import block_flow
+from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
+from stiffcore.storage import cache as result_cache
+
+
+def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
+    """Forward Euler at halving steps against the exact flow, for one block at several images."""
+    st.markdown(
+        "Follow x′ = F(x) from the block's input to t = 1, exactly and by forward Euler with h = 1, 1/2, 1/4 … At h = 1 the "
+        "second one is the network's own step, before its outer ReLU. The distance says how well the block *is* its ODE."
+    )
+    block_flow.check(requests[0])
+    flows = {request.image: block_flow.stored(request) for request in requests}
+    missing = tuple(request for request in requests if flows[request.image] is None)
+    if missing:
+        flows |= {flow.request.image: flow for flow in _computed(missing) or ()}
+    there = [flows[image] for image in flows if flows[image] is not None]
+    if not there:
+        return
+    names = [looks[flow.request.image].name for flow in there]
+    figure = figures.flows(there, names, style)
+    picture, numbers = st.columns([1.35, 1])
+    with picture:
+        panels.chart(figure, "flows", _alt(there))
+    with numbers:
+        rows = [
+            (name, *(ode_table.number(v) for v in (flow.distance[0], flow.of_travel[0], flow.growth)),
+             f"{flow.observed_orders[-1]:.2f}", ode_table.number(flow.converged_to, 1))
+            for name, flow in zip(names, there, strict=True)
+        ]  # fmt: skip
+        ode_table.show(
+            ("Image", "Distance, h = 1", "Of the way", "Growth", "Order", "Exact to at least"), rows, style.paper
+        )
+        st.caption(
+            "Distance: ‖x₁ − x(1)‖ / ‖x(1)‖ of the network's single step. Of the way: the same over ‖x(1) − x(0)‖. Growth: "
+            "‖x(1)‖ / ‖x(0)‖. Order: what halving the last step gains. Exact to at least: what a hundred times the tolerance changes in x(1)."
+        )
+    frame = pd.DataFrame(
+        {"image": np.repeat([flow.request.image for flow in there], len(STEPS)), "step": np.tile(STEPS, len(there)),
+         "distance": np.concatenate([flow.distance for flow in there]),
+         "of_travel": np.concatenate([flow.of_travel for flow in there])}
+    )  # fmt: skip
+    request = there[0].request
+    python = (
+        "from stiffcore.odes import block_flow, block_flow_integration\n"
+        f"request = block_flow.FlowRequest({request.network!r}, {request.image}, {request.block})\n"
+        "flow = block_flow_integration.compute(request)\nprint(flow.distance, flow.observed_orders)"
+    )
+    name = f"flow-{request.network}-{request.block}"
+    panels.downloads(figure, frame, name, f"{request.network}, block {request.block}: its flow", python, link=False)
+    panels.equivalent_table(frame, "Relative distance at t = 1 by step.")
+
+
+def _computed(missing: tuple[FlowRequest, ...]) -> tuple[BlockFlow, ...] | None:
+    """From a job; None until it is done."""
+
+    def work(progress) -> tuple[BlockFlow, ...]:
+        from stiffcore.odes import block_flow_integration  # torch, in the job's thread
+
+        def of_all(position: int):
+            return lambda done, total, what: progress(
+                position * total + done, len(missing) * total, f"image {cifar10.name(missing[position].image)}: {what}"
+            )
+
+        return tuple(block_flow_integration.compute(request, of_all(at)) for at, request in enumerate(missing))
+
+    key = result_cache.key({"flows": [block_flow.key(request) for request in missing]})
+    few = "1 flow is" if len(missing) == 1 else f"{len(missing)} flows are"
+    title = f"{controls.NETWORK_TITLES[missing[0].network]}, block {missing[0].block}: flow"
+    sentence = f"**{few} not stored yet.** A few seconds each, up to a minute for a block of 8,192 dimensions."
+    return ode_jobs.offer(key, work, title, sentence, "Follow the flow")
+
+
+def every_block(style: Style) -> None:
+    """One number per block: the last stages' identity blocks at the images that ship."""
+    rows = []
+    for name in catalogue.ARCHITECTURES:
+        for block in block_flow.last_stage_blocks(name):
+            wanted = (FlowRequest(name, image, block) for image in gallery.first_of_each_label())
+            flows = [flow for request in wanted if (flow := block_flow.stored(request)) is not None]
+            if flows:
+                distance = np.array([flow.distance[0] for flow in flows])
+                of_travel = np.array([flow.of_travel[0] for flow in flows])
+                numbers = (np.median(distance), distance.min(), distance.max(), np.median(of_travel))
+                rows.append(
+                    (
+                        f"{controls.NETWORK_TITLES[name]}, block {block}",
+                        *map(ode_table.number, numbers),
+                        str(len(flows)),
+                    )
+                )
+    if rows:
+        st.markdown("**One number per block: the last stages**")
+        heads = ("Block", "Distance, median", "Smallest", "Largest", "Of the way, median", "Images")
+        ode_table.show(heads, rows, style.paper)
+
+
+def _alt(flows: Sequence[BlockFlow]) -> str:
+    return "Relative distance of the network's single step from the exact flow: " + ", ".join(
+        f"image {cifar10.name(flow.request.image)}: {flow.distance[0]:.3g}" for flow in flows
+    )

@@ -1,0 +1,173 @@
+"""Uploading a checkpoint: inspected as soon as it is there, loaded and tested at a button's press, then chosen on every page."""
+
+import datetime
+import hashlib
+from dataclasses import replace
+
+import streamlit as st
+
+from pages.shared.jobs import ode_jobs
+from pages.shared.state import controls, service
+from pages.shared.widgets import sides as compare_sides
+from stiffcore.errors import CannotCompute
+from stiffcore.networks import catalogue, uploaded as uploaded_networks
+from stiffcore.storage import uploads
+
+LARGEST = 128  # MB, as checkpoints.inspect.LARGEST_FILE, which holds whatever a browser says
+FIELD = "own-checkpoint"
+SOON = 1  # priority of a look, milliseconds long, over computations, whose is 0
+FORGETS = "When you leave this page, it forgets the file."
+WHAT = (
+    f"safetensors or a PyTorch state dict of ResNet18, 34 or 50 for CIFAR-10, up to {LARGEST} MB. Names of torchvision and of "
+    "the usual CIFAR-10 repositories are understood, and prefixes such as `module.`"
+)
+
+
+def upload() -> None:
+    """The field; what the file holds; the button that loads and tests it; what came of that."""
+    file = st.file_uploader("Checkpoint", key=FIELD, max_upload_size=LARGEST, on_change=_inspect)
+    st.caption(WHAT)
+    if file is None:
+        return
+    job = service.job_service().find(_key("inspect", file))
+    if job and job.active:
+        if job.status == "queued":
+            st.caption("A look takes no second, but a computation is running: the file is next, before all others.")
+        ode_jobs.progress(job.key)
+    elif job and job.status == "failed":
+        st.error(controls.plain(job.error), icon=":material/block:")
+    elif job and job.status == "done":
+        st.markdown(
+            f":material/task: {controls.plain(uploads.clean_name(file.name))}: {controls.plain(job.result.sentence)}"
+        )
+        _register(file, job.result.network)
+    else:
+        st.button("Look into the file", key="inspect", icon=":material/search:", on_click=_inspect)
+    if refusal := st.session_state.pop("refused upload", None):
+        st.error(controls.plain(refusal), icon=":material/block:")
+
+
+def _key(what: str, file) -> str:
+    """Names the work on a file, the same for everybody who brings the same file; its hash is computed once."""
+    known: dict[str, str] = st.session_state.setdefault("hash of a file", {})
+    if file.file_id not in known:
+        known.clear()
+        known[file.file_id] = hashlib.sha256(file.getvalue()).hexdigest()
+    return hashlib.sha256(f"{what} {known[file.file_id]}".encode()).hexdigest()
+
+
+def _inspect() -> None:
+    """A callback: the file has arrived, or another one."""
+    file = st.session_state.get(FIELD)
+    if file is None:
+        return
+    content, key = file.getvalue(), _key("inspect", file)
+
+    def work(progress):
+        progress(0, 0, "looking into the file")
+        from stiffcore.checkpoints import inspect as checkpoints  # torch, in the job's thread
+
+        return checkpoints.inspect(content, lambda what: progress(0, 0, what))
+
+    _submit(key, work, "Looking into a checkpoint")
+
+
+def _submit(key: str, work, title: str) -> None:
+    job = service.job_service().find(key)
+    if job and job.status == "done":
+        return
+    try:
+        uploads.check_uploads()
+        service.job_service().submit(key, work, title=title, watcher=service.visitor(), priority=SOON)
+        service.remember(key)
+    except CannotCompute as error:  # switched off, or the queue is full
+        st.session_state["refused upload"] = str(error)
+
+
+def load(content: bytes, name: str, progress):
+    """In a job: what ``checkpoints.register`` gives."""
+    uploads.check_uploads()
+    from stiffcore.checkpoints import register  # torch, in the job's thread
+
+    return register.register(content, name, progress)
+
+
+def _register(file, architecture: str) -> None:
+    """The button, then the self-test's result; once more after the network was removed."""
+    content, name = file.getvalue(), file.name
+
+    def work(progress):
+        return load(content, name, progress)
+
+    key = _key(f"register {uploads.clean_name(name)} {st.session_state.get('removed networks', 0)}", file)
+    sentence = f"**Nothing of it is loaded yet.** The self-test takes some seconds: 1,000 images that ship. {FORGETS}"
+    title = f"{controls.NETWORK_TITLES[architecture]}, own file"
+    made = ode_jobs.offer(key, work, title, sentence, "Load and test")
+    if made is None:
+        return
+    own, title = made.own, controls.plain(made.own.title)
+    percent = (
+        f"**{title}** is right at **{100 * own.accuracy_bundled:.1f} %** of the {len(own.images):,} images that ship."
+    )
+    if own.hint:
+        st.warning(f"{percent} {own.hint}", icon=":material/troubleshoot:")
+    else:
+        st.success(percent, icon=":material/check_circle:")
+    if made.dropped:
+        st.info(
+            f"Only the {uploaded_networks.MOST} newest are kept: {controls.plain(', '.join(made.dropped))} had to go.",
+            icon=":material/delete:",
+        )
+
+
+def there() -> None:
+    """The uploaded networks, the newest first: what is known of each, where to look at it, and the way to remove it."""
+    known = uploaded_networks.known()
+    if known:
+        st.markdown(f"**Uploaded networks: {len(known)} of {uploaded_networks.MOST}**")
+    for own in known:
+        with st.container(border=True, key=f"network-{own.network}"):
+            day = datetime.datetime.fromtimestamp(own.registered, datetime.UTC).strftime("%Y-%m-%d")
+            accuracy = f"{100 * own.accuracy_bundled:.1f} % right at the images that ship"
+            st.markdown(
+                f"**{controls.plain(controls.NETWORK_TITLES[own.network])}** · {accuracy}  \n"
+                f":gray-badge[weights {own.sha256[:8]}] :gray-badge[{day}]"
+            )
+            with st.container(horizontal=True, vertical_alignment="center"):
+                links(own.network)
+                look = {"key": f"remove-{own.network}", "icon": ":material/delete:", "type": "tertiary"}
+                st.button("Remove", on_click=_remove, args=(own.network,), **look)
+
+
+def links(network: str) -> None:
+    """To the pages that show it, at the block and in the convention that were looked at before."""
+    own = view(network)
+    st.page_link("pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=spectrum(own))
+    compared = comparison(replace(own, network=uploaded_networks.get(network).architecture), own)
+    st.page_link("pages/5_Compare.py", label="Compare", icon=":material/compare:", query_params=compared)
+
+
+def view(network: str) -> compare_sides.Side:
+    """What the visitor looked at on other pages, with another network; the last block of one is the last of the other."""
+    before = compare_sides.defaults()["a"]
+    last_before, last = len(catalogue.blocks(before.network)), len(catalogue.blocks(network))
+    return replace(before, network=network, block=last if before.block == last_before else min(before.block, last))
+
+
+def spectrum(side: compare_sides.Side) -> dict[str, str]:
+    """The parameters of one spectrum on the page Spectrum, whichever part of it was shown before."""
+    return side.link | {"mode": "one"}
+
+
+def comparison(a: compare_sides.Side, b: compare_sides.Side) -> dict[str, str]:
+    """The parameters of two spectra on the page Compare, whichever part of it was shown before."""
+    query = {"compare": "spectra"}
+    for letter, side in {"a": a, "b": b}.items():
+        texts = (side.network, str(side.image), str(side.block), side.convention)
+        query |= {f"{letter}.{name}": text for name, text in zip(compare_sides.CHOICES, texts, strict=True)}
+    return query
+
+
+def _remove(network: str) -> None:
+    uploaded_networks.remove(network)
+    st.session_state["removed networks"] = st.session_state.get("removed networks", 0) + 1

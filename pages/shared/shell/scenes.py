@@ -1,0 +1,241 @@
+"""Demo scenes: prepared views with two sentences each, from one to the next by keys that a presenter's remote sends.
+
+A scene is a page with all its choices, in the URL as ``scene=<name>`` beside them. As long as a visitor is in one, a slim bar
+stands on top of every page. Everything that a scene draws ships with the project; ``requests`` says what that is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.shared.shell import remote
+from pages.shared.state import controls
+from stiffcore.analysis import requests as analysis
+from stiffcore.errors import CannotCompute
+
+NAME = "scene"  # the URL's parameter
+SPECTRUM, BLOCKS, LABELS = "pages/1_Spectrum.py", "pages/2_Blocks.py", "pages/3_Labels.py"
+COMPARE, ODES = "pages/5_Compare.py", "pages/7_Stiff_ODEs.py"
+KEPT = ("talk",)  # the visitor's own, in and out of scenes
+CAT = "0"  # a test image; its spectra ship
+LOOK = """
+<style>
+  .st-key-scene {border-left: 4px solid var(--primary-color, #0471B5); padding: 0.15rem 0 0.15rem 0.9rem;}
+  .st-key-scene p {margin: 0;}
+  .stMain h1 {font-size: 1.3rem; padding: 0;}  /* the scene's title goes before the page's */
+</style>
+"""
+# Titles are never cut off; where three cards side by side would be narrow, they lie below each other.
+DOORS_LOOK = """
+<style>
+  .st-key-scene-doors [data-testid="stPageLink"] a, .st-key-scene-doors [data-testid="stPageLink"] a * {
+    white-space: normal; overflow: visible; text-overflow: clip; height: auto;}
+  @media (max-width: 1200px) {.st-key-scene-doors [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
+</style>
+"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """page: its file; link: its choices, as the URL holds them; story: two sentences."""
+
+    title: str
+    story: str
+    page: str
+    link: Mapping[str, str]
+
+
+def _side(letter: str, network: str, block: str, convention: str, image: str = CAT) -> dict[str, str]:
+    texts = {"network": network, "images": image, "block": block, "convention": convention}
+    return {f"{letter}.{name}": text for name, text in texts.items()}
+
+
+_SIDE_BY_SIDE = {"view": "side", "fit": "all", "marks": "auto"}
+_DEPTH = {"images": CAT, "paper": "on", "baseline": "on", "live": "on", "yours": "off", "same": "off"}
+SCENES = {
+    "step-too-long": Scene(
+        "A step too long",
+        "The fast part of this equation is over at once, and still no step of forward Euler may be longer than 0.002. "
+        "At 0.0021 the error grows at every step; that stability, not accuracy, sets the step is what stiffness means.",
+        ODES,
+        {"part": "example", "method": "forward-euler", "h": "0.0021", "until": "0.1"},
+    ),
+    "a-block-as-an-ode": Scene(
+        "A residual block as an ODE",
+        "Each point is an eigenvalue of the last block's right-hand side F; the disc is what a step of 1, the network's own, "
+        "can damp. Most of the spectrum lies near 0, a few eigenvalues far out to the left.",
+        SPECTRUM,
+        {"mode": "one", "network": "resnet18", "convention": "branch", "blocks": "8", "images": "0,22,12", "axes": "linear",
+         "marks": "auto", "fit": "disc", "overlay": "image", "stable": "forward-euler", "blockstep": "1", "eigenvalue": "none"},
+    ),
+    "beyond-the-disc": Scene(
+        "The eigenvalues leave the disc",
+        "A network cannot choose its step, but here you can: at twice the step the same eigenvalues lie twice as far out. "
+        "What leaves the disc to the left is a change that should die out, and grows instead.",
+        ODES,
+        {"part": "blocks", "network": "resnet18", "blocks": "8", "images": "0,22,12", "euler": "forward-euler",
+         "blockstep": "2", "planefit": "all"},
+    ),
+    "last-block": Scene(
+        "The last block stands out",
+        "The stiffness index S along the depth of ResNet18, as the paper computes it: bars are ours, diamonds the paper's. "
+        "With other weights the last block stands out again.",
+        BLOCKS,
+        {"networks": "resnet18", "metric": "stiffness_index", "conventions": "slices"} | _DEPTH,
+    ),
+    "three-networks": Scene(
+        "Three networks, one pattern?",
+        "The same index for ResNet18, 34 and 50, each with its own weights. Hatched blocks change the shape of the state, and "
+        "there the paper's index is lowest: no skip carries a 1 past them.",
+        BLOCKS,
+        {"networks": "resnet18,resnet34,resnet50", "metric": "stiffness_index", "conventions": "slices"} | _DEPTH,
+    ),
+    "two-readings": Scene(
+        "Paper's numbers against the true Jacobian",
+        "Left, what the published numbers are made of: millions of eigenvalues of small slices of the Jacobian tensor. Right, "
+        "the eigenvalues of the same block's Jacobian itself: another question, and another answer.",
+        COMPARE,
+        {"compare": "spectra", "axes": "arcsinh"} | _SIDE_BY_SIDE | _side("a", "resnet18", "8", "slices")
+        | _side("b", "resnet18", "8", "block"),
+    ),
+    "trained-and-untrained": Scene(
+        "Trained and untrained",
+        "The last block at the same cat: with trained weights, and as it was initialised. What differs is what training did; "
+        "what stays is the architecture's.",
+        COMPARE,
+        {"compare": "spectra", "axes": "linear"} | _SIDE_BY_SIDE | _side("a", "resnet18", "8", "branch")
+        | _side("b", "resnet18-untrained", "8", "branch"),
+    ),
+    "labels": Scene(
+        "Does it matter what is in the picture?",
+        "The share of negative real parts in the last block, image by image, sorted by label. Labels do differ, but the variance "
+        "between them is a small part of that between blocks.",
+        LABELS,
+        {"network": "resnet18", "metric": "percent_negative", "of": "8", "convention": "slices", "kind": "box"},
+    ),
+    "adversarial-twin": Scene(
+        "A cat and its adversarial twin",
+        "No value of the right picture is further than 4 grey levels from the left one, and the network no longer sees a cat. "
+        "The paper suspects stiffness behind this; compare the block's eigenvalues at both.",
+        COMPARE,
+        {"compare": "perturbation", "perturb": "fgsm", "strength": "4", "axes": "linear"} | _SIDE_BY_SIDE
+        | _side("a", "resnet18", "8", "branch"),
+    ),
+}  # fmt: skip
+
+
+def requests() -> list[analysis.Request]:
+    """The spectra that the scenes draw: what has to ship for them. The rows of every network under slices come on top, and
+    what ``ship-odes`` and ``ship-twins`` write."""
+    wanted = []
+    for scene in SCENES.values():
+        link = scene.link
+        if scene.page == COMPARE:
+            sides = ("a", "b") if link["compare"] == "spectra" else ("a",)
+            views = [
+                [link[f"{side}.{name}"] for name in ("network", "images", "block", "convention")] for side in sides
+            ]
+        elif scene.page == SPECTRUM or link.get("part") == "blocks":
+            views = [[link["network"], link["images"], link["blocks"], link.get("convention", "branch")]]
+        else:
+            continue
+        for network, images, block, convention in views:
+            wanted += [analysis.Request(network, int(i), int(block), convention, "spectrum") for i in images.split(",")]
+    return list(dict.fromkeys(wanted))
+
+
+def query(name: str) -> dict[str, str]:
+    """The URL's parameters of a scene."""
+    return {NAME: name} | dict(SCENES[name].link)
+
+
+def bar() -> None:
+    """On top of the page: title, story, previous, next and end; nothing outside of the scenes. Call before the page's choices."""
+    name = _current()
+    if name is None:
+        return
+    scene, names = SCENES[name], list(SCENES)
+    at = names.index(name)
+    st.html(LOOK)
+    with st.container(key=NAME, horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{at + 1}/{len(names)} · {scene.title}**  \n{scene.story}", width="stretch")
+        if _button("previous", "Previous", "chevron_left", "PageUp", at == 0):
+            go(names[at - 1])
+        if _button("next", "Next", "chevron_right", "PageDown", at == len(names) - 1):
+            go(names[at + 1])
+        if _button("end", "End", "close", None, False):
+            _leave()
+            st.switch_page("app.py")
+        remote.listen()
+
+
+def is_on() -> bool:
+    """Whether the visitor is in a scene, whose bar listens to the remote's keys."""
+    return "in scene" in st.session_state
+
+
+def _button(key: str, label: str, icon: str, shortcut: str | None, disabled: bool) -> bool:
+    return st.button(
+        label, key=f"scene-{key}", icon=f":material/{icon}:", shortcut=shortcut, disabled=disabled, type="tertiary"
+    )
+
+
+def go(name: str) -> None:
+    """To a scene, with all its choices, whatever was chosen before. Ends the run."""
+    _enter(name, SCENES[name].link)
+    st.switch_page(SCENES[name].page, query_params=query(name))
+
+
+def _enter(name: str, choices: Mapping[str, str]) -> None:
+    """What a scene leaves open is its page's default, whatever was chosen, or zoomed into, before."""
+    controls.forget_all(but=KEPT)
+    for chart in [key for key in st.session_state if str(key).startswith("zoom of ")]:
+        del st.session_state[chart]
+    for choice, text in choices.items():
+        controls.choose(choice, text)
+    st.session_state["in scene"] = name
+    controls.choose(NAME, name)
+
+
+def _leave() -> None:
+    st.session_state.pop("in scene", None)
+    for choices in ("chosen", "written to the URL"):  # the same scene's door must count as a link again
+        st.session_state.get(choices, {}).pop(NAME, None)
+
+
+def _current() -> str | None:
+    """The scene that the visitor is in. A link that leads into one brings its choices along, those that it leaves out too."""
+    linked = st.query_params.get(NAME)
+    if linked is None and "in scene" not in st.session_state:
+        return None
+    try:
+        name = controls.current(NAME, "", _parse)
+    finally:
+        if st.query_params.get(NAME) == "":
+            del st.query_params[NAME]
+    if not name:
+        _leave()
+        st.session_state["on this page"].pop(NAME, None)
+        return None
+    if st.session_state.get("in scene") != name:
+        _enter(name, {choice: st.query_params.get(choice, text) for choice, text in SCENES[name].link.items()})
+    return name
+
+
+def _parse(text: str) -> str:
+    if text not in SCENES:
+        raise CannotCompute(f"Expected a scene among {', '.join(SCENES)}, got {text[:80]!r}.")
+    return text
+
+
+def doors() -> None:
+    """The scenes as links, each with its story."""
+    st.html(DOORS_LOOK)
+    numbered, whole = list(enumerate(SCENES.items(), 1)), st.container(key="scene-doors")
+    for row in range(0, len(numbered), 3):
+        for column, (number, (name, scene)) in zip(whole.columns(3), numbered[row : row + 3], strict=False):
+            with column.container(border=True, height="stretch"):
+                label = f"**{number} · {scene.title}**"
+                st.page_link(scene.page, label=label, icon=":material/slideshow:", query_params=query(name))
+                st.caption(scene.story)

@@ -1,0 +1,219 @@
+"""Below a spectrum: the mode of the eigenvalue that was clicked, as maps over the block's pixels."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared.jobs import job_badge, ode_jobs
+from pages.shared.state import controls
+from pages.shared.widgets import gallery, ode_table, panels
+from stiffcore.analysis import modes, requests as analysis
+from stiffcore.errors import CannotCompute
+from stiffcore.figures.spectra import eigenvalue_cloud, mode as figures
+from stiffcore.figures.theme import Style
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+
+NONE = "none"
+EXTREMES = {  # what a list offers to whoever has no mouse
+    "rightmost": lambda values: np.argmax(values.real),
+    "leftmost": lambda values: np.argmin(values.real),
+    "largest |λ|": lambda values: np.argmax(np.abs(values)),
+}
+Choice = tuple[int, int, int] | None  # block, image, position among the core's eigenvalues
+
+
+def choice() -> Choice:
+    """The eigenvalue that was clicked, or that a link names."""
+
+    def parse(text: str) -> Choice:
+        if text == NONE:
+            return None
+        if not (found := re.fullmatch(r"(\d{1,2})\.(\d{1,12})\.(\d{1,6})", text)):
+            raise CannotCompute(f"Expected an eigenvalue as block.image.position, got {text[:80]!r}.")
+        return tuple(map(int, found.groups()))
+
+    return controls.current("eigenvalue", None, parse, lambda value: ".".join(map(str, value)) if value else NONE)
+
+
+def has_modes(result: analysis.Result) -> bool:
+    return 0 < len(result.arrays.get("eigenvalues", ())) <= modes.LARGEST_CORE
+
+
+def clicked(results: Sequence[analysis.Result], axes: str, chart: str) -> None:
+    """The chart's callback: what was clicked is chosen, and its mode computed, as by a button; a link's is only offered."""
+    for point in (st.session_state.get(chart) or {}).get("selection", {}).get("points", []):
+        found = _of_point(results, point, axes)
+        if found is None or not has_modes(found[0]):
+            continue
+        _take(*found)
+        return
+
+
+def _take(result: analysis.Result, position: int) -> None:
+    """In callbacks: an eigenvalue is chosen, and its mode computed where it is not stored."""
+    controls.choose("eigenvalue", _text(result, position))
+    if modes.stored(result.request, _value(result, position)) is None:
+        ode_jobs.submit(*_job(result, position))
+
+
+def _text(result: analysis.Result, position: int) -> str:
+    return f"{result.request.block}.{result.request.image}.{position}"
+
+
+def _of_point(results: Sequence[analysis.Result], point: dict, axes: str) -> tuple[analysis.Result, int] | None:
+    """What the browser sends is checked like a URL. The position among several traces cannot be trusted: x and y can."""
+    data, x, y = point.get("customdata"), point.get("x"), point.get("y")
+    if isinstance(data, (list, tuple)):
+        data = data[0] if data else None
+    if not all(isinstance(number, (int, float)) and np.isfinite(number) for number in (data, x, y)):
+        return None
+    return eigenvalue_cloud.nearest(results, int(data), float(x), float(y), axes)
+
+
+def _value(result: analysis.Result, position: int) -> complex:
+    return complex(result.arrays["eigenvalues"][position])
+
+
+def chosen_of(results: Sequence[analysis.Result], chosen: Choice) -> tuple[analysis.Result, int] | None:
+    """The result and position of a choice, where it is in view."""
+    for result in results if chosen else ():
+        block, image, position = chosen
+        if (result.request.block, result.request.image) == (block, image) and has_modes(result):
+            return (result, position) if position < len(result.arrays["eigenvalues"]) else None
+    return None
+
+
+def check(results: Sequence[analysis.Result], chosen: Choice) -> None:
+    """Gives up a link's eigenvalue that a spectrum in view does not have, with a note. Where it is not in view, it waits."""
+    for result in results if chosen else ():
+        there = len(result.arrays.get("eigenvalues", ()))
+        if (result.request.block, result.request.image) == chosen[:2] and chosen[2] >= there:
+            note = f"Expected one of the {there:,} eigenvalues of block {chosen[0]}'s core, numbered from 0, got {chosen[2]}."
+            controls.refuse("eigenvalue", NONE, note)
+
+
+def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
+    """(position in results, position of an eigenvalue) -> how a list names it: the extremes of every spectrum with modes."""
+    names: dict[tuple[int, int], str] = {}
+    for at, result in enumerate(results):
+        if not has_modes(result):
+            continue
+        values, image = result.arrays["eigenvalues"], cifar10.name(result.request.image)
+        for name, position in EXTREMES.items():
+            found = int(position(values))
+            title = (
+                f"Block {result.request.block}, image {image}: {name}, λ = {figures.in_words(complex(values[found]))}"
+            )
+            names.setdefault((at, found), title)
+    return names
+
+
+def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int] | None) -> None:
+    """The extremes to choose from without a mouse; what was clicked, or linked, stands among them."""
+    key, names = (
+        "choice-eigenvalue",
+        {_text(results[at], position): name for (at, position), name in by_name(results).items()},
+    )
+    if found is not None and _text(*found) not in names:
+        result, position = found
+        clicked = f"Block {result.request.block}, image {cifar10.name(result.request.image)}"
+        names[_text(*found)] = f"{clicked}: chosen, λ = {figures.in_words(_value(result, position))}"
+    of = {_text(results[at], position): (results[at], position) for at, position in by_name(results)}
+    st.session_state[key] = _text(*found) if found else None
+
+    def picked() -> None:
+        if (one := of.get(st.session_state[key])) is not None:
+            _take(*one)
+        elif st.session_state[key] is None:
+            controls.choose("eigenvalue", NONE)
+
+    st.selectbox(
+        "Eigenvalue", list(names), index=None, format_func=names.get, key=key, on_change=picked, width=520,
+        placeholder="Click one in the figure, or choose an extreme",
+    )  # fmt: skip
+
+
+def show(results: Sequence[analysis.Result], chosen: Choice, style: Style) -> None:
+    """The chosen eigenvalue's maps and numbers; how to choose one where there is none."""
+    st.subheader("The mode of an eigenvalue")
+    found = chosen_of(results, chosen)
+    _list(results, found)
+    if found is None:
+        st.caption(
+            ":material/touch_app: Click an eigenvalue in the figure, or choose an extreme here, to see its mode in the block's "
+            "own space."
+        )
+        return
+    result, position = found
+    value = _value(result, position)
+    mode = modes.stored(result.request, value)
+    if mode is None:
+        sentence = f"**λ = {figures.in_words(value)}.** Its mode is not stored yet: about a second."
+        mode = ode_jobs.offer(*_job(result, position), sentence, "Compute its mode")
+    if mode is not None:
+        _draw(mode, result, style)
+
+
+def _job(result: analysis.Result, position: int) -> tuple:
+    """key, work, title"""
+    request, value = result.request, _value(result, position)
+    title = f"{controls.NETWORK_TITLES[request.network]}, block {request.block}: a mode"
+    return modes.key(request, value), lambda progress: modes.compute(request, value, progress), title
+
+
+def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
+    request = mode.request
+    figure = figures.figure(mode, result.arrays["eigenvalues"], style, gallery.thumbnail(request.image))
+    panels.chart(figure, "mode", figures.alt_text(mode))
+    half = [_half(channels) for channels in (mode.right_channels, mode.left_channels)]
+    ode_table.metrics(
+        [
+            ("Residual ‖Jx − λx‖ / ‖x‖", ode_table.number(mode.residual, 2)),
+            ("Condition number of λ", ode_table.number(mode.condition)),
+            ("Half of it in channels, right", f"{half[0]} of {len(mode.right_channels)}"),
+            ("Half of it in channels, left", f"{half[1]} of {len(mode.left_channels)}"),
+        ]
+    )
+    st.caption(
+        f"Block {request.block} at image {controls.plain(cifar10.name(request.image))}, {request.convention}. Maps: norm of "
+        "the eigenvector over the channels at each pixel, mapped back from the core: x = W y to the outputs, w = Vᵀ z to the "
+        "inputs, J = W V (stiffcore/analysis/modes.py). Residual: of the true Jacobian, in float64. Condition number ‖w‖‖x‖ / |wᵀx|: "
+        "how far λ moves for a change of J; 1 where J is normal."
+    )
+    _badge(mode)
+    frame = _frame(mode)
+    python = (
+        "from stiffcore.analysis import modes, requests as analysis\n\n"
+        f"request = analysis.Request({request.network!r}, {request.image}, {request.block}, {request.convention!r}, "
+        f'"spectrum")\nprint(modes.compute(request, {mode.eigenvalue!r}))\n'
+    )
+    title = f"{request.network}, block {request.block}, λ = {figures.in_words(mode.eigenvalue)}"
+    panels.downloads(figure, frame, f"mode-{request.network}-{request.block}", title, python, link=False)
+    panels.equivalent_table(frame, "Norm over the channels, per pixel, of the right and the left eigenvector.")
+
+
+def _badge(mode: modes.Mode) -> None:
+    request, value = mode.request, mode.eigenvalue
+    about = job_badge.parts(
+        "cpu", analysis.PRECISION, mode.seconds, request.network, catalogue.CONVENTIONS[request.convention].title
+    )
+    job_badge.show(
+        modes.key(request, value), lambda progress: modes.compute(request, value, progress, again=True), mode,
+        lambda made: {"the condition number": made.condition}, f"Block {request.block}: a mode", about,
+    )  # fmt: skip
+
+
+def _half(channels: np.ndarray) -> int:
+    """How many channels, the largest first, hold half of a vector's square."""
+    return int(np.searchsorted(np.cumsum(np.sort(channels**2)[::-1]), 0.5 * (channels**2).sum()) + 1)
+
+
+def _frame(mode: modes.Mode) -> pd.DataFrame:
+    rows, columns = (index.ravel() for index in np.indices(mode.right_map.shape))
+    return pd.DataFrame(
+        {"row": rows, "column": columns, "right": mode.right_map.ravel(), "left": mode.left_map.ravel()}
+    )

@@ -1,0 +1,89 @@
+"""Below a spectrum: how far the block's Jacobian is from normal, since eigenvalues alone do not say what a step does."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.shared.jobs import job_badge, ode_jobs
+from pages.shared.state import controls
+from pages.shared.widgets import ode_table, panels
+from stiffcore.analysis import nonnormality, requests as analysis
+from stiffcore.figures.spectra import pseudospectra as figures
+from stiffcore.figures.theme import Style
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+
+
+def show(result: analysis.Result, style: Style) -> None:
+    """What is stored of one block at one image, or the offer to compute it."""
+    request, values = result.request, result.arrays["eigenvalues"]
+    st.subheader("How far from normal")
+    st.markdown(
+        f"Block {request.block} at image {controls.plain(cifar10.name(request.image))}. Eigenvalues tell what happens in the "
+        "end; for a matrix that is not normal, much may happen before (Higham and Trefethen 1993)."
+    )
+    found = nonnormality.stored(request)
+    if found is None:
+        seconds = nonnormality.estimated_seconds(len(values))
+        sentence = f"**Not stored yet.** One Schur form and a grid of resolvent norms: about {seconds:.0f} s."
+        title = f"{controls.NETWORK_TITLES[request.network]}, block {request.block}: pseudospectra"
+        work = lambda progress: nonnormality.compute(request, progress)  # noqa: E731 - as the other jobs
+        found = ode_jobs.offer(nonnormality.key(request), work, title, sentence, "Compute pseudospectra")
+    if found is not None:
+        _draw(found, result, style)
+
+
+def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Style) -> None:
+    request = found.request
+    figure = figures.figure(found, result.arrays["eigenvalues"], style)
+    picture, numbers = st.columns([1.6, 1])
+    with picture:
+        panels.chart(figure, "pseudospectra", figures.alt_text(found))
+    with numbers:
+        ode_table.show(("Of J", "Value"), _rows(found, result), style.paper)
+        st.caption(
+            "Lines: log₁₀ ε, the boundary of all eigenvalues that a change of J of norm ε can make. ω(J): the rate at which "
+            "‖exp(tJ)‖ grows at t = 0; right of the rightmost eigenvalue, something grows before it decays. Departure: "
+            "(‖J‖²_F − Σ|λ|²)^½, 0 for a normal matrix."
+        )
+    _badge(found)
+    frame = _frame(found)
+    python = (
+        "from stiffcore.analysis import nonnormality, requests as analysis\n\n"
+        f"request = analysis.Request({request.network!r}, {request.image}, {request.block}, {request.convention!r}, "
+        '"spectrum")\nprint(nonnormality.compute(request))\n'
+    )
+    name = f"pseudospectra-{request.network}-{request.block}"
+    panels.downloads(
+        figure, frame, name, f"Pseudospectra, {request.network}, block {request.block}", python, link=False
+    )
+    panels.equivalent_table(frame.iloc[:: max(len(frame) // 200, 1)], "About two hundred points of the grid.")
+
+
+def _badge(found: nonnormality.NonNormality) -> None:
+    request = found.request
+    about = job_badge.parts(
+        "cpu", analysis.PRECISION, found.seconds, request.network, catalogue.CONVENTIONS[request.convention].title
+    )
+
+    def numbers(made: nonnormality.NonNormality) -> dict[str, float]:
+        return {"ω(J)": made.numerical_abscissa, "‖J‖₂": made.norm, "Henrici's departure": made.departure}
+
+    again = lambda progress: nonnormality.compute(request, progress, again=True)  # noqa: E731 - as the other jobs
+    job_badge.show(nonnormality.key(request), again, found, numbers, f"Block {request.block}: pseudospectra", about)
+
+
+def _rows(found: nonnormality.NonNormality, result: analysis.Result) -> list[tuple[str, str]]:
+    return [
+        ("Numerical abscissa ω(J)\nmax eigenvalue of (J + Jᵀ)/2", ode_table.number(found.numerical_abscissa, 4)),
+        ("Largest real part\nof an eigenvalue", ode_table.number(result.metrics.get("max_re", np.nan), 4)),
+        ("Norm ‖J‖₂", ode_table.number(found.norm, 4)),
+        ("Spectral radius", ode_table.number(result.metrics.get("spectral_radius", np.nan), 4)),
+        ("Henrici's departure", ode_table.number(found.departure, 4)),
+        ("Departure / ‖J‖_F\n0 normal, 1 nilpotent", ode_table.number(found.departure / (found.frobenius or 1.0), 3)),
+    ]
+
+
+def _frame(found: nonnormality.NonNormality) -> pd.DataFrame:
+    x, y = np.meshgrid(found.x, found.y)
+    return pd.DataFrame({"re": x.ravel(), "im": y.ravel(), "log10_resolvent_norm": found.log_resolvent.ravel()})

@@ -1,0 +1,110 @@
+"""The Spectrum page's one view: blocks side by side, images overlaid, stability regions behind them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.shared.jobs import computing
+from pages.shared.spectrum import eigenmodes, nonnormality_panel
+from pages.shared.state import controls
+from pages.shared.widgets import gallery, panels, plane, stability_overlay
+from pages.shared.widgets.stability_overlay import Overlay
+from stiffcore.analysis import modes, requests as analysis
+from stiffcore.figures.panel import Series
+from stiffcore.figures.spectra import spectrum, spectrum_table
+from stiffcore.figures.theme import Style
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the spectra are drawn."""
+
+    colour_by: str
+    series: dict[int, Series]
+    fit: str
+    axes: str
+    marks: str
+    overlay: Overlay
+    chosen: eigenmodes.Choice  # the eigenvalue whose mode is shown
+
+
+def show(network: str, convention: str, style: Style) -> None:
+    """Choose, compute, draw."""
+    requests, look = _choose(network, convention, style)
+    controls.notes()
+    blocks = ", ".join(str(block) for block in dict.fromkeys(request.block for request in requests))
+    title = f"{controls.NETWORK_TITLES[network]}, block {blocks} ({convention})"
+    with panels.refusals():
+        results = computing.results(requests, title)
+        eigenmodes.check(results, look.chosen)
+        controls.notes()
+        if results:
+            _draw(requests, results, look, title, style)
+        else:
+            controls.copy_link()
+
+
+def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.Request], Look]:
+    row = panels.row()
+    with row:
+        blocks = controls.blocks(network, wrap=True)
+    first, others = panels.looks(row, style)
+    with first:
+        axes, marks = plane.axes_and_marks(convention)
+        shown = plane.fit(convention, "spectrum")
+    with others:
+        overlay = stability_overlay.choose(network, blocks, convention)
+    with panels.row():
+        images = gallery.choose(network, gallery.first_of_each_label()[3:6])
+        colour_by = controls.one_of("Colour by", "overlay", spectrum.OVERLAYS, "image")
+        series = spectrum.series_of(images, colour_by, style)
+        gallery.strip(network, images, {image: look.colour for image, look in series.items()})
+    requests = [analysis.Request(network, image, block, convention, "spectrum") for block in blocks for image in images]
+    return requests, Look(colour_by, series, shown, axes, marks, overlay, eigenmodes.choice())
+
+
+def _draw(
+    requests: Sequence[analysis.Request], results: Sequence[analysis.Result], look: Look, title: str, style: Style
+) -> None:
+    shown = {"series": look.series, "axes": look.axes, "regions": look.overlay.regions, "marks": look.marks}
+    figure = spectrum.figure(results, style, look.colour_by, look.fit, look.overlay.step, **shown)
+    picture, numbers = panels.beside([2.1, 1])
+    with picture:
+        panels.chart(figure, "spectrum", spectrum.alt_text(results, look.marks), **_clicks(results, look))
+        panels.drawn(*spectrum.drawn_and_all(results, look.marks), spectrum.is_density(results, look.marks))
+        stability_overlay.numbers(results, look.series, look.overlay, style)
+    with numbers:
+        panels.metrics(results, {image: series.colour for image, series in look.series.items()}, style.paper)
+    computing.badge(results, title)
+    first = requests[0]
+    name, python = f"spectrum-{first.network}-{first.convention}", spectrum_table.python(requests)
+    panels.downloads(figure, spectrum_table.points(results), name, title, python)
+    panels.equivalent_table(spectrum_table.metrics(results), "Every metric of every spectrum in the figure.")
+    _below(results, look, style)
+
+
+def _clicks(results: Sequence[analysis.Result], look: Look) -> dict:
+    """Clicks on a point where it has a mode."""
+    if not any(map(eigenmodes.has_modes, results)) or spectrum.is_density(results, look.marks):
+        return {}
+    return {
+        "on_select": lambda: eigenmodes.clicked(results, look.axes, "chart-spectrum"),
+        "selection_mode": "points",
+    }
+
+
+def _below(results: Sequence[analysis.Result], look: Look, style: Style) -> None:
+    """What eigenvalues alone do not say, for cores that are small enough."""
+    small = [result for result in results if eigenmodes.has_modes(result)]
+    sides = [len(result.arrays["eigenvalues"]) for result in results if "eigenvalues" in result.arrays]
+    if small:
+        with panels.refusals():
+            eigenmodes.show(results, look.chosen, style)
+            chosen = eigenmodes.chosen_of(results, look.chosen)
+            nonnormality_panel.show(chosen[0] if chosen else small[0], style)
+    elif sides:
+        st.caption(
+            f"Modes and pseudospectra: for cores up to {modes.LARGEST_CORE:,}. The smallest here has side {min(sides):,}: choose "
+            "a later block."
+        )

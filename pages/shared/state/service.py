@@ -1,0 +1,157 @@
+"""What all visitors share: the job service, what is stored, and torch imported in the background."""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from stiffcore.analysis import requests as analysis
+from stiffcore.errors import CannotCompute
+
+WARM_UP_AFTER = 4.0  # seconds; the first page has been drawn by then
+log = logging.getLogger(__name__)
+
+
+@st.cache_resource(show_spinner=False)
+def job_service():
+    """One stiffcore.jobs.JobService for the whole server."""
+    from stiffcore import jobs
+
+    return jobs.JobService()
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> threading.Timer | None:
+    """Import torch once the first page is there, so that the first computation does not wait for it."""
+    if not st.runtime.exists():  # a script run without a server, as in tests
+        return None
+    timer = threading.Timer(WARM_UP_AFTER, _import_torch)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _import_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except Exception:  # the computation will say it to the visitor
+        log.exception("torch could not be imported")
+
+
+def visitor() -> str:
+    """Names this browser window among those that wait for a job."""
+    context = get_script_run_ctx()
+    return context.session_id if context else "no session"
+
+
+def view_key(requests: Sequence[analysis.Request]) -> str:
+    """Names the computation of a whole view: the same one for every visitor, whatever is stored already."""
+    keys = sorted(analysis.key(request) for request in requests)
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+
+
+def submit(view: Sequence[analysis.Request], wanted: Sequence[analysis.Request], title: str) -> None:
+    """Compute the wanted requests of a view. Only from a button's callback: a rerun must never submit again.
+
+    Raises CannotCompute where the queue is full.
+    """
+    key, wanted = view_key(view), tuple(wanted)
+    job_service().submit(
+        key, lambda progress: _whatever_can_be(wanted, progress, lambda new: None), title=title, watcher=visitor()
+    )
+    remember(key)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What became of a job: (result, its agreement with what was stored before, or None), and what the engine refused, by reason."""
+
+    pairs: tuple[tuple, ...]
+    refused: dict[str, tuple[analysis.Request, ...]]
+
+    @property
+    def results(self) -> list[analysis.Result]:
+        return [result for result, _ in self.pairs]
+
+
+def _whatever_can_be(requests: Sequence[analysis.Request], progress, agreement, **options) -> Computed:
+    """Computes all that can be: what does not fit into memory, say, is told and stops nothing else.
+
+    agreement: a new result -> how it agrees with what was stored before. Raises CannotCompute where nothing can be computed.
+    """
+    refused: dict[str, tuple] = {}
+
+    def tell(request: analysis.Request, error: CannotCompute) -> None:
+        refused[str(error)] = (*refused.get(str(error), ()), request)
+
+    pairs = tuple((new, agreement(new)) for new in analysis.compute_many(requests, progress, tell, **options))
+    if not pairs and refused:
+        raise CannotCompute(next(iter(refused)))
+    return Computed(pairs, refused)
+
+
+def again_key(requests: Sequence[analysis.Request]) -> str:
+    """Names the computation of a view once more."""
+    return hashlib.sha256(f"again {view_key(requests)}".encode()).hexdigest()
+
+
+def submit_again(requests: Sequence[analysis.Request], title: str) -> None:
+    """Compute what is stored once more, and compare. Only from a button's callback. Raises CannotCompute where the queue is full.
+
+    A stored result is replaced when
+    the new one is complete, never before; cancelled, the rest stays stored as it was.
+    """
+    key, requests = again_key(requests), tuple(requests)
+
+    def work(progress) -> Computed:
+        from stiffcore.analysis import agreement
+
+        before = {request: analysis.stored(request) for request in requests}
+
+        def agrees(new: analysis.Result):
+            return before[new.request] and agreement.of(before[new.request], new)
+
+        return _whatever_can_be(requests, progress, agrees, again=True)
+
+    job_service().submit(key, work, title=f"{title}, again", watcher=visitor())
+    remember(key)
+
+
+def find_again(requests: Sequence[analysis.Request]):
+    """The job that computes, or computed of late, these requests once more; None where there is none."""
+    return job_service().find(again_key(requests)) if requests else None
+
+
+def watch(key: str):
+    """The job under a key, and that this window still waits for it."""
+    return job_service().watch(key, visitor())
+
+
+def cancel(key: str) -> None:
+    """For everybody who waits for it; the worker is free at the computation's next stage."""
+    job_service().cancel(key)
+
+
+def remember(key: str) -> None:
+    """This session follows a job; the sidebar of every page shows it."""
+    followed = st.session_state.setdefault("jobs", [])
+    if key not in followed:
+        followed.append(key)
+
+
+def find(requests: Sequence[analysis.Request]):
+    """The job that computes, or computed, these requests; None where there is none."""
+    return job_service().find(view_key(requests)) if requests else None
+
+
+def results(requests: Sequence[analysis.Request]) -> list[analysis.Result | None]:
+    """What is stored, and what a finished job computed but could not store; what was computed again of late, as fresh."""
+    computed, again = (
+        {result.request: result for result in job.result.results} if job and job.status == "done" else {}
+        for job in (find(requests), find_again(requests))
+    )
+    return [again.get(request) or analysis.stored(request) or computed.get(request) for request in requests]

@@ -1,0 +1,178 @@
+"""Choosing images by looking at them: thumbnails by label and by what the network made of them."""
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+from html import escape
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from pages.shared.state import controls
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10, uploaded as uploaded_images
+from stiffcore.networks import manifest
+
+PER_PAGE = 30  # three rows of ten
+OWN = "own"  # among the labels of the gallery: own images
+PREDICTIONS = {"any": "Any", "right": "Right", "wrong": "Wrong"}
+LOOK = """
+<style>
+  [data-testid="stPopoverBody"]:has([class*="thumbnails"]) {width: min(56rem, 92vw); max-width: 92vw;}
+  [class*="thumbnails"] [role="toolbar"] {
+    display: grid; grid-template-columns: repeat(auto-fill, minmax(5.6rem, 1fr)); gap: 0.4rem; width: 100%;}
+  [class*="thumbnails"] button {border-radius: 0.4rem !important; height: auto !important; padding: 0.35rem 0.2rem !important;
+    width: 100%; max-width: none;}
+  [class*="thumbnails"] button p {display: flex; flex-direction: column; align-items: center; font-size: 0.74rem;
+    line-height: 1.15; text-align: center; white-space: normal;}
+  [class*="thumbnails"] button p img {width: 54px !important; height: 54px !important; max-height: none !important;
+    max-width: none !important; margin: 0 0 0.25rem !important; object-fit: fill !important; image-rendering: pixelated; border-radius: 0.25rem;}
+  .chosen {display: flex; flex-wrap: wrap; gap: 0.55rem; margin: 0;}
+  .chosen figure {margin: 0; display: flex; gap: 0.45rem; align-items: center; padding: 0.2rem 0.6rem 0.2rem 0.2rem;
+    border: 2px solid; border-radius: 0.45rem;}
+  .chosen img {width: 44px; height: 44px; image-rendering: pixelated; border-radius: 0.25rem;}
+  .chosen figcaption {font: 400 0.8rem/1.25 "Source Sans", sans-serif;}
+  .chosen .wrong {text-decoration: underline wavy; text-underline-offset: 0.2em;}
+</style>
+"""
+
+
+@lru_cache(maxsize=1024)
+def thumbnail(image: int) -> str:
+    """An image as a data URI; the browser enlarges it."""
+    return data_uri(cifar10.image(image))
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """uint8 (height, width, 3) as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def predicted(network: str, image: int) -> int | None:
+    """The label that a network gives a bundled or an own image; None where nobody has looked."""
+    try:
+        entry = manifest.entry(network)
+        if uploaded_images.is_number(image):
+            return uploaded_images.get(image).predicted.get(entry.sha256)
+        return entry.predicted.get(image)
+    except CannotCompute:
+        return None
+
+
+def caption(network: str, image: int) -> str:
+    """``cat`` where the network sees a cat, too; ``cat, seen as dog`` where it does not; an own image's name before it."""
+    label, seen = cifar10.label(image), predicted(network, image)
+    own = f"{cifar10.name(image)}: " if uploaded_images.is_number(image) else ""
+    if seen is None or seen == label:
+        return own + cifar10.label_name(image)
+    return f"{own}{cifar10.label_name(image)}, seen as {cifar10.LABELS[seen]}"
+
+
+@lru_cache(maxsize=128)
+def matching(network: str, label: str, prediction: str) -> tuple[int, ...]:
+    """The bundled images of a label ("any": of all) that the network gets right or wrong ("any": both)."""
+    kept = []
+    for image in cifar10.bundled():
+        seen = predicted(network, image)
+        is_right = seen == cifar10.label(image)
+        if label not in ("any", cifar10.LABELS[cifar10.label(image)]):
+            continue
+        if prediction == "any" or (seen is not None and is_right == (prediction == "right")):
+            kept.append(image)
+    return tuple(kept)
+
+
+def own(network: str, prediction: str) -> tuple[int, ...]:
+    """Own images, the newest first; right and wrong are those with a label at which the network has looked."""
+    kept = []
+    for image in uploaded_images.known():
+        seen, label = predicted(network, image), cifar10.label(image)
+        if prediction == "any" or (None not in (seen, label) and (seen == label) == (prediction == "right")):
+            kept.append(image)
+    return tuple(kept)
+
+
+def first_of_each_label() -> tuple[int, ...]:
+    """The ten images whose spectra ship: the first bundled one of every label."""
+    first: dict[int, int] = {}
+    for image in cifar10.bundled():
+        first.setdefault(cifar10.label(image), image)
+    return tuple(first[label] for label in sorted(first))
+
+
+def choose(network: str, default: Sequence[int], side: str = "", at_most: int = controls.MAX_IMAGES) -> tuple[int, ...]:
+    """Up to eight images: a button that opens the gallery. The strip of the chosen ones is ``strip``.
+
+    side: ``a.`` for a choice that is apart from the other pages', whose names all begin so.
+    """
+    st.html(LOOK)
+    name = f"{side}images"
+    chosen = controls.images(default, name, at_most)
+    button = (
+        f"Images: {len(chosen)} of {at_most}" if at_most > 1 else f"Image {controls.plain(cifar10.name(chosen[0]))}"
+    )
+    with st.popover(button, icon=":material/photo_library:"):
+        left, right, last = st.columns([3, 4, 3], vertical_alignment="bottom")
+        with left:
+            labels = {"any": "All labels"} | {label: label for label in cifar10.LABELS}
+            if uploaded_images.known():
+                labels[OWN] = "Own images"
+            label = controls.one_of("Label", f"{side}show", labels, "any", draw=st.selectbox)
+        with right:
+            prediction = controls.one_of("Prediction", f"{side}seen", PREDICTIONS, "any")
+        there = own(network, prediction) if label == OWN else matching(network, label, prediction)
+        if controls.changed(f"{side}gallery", (network, label, prediction)):
+            controls.forget(f"{side}page")
+        pages = max(-(-len(there) // PER_PAGE), 1)
+        with last:
+            page = controls.one_of(f"Page, of {pages}", f"{side}page", list(range(1, pages + 1)), 1, draw=st.selectbox)
+        _thumbnails(network, there[(page - 1) * PER_PAGE : page * PER_PAGE], chosen, name, at_most)
+        all_of_them = "own images" if label == OWN else f"{len(cifar10.bundled()):,} images that ship"
+        st.caption(f"{len(there):,} of the {all_of_them}. Click to choose, click again to drop.")
+    return chosen
+
+
+def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], name: str, at_most: int) -> None:
+    if not shown:
+        st.info("No image fits this filter.", icon=":material/filter_alt_off:")
+        return
+
+    def title(image: int) -> str:
+        seen, label = predicted(network, image), cifar10.label(image)
+        text = "" if seen is None else "✓" if seen == label else f"→ {cifar10.LABELS[seen]}"
+        name = cifar10.name(image) if label is None else f"{cifar10.name(image)} {cifar10.label_name(image)}"
+        return f"![{controls.plain(caption(network, image))}]({thumbnail(image)}) {controls.plain(name)} {text}"
+
+    def changed() -> None:
+        here = st.session_state[key]
+        kept = [image for image in chosen if image not in shown or image in here]
+        new = [image for image in here if image not in chosen]
+        wanted = (kept + new)[-at_most:]
+        if wanted:
+            controls.choose(name, ",".join(map(str, wanted)))
+
+    key = "thumbnails" if name == "images" else f"thumbnails-{name}"
+    st.session_state[key] = [image for image in shown if image in chosen]
+    st.pills(
+        "Images", list(shown), selection_mode="multi", format_func=title, key=key, on_change=changed,
+        label_visibility="collapsed", width="stretch",
+    )  # fmt: skip
+
+
+def strip(network: str, images: Sequence[int], colours: dict[int, str]) -> None:
+    """The chosen images in the colours of their spectra, with what the network makes of them."""
+    cards = []
+    for image in images:
+        label, seen = cifar10.label(image), predicted(network, image)
+        wrong = ' class="wrong"' if None not in (seen, label) and seen != label else ""
+        made_of_it = "not looked at" if seen is None else f"seen as {cifar10.LABELS[seen]}"
+        alt, name = escape(caption(network, image)), escape(cifar10.name(image))
+        cards.append(
+            f'<figure style="border-color:{colours[image]}"><img src="{thumbnail(image)}" alt="{alt}">'
+            f"<figcaption><b>{cifar10.label_name(image)}</b> {name}<br><span{wrong}>{made_of_it}</span></figcaption></figure>"
+        )
+    st.html(f'<div class="chosen">{"".join(cards)}</div>', width="content")

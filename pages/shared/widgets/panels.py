@@ -1,0 +1,197 @@
+"""Parts of a page around its figure: the chart itself, metrics, how a result was made, downloads, errors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from html import escape
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages.shared.state import controls, zoom
+from stiffcore.analysis import requests as analysis
+from stiffcore.errors import CannotCompute
+from stiffcore.figures import theme, wording
+from stiffcore.figures.spectra import spectrum_table
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+
+if TYPE_CHECKING:  # pandas would delay the first paint
+    import pandas as pd
+
+CHART = {
+    "displaylogo": False,
+    "scrollZoom": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "png", "scale": 2},
+}
+TABLE_LOOK = """
+<style>
+  .metrics {overflow-x: auto;}
+  .metrics table {border-collapse: separate; border-spacing: 0; font-size: 0.86rem; font-variant-numeric: tabular-nums; width: 100%;}
+  .metrics th, .metrics td {padding: 0.16rem 0.5rem; text-align: right; white-space: nowrap;
+    box-shadow: inset 0 -1px color-mix(in srgb, currentColor 14%, transparent);}
+  .metrics th {font-weight: 600;}
+  .metrics tbody th {text-align: left; font-weight: 400; position: sticky; left: 0; cursor: help; background: var(--metrics-paper);}
+  .metrics td.word {opacity: 0.65; font-style: italic; cursor: help;}
+  .metrics i.dot {display: inline-block; width: 0.65rem; height: 0.65rem; border-radius: 50%; margin-right: 0.3rem;}
+</style>
+"""
+
+
+def row():
+    """Controls side by side, each as wide as it needs; they wrap on a narrow screen. On stage a scene's stand below its figure,
+    which is what the key is for."""
+    number = st.session_state["rows"] = st.session_state.get("rows", 0) + 1
+    return st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key=f"row-{number}")
+
+
+def looks(row, style: theme.Style) -> tuple:
+    """Where the controls of the look go: the first of them into the row, the others below it. On stage all of them stand
+    behind one button, so that the figure has the screen."""
+    if style.talk:
+        behind = row.popover("Look", icon=":material/tune:")
+        return behind, behind
+    return row, nullcontext()
+
+
+def beside(widths: Sequence[float]) -> list:
+    """Columns that lie below each other where the window is narrower than about 1,200 pixels."""
+    return st.container(key="beside").columns(widths)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Shows what cannot be computed as its one sentence. Anything else is a bug: the log has it, the page says so."""
+    try:
+        yield
+    except CannotCompute as error:
+        st.error(controls.plain(str(error)), icon=":material/block:")
+
+
+def chart(figure: go.Figure, name: str, alt: str, **options) -> object:
+    """A figure with this app's look; name: stays the same between runs, so that the visitor's zoom does, too."""
+    config = CHART | {"toImageButtonOptions": CHART["toImageButtonOptions"] | {"filename": f"stiffcore-{name}"}}
+    drawn = st.plotly_chart(zoom.keep(figure, name), theme=None, key=f"chart-{name}", config=config, alt=alt, **options)
+    if figure.layout.uirevision is not None:
+        zoom.report(name)
+    return drawn
+
+
+def drawn(count: int, there: int, as_density: bool = False) -> None:
+    """Says so where less than everything is drawn, or drawn otherwise than as points."""
+    if as_density:
+        st.caption(f"All {there:,} eigenvalues as their density; the outlined extremes are exact. “Points” draws each.")
+    elif count < there:
+        st.caption(f"Showing {count:,} of {there:,} eigenvalues, chosen at random; the extremes are always among them.")
+
+
+def metrics(results: Sequence[analysis.Result], colours: dict[int, str], paper: str) -> None:
+    """Metrics down, spectra across; missing numbers as their word, the reason on the word and below the table."""
+    names = spectrum_table.metrics_present(results)
+    blocks = {
+        block: [r for r in results if r.request.block == block] for block in sorted({r.request.block for r in results})
+    }
+    across = [result for inside in blocks.values() for result in inside]
+    top = "".join(f'<th colspan="{len(inside)}">Block {block}</th>' for block, inside in blocks.items())
+    heads = "".join(
+        f'<th><i class="dot" style="background:{colours[r.request.image]}"></i>'
+        f"{cifar10.label_name(r.request.image)}<br><small>{escape(cifar10.name(r.request.image))}</small></th>"
+        for r in across
+    )
+    body = "".join(
+        f'<tr><th scope="row" title="{escape(wording.METRIC_TITLES[name][1])}">{escape(wording.title(name))}</th>'
+        + "".join(_cell(name, result) for result in across)
+        + "</tr>"
+        for name in names
+    )
+    st.html(
+        f'{TABLE_LOOK}<div class="metrics" style="--metrics-paper:{paper}"><table><thead><tr><th></th>{top}</tr>'
+        f"<tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+    reasons(across, names)
+
+
+def _cell(name: str, result: analysis.Result) -> str:
+    text, reason = escape(spectrum_table.cell(name, result)), result.reasons.get(name)
+    return f'<td class="word" title="{escape(reason)}">{text}</td>' if reason else f"<td>{text}</td>"
+
+
+def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:
+    """Why numbers are missing, once per reason."""
+    lines: dict[str, list[str]] = {}
+    for name in names:
+        for reason in dict.fromkeys(result.reasons[name] for result in results if name in result.reasons):
+            lines.setdefault(reason, []).append(wording.title(name))
+    for reason, titles in lines.items():
+        st.caption(f"{', '.join(titles)}: {reason}")
+
+
+def badge(results: Sequence[analysis.Result]) -> None:
+    """How the results were made: stored or fresh, device, precision, seconds, weights, convention, key."""
+    fresh = sum(not result.stored for result in results)
+    made = [result.made for result in results]
+
+    def all_of(name: str, form=str) -> str:
+        return " / ".join(dict.fromkeys(form(m[name]) for m in made if m.get(name) is not None))
+
+    seconds = sum(m.get("seconds") or 0 for m in made)
+    keys = all_of("key", lambda key: str(key)[:8]) if len(results) == 1 else f"{len(results)} results"
+    parts = [
+        all_of("device"),
+        all_of("precision"),
+        f"{seconds:,.0f} s to compute" if seconds >= 10 else f"{seconds:.2g} s to compute",
+        f"weights {all_of('weights', lambda sha: str(sha)[:8])}",
+        " / ".join(dict.fromkeys(catalogue.CONVENTIONS[r.request.convention].title for r in results)),
+        f"key {keys}" if len(results) == 1 else keys,
+    ]
+    state = (
+        "stored" if not fresh else "fresh" if fresh == len(results) else f"{fresh} fresh, {len(results) - fresh} stored"
+    )
+    text = f":{'green' if not fresh else 'blue'}-badge[{state}] "
+    st.markdown(text + " ".join(f":gray-badge[{part}]" for part in parts if part.strip()))
+
+
+def downloads(
+    figure: go.Figure,
+    frame: "pd.DataFrame | Callable[[], pd.DataFrame]",
+    name: str,
+    title: str,
+    python: str | None = None,
+    link: bool = True,
+) -> None:
+    """The figure as one HTML file, its data as CSV, the link, and the lines that reproduce it; made when asked for.
+
+    frame: or what makes it, where the page should not wait for it.
+    """
+    with st.container(horizontal=True, gap="small"):
+        st.download_button(
+            "Figure (HTML)",
+            lambda: theme.to_html(figure, title).encode(),
+            f"{name}.html",
+            "text/html",
+            icon=":material/download:",
+            on_click="ignore",
+            help="One file that draws without the internet",
+        )
+        st.download_button(
+            "Data (CSV)",
+            lambda: (frame() if callable(frame) else frame).to_csv(index=False).encode(),
+            f"{name}.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        if link:
+            controls.copy_link()
+        if python:
+            with st.popover("Python", icon=":material/code:"):
+                st.caption("Computes the same with stiffcore.")
+                st.code(python, language="python")
+
+
+def equivalent_table(frame: "pd.DataFrame", caption: str) -> None:
+    """What a figure shows, as text: for screen readers, and for whoever wants the numbers."""
+    with st.expander("The figure as a table", icon=":material/table:"):
+        st.caption(caption)
+        st.dataframe(frame, hide_index=True, width="stretch")

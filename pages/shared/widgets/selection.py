@@ -1,0 +1,110 @@
+"""A point chosen in a scatter: its image, what the network makes of it, and the way to its spectrum."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from pages.shared.state import controls
+from pages.shared.widgets import gallery
+from stiffcore.figures import wording
+from stiffcore.figures.statistics import depth
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+from stiffcore.statistics import tables
+from stiffcore.statistics.row_values import main_reason
+
+
+def _points(event) -> list[dict]:
+    return (event or {}).get("selection", {}).get("points", [])
+
+
+def _customdata(point: dict) -> list:
+    data = point.get("customdata") or []
+    return list(data.values()) if isinstance(data, dict) else list(data)
+
+
+def chosen(event, known: set[int]) -> tuple[int, int | None] | None:
+    """(image, block or None) of the first chosen point; checked, since it comes from the browser."""
+    for point in _points(event):
+        data = _customdata(point)
+        if data and isinstance(data[0], (int, float)) and int(data[0]) in known:
+            return int(data[0]), int(data[1]) if len(data) > 1 else None
+    return None
+
+
+def one_point(
+    event, rows: pd.DataFrame, metric: str, title: str, network: str, convention: str, block: int | str
+) -> None:
+    """The chosen image, or how to choose one. It becomes the image of the other pages. title: the metric's."""
+    if rows.empty:
+        return
+    found = chosen(event, set(rows["image"]))
+    if found is None:
+        st.caption(":material/touch_app: Click a point to see its image.")
+        return
+    image, of_point = found
+    block = of_point or block
+    one = rows[rows["image"] == image]
+    first = one.iloc[0]
+    label, seen = (cifar10.LABELS[int(first[name])] for name in ("label", "predicted"))
+    with st.container(border=True):
+        picture, text = st.columns([1, 2], vertical_alignment="center")
+        picture.html(
+            f'<img src="{gallery.thumbnail(image)}" alt="{label}" style="width:84px;image-rendering:pixelated;border-radius:.3rem">'
+        )
+        value = _value(one, metric, tables.pool(rows, metric).blocks if block == tables.ALL else (block,))
+        sign = "right" if first["correct"] else f"wrong: seen as {seen}"
+        text.markdown(f"**Image {image}: {label}**  \n{sign}, loss {first['loss']:.3g}  \n{title} {value}")
+        last = len(catalogue.blocks(network))
+        of_block = last if block == tables.ALL else int(block)
+        to = {"network": network, "images": str(image), "blocks": str(of_block), "convention": convention}
+        label = f"Its spectrum at block {of_block}"
+        st.page_link("pages/1_Spectrum.py", label=label, icon=":material/arrow_forward:", query_params=to)
+    shared = {"network": network, "convention": convention, "images": str(image)}
+    if block != tables.ALL:
+        shared["blocks"] = str(block)
+    for name, text in shared.items():  # of the other pages
+        controls.choose(name, text)
+
+
+def one_block(event, panels: depth.Panels, images: Sequence[int]) -> None:
+    """A bar, or an image's mark, of the figure along the depth: its block is the block of the other pages."""
+    found = next((one for point in _points(event) if (one := _block(point, panels, images))), None)
+    if found is None:
+        st.caption(":material/touch_app: Click a bar to choose its block for the other pages.")
+        return
+    block, network, convention, image = found
+    to = {"network": network, "convention": convention, "blocks": str(block)}
+    to["images"] = ",".join(map(str, images)) if image is None else str(image)
+    for name in ("network", "convention", "blocks"):  # not the image: the figure itself shows several
+        controls.choose(name, to[name])
+    where = f"{controls.NETWORK_TITLES[network]}, block {block}, {catalogue.CONVENTIONS[convention].title}"
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown(f"**{where}** is chosen.", width="content")
+        label = "Its spectrum" if image is None else f"Its spectrum at image {controls.plain(cifar10.name(image))}"
+        st.page_link("pages/1_Spectrum.py", label=label, icon=":material/arrow_forward:", query_params=to)
+
+
+def _block(point: dict, panels: depth.Panels, images: Sequence[int]) -> tuple[int, str, str, int | None] | None:
+    """(block, network, convention, image or None) of a chosen mark; checked, since it comes from the browser."""
+    data = _customdata(point)
+    if len(data) < len(depth.IDS):
+        return None
+    *others, block, network, convention = data
+    if not all(isinstance(name, str) for name in (network, convention)) or (network, convention) not in panels:
+        return None
+    if not isinstance(block, int | float) or block not in set(panels[network, convention]["block"]):
+        return None
+    image = others[0] if len(others) == 1 and others[0] in images else None
+    return int(block), network, convention, image if image is None else int(image)
+
+
+def _value(one: pd.DataFrame, metric: str, blocks: tuple[int, ...]) -> str:
+    """At a block, or the average over several."""
+    kept = one[one["block"].isin(blocks)]
+    values = tables.column(kept, metric).dropna()
+    if not len(values):
+        return main_reason(kept, metric)
+    name = metric if metric in wording.METRIC_TITLES else "max_re"
+    return wording.in_words(name, float(values.mean()))

@@ -1,0 +1,104 @@
+"""Stability regions over a spectrum: which of them, for which step h, and what they say of each image's eigenvalues."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from pages.shared.state import controls
+from pages.shared.widgets import ode_table, panels
+from stiffcore.analysis import metrics as stiffness, requests as analysis
+from stiffcore.figures.odes import stability_regions
+from stiffcore.figures.odes.stability_regions import UNIT_CIRCLE
+from stiffcore.figures.panel import Series
+from stiffcore.figures.theme import Style
+from stiffcore.networks import catalogue
+
+WHY_NOT = {
+    "slices": "No region under slices: their eigenvalues are those of parts of the Jacobian, which no step multiplies.",
+    "block": "Only |λ| = 1 belongs here: the outer ReLU projects, and the regions of Euler and Runge–Kutta concern I + J_F.",
+}
+NOT_SQUARE = "Nothing to overlay on a block that changes the shape: it has no eigenvalues, only singular values."
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """The regions of stability_regions.TITLES that are drawn, and their step."""
+
+    regions: tuple[str, ...]
+    step: float
+
+
+def choose(network: str, blocks: Sequence[int], convention: str) -> Overlay:
+    """Regions and the step; both stay visible where they are of no use, with the reason."""
+    has_eigenvalues = any(catalogue.block(network, block).is_identity for block in blocks)
+    of_block, usable = convention == "block", convention != "slices" and has_eigenvalues
+    allowed = stability_regions.OF_CONVENTION["block" if of_block else "branch"]
+    titles = {name: stability_regions.TITLES[name] for name in allowed}
+    default = stability_regions.DEFAULT["block" if of_block else "branch"]
+    name, off = "circle" if of_block else "stable", not usable
+    with panels.row():
+        regions = controls.several_of("Stability regions", name, titles, default, none="none", disabled=off)
+        label = "Step h: the network's is 1"
+        step = controls.number(label, "blockstep", 0.05, 2.0, 1.0, 0.05, width=300, disabled=off or of_block)
+    if convention in WHY_NOT:
+        st.caption(WHY_NOT[convention])
+    if convention != "slices" and not all(catalogue.block(network, block).is_identity for block in blocks):
+        st.caption(NOT_SQUARE)
+    return Overlay(regions if usable else (), 1.0 if of_block else step)
+
+
+def of_result(result: analysis.Result, name: str, step: float) -> dict[str, float]:
+    """stiffness.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
+    zeros, ones = (int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
+    tolerance = float(result.health.get("tolerance", 0.0))
+    return stiffness.of_method(result.arrays["eigenvalues"], zeros, ones, tolerance, step, name)
+
+
+def per_cent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def step_in_words(limit: float) -> str:
+    return "no limit" if np.isinf(limit) else ode_table.number(limit)
+
+
+def numbers(results: Sequence[analysis.Result], series: Mapping[int, Series], overlay: Overlay, style: Style) -> None:
+    """A row per spectrum: per region the share outside of it, and the largest step that a method allows."""
+    shown = [result for result in results if "eigenvalues" in result.arrays]
+    if not shown or not overlay.regions:
+        return
+    heads = ["Image"]
+    for name in overlay.regions:
+        title = stability_regions.TITLES[name]
+        is_circle = name == UNIT_CIRCLE
+        heads += ["Outside of |λ| = 1"] if is_circle else [f"Outside, {title}", f"Largest step, {title}"]
+    several = len({result.request.block for result in shown}) > 1
+    rows = [_row(result, series[result.request.image].name, overlay, several) for result in shown]
+    ode_table.show(heads, rows, style.paper)
+    caption = "Shares are of all eigenvalues, the structural ones included."
+    if set(overlay.regions) != {UNIT_CIRCLE}:
+        caption = (
+            f"At h = {overlay.step:g}. {caption} The largest stable step keeps every eigenvalue with Re λ < 0 inside of the "
+            "region; those with Re λ > 0 grow in the ODE itself."
+        )
+    st.caption(caption)
+
+
+def _row(result: analysis.Result, name: str, overlay: Overlay, several: bool) -> tuple[str, ...]:
+    cells = [f"{name}\nblock {result.request.block}" if several else name]
+    for region in overlay.regions:
+        if region == UNIT_CIRCLE:
+            cells.append(per_cent(_outside_unit_circle(result)))
+            continue
+        made = of_result(result, region, overlay.step)
+        cells += [per_cent(made["share_outside"]), step_in_words(made["largest_stable_step"])]
+    return tuple(cells)
+
+
+def _outside_unit_circle(result: analysis.Result) -> float:
+    """The share with |λ| > 1; a structural one lies on the circle, and so does what rounding moves by the tolerance."""
+    values = result.arrays["eigenvalues"]
+    total = len(values) + sum(int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
+    return float((np.abs(values) > 1 + result.health.get("tolerance", 0.0)).sum()) / total

@@ -1,0 +1,66 @@
+"""What requests would cost before they are computed: seconds and memory. Imports no torch."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.networks import catalogue
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a set of requests would cost here, on one core."""
+
+    seconds: float
+    bytes: int  # peak memory
+    n_missing: int  # requests that are neither shipped nor stored
+    sentence: str
+
+
+# Seconds, measured on one core of a 2-core cloud machine (AMD EPYC, 2026): estimates, not claims.
+SECONDS_PER_SIDE_CUBED = 3e-10  # one full spectrum in float64; two are computed, of K and of its transpose
+SECONDS_PER_EXTREMES = 1.0
+SHARE_OF_PROOF = 0.04  # of a full spectrum's seconds: one or two Cholesky factorisations and forming the core
+SECONDS_PER_SLICE_EIGENVALUE = {"extremes": 4e-8, "counts": 5e-8, "spectrum": 2e-7}
+SECONDS_TO_LOAD = 2.0
+TYPICAL_LIVE_SHARE = 0.45  # of the units of an inner layer
+
+
+def of(requests: Iterable[Request], again: bool = False) -> Estimate:
+    """Seconds and memory for those of the requests that are not stored, or for all of them again; imports no torch."""
+    missing = [request for request in requests if again or analysis.stored(request) is None]
+    costs = [_cost(request) for request in missing]
+    seconds = sum(cost[0] for cost in costs) + SECONDS_TO_LOAD * bool(missing)
+    most = max((cost[1] for cost in costs), default=0)
+    if not missing:
+        return Estimate(0.0, 0, 0, "Everything asked for is stored.")
+    count = "1 result" if len(missing) == 1 else f"{len(missing)} results"
+    count += " again" if again else " is not stored yet" if len(missing) == 1 else " are not stored yet"
+    sentence = f"{count}: about {_duration(seconds)} and {max(0.3, most / 1e9):.1f} GB of memory."
+    return Estimate(seconds, most, len(missing), sentence)
+
+
+def _cost(request: Request) -> tuple[float, int]:
+    geometry = catalogue.block(request.network, request.block)
+    if request.convention == "slices":
+        return SECONDS_PER_SLICE_EIGENVALUE[request.quantity] * geometry.n_eigenvalues("slices"), 3 * 10**8
+    side = TYPICAL_LIVE_SHARE * min(math.prod(shape) for shape in geometry.inner_shapes)
+    if not geometry.is_identity:
+        rows = 0.4 * geometry.n_out
+        needed = int(24 * rows * geometry.n_in)
+        if rows > 6000 or needed > 3 * 10**9:  # the outermost alone, by Lanczos: see singular_values.py
+            return 60.0, 5 * 10**8
+        return 2e-10 * rows**2 * geometry.n_in + 2, needed
+    full = 2 * SECONDS_PER_SIDE_CUBED * side**3
+    if request.quantity == "extremes" or (request.quantity == "counts" and request.convention == "block"):
+        proof = SHARE_OF_PROOF * full if request.convention == "block" else 0.0
+        return SECONDS_PER_EXTREMES + proof, int(24 * side**2)
+    return full + 1.0, int(32 * side**2)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,181 @@
+"""An eigenvalue's mode: the eigenvectors of a block's Jacobian J, mapped back from the core to the block's own space.
+
+The core K is a product of the block's factors in the cyclic order that starts at its layer (deflation.py). Write ``W`` for the
+way from that layer to the outputs, ``V`` for the way from the inputs to that layer, masks included: ``J_F = W V``, ``K = V W``
+(under ``block`` both with the outer mask D, and J = D (J_F + I)). With μ = λ - shift, K y = μ y and zᵀ K = μ zᵀ,
+
+    right:  x = W y               J x = λ x          what the block does to a direction of its inputs
+    left:   branch  w = Vᵀ z      wᵀ J = λ wᵀ        which changes of the inputs excite it
+            block   w = Jᵀ u / λ with u = D Vᵀ z, since J's rows of dead outputs are zero but its columns are not
+
+(where the core lives on the outputs themselves, W and V are the identity on them). y and z come from inverse iteration with K
+in float64. Residuals are of the true J, by its convolutions. The condition number of λ is ``‖w‖ ‖x‖ / |wᵀ x|``: a change of J
+by ε moves λ by at most about ε times that (Wilkinson 1965); 1 for a normal matrix. Imports torch only to compute.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.networks import manifest
+from stiffcore.storage import cache as result_cache
+
+ALGORITHM = 1  # raise it when equal requests would give other numbers
+LARGEST_CORE = 1500  # side; above it factorising K - μI takes more than a few seconds
+ITERATIONS = 3  # of inverse iteration; one is enough where λ is as exact as LAPACK makes it
+_NUMBERS = ("residual", "left_residual", "condition", "seconds", "weights")
+Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
+
+
+@dataclass(frozen=True)
+class Mode:
+    """An eigenvalue's right and left eigenvector, each of norm 1, as per-channel norms and as maps.
+
+    right_map, left_map: ‖·‖ over the channels at each pixel, shape (H, W). right_channels, left_channels: ‖·‖ over the pixels
+    of each channel, shape (C,). residual: ‖J x - λ x‖ / ‖x‖; left_residual: ‖Jᵀ w - λ w‖ / ‖w‖.
+    """
+
+    request: Request
+    eigenvalue: complex
+    right_map: np.ndarray
+    left_map: np.ndarray
+    right_channels: np.ndarray
+    left_channels: np.ndarray
+    residual: float
+    left_residual: float
+    condition: float
+    seconds: float
+    weights: str
+
+
+def check(request: Request, side: int) -> None:
+    """Raises CannotCompute for a core whose modes take too long, or that has none. side: of the core."""
+    if request.convention == "slices":
+        raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
+    if side > LARGEST_CORE:
+        raise CannotCompute(
+            f"Expected a core of side {LARGEST_CORE:,} at most for its modes, got {side:,}: choose a later block."
+        )
+
+
+def key(request: Request, eigenvalue: complex) -> str:
+    return result_cache.key(
+        {
+            "kind": "mode",
+            "algorithm": [ALGORITHM, analysis.ALGORITHM],
+            "weights": manifest.entry(request.network).sha256,
+            "image": cifar10.image_sha256(request.image),
+            "block": request.block,
+            "convention": request.convention,
+            "eigenvalue": [float(eigenvalue.real), float(eigenvalue.imag)],
+        }
+    )
+
+
+def stored(request: Request, eigenvalue: complex) -> Mode | None:
+    """A mode that was kept. No torch."""
+    entry = result_cache.default().get(key(request, eigenvalue))
+    if entry is None:
+        return None
+    numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
+    return Mode(request, complex(eigenvalue), **entry.arrays, **numbers)
+
+
+def compute(request: Request, eigenvalue: complex, progress: Progress | None = None, again: bool = False) -> Mode:
+    """The mode of an eigenvalue of the core, through the cache. Raises CannotCompute for one next to 0.
+
+    again: whatever is stored, which the new one replaces.
+    """
+    found = None if again else stored(request, eigenvalue)
+    if found is not None:
+        return found
+    report = progress or (lambda done, total, what: None)
+    began = time.perf_counter()
+    report(0, 3, "one forward pass")
+    state = analysis.block_state(request)
+    vectors = of_state(state, request.convention, eigenvalue, report)
+    seconds = round(time.perf_counter() - began, 3)
+    mode = Mode(
+        request, complex(eigenvalue), **vectors, seconds=seconds, weights=manifest.entry(request.network).sha256
+    )
+    numbers = result_cache.numbers_to_json({name: getattr(mode, name) for name in _NUMBERS})
+    arrays = {name: getattr(mode, name) for name in ("right_map", "left_map", "right_channels", "left_channels")}
+    header = {"request": vars(request), "kind": "mode"} | numbers
+    result_cache.default().put(key(request, eigenvalue), header, arrays)  # best effort: shown all the same
+    return mode
+
+
+def of_state(state, convention: str, eigenvalue: complex, report: Progress) -> dict:
+    """The fields of a Mode for a linearise.BlockState."""
+    from stiffcore.jacobians import deflation
+
+    made = deflation.plan(state, convention)
+    check(Request("", 0, state.geometry.block, convention), made.side)
+    report(1, 3, f"forming a core of side {made.side}")
+    core = deflation.form_core(state, convention).matrix.numpy()
+    report(2, 3, "inverse iteration")
+    y, z = core_vectors(core, complex(eigenvalue) - made.shift)
+    x = deflation.to_outputs(state, convention, y)
+    w = deflation.to_inputs(state, convention, z)
+    if convention == "block" and eigenvalue != 0:
+        w = _product(state, convention, w, transpose=True) / eigenvalue
+    x, w = _normalised(x, eigenvalue), _normalised(w, eigenvalue)
+    right, left = (_product(state, convention, v, transpose) for v, transpose in ((x, False), (w, True)))
+    overlap = abs(w @ x)
+    planes = {"right": x.reshape(state.geometry.output_shape), "left": w.reshape(state.geometry.input_shape)}
+    return {
+        **{f"{name}_map": np.linalg.norm(plane, axis=0) for name, plane in planes.items()},
+        **{f"{name}_channels": np.linalg.norm(plane, axis=(1, 2)) for name, plane in planes.items()},
+        "residual": float(np.linalg.norm(right - eigenvalue * x)),
+        "left_residual": float(np.linalg.norm(left - eigenvalue * w)),
+        "condition": float(1 / overlap) if overlap > 0 else float("inf"),
+    }
+
+
+def core_vectors(core: np.ndarray, value: complex) -> tuple[np.ndarray, np.ndarray]:
+    """Right and left eigenvector, K y = μ y and zᵀ K = μ zᵀ, by inverse iteration with one LU factorisation of K - μI."""
+    from scipy.linalg import lapack
+
+    side, size = len(core), max(float(np.linalg.norm(core)), np.finfo(float).tiny)
+    shifted = core.astype(complex) - value * np.eye(side)
+    lu, pivots, info = lapack.zgetrf(shifted, overwrite_a=True)
+    if info < 0:
+        raise ValueError(f"LAPACK's zgetrf refused its argument number {-info}.")
+    diagonal = np.einsum("ii->i", lu)
+    diagonal[np.abs(diagonal) < np.finfo(float).eps * size / side] = np.finfo(float).eps * size / side
+    start = np.random.default_rng(0).standard_normal(side) + 0j
+    vectors = []
+    for trans in (0, 1):
+        v = start / np.linalg.norm(start)
+        for _ in range(ITERATIONS):
+            v, info = lapack.zgetrs(lu, pivots, v, trans=trans)
+            v = v / np.linalg.norm(v)
+        vectors.append(v)
+    return vectors[0], vectors[1]
+
+
+def _product(state, convention: str, vector: np.ndarray, transpose: bool) -> np.ndarray:
+    """J v or Jᵀ v of a complex vector, by the convolutions in float64."""
+    import torch
+
+    from stiffcore.jacobians import operator as jacobian
+
+    parts = torch.from_numpy(np.stack([vector.real, vector.imag]))
+    real, imaginary = (jacobian.apply_transpose if transpose else jacobian.apply)(state, convention, parts).numpy()
+    return real + 1j * imaginary
+
+
+def _normalised(vector: np.ndarray, eigenvalue: complex) -> np.ndarray:
+    size = np.linalg.norm(vector)
+    if not np.isfinite(size) or size < 1e-9:  # y, z have norm 1; W y = 0 means K y = 0
+        raise CannotCompute(
+            f"Expected an eigenvalue away from 0, got {eigenvalue:.3g}, whose vectors the core does not determine: "
+            "choose another one."
+        )
+    return vector / size

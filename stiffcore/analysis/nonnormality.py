@@ -1,0 +1,184 @@
+"""How far a block's Jacobian J is from normal: numerical abscissa, Henrici's departure, pseudospectra.
+
+Eigenvalues alone do not characterise stiffness (Higham and Trefethen 1993, BIT 33): for a J that is not normal, solutions of
+x' = J x may grow long before they decay, and a step within the stability region may do the same.
+
+    numerical abscissa    ω(J) = max eigenvalue of (J + Jᵀ)/2 = d/dt ‖exp(tJ)‖₂ at t = 0        >= max Re λ
+    Henrici's departure   dep(J) = (‖J‖²_F - Σ|λ|²)^½ = ‖N‖_F,  J = U (Λ + N) Uᴴ                0 if and only if J is normal
+    pseudospectra         {z : ‖(zI - J)⁻¹‖₂ >= 1/ε} = eigenvalues of all J + E with ‖E‖₂ <= ε
+
+They belong to J, not to the core: schur_form.py has the one Schur form that they come from. Imports torch only to compute.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.networks import manifest
+from stiffcore.storage import cache as result_cache
+
+ALGORITHM = 1  # raise it when equal requests would give other numbers
+LARGEST_CORE = 1500  # side
+COLUMNS, ROWS = 20, 10  # of the grid, evenly; as many again follow the eigenvalues
+SECONDS_PER_POINT = 4e-8  # times the side squared, on one core; for the estimate
+_NUMBERS = ("numerical_abscissa", "norm", "frobenius", "departure", "seconds", "weights")
+Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
+
+
+@dataclass(frozen=True)
+class NonNormality:
+    """x, y: the grid, float64, y >= 0 only since J is real; log_resolvent: log10 ‖(zI - J)⁻¹‖₂, shape (len(y), len(x))."""
+
+    request: Request
+    numerical_abscissa: float
+    norm: float  # ‖J‖₂
+    frobenius: float  # ‖J‖_F
+    departure: float
+    x: np.ndarray
+    y: np.ndarray
+    log_resolvent: np.ndarray
+    seconds: float
+    weights: str
+
+
+def check(request: Request, side: int) -> None:
+    """Raises CannotCompute for a core that is too large, or where there is no matrix. side: of the core."""
+    if request.convention == "slices":
+        raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
+    if side > LARGEST_CORE:
+        raise CannotCompute(
+            f"Expected a core of side {LARGEST_CORE:,} at most for pseudospectra, got {side:,}: choose a later block."
+        )
+
+
+def key(request: Request) -> str:
+    return result_cache.key(
+        {
+            "kind": "non-normality",
+            "algorithm": [ALGORITHM, analysis.ALGORITHM],
+            "weights": manifest.entry(request.network).sha256,
+            "image": cifar10.image_sha256(request.image),
+            "block": request.block,
+            "convention": request.convention,
+        }
+    )
+
+
+def stored(request: Request) -> NonNormality | None:
+    """What was kept. No torch."""
+    entry = result_cache.default().get(key(request))
+    if entry is None:
+        return None
+    numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
+    return NonNormality(request, **entry.arrays, **numbers)
+
+
+def estimated_seconds(side: int) -> float:
+    """On one quiet core: the Schur form, then the grid."""
+    return 3 + 2e-8 * side**3 + 4 * COLUMNS * ROWS * SECONDS_PER_POINT * side**2
+
+
+def compute(request: Request, progress: Progress | None = None, again: bool = False) -> NonNormality:
+    """One block's non-normality at an image, through the cache; again: whatever is stored, which the new one replaces."""
+    found = None if again else stored(request)
+    if found is not None:
+        return found
+    report = progress or (lambda done, total, what: None)
+    began = time.perf_counter()
+    report(0, 0, "one forward pass")
+    state = analysis.block_state(request)
+    made = of_state(state, request.convention, report)
+    made |= {"seconds": round(time.perf_counter() - began, 2), "weights": manifest.entry(request.network).sha256}
+    result = NonNormality(request, **made)
+    numbers = result_cache.numbers_to_json({name: made[name] for name in _NUMBERS})
+    arrays = {name: made[name] for name in ("x", "y", "log_resolvent")}
+    result_cache.default().put(key(request), {"request": vars(request), "kind": "non-normality"} | numbers, arrays)
+    return result
+
+
+def of_state(state, convention: str, report: Progress) -> dict:
+    """The fields of a NonNormality, but for the request, for a linearise.BlockState."""
+    from stiffcore.jacobians import deflation
+    from stiffcore.spectra import schur_form
+
+    check(Request("", 0, state.geometry.block, convention), deflation.plan(state, convention).side)
+    report(0, 0, "Schur form")
+    triangle = schur_form.triangular_form(state, convention)
+    report(0, 0, "numerical abscissa")
+    abscissa, norm = outermost(state, convention)
+    x, y = grid(np.append(triangle.upper.diagonal(), [s for s, _ in triangle.couplings]))
+    log_resolvent = log_resolvent_norms(triangle, x, y, report)
+    return {
+        "numerical_abscissa": abscissa, "norm": norm, "departure": triangle.departure,
+        "frobenius": float(np.hypot(np.sqrt(schur_form.sum_of_squares(state, convention, triangle)), triangle.departure)),
+        "x": x, "y": y, "log_resolvent": log_resolvent,
+    }  # fmt: skip
+
+
+def outermost(state, convention: str) -> tuple[float, float]:
+    """ω(J) and ‖J‖₂ by Lanczos with the true J, its convolutions as the operator."""
+    import torch
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    from stiffcore.jacobians import operator as jacobian
+
+    n = state.geometry.n_out
+
+    def product(v: np.ndarray, *which) -> np.ndarray:
+        batch = torch.from_numpy(np.ascontiguousarray(v.ravel()))[None]
+        for one in which:
+            batch = one(state, convention, batch)
+        return batch[0].numpy()
+
+    def symmetric(v: np.ndarray) -> np.ndarray:
+        return (product(v, jacobian.apply) + product(v, jacobian.apply_transpose)) / 2
+
+    def gram(v: np.ndarray) -> np.ndarray:
+        return product(v, jacobian.apply, jacobian.apply_transpose)
+
+    start = np.random.default_rng(0).standard_normal(n)
+    largest = []
+    for operator in (symmetric, gram):
+        linear = LinearOperator((n, n), matvec=operator, dtype=np.float64)
+        largest.append(float(eigsh(linear, k=1, which="LA", v0=start, tol=1e-10, return_eigenvectors=False)[0]))
+    return largest[0], float(np.sqrt(max(largest[1], 0.0)))
+
+
+def grid(eigenvalues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where resolvent norms are computed: evenly around the eigenvalues, and more closely where they are many."""
+    left, right, height = eigenvalues.real.min(), eigenvalues.real.max(), np.abs(eigenvalues.imag).max()
+    margin = 0.25 * max(right - left, 2 * height, 1e-3)
+    shares = (np.arange(COLUMNS) + 0.5) / COLUMNS
+    x = np.union1d(np.linspace(left - margin, right + margin, COLUMNS), np.quantile(eigenvalues.real, shares))
+    by_height = np.quantile(np.abs(eigenvalues.imag), (np.arange(ROWS) + 0.5) / ROWS)
+    y = np.union1d(np.linspace(0, height + margin, ROWS), by_height)
+    return _apart(x), _apart(y)
+
+
+def _apart(values: np.ndarray) -> np.ndarray:
+    """Without those that lie closer to the one before than a thousandth of all."""
+    kept = [values[0]]
+    for value in values[1:]:
+        if value - kept[-1] > 1e-3 * np.ptp(values):
+            kept.append(value)
+    return np.array(kept)
+
+
+def log_resolvent_norms(triangle, x: np.ndarray, y: np.ndarray, report: Progress) -> np.ndarray:
+    """log10 ‖(zI - J)⁻¹‖₂ of a schur_form.Triangle on a grid, shape (len(y), len(x)); infinite at an eigenvalue."""
+    from stiffcore.spectra import schur_form
+
+    found = np.empty((len(y), len(x)))
+    workspace = np.asfortranarray(-triangle.upper)
+    for row, height in enumerate(y):
+        for column, re in enumerate(x):
+            report(row * len(x) + column, found.size, "resolvent norms")
+            with np.errstate(divide="ignore"):
+                found[row, column] = np.log10(schur_form.resolvent_norm(triangle, complex(re, height), workspace))
+    return found

@@ -1,0 +1,255 @@
+"""An image with Gaussian noise or an adversarial step on it, at a strength of k grey levels of 255 (ε = k / 255).
+
+    noise   x + k z             z from N(0, 1), independent for each of the 3,072 values, seeded
+    fgsm    x + k sign(∇ₓ L)    L: the network's cross-entropy at the image's label, or, where nobody said it, at the label
+                                that the network sees; the fast gradient sign method (Goodfellow, Shlens and Szegedy,
+                                "Explaining and Harnessing Adversarial Examples", ICLR 2015, section 4)
+
+x in grey levels. Both are rounded and clipped to 0 … 255: the result is an ordinary image, and ``images.uploaded`` gives it a
+number. FGSM moves no value by more than k. Before clipping its Euclidean norm is k √3072, which is also the root mean square
+of the noise's: equal k are equally large steps, one in a direction that is chosen and one in a direction that is not.
+Imports torch only to compute.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stiffcore.analysis import requests as analysis
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10, uploaded as uploaded_images
+from stiffcore.networks import catalogue, manifest
+from stiffcore.storage import cache as result_cache
+
+if TYPE_CHECKING:  # pandas would delay the commands that need none
+    import pandas as pd
+
+ALGORITHM = 1  # raise it when equal requests would give other pixels
+KINDS = {"fgsm": "Adversarial step (FGSM)", "noise": "Gaussian noise"}
+STRONGEST = 64  # grey levels
+SEEDS = 1000
+SWEEP = (0, 1, 2, 4, 8)  # grey levels
+SWEPT = ("stiffness_index", "percent_negative", "max_re")  # metrics
+
+
+@dataclass(frozen=True)
+class PerturbationRequest:
+    """kind: of KINDS; strength: k, in grey levels; seed: of the noise, 0 under fgsm."""
+
+    network: str
+    image: int
+    kind: str
+    strength: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """pixels: uint8 (32, 32, 3). image: their number, by which everything else takes them. losses, losses_before: the
+    cross-entropy for each of the ten labels, float64 (10,). notice: of a cache that could not be written."""
+
+    request: PerturbationRequest
+    pixels: np.ndarray
+    image: int
+    losses_before: np.ndarray
+    losses: np.ndarray
+    notice: str = ""
+    seconds: float | None = None  # to compute; None where nobody measured them
+
+    @property
+    def label(self) -> int:
+        """The one whose loss counts: the image's, or where nobody said it, the one seen before."""
+        known = cifar10.label(self.request.image)
+        return int(self.losses_before.argmin()) if known is None else known
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """What the network sees before and after."""
+        return int(self.losses_before.argmin()), int(self.losses.argmin())
+
+    @property
+    def loss(self) -> tuple[float, float]:
+        return float(self.losses_before[self.label]), float(self.losses[self.label])
+
+
+def check(request: PerturbationRequest) -> PerturbationRequest:
+    """The request itself. Raises CannotCompute for what is not one."""
+    catalogue.architecture(request.network)
+    cifar10.image(request.image)
+    if request.kind not in KINDS:
+        raise CannotCompute(
+            f"Expected a perturbation among {', '.join(KINDS)}, got {request.kind!r}: choose one of them."
+        )
+    for name, value, most in (("strength", request.strength, STRONGEST), ("seed", request.seed, SEEDS - 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+            raise CannotCompute(f"Expected a {name} from 0 to {most}, got {value!r}: choose a whole number in between.")
+    return request
+
+
+def key(request: PerturbationRequest) -> str:
+    return result_cache.key(
+        {
+            "what": "perturbation",
+            "algorithm": ALGORITHM,
+            "weights": manifest.entry(request.network).sha256,
+            "image": cifar10.image_sha256(request.image),
+            "label": cifar10.label(request.image),
+            "kind": request.kind,
+            "strength": request.strength,
+            "seed": request.seed if request.kind == "noise" else 0,
+        }
+    )
+
+
+def noise(image: int, strength: int, seed: int) -> np.ndarray:
+    """uint8 (32, 32, 3). The same seed is the same direction at every strength and on every image."""
+    drawn = np.random.RandomState(seed).standard_normal(cifar10.SHAPE)  # its streams are frozen, as the baselines'
+    return _moved(image, strength * drawn)
+
+
+def fgsm(network: str, image: int, strength: int) -> np.ndarray:
+    """uint8 (32, 32, 3); no value further than ``strength`` from the image's."""
+    entry = manifest.entry(network)
+    signs = _signs(network, entry.sha256, image, cifar10.image_sha256(image), cifar10.label(image))
+    return _moved(image, strength * signs)
+
+
+def _moved(image: int, step: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(cifar10.image(image) + step), 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=64)
+def _signs(network: str, weights: str, image: int, sha256: str, label: int | None) -> np.ndarray:
+    """sign ∇ₓ L, float64 (32, 32, 3): of −1, 0 and 1; weights, sha256 and label only tell apart what is kept.
+
+    The gradient is taken in the network's own units, (x / 255 − mean) / standard deviation: each of them grows with x, so
+    the sign is that of the gradient in grey levels.
+    """
+    import torch
+
+    from stiffcore import device
+
+    device.use_one_thread()
+    x = cifar10.normalised(cifar10.image(image)[None]).requires_grad_()
+    scores = analysis.model(network)(x)
+    aim = scores.argmax(1) if label is None else torch.tensor([label])
+    (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(scores, aim), x)
+    signs = gradient[0].sign().permute(1, 2, 0).double().numpy()
+    signs.flags.writeable = False  # shared by every caller
+    return signs
+
+
+def stored(request: PerturbationRequest) -> Perturbed | None:
+    """The perturbed image if it ships or was made before, back among the own images; no torch."""
+    wanted = key(check(request))
+    entry = result_cache.shipped().get(wanted) or result_cache.default().get(wanted)
+    if entry is None:
+        return None
+    pixels, losses = entry.arrays["pixels"], entry.arrays["losses"]
+    return Perturbed(request, pixels, _number(request, pixels), losses[0], losses[1], "", entry.header.get("seconds"))
+
+
+def compute(request: PerturbationRequest, progress: analysis.Progress | None = None, again: bool = False) -> Perturbed:
+    """The perturbed image, stored or fresh, with what the network makes of both; again: whatever is stored."""
+    found = None if again else stored(request)
+    if found is not None:
+        return found
+    check(request)
+    began = time.perf_counter()
+    report = progress or (lambda done, total, what: None)
+    report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
+    made_of = (request.network, request.image, request.strength)
+    pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
+    number = _number(request, pixels)
+    report(1, 3, "what the network sees")
+    losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, number)])
+    arrays = {"pixels": pixels, "losses": losses}
+    seconds = round(time.perf_counter() - began, 3)
+    notice = result_cache.default().put(key(request), {"request": asdict(request), "seconds": seconds}, arrays)
+    report(3, 3, "done")
+    return Perturbed(request, pixels, number, *losses, notice or "", seconds)
+
+
+def name_of(request: PerturbationRequest) -> str:
+    """``0 + FGSM 4/255``; of noise, with its seed."""
+    what = f"FGSM {request.strength}/255" if request.kind == "fgsm" else f"noise {request.strength}/255"
+    seed = f", seed {request.seed}" if request.kind == "noise" else ""
+    return f"{cifar10.name(request.image)} + {what}{seed}"
+
+
+def _number(request: PerturbationRequest, pixels: np.ndarray) -> int:
+    """The image's number among the own images; of pixels that did not change, that of the image itself."""
+    if np.array_equal(pixels, cifar10.image(request.image)):
+        return request.image
+    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
+    known = uploaded_images.default().find(uploaded_images.FIRST + int(sha256[:7], 16))
+    if known is not None and known.sha256 == sha256:
+        return known.number
+    label = cifar10.label(request.image)
+    about = {"name": name_of(request), "label": label, "source": request.image} | asdict(request)
+    return uploaded_images.register(pixels, {name: value for name, value in about.items() if name != "image"})
+
+
+def sweep_requests(request: PerturbationRequest) -> list[PerturbationRequest]:
+    """The same at every strength of SWEEP."""
+    return [PerturbationRequest(**asdict(request) | {"strength": strength}) for strength in SWEEP]
+
+
+def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "pd.DataFrame | None":
+    """What ``sweep`` gives, if all of it is stored; no torch."""
+    perturbed = [stored(one) for one in sweep_requests(request)]
+    if None in perturbed:
+        return None
+    results = [analysis.stored(_of_block(one, block, convention)) for one in perturbed]
+    return None if None in results else _table(perturbed, results)
+
+
+def sweep(
+    request: PerturbationRequest,
+    block: int,
+    convention: str,
+    progress: analysis.Progress | None = None,
+    again: bool = False,
+) -> "pd.DataFrame":
+    """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
+    SWEPT, and ``reasons`` (metric -> why it is NaN). again: whatever is stored."""
+    perturbed, results, requests = [], [], sweep_requests(request)
+    for at, one in enumerate(requests):
+        report = _stage(progress, at, len(requests), name_of(one))
+        perturbed.append(compute(one, report, again))
+        of_block = _of_block(perturbed[-1], block, convention)
+        results += (
+            analysis.compute_many([of_block], report, again=True) if again else [analysis.compute(of_block, report)]
+        )
+    return _table(perturbed, results)
+
+
+def _stage(progress: analysis.Progress | None, done: int, total: int, name: str) -> analysis.Progress | None:
+    return None if progress is None else lambda part, parts, what: progress(done, total, f"{name}: {what}")
+
+
+def sweep_made(table: "pd.DataFrame", network: str, block: int, convention: str) -> list[dict]:
+    """How the block's results of a sweep were made, as far as they are stored: device, precision, seconds ..."""
+    requests = [analysis.Request(network, int(image), block, convention, "counts") for image in table["image"]]
+    return [result.made for request in requests if (result := analysis.stored(request)) is not None]
+
+
+def _of_block(perturbed: Perturbed, block: int, convention: str) -> analysis.Request:
+    return analysis.Request(perturbed.request.network, perturbed.image, block, convention, "counts")
+
+
+def _table(perturbed: Sequence[Perturbed], results: Sequence[analysis.Result]) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = []
+    for one, result in zip(perturbed, results, strict=True):
+        row = {"strength": one.request.strength, "epsilon": one.request.strength / 255, "image": one.image}
+        row |= {"seen": cifar10.LABELS[one.seen[1]], "correct": one.seen[1] == one.label, "loss": one.loss[1]}
+        row |= {name: result.metrics.get(name, np.nan) for name in SWEPT}
+        rows.append(row | {"reasons": {name: result.reasons[name] for name in SWEPT if name in result.reasons}})
+    return pd.DataFrame(rows)

@@ -1,0 +1,196 @@
+"""How fast the app is: first paint of a cold server, stored views, large clouds in Chromium, many sessions at once.
+
+The app runs in a process of its own with a cache folder of its own; see app_server.py. A report is built-in types only.
+"""
+
+import importlib.metadata
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from stiffcore.analysis import requests as analysis
+from stiffcore.benchmarks import app_server, browser as benchmark_browser, main as benchmark, sessions
+from stiffcore.benchmarks.app_server import AppServer
+from stiffcore.benchmarks.timing import as_seconds, as_spread, clocked, spread
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue, manifest
+from stiffcore.storage import cache as result_cache
+
+SERVERS, CLOUDS, VIEWS = 5, 5, 5  # rounds of the first three measurements
+SESSIONS = 50
+GOALS = {"title": 2.0, "stored view": 0.5, "drawing": 2.0, "health": 1.0}  # seconds, each of them an upper bound
+LARGE = analysis.Request("resnet50", 0, 2, "branch", "spectrum")  # 65,536 eigenvalues; nothing that large ships
+QUICK = ("resnet18", 8)  # network, block: a new spectrum takes about a second
+
+Say = Callable[[str], None]
+
+
+def run(say: Say, browser: bool = True, n_sessions: int = SESSIONS) -> dict:
+    """Measure everything and report. browser: without, what Chromium paints is left out.
+
+    Raises CannotCompute where the app does not start, or Chromium or Playwright is missing.
+    """
+    report: dict = {"environment": environment(), "goals_seconds": GOALS}
+    with tempfile.TemporaryDirectory(prefix="stiffcore-benchmark-") as folder:
+        if browser:
+            with benchmark_browser.chromium() as chromium:
+                report["environment"]["chromium"] = chromium.version
+                report["first_paint"] = first_paint(chromium, Path(folder), say)
+                report["large_cloud"] = large_cloud(chromium, Path(folder), say)
+        with AppServer(Path(folder) / "sessions", app_server.AGENT_API) as server:
+            report["stored_view"] = stored_view(server, say)
+            report["same_spectrum"], report["different_spectra"] = crowds(server, n_sessions, say)
+    return report
+
+
+def environment() -> dict[str, object]:
+    """Versions and the machine."""
+    versions = {name: importlib.metadata.version(name) for name in ("streamlit", "plotly", "pandas")}
+    return benchmark.environment() | versions | {"date": time.strftime("%Y-%m-%d")}
+
+
+def first_paint(chromium, folder: Path, say: Say, servers: int = SERVERS) -> dict:
+    """Home, of a server and a browser window that nobody has used, several times.
+
+    torch_imported_before: rounds in which the server imported torch before the figure was there.
+    """
+    found, early = [], 0
+    for at in range(servers):
+        with AppServer(folder / f"cold {at}") as server:
+            context = chromium.new_context(viewport={"width": 1280, "height": 900})
+            began = time.time()
+            seen = benchmark_browser.seconds_to_paint(context, server.address, "figure")
+            context.close()
+            imported = server.torch_imported()
+            early += imported is not None and imported < began + seen["figure"]
+            found.append(seen | {"start": server.seconds_to_start})
+        say(f"cold server {at + 1} of {servers}: title {seen['title']:.2f} s, figure {seen['figure']:.2f} s")
+    names = ("start", "paint", "title", "figure")
+    return {name: spread([one[name] for one in found]) for name in names} | {"torch_imported_before": early}
+
+
+def large_cloud(chromium, folder: Path, say: Say, rounds: int = CLOUDS) -> dict:
+    """A made-up spectrum of 65,536 eigenvalues: from the server's answer, and from the navigation, until WebGL has painted."""
+    cache = folder / "large"
+    store_cloud(cache)
+    view = f"network={LARGE.network}&blocks={LARGE.block}&convention={LARGE.convention}&images={LARGE.image}"
+    address = f"/Spectrum?{view}&marks=points"  # by themselves so many are drawn as a density
+    found = []
+    with AppServer(cache) as server:
+        context = chromium.new_context(viewport={"width": 1280, "height": 900})
+        benchmark_browser.seconds_to_paint(context, server.address, "figure")  # a visitor who has seen the home page
+        for at in range(rounds):
+            found.append(benchmark_browser.seconds_to_paint(context, server.address + address, "webgl"))
+            say(f"large cloud {at + 1} of {rounds}: painted {found[-1]['webgl']:.2f} s after the navigation")
+        context.close()
+    return {
+        "points": int(found[-1]["points"]),
+        "drawing": spread([one["webgl"] - one["answer"] for one in found]),
+        "from_navigation": spread([one["webgl"] for one in found]),
+    }
+
+
+def store_cloud(cache: Path) -> None:
+    """A spectrum as large as LARGE has one, of random numbers, into a cache folder that the app will use."""
+    n = catalogue.block(LARGE.network, LARGE.block).n_in
+    half = np.random.default_rng(0).normal(size=(n // 2, 2)) @ [0.3, 0.3j]
+    values = np.concatenate([half, half.conj()])
+    extremes = {"max_re": float(values.real.max()), "min_re": float(values.real.min()), "n_eigenvalues": n}
+    made = {
+        "weights": manifest.entry(LARGE.network).sha256, "image_sha256": cifar10.image_sha256(LARGE.image),
+        "predicted": 0, "loss": 0.0, "algorithm": analysis.ALGORITHM, "device": "made up", "precision": "float64",
+        "threads": 1, "seconds": 0.0, "date": "", "key": analysis.key(LARGE), "quantity": LARGE.quantity,
+    }  # fmt: skip
+    result = analysis.Result(LARGE, extremes, {}, {"eigenvalues": values}, {}, made)
+    stored = result_cache.ResultCache(cache)
+    stored.put(made["key"], analysis.header_of(result), result.arrays)
+    stored.close()
+
+
+def stored_view(server: AppServer, say: Say, rounds: int = VIEWS) -> list[dict]:
+    """Every page as a new session opens it: the server's time until it has run, and has been written as the API's JSON.
+
+    first: seconds of the first session, which reads what ships; seconds: of those after it.
+    """
+    found = []
+    for page in server.interact()["pages"]:
+        opened = lambda page=page: server.interact(page=page["url_path"])  # noqa: E731
+        first, *seconds = (clocked(opened)[1] for _ in range(1 + rounds))
+        say(f"stored view {page['title']}: {as_seconds(statistics.median(seconds))}")
+        found.append({"page": page["title"], "first": first, "seconds": spread(seconds)})
+    return found
+
+
+def crowds(server: AppServer, n_sessions: int, say: Say) -> tuple[dict, dict]:
+    """Sessions that ask for the same new spectrum, and sessions that ask for one each."""
+    images = cifar10.bundled()[-n_sessions - 1 :]  # of the last ones none ships
+    found = []
+    for title, asked in (("the same spectrum", [images[0]] * n_sessions), ("different spectra", images[1:])):
+        crowd = sessions.crowd(server, *QUICK, asked)
+        found.append(
+            {
+                "sessions": crowd.sessions, "computations": len(crowd.begun), "distinct": len(set(crowd.begun)),
+                "shown": crowd.shown, "refused": crowd.refused, "seconds": crowd.seconds,
+                "worst_answer": max(crowd.answers), "answers": len(crowd.answers),
+            }
+        )  # fmt: skip
+        say(f"{n_sessions} sessions, {title}: {len(crowd.begun)} computations, {as_seconds(crowd.seconds)}")
+    return found[0], found[1]
+
+
+def exit_code(report: dict) -> int:
+    """0; 1 where a promise that no slow machine excuses is broken: one computation of the same, no torch before the figure."""
+    same, different = report["same_spectrum"], report["different_spectra"]
+    broken = same["computations"] != 1 or same["shown"] != same["sessions"]
+    broken |= different["computations"] != different["distinct"]
+    broken |= different["shown"] + different["refused"] != different["sessions"]
+    return int(broken or bool(report.get("first_paint", {}).get("torch_imported_before")))
+
+
+def as_text(report: dict) -> str:
+    """The machine, then a line for each figure with its goal."""
+    lines = [f"{name:16} {value}" for name, value in report["environment"].items()]
+    lines += ["", "Seconds: median (least … most).", ""]
+    rows = [_row(*row) for row in _rows(report)]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([*lines, *(f"{name.ljust(width)}  {text}" for name, text in rows)])
+
+
+def _row(name: str, rounds: list[float], goal: str = "", note: str = "") -> tuple[str, str]:
+    limit = GOALS.get(goal)
+    judged = "" if limit is None else f"goal < {limit:g} s: {'met' if statistics.median(rounds) < limit else 'missed'}"
+    return name, "; ".join(filter(None, (as_spread(rounds), judged, note)))
+
+
+def _rows(report: dict) -> list[tuple]:
+    """name, seconds, goal, note of each line."""
+    rows = []
+    if cold := report.get("first_paint"):
+        early = cold["torch_imported_before"]
+        torch = f"torch imported before it in {early} rounds" if early else "torch not imported before it"
+        rows += [
+            ("server starts", cold["start"]["rounds"]),
+            ("cold server, home: first paint of the window", cold["paint"]["rounds"]),
+            ("cold server, home: title", cold["title"]["rounds"], "title"),
+            ("cold server, home: figure", cold["figure"]["rounds"], "", torch),
+        ]
+    if large := report.get("large_cloud"):
+        name = f"{large['points']:,} points by WebGL"
+        rows.append((f"{name}: from the server's answer", large["drawing"]["rounds"], "drawing"))
+        rows.append((f"{name}: from the navigation", large["from_navigation"]["rounds"]))
+    for view in report["stored_view"]:
+        note = f"first {as_seconds(view['first'])}"
+        rows.append((f"stored view, server: {view['page']}", view["seconds"]["rounds"], "stored view", note))
+    for name in ("same_spectrum", "different_spectra"):
+        crowd = report[name]
+        note = (
+            f"{crowd['computations']} computations, {crowd['shown']} sessions shown, {crowd['refused']} told that the "
+            f"queue is full, {as_seconds(crowd['seconds'])} in all"
+        )
+        title = f"{crowd['sessions']} sessions, {name.replace('_', ' ')}: worst answer of the health endpoint"
+        rows.append((title, [crowd["worst_answer"]], "health", note))
+    return rows

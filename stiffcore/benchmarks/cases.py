@@ -1,0 +1,264 @@
+"""What the benchmark compares: for one block at one image, each contender's way to the same answer."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stiffcore import device
+from stiffcore.benchmarks.timing import Answer, Comparison, Contender, answer_of
+from stiffcore.images import cifar10
+from stiffcore.jacobians import deflation, linearise, reference
+from stiffcore.jacobians.linearise import BlockState
+from stiffcore.networks import catalogue, resnets
+from stiffcore.spectra import full as full_spectra
+
+ROWS_AT_ONCE = 256  # jacrev's chunk_size; from 16 to 1024 the time of a row was the same
+RATE_SIDE = 2048  # of the square float64 product that the machine's rate is measured with; about half a second
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A block at one image: torchvision's module in float64, and the block made linear there."""
+
+    network: str
+    block: int
+    image: int
+    module: nn.Module
+    state: BlockState
+
+    @property
+    def title(self) -> str:
+        return f"{self.network} block {self.block}"
+
+    @property
+    def facts(self) -> dict[str, object]:
+        geometry = self.state.geometry
+        live = {"live_outputs": self.state.live_outputs, "live_inner": list(self.state.live_inner)}
+        here = {"network": self.network, "block": self.block, "image": self.image}
+        return here | {"n_in": geometry.n_in, "n_out": geometry.n_out} | live
+
+    def on(self, where: torch.device) -> tuple[nn.Module, Tensor]:
+        """The module and its input on a device; the CPU's own are not moved."""
+        if where.type == "cpu":
+            return self.module, self.state.input
+        return copy.deepcopy(self.module).to(where), self.state.input.to(where)
+
+
+def load_cases(network: str, blocks: Iterable[int], image: int) -> dict[int, Case]:
+    """The blocks of a network at a test image, by one float64 forward pass."""
+    model = resnets.load(network).double()
+    pixels = cifar10.normalised(cifar10.image(image)[None])[0]
+    states = linearise.block_states(model, catalogue.blocks(network), pixels, blocks)
+    modules = linearise.residual_blocks(model)
+    return {block: Case(network, block, image, modules[block - 1], states[block]) for block in blocks}
+
+
+@torch.no_grad()
+def mask_problem(case: Case, where: torch.device = CPU) -> str:
+    """Empty where torchvision's module has the masks of the state at every ReLU, else the sentence that says so."""
+    module, x = case.on(where)
+    inner, before = x[None], None
+    pairs = [(getattr(module, f"conv{i}"), getattr(module, f"bn{i}")) for i in range(1, len(case.state.convolutions))]
+    differ = 0
+    for (convolution, norm), mask in zip(pairs, case.state.inner_masks, strict=True):
+        before = norm(convolution(inner))[0]
+        differ += int(((before > 0).cpu() != mask).sum())
+        inner = before.relu()[None]
+    differ += int(((module(x[None])[0] > 0).cpu() != case.state.outer_mask).sum())
+    return f"the masks of the two sides differ at {differ} units" if differ else ""
+
+
+def check_dense(rows: int, columns: int, copies: int) -> None:
+    device.check_memory(
+        copies * 8 * rows * columns, 2**62, f"{copies} dense {rows} × {columns} matrices", "leave it out"
+    )
+
+
+def live_jacobian(module: nn.Module, x: Tensor, live: Tensor) -> Tensor:
+    """Only the rows of the Jacobian that belong to live outputs, by jacrev. shape: (a, n_in)."""
+    if not len(live):  # jacrev of nothing divides by zero
+        return x.new_zeros(0, x.numel())
+    rows = torch.func.jacrev(lambda image: module(image[None])[0].flatten()[live], chunk_size=ROWS_AT_ONCE)(x)
+    return rows.detach().reshape(len(live), -1)
+
+
+# Items 1 and 5: the full spectrum
+
+OURS, CHECKED = "core + eigvals", "core + eigvals, with its checks"
+DENSE, LIVE = "jacrev + eigvals, all n × n", "jacrev + eigvals, live a × a"
+
+
+def _dense(case: Case, where: torch.device) -> Contender:
+    """The Jacobian by reverse differentiation, all of it to LAPACK or cuSOLVER."""
+    module, x = case.on(where)
+    n = case.state.geometry.n_out
+
+    def form() -> Tensor:
+        check_dense(n, n, 4)
+        return reference.jacobian_of_module(module, x, "block", ROWS_AT_ONCE)
+
+    return Contender(DENSE, _eigvals, form, lambda _, values: answer_of(values))
+
+
+def _live(case: Case, where: torch.device) -> Contender:
+    """The rows and columns of live outputs alone, which is what LAPACK's balancing leaves of the dense matrix."""
+    module, x = case.on(where)
+    live = case.state.outer_mask.flatten().nonzero()[:, 0].to(where)
+    dead = case.state.geometry.n_out - len(live)
+
+    def form() -> Tensor:
+        check_dense(len(live), case.state.geometry.n_in, 4)
+        return live_jacobian(module, x, live)[:, live].contiguous()
+
+    return Contender(LIVE, _eigvals, form, lambda _, values: answer_of(values, dead))
+
+
+def _eigvals(matrix: Tensor) -> np.ndarray:
+    return torch.linalg.eigvals(matrix).cpu().numpy()
+
+
+def _core(case: Case, where: torch.device, name: str) -> Contender:
+    """Ours: the core, formed on the CPU, decomposed on ``where``."""
+
+    def form() -> deflation.Core:
+        full_spectra.check_core_memory(deflation.plan(case.state, "block").side, full_spectra.SPECTRUM_MEMORY)
+        return deflation.form_core(case.state, "block")
+
+    def answer(core: deflation.Core, values: np.ndarray) -> Answer:
+        return answer_of(values + core.plan.shift, core.plan.zeros, core.plan.ones)
+
+    return Contender(name, lambda core: _eigvals(core.matrix.to(where)), form, answer)
+
+
+def _core_checked(case: Case) -> Contender:
+    """Ours as the app runs it: the transpose's spectrum too, the two matched, and the outermost residuals."""
+
+    def answer(_, found: full_spectra.Spectrum) -> Answer:
+        return answer_of(found.eigenvalues, found.zeros, found.ones)
+
+    return Contender(
+        CHECKED,
+        lambda core: full_spectra.full_spectrum(case.state, "block", core=core),
+        lambda: deflation.form_core(case.state, "block"),
+        answer,
+    )
+
+
+def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
+    """Item 1: every eigenvalue of the whole block in float64. On a GPU, item 5: also ours there against ours here."""
+    plan = deflation.plan(case.state, "block")
+    contenders = [_dense(case, where), _live(case, where), _core(case, where, OURS)]
+    pairs = [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,))]
+    if device.eigensolver_device(plan.side).type == where.type:
+        contenders.append(_core_checked(case))
+        pairs.append((DENSE, (CHECKED,)))
+    if where.type != "cpu":
+        contenders.append(_core(case, CPU, f"{OURS}, on the CPU"))
+        pairs.append((f"{OURS}, on the CPU", (OURS,)))
+    return Comparison(
+        "1" if where.type == "cpu" else "5",
+        f"full spectrum of {case.title}, block, float64, on {device.name(where)}",
+        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": "block"},
+        contenders,
+        pairs,
+        mask_problem(case, where),
+    )
+
+
+# Item 2: extremes and certificates
+
+EXTREMES, PROOF, COUNTED = "extremes", "certified count of negative ones", "level counts: the proof, then the extremes"
+
+
+def outermost(case: Case, where: torch.device = CPU) -> Comparison:
+    """Item 2: the extremes, and the proof of how many are negative, against the core's full spectrum.
+
+    That is timed as the bare eigensolver and, where the app would run it there, with the checks (the transpose, residuals).
+    """
+    plan = deflation.plan(case.state, "block")
+    contenders, full = [_core(case, where, OURS)], [OURS]
+    if device.eigensolver_device(plan.side).type == where.type:
+        contenders.append(_core_checked(case))
+        full.append(CHECKED)
+    contenders += [
+        Contender(
+            EXTREMES, lambda _: full_spectra.extremes(case.state, "block"), answer=lambda _, found: _outer(found)
+        ),
+        Contender(
+            PROOF, lambda _: full_spectra.certified(case.state, prove=True)[0], answer=lambda _, found: _proved(found)
+        ),
+        Contender(COUNTED, lambda _: _counted(case.state), answer=lambda _, found: found),
+        Contender("extremes under branch", lambda _: full_spectra.extremes(case.state, "branch")),
+    ]
+    return Comparison(
+        "2" if where.type == "cpu" else "5",
+        f"extremes and certificate of {case.title}, block, float64, full spectrum on {device.name(where)}",
+        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": "block"}
+        | {"branch_core_side": deflation.plan(case.state, "branch").side},
+        contenders,
+        [(slow, (fast,)) for slow in full for fast in (EXTREMES, PROOF, COUNTED)],
+    )  # fmt: skip
+
+
+def _counted(state: BlockState) -> Answer:
+    """As analysis.py answers a request of level counts under block."""
+    certificate, core = full_spectra.certified(state, prove=True)
+    proof = _proved(certificate)
+    if proof.missing:
+        return proof
+    found = _outer(full_spectra.extremes(state, "block", core=core, nothing_negative=not certificate.negative))
+    return Answer(proof.counts, found.extremes)
+
+
+def _outer(found: full_spectra.Extremes) -> Answer:
+    return Answer(extremes={"max_re": found.max_re, "min_re": found.min_re, "spectral_radius": found.spectral_radius})
+
+
+def _proved(found) -> Answer:
+    """A proof counts; an estimate is none."""
+    if found.kind == "proved":
+        return Answer({"negative": (found.negative, found.negative)})
+    return Answer(missing=f"no proof of how many are negative ({found.kind}: {found.how})")
+
+
+# Item 4: formation
+
+FORMATION, PRODUCT = "core formation", f"float64 product of side {RATE_SIDE:,}"
+
+
+def formation(case: Case) -> Comparison:
+    """Item 4: forming the core, beside a plain matrix product that says what the machine can do."""
+    plan = deflation.plan(case.state, "block")
+    generator = torch.Generator().manual_seed(0)
+    square = torch.randn(RATE_SIDE, RATE_SIDE, dtype=torch.float64, generator=generator)
+    contenders = [
+        Contender(FORMATION, None, lambda: deflation.form_core(case.state, "block")),
+        Contender(PRODUCT, lambda _: square @ square),
+    ]
+    facts = {"core_side": plan.side, "core_layer": plan.layer, "convention": "block", "flops": flops(case.state)}
+    return Comparison(
+        "4", f"formation of {case.title}'s core, block, float64, on cpu", case.facts | facts, contenders, []
+    )
+
+
+def flops(state: BlockState) -> int:
+    """Floating-point operations, 2·m·n·k each, of all matrix products in form_core."""
+    with FlopCounterMode(display=False) as counter:
+        deflation.form_core(state, "block")
+    return counter.get_total_flops()
+
+
+def product_shares(comparison: Comparison) -> list[float]:
+    """Per round: the formation's seconds over those that its products would take at the rate of the plain product."""
+    flops_of_product = 2 * RATE_SIDE**3
+    return [
+        formed / (comparison.facts["flops"] * product / flops_of_product)
+        for formed, product in zip(comparison.seconds([FORMATION]), comparison.seconds([PRODUCT]))
+        if comparison.facts["flops"]
+    ]

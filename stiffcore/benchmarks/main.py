@@ -1,0 +1,223 @@
+"""The benchmark: our spectra against the obvious ways, in one process, interleaved, in float64 on both sides.
+
+A report is built-in types only, for JSON and for ``as_text``. No ratio is in it unless the counts and extremes of both
+sides agreed in every round; it then holds what they disagreed in.
+"""
+
+import os
+import platform
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+import scipy
+import torch
+from threadpoolctl import threadpool_info
+
+from stiffcore import device
+from stiffcore.benchmarks import cases, slices as slice_cases
+from stiffcore.benchmarks.text import STAGES, as_text
+from stiffcore.benchmarks.timing import Comparison, Say, run_rounds, spread
+from stiffcore.errors import CannotCompute
+
+__all__ = ["as_text", "exit_code", "run"]
+
+ITEMS = ("1", "2", "3", "4", "5")
+IMAGE = 0  # official test index
+FULL_ROUNDS = 5
+QUICK = {"full_spectrum": {"resnet18": (6, 8)}, "outermost": {"resnet18": (4, 6, 8)}, "slices": (6, 8)}
+FULL = {
+    "full_spectrum": {"resnet18": (4, 6, 8), "resnet50": (16,)},
+    "outermost": {"resnet18": (2, 4, 6, 8), "resnet50": (2,)},
+    "slices": (1, 2, 3, 4, 5, 6, 7, 8),
+}
+ONE_ROUND = {("resnet50", 16)}  # of item 1: its dense side takes minutes
+ON_GPU_SLICES = {8: 64}  # block -> live outputs: cuSOLVER takes about 1 ms for each tiny matrix
+BUSY = 0.25  # load per core before the start, above which figures are not to be trusted
+
+
+def run(
+    full: bool,
+    say: Say,
+    items: Sequence[str] = ITEMS,
+    rounds: int | None = None,
+    only: tuple[str, Sequence[int]] | None = None,
+) -> dict:
+    """Measure and report. full: five rounds of everything, else one round of ResNet18's blocks 6 and 8, and of block 4's extremes.
+
+    say: takes lines of progress. items: of the table, "1" to "5". only: a network and some of its blocks instead, without the
+    slices. Raises CannotCompute for an unknown item.
+    """
+    if unknown := [item for item in items if item not in ITEMS]:
+        raise CannotCompute(f"Expected items among {', '.join(ITEMS)}, got {unknown[0]!r}: choose some of them.")
+    extent = FULL if full else QUICK
+    if only is not None:
+        network, blocks = only
+        extent = {"full_spectrum": {network: tuple(blocks)}, "outermost": {network: tuple(blocks)}, "slices": ()}
+        items = [item for item in items if item != "3"]
+    rounds = rounds or (FULL_ROUNDS if full else 1)
+    device.use_one_thread()
+    made = environment() | {"extent": "full" if full else "quick", "rounds": rounds, "image": IMAGE}
+    say("; ".join(f"{name} {value}" for name, value in made.items()))
+    comparisons, notes = chosen(extent, items)
+    run_rounds(comparisons, rounds, say)
+    report = {
+        "environment": made,
+        "comparisons": [described(comparison) for comparison in comparisons],
+        "totals": totals(comparisons),
+        "memory": memory(extent["slices"], say) if "3" in items else [],
+        "notes": notes,
+    }
+    if made["load_before"] > BUSY * made["cores"]:
+        report["notes"].append(
+            f"The machine was busy (load {made['load_before']:.1f} before the start): measure again."
+        )
+    return report
+
+
+def exit_code(report: dict) -> int:
+    """0; 1 where two sides disagreed or one did not run."""
+    parts = [ratio for part in ("comparisons", "totals") for found in report[part] for ratio in found["ratios"]]
+    return int(any(ratio["disagreement"] for ratio in (*parts, *report["memory"])))
+
+
+def chosen(extent: dict, items: Sequence[str]) -> tuple[list[Comparison], list[str]]:
+    """The comparisons of an extent on the CPU and, where there is one, the same on the GPU; and what is left out."""
+    wanted = {}
+    for part in ("full_spectrum", "outermost"):
+        for network, blocks in extent[part].items():
+            wanted.setdefault(network, set()).update(blocks)
+    if extent["slices"]:
+        wanted["resnet18"] |= set(extent["slices"])
+    loaded = {network: cases.load_cases(network, sorted(blocks), IMAGE) for network, blocks in wanted.items()}
+    places, notes = [cases.CPU], []
+    if "5" in items and torch.cuda.is_available():
+        places.append(torch.device("cuda"))
+    elif "5" in items:
+        notes.append("Item 5, the table on a GPU and GPU against CPU, is left out: there is no CUDA device.")
+    comparisons = []
+    for where in places:
+        on_cpu = where.type == "cpu"
+        if "1" in items or not on_cpu:
+            comparisons += [cases.full_spectrum(case, where) for case in _of(loaded, extent["full_spectrum"])]
+        if "2" in items or not on_cpu:
+            comparisons += [cases.outermost(case, where) for case in _of(loaded, extent["outermost"])]
+        if "3" in items and on_cpu:
+            comparisons += [slice_cases.all_slices(loaded["resnet18"][block]) for block in extent["slices"]]
+        if extent["slices"] and not on_cpu:
+            sampled = [(loaded["resnet18"][block], where, outputs) for block, outputs in ON_GPU_SLICES.items()]
+            comparisons += [slice_cases.all_slices(*sample) for sample in sampled]
+        if "4" in items and on_cpu:
+            both = {id(case): case for part in ("full_spectrum", "outermost") for case in _of(loaded, extent[part])}
+            comparisons += [cases.formation(case) for case in both.values()]
+    for comparison in comparisons:
+        if comparison.item == "1" and (comparison.facts["network"], comparison.facts["block"]) in ONE_ROUND:
+            comparison.rounds = 1
+            notes.append(f"One round only of: {comparison.title}; its dense side takes minutes.")
+    return comparisons, notes
+
+
+def _of(loaded: dict, part: dict) -> list[cases.Case]:
+    return [loaded[network][block] for network, blocks in part.items() for block in blocks]
+
+
+def environment() -> dict[str, object]:
+    """Versions, threads and the machine."""
+    pools = {
+        f"{pool['internal_api']} {pool['version'] or ''}".strip(): pool["num_threads"] for pool in threadpool_info()
+    }
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "numba": numba.__version__,
+        "lapack": "MKL" if torch.backends.mkl.is_available() else "as torch was built",
+        "precision": "float64",
+        "processor": _processor(),
+        "cores": device.physical_cores(),
+        "torch_threads": torch.get_num_threads(),
+        "library_threads": ", ".join(f"{name}: {threads}" for name, threads in pools.items()),
+        "memory_gb": round(device.available_memory() / 1e9, 1),
+        "gpus": ", ".join(gpus) or "none",
+        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def described(comparison: Comparison) -> dict:
+    """One comparison with built-in types only."""
+    contenders = []
+    for contender in comparison.contenders:
+        runs = comparison.runs.get(contender.name, [])
+        stages = {stage: [getattr(run, stage) for run in runs if getattr(run, stage) is not None] for stage in STAGES}
+        seconds = {stage: spread(values) if values else None for stage, values in stages.items()}
+        answer = {"counts": runs[-1].answer.counts, "extremes": runs[-1].answer.extremes} if runs else None
+        refused = comparison.refused.get(contender.name)
+        contenders.append({"name": contender.name} | seconds | {"answer": answer, "refused": refused})
+    found = {"item": comparison.item, "title": comparison.title, "facts": comparison.facts, "contenders": contenders}
+    found["ratios"] = [_ratio(comparison, slow, fast) for slow, fast in comparison.pairs]
+    if comparison.item == "4" and (shares := cases.product_shares(comparison)):
+        found["times_of_its_products"] = spread(shares)
+    return found
+
+
+def _ratio(comparison: Comparison, slow: str, fast: tuple[str, ...]) -> dict:
+    """eigensolver_alone: the slow side's eigensolver over the whole of the fast one, formation given away."""
+    values, alone = comparison.ratio(slow, fast), comparison.ratio(slow, fast, "eigensolver")
+    pair = {"slow": slow, "fast": list(fast), "ratio": values and spread(values)}
+    return pair | {
+        "eigensolver_alone": alone and spread(alone),
+        "disagreement": comparison.contradictions(slow, fast),
+    }
+
+
+def totals(comparisons: list[Comparison]) -> list[dict]:
+    """The slices of all blocks together: seconds of each contender, ratios where every block agrees."""
+    parts = [comparison for comparison in comparisons if comparison.item == "3"]
+    if len(parts) < 2:
+        return []
+    blocks = ", ".join(str(part.facts["block"]) for part in parts)
+    found = {"item": "3", "title": f"slices of {parts[0].facts['network']} blocks {blocks} together", "facts": {}}
+    sums = {
+        contender.name: {stage: _summed(parts, contender.name, stage) for stage in STAGES}
+        for contender in parts[0].contenders
+    }
+    found["contenders"] = [
+        {"name": name, "answer": None, "refused": None}
+        | {stage: spread(values) if values else None for stage, values in of_stage.items()}
+        for name, of_stage in sums.items()
+    ]
+    found["ratios"] = []
+    for slow, fast in parts[0].pairs:
+        why = [f"{part.title}: {text}" for part in parts for text in part.contradictions(slow, fast)]
+        ratio = {"slow": slow, "fast": list(fast), "ratio": None, "eigensolver_alone": None, "disagreement": why}
+        below = [sum(of_round) for of_round in zip(*(sums[name]["together"] for name in fast))]
+        for key, stage in (("ratio", "together"), ("eigensolver_alone", "eigensolver")):
+            values = [a / b for a, b in zip(sums[slow][stage], below)]
+            ratio[key] = spread(values) if values and not why else None
+        found["ratios"].append(ratio)
+    return [found]
+
+
+def _summed(parts: list[Comparison], name: str, stage: str) -> list[float]:
+    """Seconds of one contender's stage over all blocks, per round."""
+    return [sum(of_round) for of_round in zip(*(part.seconds([name], stage) for part in parts))]
+
+
+def memory(blocks: Sequence[int], say: Say) -> list[dict]:
+    """Peak memory above the baseline of both sides, each in a process of its own."""
+    say("memory of the slices, each side in a new process ...")
+    found, why = slice_cases.peaks("resnet18", blocks, IMAGE)
+    share = None if why else found[1].bytes / found[0].bytes
+    sides = [{"name": peak.name, "blocks": list(peak.blocks), "bytes": peak.bytes} for peak in found]
+    title = "peak memory above the baseline for the slices of resnet18"
+    return [{"item": "3", "title": title, "sides": sides, "share": share, "disagreement": why}]

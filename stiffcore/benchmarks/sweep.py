@@ -1,0 +1,112 @@
+"""How fast sweeps are: images a minute, what a second worker brings, overhead per task, and how cost and memory grow.
+
+Each measurement sweeps into an empty cache of its own. The first task of every worker, with the import of torch and the
+loading of weights, counts as start-up; rate and overhead are of the tasks after it.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+from stiffcore.sweeps import local as local_sweep
+
+QUICK = (("resnet18", "slices", (8,), 12),)
+FULL = (
+    ("resnet18", "slices", None, 12),
+    ("resnet34", "slices", None, 6),
+    ("resnet50", "slices", (16,), 8),
+    ("resnet18", "block", (2, 4, 6, 8), 6),
+    ("resnet34", "block", (14, 15, 16), 6),
+    ("resnet50", "block", (15, 16), 6),
+    ("resnet18", "branch", (6, 8), 6),
+    ("resnet34", "branch", (15, 16), 8),
+    ("resnet50", "branch", (15, 16), 4),
+)
+GROWTH = ("resnet18", "slices", (8,), (10, 100, 1000))
+QUICK_GROWTH = ("resnet18", "slices", (8,), (10, 40))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One sweep. overhead: share of the workers' time after start-up in which they waited for a task or handed one back.
+
+    peak_memory: bytes, of the largest worker; 0 where the system does not say.
+    """
+
+    network: str
+    convention: str
+    blocks: str
+    images: int
+    workers: int
+    startup_seconds: float
+    images_per_minute: float
+    overhead: float
+    peak_memory: int
+
+
+def run(full: bool, say: Callable[[str], None] = lambda line: None) -> dict[str, list[dict]]:
+    """Rates with one worker and with two, and growth with the number of images; built-in types only."""
+    rates = []
+    for network, convention, blocks, images in FULL if full else QUICK:
+        one, two = (_said(measure(network, convention, blocks, images, workers), say) for workers in (1, 2))
+        efficiency = two.images_per_minute / one.images_per_minute
+        rates += [asdict(one), asdict(two) | {"speed_up_of_two_workers": efficiency}]
+    network, convention, blocks, counts = GROWTH if full else QUICK_GROWTH
+    growth = [asdict(_said(measure(network, convention, blocks, images, 2), say)) for images in counts]
+    return {"rates": rates, "growth": growth}
+
+
+def measure(network: str, convention: str, blocks: Sequence[int] | None, images: int, workers: int) -> Measured:
+    """Sweep so many bundled images with so many workers. Raises CannotCompute where a task failed or is too few."""
+    if images <= workers:
+        raise CannotCompute(f"Expected more images than workers, got {images} and {workers}: give more images.")
+    numbers = blocks or [block.block for block in catalogue.blocks(network)]
+    # The last ones: spectra of the first ones ship, and are not computed again.
+    tasks = local_sweep.plan(network, cifar10.bundled()[-images:], numbers, convention, "counts")
+    arrived: list[tuple[float, local_sweep.Outcome]] = []
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="stiffcore-benchmark-") as folder:
+        for outcome in _in_cache(folder, tasks, workers):
+            arrived.append((time.perf_counter(), outcome))
+            if outcome.failures:
+                raise CannotCompute(f"Expected a sweep without failures, got {outcome.failures}: see the reasons.")
+    (started, _), (ended, _) = arrived[workers - 1], arrived[-1]
+    elapsed = max(ended - started, 1e-9)
+    return Measured(
+        network, convention, ",".join(map(str, numbers)), images, workers, started - began,
+        60 * (images - workers) / elapsed, _overhead(arrived),
+        max(outcome.peak_memory for _, outcome in arrived),
+    )  # fmt: skip
+
+
+def _overhead(arrived: list[tuple[float, local_sweep.Outcome]]) -> float:
+    """Of each worker's time between its first and its last outcome, the share that it was in no task."""
+    busy, elapsed = 0.0, 0.0
+    for worker in {outcome.worker for _, outcome in arrived}:
+        own = [(at, outcome.seconds) for at, outcome in arrived if outcome.worker == worker]
+        elapsed += own[-1][0] - own[0][0]
+        busy += sum(seconds for _, seconds in own[1:])
+    return 1 - busy / elapsed if elapsed > 0 else 0.0
+
+
+def _in_cache(folder: str, tasks: list[local_sweep.Task], workers: int) -> Iterator[local_sweep.Outcome]:
+    """The sweep with its results in a folder; the workers inherit the environment when they start."""
+    with local_sweep.environment({"STIFFCORE_CACHE": folder}):
+        yield from local_sweep.run(tasks, workers)
+
+
+def _said(found: Measured, say: Callable[[str], None]) -> Measured:
+    say(as_text(found))
+    return found
+
+
+def as_text(found: Measured) -> str:
+    return (
+        f"{found.network} {found.convention} blocks {found.blocks}: {found.images} images, {found.workers} workers: "
+        f"{found.images_per_minute:.1f} images/min, overhead {100 * found.overhead:.1f} %, "
+        f"start-up {found.startup_seconds:.1f} s, largest worker {found.peak_memory / 1e9:.2f} GB"
+    )

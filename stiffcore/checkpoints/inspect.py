@@ -1,0 +1,232 @@
+"""Weights from outside: inspected, refused with a reason, their names mapped, loaded strictly, tried on known images.
+
+safetensors, or a PyTorch state dict; the names of torchvision, of the public CIFAR-10 zoos, and common prefixes. What
+comes out of here has exactly the names, shapes and types of one of the three networks, and finite numbers.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from stiffcore.checkpoints import names as checkpoint_names
+from stiffcore.checkpoints.safetensors_file import SafetensorsFile
+from stiffcore.checkpoints.torch_archive import Described, StateDictArchive, refused
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.networks import resnets
+
+LARGEST_FILE = 128 << 20  # bytes
+DEEPEST = 3  # dicts within dicts in which a PyTorch file's tensors are looked for
+USED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.int32)
+SELF_TEST_BATCH = 50  # images between two looks at whether somebody cancelled
+NEAR_CHANCE = 0.3  # accuracy below which the self-test looks for a reason
+OTHER_NORMALISATIONS = {  # mean and standard deviation by channel
+    "images from 0 to 1": ((0, 0, 0), (1, 1, 1)),
+    "images from −1 to 1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "ImageNet's mean and standard deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "images from 0 to 255": ((0, 0, 0), (1 / 255, 1 / 255, 1 / 255)),
+}
+Progress = Callable[[str], None]  # what comes next; may raise errors.Cancelled to stop
+
+
+def _silent(what: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds, before any of its numbers was read.
+
+    names: the network's tensor -> the file's; counters of batches may be missing. ignored: the file's other tensors.
+    prefix: what the used tensors' names begin with; others: prefixes of as complete networks that were not taken.
+    """
+
+    format: str  # safetensors or PyTorch
+    network: str
+    names: dict[str, str]
+    ignored: tuple[str, ...]
+    n_parameters: int
+    types: tuple[str, ...]
+    prefix: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        others = "1 other tensor is" if len(self.ignored) == 1 else f"{len(self.ignored)} other tensors are"
+        more = f"; {others} ignored" if self.ignored else ""
+        types = " and ".join(self.types)
+        if self.others:
+            left = " and ".join(_quoted(prefix) for prefix in self.others)
+            more += f"; of several networks in it {_quoted(self.prefix)} is taken, not {left}"
+        return f"{self.format}, {self.network}, {self.n_parameters:,} numbers in {types}{more}."
+
+
+def _quoted(prefix: str) -> str:
+    short = prefix if len(prefix) <= 40 else f"{prefix[:39]}…"
+    return f"“{short}”" if prefix else "the one without a prefix"
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """Accuracy on the bundled images (0 to 1), and a hint where it is near chance.
+
+    predicted: int64 (1000,) and loss: float64 (1000,), cross-entropy, in the order of ``cifar10.bundled()``.
+    """
+
+    accuracy: float
+    hint: str
+    predicted: np.ndarray
+    loss: np.ndarray
+
+
+def content_of(path: Path) -> bytes:
+    """A file's bytes, its size checked before."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise _too_large(path.stat().st_size)
+        return path.read_bytes()
+    except OSError as error:
+        raise CannotCompute(f"Expected a checkpoint in {path}, got {error.strerror}: name another file.") from error
+
+
+def inspect(content: bytes, progress: Progress = _silent) -> Inspection:
+    """What a checkpoint holds, by its list of tensors alone; nothing in it is executed, and no number of a tensor is read.
+
+    Raises CannotCompute, in one sentence, for what is refused."""
+    return _opened(content, progress)[0]
+
+
+def load(content: bytes) -> tuple[nn.Module, Inspection]:
+    """The network with a checkpoint's weights, named by the hash of its tensors, as ``resnets.with_weights`` gives it."""
+    state, inspection = read(content)
+    return resnets.with_weights(inspection.network, state, resnets.tensors_sha256(state)), inspection
+
+
+def read(content: bytes, progress: Progress = _silent) -> tuple[dict[str, torch.Tensor], Inspection]:
+    """A checkpoint's tensors by the network's own names, in the checkpoint's precision, checked against the network."""
+    inspection, tensor = _opened(content, progress)
+    progress("reading its numbers")
+    shape_of = resnets.template(inspection.network).state_dict()
+    state = {name: tensor(source) for name, source in inspection.names.items()}
+    for name in shape_of.keys() - state.keys():  # only counters of batches may be missing
+        state[name] = torch.zeros((), dtype=torch.int64)
+    state = {
+        name: value if value.is_floating_point() else value.to(torch.int64) for name, value in sorted(state.items())
+    }
+    resnets.check_state(state, shape_of, "the checkpoint")
+    return state, inspection
+
+
+def self_test(model: nn.Module, progress: Callable[[int, int], None] = lambda done, total: None) -> SelfTest:
+    """Accuracy on the bundled images; where it is near chance, what would explain it. progress: images done, of all."""
+    indices = cifar10.bundled()
+    images, labels = np.stack([cifar10.image(i) for i in indices]), np.array([cifar10.label(i) for i in indices])
+    predicted, loss = np.empty(len(images), np.int64), np.empty(len(images))
+    for at in range(0, len(images), SELF_TEST_BATCH):
+        progress(at, len(images))
+        part = slice(at, at + SELF_TEST_BATCH)
+        predicted[part], loss[part] = resnets.predictions(model, images[part], labels[part])
+    accuracy = float((predicted == labels).mean())
+    hint = "" if accuracy > NEAR_CHANCE else _hint(model, images[::10], labels[::10])
+    return SelfTest(accuracy, hint, predicted, loss)
+
+
+@torch.no_grad()
+def _hint(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> str:
+    """Another normalisation, or the usual variant without max-pool, if the network does well with it."""
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (cifar10.MEAN, cifar10.STANDARD_DEVIATION))
+    ours = cifar10.normalised(images)
+    tried = {}
+    for name, (other_mean, other_std) in OTHER_NORMALISATIONS.items():
+        other_mean, other_std = (torch.tensor(v).view(3, 1, 1) for v in (other_mean, other_std))
+        tried[f"was trained with another normalisation, {name}"] = (model, (ours * std + mean - other_mean) / other_std)
+    without_pool = nn.Sequential(model.conv1, model.bn1, model.relu, model.layer1, model.layer2, model.layer3)
+    without_pool = nn.Sequential(without_pool, model.layer4, model.avgpool, nn.Flatten(), model.fc)
+    tried["is the variant without max-pool, whose blocks have other sizes"] = (without_pool, ours)
+    for reason, (network, batch) in tried.items():
+        right = float((network(batch).argmax(1).numpy() == labels).mean())
+        if right > 2 * NEAR_CHANCE:
+            return f"It {reason}: so read, it is right at {100 * right:.0f} % of the images."
+    return "It may be untrained, or have been trained with another normalisation or order of the labels."
+
+
+def _too_large(size: int) -> CannotCompute:
+    return CannotCompute(
+        f"Expected a checkpoint of up to {LARGEST_FILE >> 20} MB, got {size >> 20} MB: save the weights alone, in float16."
+    )
+
+
+def _opened(content: bytes, progress: Progress):
+    """The inspection, and a function from the file's name of a tensor to the tensor, which reads that tensor alone."""
+    if len(content) > LARGEST_FILE:
+        raise _too_large(len(content))
+    progress("reading the names of its tensors")
+    if content[:4] == b"PK\x03\x04":
+        archive = StateDictArchive(content)
+        described = _state_dict(archive.content)
+        types = {name: d.storage.dtype for name, d in described.items()}
+        form, tensor = "PyTorch", lambda name: archive.tensor(described[name])
+    else:
+        old = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
+        if content[8:9] != b"{" and content[:2] in old:
+            raise refused("an old or compressed format, which could hold code")
+        file = SafetensorsFile(content)
+        described, form, tensor = file.tensors, "safetensors", file.tensor
+        types = {name: listed.dtype for name, listed in described.items()}
+    progress("looking for a network among them")
+    return _inspected(form, {name: d.shape for name, d in described.items()}, types), tensor
+
+
+def _inspected(form: str, shapes: dict[str, tuple[int, ...]], types: dict[str, torch.dtype | str]) -> Inspection:
+    mapped = checkpoint_names.map_keys(shapes)
+    for ours, theirs in mapped.names.items():
+        if types[theirs] not in USED_TYPES:
+            got = str(types[theirs]).removeprefix("torch.")
+            raise CannotCompute(
+                f"Expected {ours} of the checkpoint in floating-point numbers, got {got}: save the weights in float16 or 32."
+            )
+    used = set(mapped.names.values())
+    return Inspection(
+        form,
+        mapped.network,
+        mapped.names,
+        ignored=tuple(name for name in shapes if name not in used),
+        n_parameters=sum(math.prod(shapes[name]) for name in used),
+        types=tuple(sorted({str(types[name]).removeprefix("torch.") for name in used})),
+        prefix=mapped.prefix,
+        others=mapped.others,
+    )
+
+
+def _state_dict(content: object) -> dict[str, Described]:
+    """The tensors by name, wherever a training script puts them: those in a dict within have its name before their own.
+
+    Each dict is looked at once, and no long name is ever put together: in a pickle, both can stand at 100,000 places.
+    """
+    tensors: dict[str, Described] = {}
+    waiting, seen = deque([("", content, 0)]), set()
+    while waiting:
+        prefix, here, depth = waiting.popleft()
+        if not isinstance(here, dict) or id(here) in seen:
+            continue
+        seen.add(id(here))
+        for name, value in here.items():
+            if not isinstance(name, str):
+                continue  # an optimiser's numbers of parameters, for example
+            is_short = len(prefix) + len(name) <= checkpoint_names.LONGEST_NAME
+            if isinstance(value, Described):
+                if not is_short or len(tensors) >= checkpoint_names.MOST_TENSORS:
+                    raise refused("one with far longer names, or more tensors, than a network's")
+                tensors[f"{prefix}{name}"] = value
+            elif isinstance(value, dict) and depth < DEEPEST and is_short:
+                waiting.append((f"{prefix}{name}.", value, depth + 1))
+    if not tensors:
+        raise refused("one without a network's tensors")
+    return tensors

@@ -1,0 +1,190 @@
+"""``analyse`` and ``spectrum``: results of blocks at images, as rows and as a file."""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from stiffcore.analysis import estimate, requests as analysis
+from stiffcore.commands import analyse_table, terminal
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
+from stiffcore.networks import catalogue
+
+IMAGE_FILE = "a PNG or JPEG, cut to its middle and made 32 × 32"
+REFUSED = 2  # exit code, as for bad input
+
+
+def add_parser(commands) -> None:
+    analyse = commands.add_parser(
+        "analyse", help="metrics of blocks at images, a row each", description=_analyse.__doc__
+    )
+    _what(analyse)
+    images = analyse.add_mutually_exclusive_group()
+    images.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
+    images.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
+    analyse.add_argument(
+        "--blocks", default="all", help="all, or numbers from 1 as in the paper: 8 or 6,8; default all"
+    )
+    analyse.add_argument(
+        "--level",
+        choices=("extremes", "counts"),
+        default="counts",
+        help="extremes need no full spectrum; default counts",
+    )
+    form = analyse.add_mutually_exclusive_group()
+    form.add_argument(
+        "--wide", action="store_true",
+        help="every column, by its full name, in some 300 characters. A terminal gets a short table that fits 120; a file or a "
+        "program, to which no line is too long, gets every column anyway",
+    )  # fmt: skip
+    form.add_argument("--json", action="store_true", help="a JSON list of objects; undefined is null with a reason")
+    analyse.set_defaults(run=_analyse, leaves_at_once=True)
+    spectrum = commands.add_parser("spectrum", help="one spectrum as an .npz file", description=_spectrum.__doc__)
+    _what(spectrum)
+    image = spectrum.add_mutually_exclusive_group(required=True)
+    image.add_argument("--image", help="index in the official test set")
+    image.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
+    spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
+    spectrum.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
+    spectrum.add_argument("--json", action="store_true", help="the file's header on stdout")
+    spectrum.set_defaults(run=_spectrum, leaves_at_once=True)
+
+
+def _what(command: ArgumentParser) -> None:
+    command.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    command.add_argument(
+        "--convention",
+        required=True,
+        help="whose eigenvalues: " + ", ".join(f"{c.name} ({c.title})" for c in catalogue.CONVENTIONS.values()),
+    )
+    command.add_argument(
+        "--weights", type=Path, metavar="FILE", help="a checkpoint of the network, instead of the weights that ship"
+    )
+
+
+def _network(arguments: Namespace) -> str:
+    """The network, or with --weights the one that the file holds, tested and kept as the app's page Own files does."""
+    if arguments.weights is None:
+        return arguments.network
+    from stiffcore.checkpoints import inspect as checkpoints, register
+
+    content, wanted = checkpoints.content_of(arguments.weights), catalogue.architecture(arguments.network)
+    there = checkpoints.inspect(content).network
+    if there != wanted:
+        raise CannotCompute(
+            f"Expected weights of {wanted} in {arguments.weights}, got {there}'s: name the other network."
+        )
+    with terminal.progress("image") as progress:
+        made = register.register(content, arguments.weights.name, progress)
+    own, share = made.own, 100 * made.own.accuracy_bundled
+    terminal.say(f"{own.network}: right at {share:.1f} % of the images that ship. {own.hint}".strip())
+    return own.network
+
+
+def _images(text: str | None, file: Path | None) -> list[int]:
+    if file is None:
+        return cifar10.parse_images(text)
+    number = uploaded_images.register(image_files.read(image_files.content_of(file)), {"name": file.name})
+    terminal.say(f"{file.name} is image {number}.")
+    return [number]
+
+
+def _analyse(arguments: Namespace) -> int:
+    """A row per image and block: the metrics of the block's spectrum under one convention. What cannot be computed is named at
+    the end, with its reason, and the exit code is 2."""
+    convention = catalogue.check_convention(arguments.convention)
+    blocks = terminal.parse_blocks(arguments.network, arguments.blocks)
+    network, images = _network(arguments), _images(arguments.images, arguments.image_file)
+    requests = [
+        analysis.Request(network, image, block, convention, arguments.level) for image in images for block in blocks
+    ]
+    if sys.stderr.isatty():
+        terminal.say(estimate.of(requests).sentence)
+    short = not arguments.wide and terminal.is_watched()
+    show = (lambda result: None) if arguments.json else (analyse_table.short if short else analyse_table.wide)(requests)
+    results, refusals = _computed(requests, show)
+    if len(refusals) == 1 and not results:
+        raise CannotCompute(*refusals)  # one reason for everything: the weights are damaged, for example
+    if arguments.json:
+        terminal.show_json([analyse_table.row(result) | {"reasons": result.reasons} for result in results])
+    else:
+        columns = analyse_table.short_columns(convention).values() if short else analyse_table.COLUMNS
+        for line in analyse_table.below(results, columns):
+            terminal.say(line)
+    for notice in dict.fromkeys(notice for result in results for notice in result.notices):
+        terminal.say(notice)
+    for reason, places in refusals.items():
+        terminal.say(" ".join(f"{', '.join(places)}: {reason}".split()))
+    return REFUSED if refusals else 0
+
+
+def _computed(
+    requests: list[analysis.Request], show: Callable[[analysis.Result], None]
+) -> tuple[list[analysis.Result], dict[str, list[str]]]:
+    """The results, each shown as it comes, without their arrays; and reason -> where it could not be computed."""
+    results, refusals = [], {}
+    with terminal.progress("block") as progress:
+        progress(0, len(requests), requests[0].network)
+
+        def stage(done: int, total: int, what: str) -> None:
+            progress(len(results), len(requests), what)
+
+        def refused(request: analysis.Request, error: CannotCompute) -> None:
+            refusals.setdefault(str(error), []).append(f"image {request.image} block {request.block}")
+
+        for result in analysis.compute_many(requests, stage, refused):
+            results.append(replace(result, arrays={}))  # of a stored spectrum: thousands of them would not fit
+            show(result)
+            progress(len(results), len(requests), requests[0].network)
+    return results, refusals
+
+
+def _spectrum(arguments: Namespace) -> None:
+    """Writes all eigenvalues of a block (complex128, structural zeros and ones included), its singular values where it
+    is not square, or under slices the density over the complex plane; with a JSON header."""
+    convention = catalogue.check_convention(arguments.convention)
+    block, *more_blocks = terminal.parse_blocks(arguments.network, arguments.block)
+    network, (image, *more) = _network(arguments), _images(arguments.image, arguments.image_file)
+    if more or more_blocks:
+        raise CannotCompute(
+            f"Expected one image and one block, got {1 + len(more)} and {1 + len(more_blocks)}: run the command once for each."
+        )
+    path = terminal.writable(arguments.out)
+    with terminal.progress() as progress:
+        result = analysis.compute(analysis.Request(network, image, block, convention, "spectrum"), progress)
+    header = {
+        "network": network, "image": image, "label": cifar10.label_name(image), "block": block,
+        "convention": convention, "metrics": result.metrics, "reasons": result.reasons, "health": result.health,
+        "made": result.made,
+    }  # fmt: skip
+    arrays = whole_spectrum(result)
+    header = terminal.plain(header)
+    _write(path, arrays | {"header": np.array(json.dumps(header, ensure_ascii=False))})
+    for notice in result.notices:
+        terminal.say(notice)
+    if arguments.json:
+        terminal.show_json(header | {"file": path, "arrays": {name: list(a.shape) for name, a in arrays.items()}})
+    else:
+        terminal.show(f"{path}: " + ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items()))
+
+
+def whole_spectrum(result: analysis.Result) -> dict[str, np.ndarray]:
+    """The arrays of a result, the structural zeros and ones appended to the eigenvalues of its core."""
+    arrays = dict(result.arrays)
+    if "eigenvalues" in arrays:
+        structural = np.repeat([0j, 1 + 0j], [int(result.metrics["n_zero"]), int(result.metrics["n_one"])])
+        arrays["eigenvalues"] = np.concatenate([arrays["eigenvalues"], structural])
+    return arrays
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    os.replace(partial, path)

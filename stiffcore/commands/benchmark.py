@@ -1,0 +1,57 @@
+"""``benchmark``: ours against the obvious ways, measured here and now."""
+
+from argparse import Namespace
+
+from stiffcore.commands import terminal
+from stiffcore.errors import CannotCompute
+from stiffcore.networks import catalogue
+
+
+def add_parser(commands) -> None:
+    benchmark = commands.add_parser(
+        "benchmark", help="measure ours against the obvious ways", description=_benchmark.__doc__
+    )
+    extent = benchmark.add_mutually_exclusive_group()
+    extent.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round, ResNet18's blocks 6 and 8, block 4's extremes, and the slices; the default",
+    )
+    extent.add_argument("--full", action="store_true", help="five rounds, everything; takes long")
+    benchmark.add_argument(
+        "--items",
+        default="1,2,3,4,5",
+        help="1 full spectrum, 2 extremes and certificates, 3 slices, 4 formation, 5 GPU; default all",
+    )
+    benchmark.add_argument(
+        "--blocks", metavar="NETWORK:LIST", help="only these identity blocks, like resnet50:16, and no slices"
+    )
+    benchmark.add_argument("--json", action="store_true", help="the measurements for programs")
+    benchmark.set_defaults(run=_benchmark, leaves_at_once=True)
+
+
+def _benchmark(arguments: Namespace) -> int:
+    """Compares, in one process, interleaved, in equal precision and with the same masks, the spectra of dense Jacobians and
+    naive slices with ours: median and spread, no ratio unless counts and extremes agree. Exit code 1 where they do not."""
+    from stiffcore.benchmarks import main as benchmark
+
+    items = [item.strip() for item in arguments.items.split(",")]
+    report = benchmark.run(full=arguments.full, say=terminal.say, items=items, only=_only(arguments.blocks))
+    if arguments.json:
+        terminal.show_json(report)
+    else:
+        terminal.show(benchmark.as_text(report))
+    return benchmark.exit_code(report)
+
+
+def _only(text: str | None) -> tuple[str, list[int]] | None:
+    """``resnet50:15,16`` -> a network and its blocks. Raises CannotCompute for what has no eigenvalues."""
+    if text is None:
+        return None
+    network, _, numbers = text.partition(":")
+    blocks = terminal.parse_blocks(network, numbers)
+    if changing := [number for number in blocks if not catalogue.block(network, number).is_identity]:
+        raise CannotCompute(
+            f"Expected identity blocks of {network}, got block {changing[0]}, which has no eigenvalues: leave it out."
+        )
+    return network, blocks

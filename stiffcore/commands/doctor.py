@@ -1,0 +1,152 @@
+"""``doctor``: what this installation consists of, and whether it is sound."""
+
+import importlib.metadata
+import os
+import platform
+from argparse import Namespace
+
+from stiffcore.commands import terminal
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue, manifest
+from stiffcore.storage import cache as result_cache
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "numba",
+    "pandas",
+    "streamlit",
+    "plotly",
+    "diskcache",
+    "safetensors",
+)
+PROBLEMS = 1  # exit code
+
+
+def add_parser(commands) -> None:
+    doctor = commands.add_parser("doctor", help="is this installation sound?", description=_doctor.__doc__)
+    doctor.add_argument("--quick", action="store_true", help="check the weights' hashes only, run no network")
+    doctor.add_argument("--json", action="store_true", help="the findings for programs")
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: Namespace) -> int:
+    """Versions, device, threads, the weights and their accuracy on the bundled images, the cache's health, free disk. Exit
+    code 1 if something is wrong."""
+    with terminal.progress("network") as progress:
+        findings = {
+            "versions": versions(),
+            "device": devices(),
+            "weights": weights(not arguments.quick, progress),
+            "images": {"bundled": len(cifar10.bundled()), "full_test_set": cifar10.full_set_path().exists()},
+            "cache": result_cache.default().health(),
+        }
+    problems = [f"{name}: {w['problem']}" for name, w in findings["weights"].items() if w["problem"]]
+    problems += [f"cache: {problem}"] if (problem := terminal.cache_problem()) else []
+    if arguments.json:
+        terminal.show_json(findings | {"problems": problems})
+    else:
+        for line in as_lines(findings, problems):
+            terminal.show(line)
+    return PROBLEMS if problems else 0
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what results depend on."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def devices() -> dict[str, object]:
+    """Where spectra are computed, and with how much."""
+    import torch
+
+    from stiffcore import device
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    device.use_one_thread()
+    return {
+        "device": gpus[0] if gpus else "cpu",
+        "gpus": gpus,
+        "cores": device.physical_cores(),
+        "threads": torch.get_num_threads(),
+        "memory_available": device.available_memory(),
+    }
+
+
+def weights(measured: bool, progress: terminal.Progress) -> dict[str, dict]:
+    """Per network: the hash, the accuracies as listed, the one measured here on the bundled images, and a problem or "".
+
+    The baselines' files are checked, their chance-level accuracy is not measured.
+    """
+    import numpy as np
+
+    from stiffcore import device
+    from stiffcore.networks import resnets
+
+    indices = cifar10.bundled()
+    images, labels = np.stack([cifar10.image(i) for i in indices]), np.array([cifar10.label(i) for i in indices])
+    device.training_device()  # all cores: this is one network after another
+    found = {}
+    for done, network in enumerate(catalogue.NETWORKS):
+        progress(done, len(catalogue.NETWORKS), network)
+        found[network] = {"sha256": "", "accuracy": None, "accuracy_bundled": None, "measured": None, "problem": ""}
+        try:
+            entry, model = manifest.entry(network), resnets.load(network)
+        except CannotCompute as error:
+            found[network]["problem"] = str(error)
+            continue
+        found[network] |= {name: getattr(entry, name) for name in ("sha256", "accuracy", "accuracy_bundled")}
+        if measured and network in catalogue.ARCHITECTURES:
+            here = float((resnets.predictions(model, images)[0] == labels).mean())
+            found[network]["measured"] = here
+            if abs(here - entry.accuracy_bundled) > 0.005:  # five images; rounding moves one at most
+                found[network]["problem"] = (
+                    f"Expected {100 * entry.accuracy_bundled:.1f} % on the bundled images, got {100 * here:.1f} %: check "
+                    "the versions above against requirements.txt."
+                )
+    device.use_one_thread()
+    return found
+
+
+def _percent(share: float | None) -> str:
+    return "not measured" if share is None else f"{100 * share:.2f} %"
+
+
+def as_lines(findings: dict, problems: list[str]) -> list[str]:
+    """The findings for a person."""
+    where, cache = findings["device"], findings["cache"]
+    lines = ["versions   " + ", ".join(f"{name} {version}" for name, version in findings["versions"].items())]
+    lines.append(
+        f"device     {where['device']}; {where['cores']} cores, {where['threads']} thread a process, "
+        f"{where['memory_available'] / 1e9:.1f} GB of memory available"
+    )
+    for name, found in findings["weights"].items():
+        lines.append(
+            f"weights    {name:20} {found['sha256'][:12]:12}  test set {_percent(found['accuracy'])}, bundled images "
+            f"{_percent(found['accuracy_bundled'])}"
+            + (f" (here {_percent(found['measured'])})" if found["measured"] else "")
+        )
+    full = "all 10,000 test images" if findings["images"]["full_test_set"] else "fetch-data gets the full test set"
+    lines.append(f"images     {findings['images']['bundled']:,} bundled; {full}")
+    if cache["problem"]:  # then nothing was counted, and the disk that was asked is another one
+        return [
+            *lines,
+            f"cache      {cache['folder']} cannot be used",
+            *(f"PROBLEM    {problem}" for problem in problems),
+        ]
+    lines.append(
+        f"cache      {cache['folder']}: {cache['entries']:,} results, {cache['bytes'] / 1e6:.1f} of {cache['size_limit'] / 1e6:,.0f} MB, "
+        f"{cache['free_disk'] / 1e9:.1f} GB free on the disk"
+    )
+    writable = os.access(cache["folder"], os.W_OK) or not os.path.exists(cache["folder"])
+    lines += [] if writable else [f"cache      {cache['folder']} cannot be written: results are shown but not stored"]
+    return lines + [f"PROBLEM    {problem}" for problem in problems] + ([] if problems else ["all well"])

@@ -1,0 +1,67 @@
+"""The command line: finds the commands, turns errors into one line and an exit code.
+
+Every module of COMMANDS has ``add_parser(commands)``, which adds its commands to an argparse sub-parser
+object; each sets ``run``, a function of the parsed arguments that returns an exit code or None. Those that compute in this
+process and have nothing to do after Ctrl-C set ``leaves_at_once``, too.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import NoReturn
+
+from stiffcore.commands import (
+    analyse,
+    benchmark,
+    benchmark_app,
+    benchmark_sweep,
+    doctor,
+    ode,
+    perturb,
+    sweep,
+    terminal,
+    train,
+)
+from stiffcore.errors import Cancelled, CannotCompute
+
+BAD_INPUT = 2
+COMMANDS = (analyse, benchmark, benchmark_app, benchmark_sweep, doctor, ode, perturb, sweep, train)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help says more.\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser with all commands; imports no torch."""
+    top = _Parser(prog="python -m stiffcore", description="Block-level stiffness of residual networks.")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        module.add_parser(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    parsed = parser().parse_args(arguments)
+    try:
+        with terminal.leaving_at_once() if getattr(parsed, "leaves_at_once", False) else nullcontext():
+            code = parsed.run(parsed)
+            sys.stdout.flush()
+    except CannotCompute as error:
+        sys.stderr.write(" ".join(str(error).split()) + "\n")
+        return BAD_INPUT
+    except (KeyboardInterrupt, Cancelled):
+        sys.stderr.write(f"{terminal.SAID_WHEN_INTERRUPTED}\n")
+        return terminal.INTERRUPTED
+    except BrokenPipeError:  # the reader, head for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code or 0

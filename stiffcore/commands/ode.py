@@ -1,0 +1,114 @@
+"""The commands about blocks as ODEs: ``flow`` and, for maintainers, ``ship-odes``."""
+
+import argparse
+import datetime
+
+from stiffcore.commands import terminal
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+from stiffcore.odes import block_flow, ode_net
+from stiffcore.storage import cache as result_cache
+
+SHIPPED = "spectra-stiff-odes.parquet"  # read with the spectra, by key
+
+
+def add_parser(commands) -> None:
+    flow = commands.add_parser(
+        "flow",
+        help="how far a block's single step is from the exact flow of its ODE",
+        description="Follow x' = F(x) from a block's input to t = 1, exactly and by forward Euler at halving steps, and print "
+        "the relative distances. Blocks of at most 8,192 dimensions that keep the shape.",
+    )
+    flow.add_argument("network", choices=catalogue.NETWORKS, metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    flow.add_argument("--images", default="0", help="bundled | all | 0,3,10:20, end excluded (default: 0)")
+    flow.add_argument("--blocks", help="from 1, for example 6,8 (default: those of the last stage)")
+    flow.add_argument("--json", action="store_true", help="a list of objects instead of a table")
+    flow.set_defaults(run=run_flow, leaves_at_once=True)
+    ship = commands.add_parser(
+        "ship-odes",
+        help="for maintainers: put the Stiff ODEs page's default results into cache/shipped",
+        description="Compute, or take from the cache, the default fit of the ResNet and the ODE-Net and the flows of every "
+        "network's last stage at the first bundled image of each label, and write them to cache/shipped.",
+    )
+    ship.set_defaults(run=run_ship)
+
+
+def run_flow(arguments: argparse.Namespace) -> int:
+    blocks = block_flow.last_stage_blocks(arguments.network)
+    if arguments.blocks:
+        blocks = terminal.parse_blocks(arguments.network, arguments.blocks)
+    images = cifar10.parse_images(arguments.images)
+    wanted = [block_flow.FlowRequest(arguments.network, image, block) for image in images for block in blocks]
+    rows = [_row(flow) for flow in _flows([block_flow.check(request) for request in wanted])]
+    if arguments.json:
+        terminal.show_json(rows)
+    else:
+        lines = [
+            "image  block  " + "  ".join(f"h=1/{round(1 / step):<6}" for step in block_flow.STEPS) + "  of the way"
+        ]
+        for row in rows:
+            distances = "  ".join(f"{distance:<10.4g}" for distance in row["distance"])
+            lines.append(f"{row['image']:5}  {row['block']:5}  {distances}  {row['of_travel'][0]:.4g}")
+        terminal.show("\n".join(lines))
+    return 0
+
+
+def _flows(requests: list[block_flow.FlowRequest]) -> list[block_flow.BlockFlow]:
+    from stiffcore.odes import block_flow_integration  # torch
+
+    if problem := terminal.cache_problem():
+        terminal.say(problem)
+    flows = []
+    with terminal.progress() as tell:
+        for position, request in enumerate(requests):
+            tell(position, len(requests), f"{request.network}, block {request.block}, image {request.image}")
+            flows.append(block_flow_integration.compute(request))
+    return flows
+
+
+def _row(flow: block_flow.BlockFlow) -> dict:
+    return {
+        "network": flow.request.network,
+        "weights": flow.weights,
+        "image": flow.request.image,
+        "block": flow.request.block,
+        "step": list(block_flow.STEPS),
+        "distance": flow.distance.tolist(),
+        "of_travel": flow.of_travel.tolist(),
+        "growth": flow.growth,
+        "converged_to": flow.converged_to,
+        "n_evaluations": flow.n_evaluations,
+        "seconds": flow.seconds,
+    }
+
+
+def run_ship(_: argparse.Namespace) -> int:
+    from stiffcore.odes import ode_net_fit
+    from stiffcore.sweeps import shipping  # torch, pandas
+
+    settings = ode_net.Settings()
+    entries = [(ode_net.key(settings), ode_net.as_entry(ode_net_fit.compute(settings)))]
+    first = {cifar10.label(image): image for image in reversed(cifar10.bundled())}
+    flows = _flows(
+        [
+            block_flow.FlowRequest(network, image, block)
+            for network in catalogue.ARCHITECTURES
+            for block in block_flow.last_stage_blocks(network)
+            for image in sorted(first.values())
+        ]
+    )
+    entries += [(block_flow.key(flow.request), block_flow.as_entry(flow)) for flow in flows]
+    path = shipping.FOLDER / SHIPPED
+    rows = result_cache.write_shipped(path, entries)
+    weights = {flow.request.network: flow.weights for flow in flows}
+    facts = {"kind": "odes", "rows": rows, "images": len(first), "weights": weights} | _how_made()
+    shipping.note(path, facts, "python -m stiffcore ship-odes")
+    terminal.show(f"{path.name}: {rows} results, {path.stat().st_size:,} bytes.")
+    return 0
+
+
+def _how_made() -> dict[str, list]:
+    """Fits and flows are computed in float64 on the CPU wherever they run; they keep no date, so it is that of shipping."""
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    algorithms = sorted({block_flow.ALGORITHM, ode_net.ALGORITHM})
+    return {"device": ["cpu"], "precision": ["float64"], "algorithm": algorithms, "dates": [today, today]}

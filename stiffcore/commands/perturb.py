@@ -1,0 +1,125 @@
+"""The commands about perturbed images: ``perturb`` and, for maintainers, ``ship-twins``."""
+
+import argparse
+from dataclasses import replace
+
+from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis.perturbation import PerturbationRequest, Perturbed
+from stiffcore.commands import terminal
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue, manifest
+from stiffcore.storage import cache as result_cache
+
+SHIPPED = "spectra-twins.parquet"  # read with the spectra, by key
+BLOCK, CONVENTION = 8, "branch"  # what the Compare page opens on
+
+
+def add_parser(commands) -> None:
+    perturb = commands.add_parser(
+        "perturb",
+        help="what a network sees in an image with noise or an adversarial step on it",
+        description="Add Gaussian noise, or a step of the fast gradient sign method, of K grey levels to images; print what the "
+        "network sees before and after, and its loss. The perturbed image keeps a number by which other commands take it.",
+    )
+    perturb.add_argument("network", choices=catalogue.NETWORKS, metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    perturb.add_argument("--images", default="0", help="bundled | all | 0,3,10:20, end excluded (default: 0)")
+    perturb.add_argument("--kind", choices=perturbation.KINDS, default="fgsm", help="default: fgsm")
+    perturb.add_argument("--strength", type=int, default=4, metavar="K", help="grey levels of 255 (default: 4)")
+    perturb.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    perturb.add_argument("--json", action="store_true", help="a list of objects instead of a table")
+    perturb.set_defaults(run=run_perturb, leaves_at_once=True)
+    ship = commands.add_parser(
+        "ship-twins",
+        help="for maintainers: put the Compare page's adversarial twin into cache/shipped",
+        description="Compute, or take from the cache, the perturbed image that the Compare page opens on, its spectrum, and "
+        "the metrics against the strength, and write them to cache/shipped.",
+    )
+    ship.set_defaults(run=run_ship)
+
+
+def run_perturb(arguments: argparse.Namespace) -> int:
+    names = ("kind", "strength", "seed")
+    wanted = [
+        perturbation.check(PerturbationRequest(arguments.network, image, *(getattr(arguments, name) for name in names)))
+        for image in cifar10.parse_images(arguments.images)
+    ]
+    rows, notices = [], {}
+    with terminal.progress() as tell:
+        for at, request in enumerate(wanted):
+            tell(at, len(wanted), perturbation.name_of(request))
+            perturbed = perturbation.compute(request)
+            rows.append(_row(perturbed))
+            notices |= {perturbed.notice: None} if perturbed.notice else {}
+    for notice in notices:
+        terminal.say(notice)
+    if arguments.json:
+        terminal.show_json(rows)
+        return 0
+    lines = ["image  label       seen before  seen after  loss before  loss after  number of the perturbed image"]
+    for row in rows:
+        words = f"{row['image']:5}  {row['label']:10}  {row['seen'][0]:11}  {row['seen'][1]:10}"
+        lines.append(f"{words}  {row['loss'][0]:<11.4g}  {row['loss'][1]:<10.4g}  {row['perturbed']}")
+    terminal.show("\n".join(lines))
+    return 0
+
+
+def _row(perturbed: Perturbed) -> dict:
+    request = perturbed.request
+    return vars(request) | {
+        "label": cifar10.label_name(request.image),
+        "seen": [cifar10.LABELS[label] for label in perturbed.seen],
+        "loss": list(perturbed.loss),
+        "perturbed": perturbed.image,
+    }
+
+
+def twin() -> PerturbationRequest:
+    """The one that the Compare page opens on: the first cat that ships."""
+    cats = (image for image in cifar10.bundled() if cifar10.label_name(image) == "cat")
+    return PerturbationRequest("resnet18", next(cats), "fgsm", 4)
+
+
+def run_ship(_: argparse.Namespace) -> int:
+    from stiffcore.sweeps import shipping  # pandas
+
+    asked = twin()
+    with terminal.progress() as tell:
+        table = perturbation.sweep(asked, BLOCK, CONVENTION, tell)
+        perturbed = perturbation.compute(asked).image
+        spectrum = analysis.Request(asked.network, perturbed, BLOCK, CONVENTION, "spectrum")
+        analysis.compute(spectrum, tell)
+    swept = [analysis.Request(asked.network, image, BLOCK, CONVENTION, "counts") for image in table["image"]]
+    entries = dict(_entry(request) for request in (spectrum, *swept))
+    for request in perturbation.sweep_requests(asked):
+        key, entry = _kept([perturbation.key(request)])
+        entries[key] = entry
+    path = shipping.FOLDER / SHIPPED
+    rows = result_cache.write_shipped(path, entries.items())
+    facts = {
+        "kind": "twins",
+        "rows": rows,
+        "images": 1,
+        "weights": {asked.network: manifest.entry(asked.network).sha256},
+        **shipping.how_made(entry.header for entry in entries.values()),
+    }
+    shipping.note(path, facts, "python -m stiffcore ship-twins")
+    terminal.show(f"{path.name}: {rows} results, {path.stat().st_size:,} bytes.")
+    return 0
+
+
+def _entry(request: analysis.Request) -> tuple[str, result_cache.Entry]:
+    """What serves a request, with its key: of its own quantity, or of a richer one."""
+    richer = analysis.QUANTITIES[analysis.QUANTITIES.index(request.quantity) :]
+    return _kept([analysis.key(replace(request, quantity=quantity)) for quantity in richer])
+
+
+def _kept(keys: list[str]) -> tuple[str, result_cache.Entry]:
+    """The first of these that is stored. Raises CannotCompute where none is, right after it was computed."""
+    for key in keys:
+        entry = result_cache.default().get(key) or result_cache.shipped().get(key)
+        if entry is not None:
+            return key, entry
+    raise CannotCompute(
+        "Expected a cache that keeps what is computed, got one that does not: free space there, or set STIFFCORE_CACHE."
+    )

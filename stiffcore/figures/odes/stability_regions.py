@@ -1,0 +1,122 @@
+"""Stability regions behind the eigenvalues of a panel: {λ : |R(hλ)| ≤ 1}, the regions of `stability` shrunk by the step h.
+
+The unit circle, |λ| ≤ 1, is the region of the block as a map: no step belongs to it. Regions of one-step methods concern
+x' = F(x), and so the convention ``branch`` only: the outer ReLU projects, and spec(J_block) is not 1 + spec(J_F).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stiffcore.figures.axes import Axes
+from stiffcore.figures.panel import Panel
+from stiffcore.odes import stability
+
+UNIT_CIRCLE = "unit-circle"
+TITLES = {
+    name: stability.method(name).title if name != "rk4" else "RK4"
+    for name in ("forward-euler", "rk4", "backward-euler")
+} | {UNIT_CIRCLE: "Unit circle"}
+OF_CONVENTION = {"branch": tuple(TITLES), "block": (UNIT_CIRCLE,)}  # what may be drawn; nothing under slices
+DEFAULT = {"branch": ("forward-euler",), "block": (UNIT_CIRCLE,)}
+# What the line is, with the step before λ. Dashes tell several regions apart, since colours are the images'.
+EQUATIONS = {
+    "forward-euler": "|1 + {h}λ| = 1, forward Euler",
+    "rk4": "|R({h}λ)| = 1, RK4",
+    "backward-euler": "|1 − {h}λ| = 1, backward Euler: outside of it",
+    UNIT_CIRCLE: "|λ| = 1",
+}
+DASHES = {
+    "forward-euler": ("dash", "dashed"),
+    "rk4": ("dot", "dotted"),
+    "backward-euler": ("dashdot", "dash-dotted"),
+    UNIT_CIRCLE: ("solid", "solid"),
+}
+DISCS = ("forward-euler", UNIT_CIRCLE)  # drawn as true circles where the axes are linear
+BEYOND = 100.0  # drawn units: an unbounded region ends so far out that panning meets no edge
+FINEST = 0.15  # drawn units between two points of an outline, where axes bend it
+
+
+def outline(name: str, step: float = 1.0) -> np.ndarray:
+    """The curve |R(hλ)| = 1 in the plane of λ, closed. complex128"""
+    if name == UNIT_CIRCLE:
+        return np.exp(1j * np.linspace(0, 2 * np.pi, 361))
+    return stability.boundary(name) / step
+
+
+def _refined(curve: np.ndarray, axes: Axes) -> np.ndarray:
+    """More points wherever axes that are not linear draw two neighbours far apart, as arcsinh does next to either axis."""
+    for _ in range(40):  # halvings
+        far = np.abs(np.diff(axes(curve.real) + 1j * axes(curve.imag))) > FINEST
+        if not far.any():
+            break
+        curve = np.insert(curve, np.flatnonzero(far) + 1, ((curve[:-1] + curve[1:]) / 2)[far])
+    return curve
+
+
+def svg_path(points: np.ndarray) -> str:
+    """Complex points as a closed SVG path."""
+    return "M " + " L ".join(f"{z.real:.4f},{z.imag:.4f}" for z in points) + " Z"
+
+
+def extent(names: Sequence[str], step: float) -> tuple[float, float, float]:
+    """(left, right, height) that shows the outlines with a margin, as a square."""
+    curves = np.concatenate([outline(name, step) for name in names])
+    left, right, height = curves.real.min(), curves.real.max(), np.abs(curves.imag).max()
+    half, middle = 1.25 * max((right - left) / 2, height), (left + right) / 2
+    return float(middle - half), float(middle + half), float(half)
+
+
+def draw(panel: Panel, names: Sequence[str], step: float) -> None:
+    """Each region's inside, its outline through the axes' transformation, and its name in the panel's corner."""
+    for each in names:
+        _region(panel, each, step, len(names))
+    name(panel, names, step)
+
+
+def name(panel: Panel, names: Sequence[str], step: float) -> None:
+    """What each line is, in the panel's corner."""
+    if names:
+        style = panel.style
+        panel.figure.add_annotation(
+            x=0.01,
+            y=0.99,
+            xref="x domain",
+            yref="y domain",
+            xanchor="left",
+            yanchor="top",
+            align="left",
+            text="<br>".join(_in_words(each, step, len(names)) for each in names),
+            font={"color": style.region_line, "size": style.font_size - 2},
+            **panel.place,
+        )
+
+
+def _in_words(name: str, step: float, of: int) -> str:
+    line = "dashed" if of == 1 else DASHES[name][1]
+    return f"{line}: " + EQUATIONS[name].format(h="" if step == 1 else f"{step:g} ")
+
+
+def _region(panel: Panel, name: str, step: float, of: int) -> None:
+    """One of several regions; the more there are, the fainter each inside, since they lie over each other."""
+    style, curve = panel.style, outline(name, step)
+    dash = "dash" if of == 1 else DASHES[name][0]
+    line = {"color": style.region_line, "width": style.line_width / 1.5, "dash": dash}
+    if panel.axes.scale is None and name in DISCS:
+        radius = np.ptp(curve.real) / 2
+        ends = {"x0": curve.real.min(), "x1": curve.real.max(), "y0": -radius, "y1": radius}
+        shape = {"type": "circle"} | {end: round(float(value), 9) for end, value in ends.items()}
+        inside = shape
+    else:
+        curve = curve if panel.axes.scale is None else _refined(curve, panel.axes)
+        path = svg_path(panel.axes(curve.real) + 1j * panel.axes(curve.imag))
+        shape = inside = {"type": "path", "path": path}
+        if name == "backward-euler":  # all but the inside of the outline
+            far = np.array([-1 - 1j, 1 - 1j, 1 + 1j, -1 + 1j]) * BEYOND
+            inside = {"type": "path", "path": svg_path(far) + path, "fillrule": "evenodd"}
+    fill = {"fillcolor": style.region_fill, "layer": "below"}
+    if of == 1 and inside is shape:
+        panel.figure.add_shape(**shape, **fill, line=line, **panel.place)
+        return
+    panel.figure.add_shape(**inside, **fill, opacity=1 / of, line={"width": 0}, **panel.place)
+    panel.figure.add_shape(**shape, fillcolor="rgba(0,0,0,0)", layer="below", line=line, **panel.place)

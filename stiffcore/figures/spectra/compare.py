@@ -1,0 +1,218 @@
+"""Two spectra, A and B: side by side on locked axes, or both in one plane. Computes nothing.
+
+Locked: both panels have the same ranges, and zooming one zooms the other (plotly's ``matches``). Where one side has
+singular values and the other eigenvalues there is nothing to lock.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from stiffcore.analysis.requests import Result
+from stiffcore.figures import theme
+from stiffcore.figures.axes import Axes
+from stiffcore.figures.odes import stability_regions
+from stiffcore.figures.panel import Panel, Series, draw_structural
+from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density
+from stiffcore.figures.theme import Style
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+
+VIEWS = {"side": "Side by side", "overlay": "Overlay"}
+LETTERS = ("A", "B")
+REGIONS = stability_regions.DEFAULT  # convention -> the regions that are drawn with it
+CONTOURS = (0.5, 5.5, 1.0)  # of log10 of the eigenvalues a bin, in an overlay of densities: from, to, step
+Sides = Mapping[str, Result]  # "A" and "B", or the one of them that there is
+
+
+def looks(style: Style) -> dict[str, Series]:
+    """How each side is drawn, wherever it is."""
+    return {letter: Series(letter, style.colour(at), style.shape(at)) for at, letter in enumerate(LETTERS)}
+
+
+def title(result: Result) -> str:
+    """``resnet18 · block 8 · image 0 · branch``."""
+    request = result.request
+    return f"{request.network} · block {request.block} · image {cifar10.name(request.image)} · {request.convention}"
+
+
+def is_lockable(sides: Sides) -> bool:
+    """Whether both sides can share their axes: both have eigenvalues, or both singular values."""
+    return len({_is_singular(result) for result in sides.values()}) == 1
+
+
+def is_density(sides: Sides, marks: str) -> bool:
+    return eigenvalue_cloud.is_density(list(sides.values()), marks)
+
+
+def figure(
+    sides: Sides, style: Style, view: str = "side", fit: str = "all", axes: str = "linear", marks: str = "points"
+) -> go.Figure:
+    """view: one of VIEWS; an overlay needs sides that are lockable. fit: ``all``, ``bulk`` or ``disc``; axes: of AXES;
+    marks: of eigenvalue_cloud.MARKS."""
+    locked, overlay = is_lockable(sides), view == "overlay" and is_lockable(sides)
+    titles = [] if overlay else [f"{letter}: {_kind(sides.get(letter))}" for letter in LETTERS]
+    made = make_subplots(1, 1 if overlay else 2, subplot_titles=titles, horizontal_spacing=0.09)
+    made.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
+    scale = _scale(sides) if axes == "arcsinh" else None
+    panels = _panels(made, sides, style, scale, overlay, is_density(sides, marks))
+    for letter, result in sides.items():
+        if _is_singular(result):
+            eigenvalue_cloud.draw_singular_values(panels[letter], [result])
+    planes = {letter: result for letter, result in sides.items() if not _is_singular(result)}
+    if planes:
+        shown = _shown(planes, fit)
+        for letter, result in planes.items():
+            _cloud(panels[letter], result, shown, overlay)
+        if overlay:
+            _plane(panels[LETTERS[0] if LETTERS[0] in panels else LETTERS[1]], list(planes.values()), shown)
+        else:
+            for letter, result in planes.items():
+                _plane(panels[letter], [result], shown)
+    if locked and not overlay:
+        made.update_xaxes(matches="x", scaleanchor=None, col=2)
+        made.update_yaxes(matches="y", scaleanchor=None, col=2)
+    _missing(made, sides, style)
+    _layout(made, sides, style, f"{view} {fit} {scale}")
+    return made
+
+
+def _kind(result: Result | None) -> str:
+    """What a panel holds, short enough to stand above half of the figure."""
+    if result is None:
+        return "not computed"
+    block = catalogue.block(result.request.network, result.request.block)
+    if result.request.convention == "slices":
+        return f"{block.n_eigenvalues('slices'):,} eigenvalues (slices)"
+    size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"
+    return f"{size} ({result.request.convention})"
+
+
+def _is_singular(result: Result) -> bool:
+    return "singular_values" in result.arrays
+
+
+def _panels(made, sides: Sides, style: Style, scale: float | None, overlay: bool, as_density: bool) -> dict[str, Panel]:
+    points, named, columns = eigenvalue_cloud.drawn_and_all(list(sides.values()))[1], set(), 1 if overlay else 2
+    panels = {}
+    for letter, result in sides.items():
+        look, column = looks(style)[letter], 1 if overlay else LETTERS.index(letter) + 1
+        series = {result.request.image: Series(f"{letter}: {title(result)}", look.colour, look.shape)}
+        panels[letter] = Panel(made, 1, column, style, series, points, named, Axes(scale), columns, as_density)
+    return panels
+
+
+def _scale(sides: Sides) -> float:
+    """Of arcsinh axes that both share: the finer of the two, so that neither spectrum collapses into a line."""
+    kinds = {
+        letter: slice_density if "density" in result.arrays else eigenvalue_cloud for letter, result in sides.items()
+    }
+    return min(kinds[letter].scale([result]) for letter, result in sides.items())
+
+
+def _shown(planes: Sides, fit: str) -> tuple[float, float, float]:
+    """(left, right, height) that shows both."""
+    with_disc = [r for r in planes.values() if fit == "disc" and r.request.convention in REGIONS]
+    if with_disc:
+        extents = [stability_regions.extent(REGIONS[result.request.convention], 1.0) for result in with_disc]
+    else:
+        fit = "all" if fit == "disc" else fit
+        extents = [
+            (slice_density if "density" in result.arrays else eigenvalue_cloud).extent([result], fit)
+            for result in planes.values()
+        ]
+    lefts, rights, heights = zip(*extents, strict=True)
+    return min(lefts), max(rights), max(heights)
+
+
+def _cloud(panel: Panel, result: Result, shown: tuple[float, float, float], overlay: bool) -> None:
+    """Points, or a density; in an overlay the lines of the density, through which the other side can be seen."""
+    is_slices = "density" in result.arrays
+    if overlay and is_slices:
+        _contours(panel, result, *slice_density.summed([result]))
+        slice_density.draw_extremes(panel, [result])
+    elif overlay and panel.as_density:
+        _contours(panel, result, *cloud_density.summed(panel, [result], shown))
+        eigenvalue_cloud.draw_extremes(panel, result)
+    elif is_slices:
+        slice_density.draw(panel, [result])
+    elif panel.as_density:
+        cloud_density.draw(panel, [result], shown)
+    else:
+        eigenvalue_cloud.draw(panel, result)
+
+
+def _contours(panel: Panel, result: Result, counts: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> None:
+    """A density as lines of one colour, a factor of ten from line to line."""
+    look = panel.series[result.request.image]
+    centres = [panel.axes((edges[1:] + edges[:-1]) / 2) for edges in (re_edges, im_edges)]
+    start, end, size = CONTOURS
+    dash = "solid" if look.name.startswith(LETTERS[0]) else "dot"
+    panel.figure.add_trace(
+        go.Contour(
+            x=np.asarray(centres[0], np.float32),
+            y=np.asarray(centres[1], np.float32),
+            z=np.log10(np.maximum(counts, 0.1)).astype(np.float32),
+            contours={"coloring": "lines", "start": start, "end": end, "size": size},
+            colorscale=[[0, look.colour], [1, look.colour]],
+            showscale=False,
+            line={"width": panel.style.line_width / 1.5, "dash": dash},
+            hoverinfo="skip",
+            name=look.name,
+            legendgroup=look.name,
+            showlegend=False,
+        ),
+        **panel.place,
+    )
+
+
+def _plane(panel: Panel, inside: Sequence[Result], shown: tuple[float, float, float]) -> None:
+    """Equal axes, the imaginary axis, the regions of the conventions inside, and the structural eigenvalues."""
+    style, made, (low, high, top) = panel.style, panel.figure, shown
+    left, right, height = (float(panel.axes(value)) for value in shown)
+    margin = 0.08 * max(right - left, height, 1e-6)
+    made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
+    regions = [name for result in inside for name in REGIONS.get(result.request.convention, ())]
+    stability_regions.draw(panel, list(dict.fromkeys(regions)), 1.0)
+    look = {"title_text": "Re λ", "range": [left - margin, right + margin]}
+    made.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
+    axis = made.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
+    look = {"range": [-height - margin, height + margin], "scaleanchor": axis, "scaleratio": 1}
+    look["title_text"] = "Im λ" if panel.column == 1 else None
+    made.update_yaxes(**look, **panel.axes.ticks(-top, top), **panel.place)
+    for place, name in ((0, "n_zero"), (1, "n_one")):
+        draw_structural(panel, place, [result.metrics.get(name) or 0 for result in inside], (left + right) / 2)
+
+
+def _missing(made: go.Figure, sides: Sides, style: Style) -> None:
+    """The partial state: the panel of a side that is not computed says so."""
+    # In the paper's coordinates: plotly draws nothing on axes that no trace is on.
+    for letter, axis in zip(LETTERS, ("xaxis", "xaxis2"), strict=True):
+        if letter not in sides and axis in made.layout:
+            left, right = made.layout[axis].domain
+            made.add_annotation(
+                x=(left + right) / 2, y=0.5, xref="paper", yref="paper", text=f"{letter} is not computed",
+                font={"color": style.muted, "size": style.font_size + 2},
+            )  # fmt: skip
+
+
+def _layout(made: go.Figure, sides: Sides, style: Style, view: str) -> None:
+    conventions = [result.request.convention for result in sides.values()]
+    kinds = [_is_singular(result) for result in sides.values()]
+    theme.apply(made, style).update_layout(
+        height=560 if style.talk else 500,
+        uirevision=f"{view} {conventions} {kinds}",  # the visitor's zoom stays while B is varied
+        legend={"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0},
+        hovermode="closest",
+        margin={"t": 36, "b": 40, "l": 50, "r": 10},
+    )
+    if any(trace.type == "heatmap" for trace in made.data):
+        made.update_layout(coloraxis=slice_density.colour_axis(made, style))
+
+
+def alt_text(sides: Sides) -> str:
+    """One sentence for screen readers; the table beside the figure has the numbers."""
+    both = " beside ".join(f"{letter}, {title(result)}" for letter, result in sides.items())
+    return f"Spectra in the complex plane: {both}. The table has the numbers."

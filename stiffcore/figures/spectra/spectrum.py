@@ -1,0 +1,150 @@
+"""Spectra of blocks in the complex plane: small multiples of blocks in one figure, images or labels overlaid.
+
+``branch`` and ``block``: the eigenvalues of the core as points, the structural zeros and ones as one ring each that says
+how many. ``slices``: the density of millions of eigenvalues. A block that is not square has no eigenvalues under
+``block`` and ``branch``; its singular values are drawn, largest first.
+"""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from stiffcore.analysis.requests import Result
+from stiffcore.figures import theme
+from stiffcore.figures.axes import AXES, Axes
+from stiffcore.figures.odes import stability_regions
+from stiffcore.figures.panel import Panel, Series, draw_structural, series_of
+from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density
+from stiffcore.figures.spectra.eigenvalue_cloud import MARKS, drawn_and_all, is_density
+from stiffcore.figures.theme import Style
+from stiffcore.networks import catalogue
+
+__all__ = [
+    "AXES", "FITS", "MARKS", "OVERLAYS", "REGIONS", "Series", "alt_text", "drawn_and_all", "figure", "is_density",
+    "plane", "series_of",
+]  # fmt: skip
+
+FITS = {"all": "All", "bulk": "Bulk", "disc": "Disc"}
+OVERLAYS = {"image": "Image", "label": "Label"}
+REGIONS = stability_regions.DEFAULT  # convention -> the regions that are drawn where none are named
+PANEL_HEIGHT = {1: 560, 2: 470, 3: 820, 4: 820}  # pixels of the whole figure, by number of panels
+
+
+def figure(
+    results: Sequence[Result],
+    style: Style,
+    overlay: str = "image",
+    fit: str = "all",
+    step: float = 1.0,
+    series: dict[int, Series] | None = None,
+    axes: str = "linear",
+    regions: Sequence[str] | None = None,
+    marks: str = "points",
+) -> go.Figure:
+    """One panel a block. results: of one network and one convention, with their arrays; step: h of the regions.
+
+    series: of the images, where more of them are chosen than have results yet (a colour must not move to another image).
+    axes: one of AXES. regions: of stability_regions.TITLES; None for the convention's own. marks: one of MARKS.
+    """
+    blocks = sorted({result.request.block for result in results})
+    columns = 1 if len(blocks) == 1 else 2
+    inside = {block: [result for result in results if result.request.block == block] for block in blocks}
+    titles = [_panel_title(inside[block][0]) for block in blocks]
+    made = make_subplots(
+        -(-len(blocks) // columns), columns, subplot_titles=titles, horizontal_spacing=0.14, vertical_spacing=0.14
+    )
+    made.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
+    shared = (style, series or series_of([r.request.image for r in results], overlay, style), drawn_and_all(results)[1])
+    as_density, named, scales = is_density(results, marks), set(), []
+    if regions is None:
+        regions = REGIONS.get(results[0].request.convention, ())
+    for at, block in enumerate(blocks):
+        scale = _scale(inside[block]) if axes == "arcsinh" else None
+        scales.append(scale)
+        panel = Panel(made, at // columns + 1, at % columns + 1, *shared, named, Axes(scale), columns, as_density)
+        _draw(panel, inside[block], fit, step, regions)
+    _layout(made, results, style, blocks, f"{fit} {scales}")
+    return made
+
+
+def _panel_title(result: Result) -> str:
+    request = result.request
+    block = catalogue.block(request.network, request.block)
+    if request.convention == "slices":
+        return f"Block {block.block} · {block.n_eigenvalues('slices'):,} eigenvalues"
+    size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"
+    return f"Block {block.block} · {size}"
+
+
+def _scale(inside: Sequence[Result]) -> float:
+    return (slice_density if inside[0].request.convention == "slices" else eigenvalue_cloud).scale(inside)
+
+
+def _draw(panel: Panel, inside: Sequence[Result], fit: str, step: float, regions: Sequence[str]) -> None:
+    convention = inside[0].request.convention
+    if any("singular_values" in result.arrays for result in inside):
+        eigenvalue_cloud.draw_singular_values(panel, inside)
+        return
+    shown = (slice_density if convention == "slices" else eigenvalue_cloud).extent(inside, fit)
+    if fit == "disc" and convention in REGIONS:
+        shown = stability_regions.extent(regions or REGIONS[convention], step)
+    if convention == "slices":
+        slice_density.draw(panel, inside)
+    elif panel.as_density:
+        cloud_density.draw(panel, inside, shown)
+    else:
+        for result in inside:
+            eigenvalue_cloud.draw(panel, result)
+    left, right = plane(panel, shown)
+    stability_regions.draw(panel, regions, step)
+    for place, name in ((0, "n_zero"), (1, "n_one")):
+        draw_structural(panel, place, [result.metrics.get(name) or 0 for result in inside], (left + right) / 2)
+
+
+def plane(panel: Panel, shown: tuple[float, float, float]) -> tuple[float, float]:
+    """Equal axes and the imaginary axis; where the panel begins and ends.
+
+    shown: (left, right, height), true values.
+    """
+    style, made, (low, high, top) = panel.style, panel.figure, shown
+    left, right, height = (float(panel.axes(value)) for value in shown)
+    margin = 0.08 * max(right - left, height, 1e-6)
+    made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
+    look = {"title_text": "Re λ", "range": [left - margin, right + margin]}
+    made.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
+    axis = made.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
+    look = {
+        "title_text": "Im λ" if panel.column == 1 else None,
+        "range": [-height - margin, height + margin],
+        "scaleanchor": axis,
+        "scaleratio": 1,
+    }
+    made.update_yaxes(**look, **panel.axes.ticks(-top, top), **panel.place)
+    return left, right
+
+
+def _layout(made: go.Figure, results: Sequence[Result], style: Style, blocks: Sequence[int], fit: str) -> None:
+    first = results[0].request
+    theme.apply(made, style).update_layout(
+        height=PANEL_HEIGHT.get(len(blocks), 820),
+        # The visitor's zoom stays until another network, convention, choice of blocks or fit is asked for.
+        uirevision=f"{first.network} {first.convention} {blocks} {fit}",
+        legend={"orientation": "h", "y": -0.1 if len(blocks) > 2 else -0.16, "yanchor": "top", "x": 0},
+        hovermode="closest",
+        margin={"t": 36, "b": 40, "l": 50, "r": 10},
+    )
+    if any(trace.type == "heatmap" for trace in made.data):
+        made.update_layout(coloraxis=slice_density.colour_axis(made, style))
+
+
+def alt_text(results: Sequence[Result], marks: str = "points") -> str:
+    """One sentence for screen readers; the table beside the figure has the numbers."""
+    first = results[0].request
+    blocks = ", ".join(str(block) for block in sorted({result.request.block for result in results}))
+    images = len({result.request.image for result in results})
+    what = "Density of the eigenvalues" if is_density(results, marks) else "Eigenvalues"
+    return (
+        f"{what} in the complex plane: {first.network}, block {blocks}, {images} images, "
+        f"{catalogue.CONVENTIONS[first.convention].title}. The table has the numbers."
+    )

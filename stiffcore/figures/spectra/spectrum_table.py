@@ -1,0 +1,131 @@
+"""The same as figures/spectrum.py shows, as tables: for downloads, and for whoever reads numbers."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stiffcore.analysis.requests import Request, Result
+from stiffcore.figures import wording
+from stiffcore.figures.spectra import slice_density
+from stiffcore.images import cifar10
+
+if TYPE_CHECKING:  # pandas would delay the first paint
+    import pandas as pd
+
+
+def _identity(result: Result) -> dict:
+    request = result.request
+    return {
+        "network": request.network,
+        "weights": str(result.made.get("weights", ""))[:16],
+        "image": request.image,
+        "label": cifar10.label_name(request.image),
+        "block": request.block,
+        "convention": request.convention,
+    }
+
+
+def metrics_present(results: Sequence[Result]) -> list[str]:
+    """The metrics that any of the results has, or says why it has not, in the order of wording.METRIC_TITLES.
+
+    Without those that belong to another convention.
+    """
+    there = {name for result in results for name in (*result.metrics, *result.reasons)}
+    if all(result.request.convention != "branch" for result in results):
+        there -= wording.BRANCH_ONLY
+    return [name for name in wording.METRIC_TITLES if name in there]
+
+
+def cell(name: str, result: Result) -> str:
+    """A metric of a result in words; "–" where it is no metric of such a block at all."""
+    if name not in result.metrics and name not in result.reasons:
+        return "–"
+    return wording.in_bounds(name, result.metrics, result.reasons.get(name))
+
+
+def metrics(results: Sequence[Result]) -> "pd.DataFrame":
+    """A row per spectrum; what is missing as its word, the reasons in ``why``; then how it was made."""
+    import pandas as pd
+
+    rows = []
+    for result in results:
+        names = metrics_present(results)
+        why = "; ".join(f"{wording.title(name)} {result.reasons[name]}" for name in names if name in result.reasons)
+        made = {name: result.made.get(name) for name in ("device", "precision", "seconds", "key")}
+        values = {wording.title(name): cell(name, result) for name in names}
+        rows.append(_identity(result) | values | {"why": why, "stored": result.stored} | made)
+    return pd.DataFrame(rows)
+
+
+def points(results: Sequence[Result]) -> "pd.DataFrame":
+    """Every number in the figure, a row each, nothing thinned.
+
+    Eigenvalues: kind, re, im, multiplicity (structural zeros and ones are one row each). Singular values: kind, value.
+    Slices: kind ``density``, the bin's edges, and how many eigenvalues it holds.
+    """
+    import pandas as pd
+
+    return pd.concat([_points(result) for result in results], ignore_index=True)
+
+
+def _points(result: Result) -> "pd.DataFrame":
+    import pandas as pd
+
+    arrays = result.arrays
+    if "density" in arrays:
+        frame = _bins(slice_density.without_structural(result), arrays["re_edges"], arrays["im_edges"])
+        zeros = int(result.metrics.get("n_zero") or 0)
+        if zeros:
+            structural = pd.DataFrame([("structural", 0.0, 0.0, 0.0, 0.0, zeros)], columns=frame.columns)
+            frame = pd.concat([frame, structural], ignore_index=True)
+    elif "singular_values" in arrays:
+        values = np.sort(arrays["singular_values"])[::-1]
+        frame = pd.DataFrame({"kind": "singular value", "value": values, "multiplicity": 1})
+    else:
+        values = arrays.get("eigenvalues", np.zeros(0, complex))
+        frame = pd.DataFrame({"kind": "eigenvalue", "re": values.real, "im": values.imag, "multiplicity": 1})
+        structural = [(place, result.metrics.get(name) or 0) for place, name in ((0.0, "n_zero"), (1.0, "n_one"))]
+        rows = [("structural", place, 0.0, int(count)) for place, count in structural if count > 0]
+        if rows:
+            frame = pd.concat([frame, pd.DataFrame(rows, columns=frame.columns)], ignore_index=True)
+    for position, (name, value) in enumerate(_identity(result).items()):
+        frame.insert(position, name, value)
+    return frame
+
+
+def _bins(density: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> "pd.DataFrame":
+    """The bins that hold anything."""
+    import pandas as pd
+
+    rows, columns = np.nonzero(density)
+    return pd.DataFrame(
+        {
+            "kind": "density",
+            "re_from": re_edges[columns],
+            "re_to": re_edges[columns + 1],
+            "im_from": im_edges[rows],
+            "im_to": im_edges[rows + 1],
+            "multiplicity": density[rows, columns],
+        }
+    )
+
+
+def python(requests: Sequence[Request]) -> str:
+    """The lines that compute and draw the same."""
+    first = requests[0]
+    images, blocks = (
+        tuple(dict.fromkeys(getattr(request, name) for request in requests)) for name in ("image", "block")
+    )
+    return f"""from stiffcore.analysis import requests as analysis
+from stiffcore.figures import theme
+from stiffcore.figures.spectra import spectrum
+
+requests = [
+    analysis.Request({first.network!r}, image, block, {first.convention!r}, "spectrum")
+    for block in {blocks}
+    for image in {images}
+]
+results = list(analysis.compute_many(requests))
+spectrum.figure(results, theme.Style()).show()
+"""

@@ -1,0 +1,246 @@
+"""Fetches the full CIFAR-10 data set, from its host or from a folder, and converts it to ``cifar10.npz``.
+
+The official archive holds pickles. They are read once, after their hash was checked, by an unpickler that knows
+nothing but numpy arrays; nothing else in the project unpickles.
+"""
+
+import hashlib
+import http.client
+import io
+import logging
+import pickle
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.torchvision_compat import torchvision
+
+Progress = Callable[[int, int, str], None]  # done, total, what
+PATIENCE = 30.0  # seconds without a byte from the host
+CHUNK = 1 << 18  # bytes
+DISK_NEEDED = 600 << 20  # bytes: the archive and the arrays side by side
+FOLDER_IN_ARCHIVE = "cifar-10-batches-py"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Where the official archive is, and the hashes that prove it. batches: file -> MD5, the test batch last."""
+
+    url: str
+    sha256: str
+    batches: dict[str, str]
+
+
+def official(url: str = "") -> Archive:
+    """The archive as torchvision knows it, at another address if one is given: the SHA-256 must be the same."""
+    known = torchvision("datasets").CIFAR10
+    return Archive(
+        url or known.url,
+        "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        {name: md5 for name, md5 in known.train_list + known.test_list},
+    )
+
+
+def fetch(archive: Archive, source: Path | None, progress: Progress) -> Path:
+    """Put the full data set at ``cifar10.full_set_path()`` and return that path; where it already is, do nothing.
+
+    A damaged or foreign file there is moved aside once the new one is whole.
+
+    source: a folder with the archive, with the extracted batches, or with an ``.npz``, or one of these files; None
+    downloads. Raises CannotCompute without network, on a wrong hash, on a full disk, and for foreign files.
+    """
+    path = cifar10.full_set_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock"), timeout=0):
+            if path.exists() and _is_whole(path):
+                return path
+            if (free := shutil.disk_usage(path.parent).free) < DISK_NEEDED:
+                raise CannotCompute(
+                    f"Expected {DISK_NEEDED >> 20} MB free for the data in {path.parent}, got {free >> 20} MB: make room, "
+                    "or set STIFFCORE_DATA to a folder elsewhere."
+                )
+            arrays = _from_files(archive, source, progress) if source else _from_host(archive, path.parent, progress)
+            _check(arrays, source or archive.url)
+            progress(0, 0, "writing")
+            _write(path, arrays)
+    except Timeout:
+        raise CannotCompute(
+            f"Expected to be alone in {path.parent}, got another fetch-data at work there: wait for it."
+        ) from None
+    except OSError as error:
+        raise CannotCompute(
+            f"Expected to write the data to {path.parent}, got {error}: make it writable, or set STIFFCORE_DATA to another "
+            "folder."
+        ) from error
+    return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the data set lies there already."""
+    try:
+        _check(cifar10.load_arrays(path), path)
+    except CannotCompute:
+        return False
+    return True
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    if path.exists():
+        aside = path.with_name(path.name + ".damaged")  # not .npz: nobody shall take it for data
+        path.replace(aside)
+        _log.warning("The data in %s were damaged or others: they were replaced, and are kept as %s.", path, aside.name)
+    partial.replace(path)
+    (path.parent / "cifar-10-python.tar.gz").unlink(missing_ok=True)  # only a downloaded one lies there
+
+
+def _check(arrays: dict[str, np.ndarray], source: object) -> None:
+    """The test set must be the official one: 10,000 images, among them those that ship, at their places."""
+    indices, images, labels = list(cifar10.bundled()), arrays["test_images"], arrays["test_labels"]
+    if len(images) != cifar10.TEST_IMAGES or any(
+        not np.array_equal(images[i], cifar10.image(i)) or labels[i] != cifar10.label(i) for i in indices
+    ):
+        raise CannotCompute(
+            f"Expected CIFAR-10 with its test set in the official order, got another one in {source}: use the official "
+            "files."
+        )
+
+
+def _from_host(archive: Archive, folder: Path, progress: Progress) -> dict[str, np.ndarray]:
+    path = folder / "cifar-10-python.tar.gz"
+    if not path.exists():
+        download(archive, path, progress)
+    return _from_archive(archive, path, progress)
+
+
+def _from_files(archive: Archive, source: Path, progress: Progress) -> dict[str, np.ndarray]:
+    """Whatever form the user has: looked for in this order."""
+    batches = [source / FOLDER_IN_ARCHIVE, source]
+    candidates = [source] if source.is_file() else [source / "cifar-10-python.tar.gz", *sorted(source.glob("*.npz"))]
+    mine = cifar10.full_set_path()  # what is to be replaced is no source, should it lie in the same folder
+    candidates = [file for file in candidates if not (file.exists() and mine.exists() and file.samefile(mine))]
+    for folder in batches:
+        if (folder / "test_batch").is_file():
+            return _from_batches(archive, lambda name, folder=folder: (folder / name).read_bytes(), folder, progress)
+    for file in candidates:
+        if file.suffix == ".npz" and file.is_file():
+            return cifar10.load_arrays(file)
+        if file.is_file():
+            return _from_archive(archive, file, progress)
+    raise CannotCompute(
+        f"Expected cifar-10-python.tar.gz, {FOLDER_IN_ARCHIVE} or an .npz file in {source}, got none of them: name the "
+        "folder that holds one."
+    )
+
+
+def _from_archive(archive: Archive, path: Path, progress: Progress) -> dict[str, np.ndarray]:
+    progress(0, 0, "checking")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != archive.sha256:
+        raise CannotCompute(
+            f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {found[:12]}… in {path}: remove it and fetch again."
+        )
+    with tarfile.open(path, "r:gz") as tar:  # members are read by name, nothing is extracted to disk
+        return _from_batches(
+            archive, lambda name: tar.extractfile(f"{FOLDER_IN_ARCHIVE}/{name}").read(), path, progress
+        )
+
+
+def _from_batches(
+    archive: Archive, read: Callable[[str], bytes], source: Path, progress: Progress
+) -> dict[str, np.ndarray]:
+    """The arrays from the batches, each after its hash was checked."""
+    images, labels = [], []
+    for done, (name, md5) in enumerate(archive.batches.items()):
+        progress(done, len(archive.batches), "converting")
+        try:
+            content = read(name)
+        except (OSError, KeyError) as error:
+            raise CannotCompute(f"Expected {name} in {source}, got none ({error}): use the whole data set.") from error
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found != md5:
+            raise CannotCompute(
+                f"Expected {name} with MD5 {md5}, got {found} in {source}: use the official files, or fetch them again."
+            )
+        batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
+        images.append(batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+        labels.append(np.array(batch["labels"], np.uint8))
+    return {
+        "train_images": np.concatenate(images[:-1]),
+        "train_labels": np.concatenate(labels[:-1]),
+        "test_images": np.ascontiguousarray(images[-1]),
+        "test_labels": labels[-1],
+    }
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Knows what a pickled numpy array needs, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> object:
+        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            return np._core.multiarray._reconstruct
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        raise pickle.UnpicklingError(f"Expected numpy arrays only, got {module}.{name}.")
+
+
+def download(archive: Archive, path: Path, progress: Progress) -> None:
+    """Download to ``path``, going on where an interrupted download stopped, and check the hash."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        _receive(archive.url, partial, progress)
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
+        have = f" after {partial.stat().st_size >> 20} MB" if partial.exists() else ""
+        raise CannotCompute(
+            f"Expected the CIFAR-10 archive from {archive.url}, got {getattr(error, 'reason', error)}{have}: run the command again to go on, or use "
+            "`--from FOLDER` with files that you already have."
+        ) from error
+    with partial.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != archive.sha256:
+        partial.unlink()
+        raise CannotCompute(
+            f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {found[:12]}… from {archive.url}: run the command "
+            "again, or use `--from FOLDER` with files that you already have."
+        )
+    partial.replace(path)
+
+
+def _receive(url: str, partial: Path, progress: Progress) -> None:
+    """Append what is missing of ``url`` to ``partial``; a host without ranges sends everything anew."""
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("an address that is not http or https")
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": "stiffcore", **({"Range": f"bytes={have}-"} if have else {})}
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing is missing; the hash decides
+            return
+        raise
+    with response:
+        goes_on = response.status == 206
+        done = have if goes_on else 0
+        total = done + int(response.headers.get("Content-Length") or 0)
+        with partial.open("ab" if goes_on else "wb") as file:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, total, "downloading")
+    if done < total:
+        raise ConnectionError(f"only {done:,} of {total:,} bytes")

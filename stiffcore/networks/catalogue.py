@@ -1,0 +1,127 @@
+"""What there is to choose from: networks, their blocks and sizes, conventions. Imports no torch."""
+
+from dataclasses import dataclass
+
+from stiffcore.errors import CannotCompute
+from stiffcore.networks import uploaded as uploaded_networks
+
+ARCHITECTURES = {
+    "resnet18": ("basic", (2, 2, 2, 2)),
+    "resnet34": ("basic", (3, 4, 6, 3)),
+    "resnet50": ("bottleneck", (3, 4, 6, 3)),
+}
+BASELINES = ("untrained", "shuffled")
+NETWORKS = tuple(ARCHITECTURES) + tuple(f"{name}-{baseline}" for name in ARCHITECTURES for baseline in BASELINES)
+EXPANSION = 4  # a bottleneck's output channels per narrow channel
+
+
+@dataclass(frozen=True)
+class Convention:
+    """One reading of "the eigenvalues of the Jacobian of a block"; see stiffcore/README.md."""
+
+    name: str
+    title: str  # as the app shows it
+    question: str  # the one that it answers
+
+
+CONVENTIONS = {
+    "slices": Convention(
+        "slices",
+        "As published (slices)",
+        "What the paper's numbers are: the eigenvalues of every trailing height × width slice of the Jacobian tensor, "
+        "each decomposed on its own.",
+    ),
+    "block": Convention(
+        "block",
+        "Whole block (block)",
+        "How does the block as a whole, skip and outer ReLU included, stretch and turn small changes of its input?",
+    ),
+    "branch": Convention(
+        "branch",
+        "ODE right-hand side (branch)",
+        "Read as an ODE x′ = F(x) that the network integrates by forward Euler at step 1: how stiff is F?",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class BlockGeometry:
+    """The sizes of one residual block at a 32×32 image."""
+
+    block: int  # from 1, as in the paper
+    kind: str  # basic or bottleneck
+    stride: int
+    input_shape: tuple[int, int, int]  # (C, H, W)
+    inner_shapes: tuple[tuple[int, int, int], ...]  # of the inner ReLUs: one (basic) or two (bottleneck)
+    output_shape: tuple[int, int, int]
+
+    @property
+    def n_in(self) -> int:
+        channels, height, width = self.input_shape
+        return channels * height * width
+
+    @property
+    def n_out(self) -> int:
+        channels, height, width = self.output_shape
+        return channels * height * width
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the skip is x itself; all other blocks change the shape."""
+        return self.input_shape == self.output_shape
+
+    @property
+    def is_square(self) -> bool:
+        return self.n_in == self.n_out
+
+    def n_eigenvalues(self, convention: str) -> int:
+        """``slices``: n_out · C_in · H_in; ``block`` and ``branch``: n, and 0 where the block is not an identity block."""
+        if convention == "slices":
+            return self.n_out * self.input_shape[0] * self.input_shape[1]
+        return self.n_out if self.is_identity else 0
+
+
+def architecture(network: str) -> str:
+    """``resnet18-shuffled`` -> ``resnet18``, of an uploaded network too. Raises CannotCompute for an unknown name."""
+    if uploaded_networks.is_name(network):
+        network = uploaded_networks.get(network).architecture
+    if network not in NETWORKS:
+        raise CannotCompute(f"Expected a network among {', '.join(NETWORKS)}, got {network!r}: choose one of them.")
+    return network.split("-")[0]
+
+
+def check_convention(convention: str) -> str:
+    if convention not in CONVENTIONS:
+        raise CannotCompute(
+            f"Expected a convention among {', '.join(CONVENTIONS)}, got {convention!r}: choose one of them."
+        )
+    return convention
+
+
+def blocks(network: str) -> tuple[BlockGeometry, ...]:
+    """The residual blocks of a network in order: 8, 16 and 16."""
+    kind, depths = ARCHITECTURES[architecture(network)]
+    channels, side, made = 64, 16, []
+    for stage, depth in enumerate(depths):
+        narrow = 64 * 2**stage
+        wide = narrow * (EXPANSION if kind == "bottleneck" else 1)
+        for position in range(depth):
+            stride = 2 if stage > 0 and position == 0 else 1
+            out_side = side // stride
+            first = (narrow, side if kind == "bottleneck" else out_side, side if kind == "bottleneck" else out_side)
+            inner = (first, (narrow, out_side, out_side)) if kind == "bottleneck" else (first,)
+            made.append(
+                BlockGeometry(len(made) + 1, kind, stride, (channels, side, side), inner, (wide, out_side, out_side))
+            )
+            channels, side = wide, out_side
+    return tuple(made)
+
+
+def block(network: str, number: int) -> BlockGeometry:
+    """One block, counted from 1. Raises CannotCompute outside the network."""
+    all_blocks = blocks(network)
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(all_blocks):
+        raise CannotCompute(
+            f"Expected a block of {network} from 1 to {len(all_blocks)}, got {number!r}: choose one of them."
+        )
+    return all_blocks[number - 1]

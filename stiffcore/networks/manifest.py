@@ -1,0 +1,91 @@
+"""What ships in weights/, read from weights/manifest.json without torch, so that pages can filter and build keys.
+
+Uploaded networks have entries too: ``uploaded`` keeps what they say.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from stiffcore.errors import CannotCompute
+from stiffcore.networks import catalogue, uploaded as uploaded_networks
+
+FOLDER = Path(__file__).parents[1] / "weights"
+_FIELDS = ("sha256", "accuracy", "accuracy_bundled", "recipe")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network with its shipped weights, or a baseline made from them.
+
+    sha256: names the weights in every key. accuracy: share of correct predictions on the 10,000 official test images,
+    None where nobody measured it; accuracy_bundled: on the 1,000 that ship. recipe: how the weights were made.
+    predicted, loss: official test index of a bundled image -> predicted label, cross-entropy.
+    """
+
+    network: str
+    sha256: str
+    accuracy: float | None
+    accuracy_bundled: float
+    recipe: dict
+    predicted: dict[int, int]
+    loss: dict[int, float]
+
+
+@cache
+def _read(path: Path, changed: int) -> dict:
+    """changed: the file's modification time, so that a rebuilt manifest is read again."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        images = content["images"]
+        return {name: _entry(name, values, images) for name, values in content["networks"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CannotCompute(
+            f"Expected the list of shipped weights in {path}, got a damaged file ({error!r}): restore it, or rebuild it "
+            "with `python -m stiffcore weights-manifest`."
+        ) from error
+
+
+def _entry(network: str, values: dict, images: list[int]) -> Entry:
+    predicted, loss = (dict(zip(images, values[name], strict=True)) for name in ("predicted", "loss"))
+    return Entry(network, *(values[name] for name in _FIELDS), predicted=predicted, loss=loss)
+
+
+def entry(network: str) -> Entry:
+    """A network's or a baseline's entry. Raises CannotCompute for an unknown name and a missing or damaged manifest."""
+    catalogue.architecture(network)
+    if uploaded_networks.is_name(network):
+        return _own_entry(uploaded_networks.get(network))
+    path = FOLDER / "manifest.json"
+    try:
+        entries = _read(path, path.stat().st_mtime_ns)
+    except OSError:
+        entries = {}
+    if network not in entries:
+        raise CannotCompute(
+            f"Expected {network} in the list of shipped weights, {path}, got none: restore the file, or rebuild it with "
+            "`python -m stiffcore weights-manifest`."
+        )
+    return entries[network]
+
+
+def _own_entry(own: uploaded_networks.OwnWeights) -> Entry:
+    predicted, loss = (dict(zip(own.images, values, strict=True)) for values in (own.predicted, own.loss))
+    recipe = {"uploaded as": own.title, "file": own.form}
+    return Entry(own.network, own.sha256, None, own.accuracy_bundled, recipe, predicted, loss)
+
+
+def write(entries: list[Entry]) -> Path:
+    """Write manifest.json, replaced in one step; a prediction and a loss per bundled image, in the order of ``images``."""
+    images = sorted(entries[0].predicted)
+    networks = {
+        entry.network: {name: getattr(entry, name) for name in _FIELDS}
+        | {"predicted": [entry.predicted[i] for i in images], "loss": [entry.loss[i] for i in images]}
+        for entry in entries
+    }
+    lines = [f"{json.dumps(name)}: {json.dumps(values)}" for name, values in networks.items()]
+    text = f'{{"images": {json.dumps(images)},\n"networks": {{\n' + ",\n".join(lines) + "\n}}\n"
+    partial = FOLDER / "manifest.json.partial"
+    partial.write_text(text, "utf-8")
+    return partial.replace(FOLDER / "manifest.json")

@@ -1,0 +1,230 @@
+"""Trains the shipped weights: seeded, resumable, on a CPU or a GPU.
+
+Recipe: SGD with Nesterov momentum 0.9, one-cycle learning rate (linear warm-up, cosine decay), batch
+128, weight decay 5e-4 on weights of two dimensions and more, reflection-padded random crops and
+horizontal flips, bf16 autocast where the device has it, channels-last.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stiffcore import device
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.networks import resnets
+
+Progress = Callable[[int, int, str], None]  # done, total (steps), what; raises to stop
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that, with the data and the seed, determines a training run."""
+
+    network: str
+    epochs: int = 30
+    batch_size: int = 128
+    peak_learning_rate: float = 0.1
+    warmup: float = 0.2  # share of all steps
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    seed: int = 0
+    start_from: str = ""  # sha256 of the weights that it continues from; empty for a fresh start
+
+    def __post_init__(self):
+        """Raises CannotCompute for what cannot train."""
+        for name, good, wanted in (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 2, "at least 2"),  # batch norm needs two
+            ("peak_learning_rate", 0 < self.peak_learning_rate < math.inf, "above 0"),
+            ("warmup", 0 <= self.warmup <= 1, "from 0 to 1, a share of the steps"),
+        ):
+            if not good:
+                raise CannotCompute(f"Expected {name} {wanted}, got {getattr(self, name)}: choose another.")
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Linear warm-up to the peak, then half a cosine to zero."""
+    warm = max(1, round(recipe.warmup * steps))
+    if step < warm:
+        return recipe.peak_learning_rate * (step + 1) / warm
+    return recipe.peak_learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def augmented(
+    images: Tensor,  # shape: (batch, 3, 32, 32)
+    generator: torch.Generator,
+) -> Tensor:  # shape: (batch, 3, 32, 32)
+    """Random 32×32 crops of images padded by 4 in reflection, half of them mirrored."""
+    count, padding = len(images), 4
+    padded = nn.functional.pad(images, (padding,) * 4, mode="reflect")
+    down, right = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
+    flip = torch.rand((count, 1), generator=generator) < 0.5
+    columns = torch.arange(32).expand(count, 32)
+    columns = torch.where(flip, 31 - columns, columns) + right
+    rows = torch.arange(32).expand(count, 32) + down
+    batch = torch.arange(count)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def train(
+    recipe: Recipe,
+    arrays: dict[str, np.ndarray],  # train_images uint8 (N, 32, 32, 3), train_labels (N,), as cifar10.load_arrays gives
+    checkpoint: Path,
+    start: dict[str, Tensor] | None = None,
+    progress: Progress = lambda done, total, what: None,
+    compiled: bool = True,
+) -> nn.Module:
+    """Train, or go on from ``checkpoint``, which is written after every epoch.
+
+    A run that was interrupted and goes on ends with the same weights as one that was not, on the same machine.
+    Raises CannotCompute where the checkpoint belongs to another recipe, is damaged, or the loss leaves the numbers.
+    """
+    steps = len(arrays["train_images"]) // recipe.batch_size  # per epoch
+    if not steps:
+        raise CannotCompute(
+            f"Expected at least {recipe.batch_size} training images, a batch, got {len(arrays['train_images'])}: use more."
+        )
+    images = cifar10.normalised(arrays["train_images"])
+    labels = torch.from_numpy(arrays["train_labels"].astype(np.int64))
+    where = device.training_device()
+    torch.manual_seed(recipe.seed)
+    model = resnets.build(recipe.network)
+    if start is not None:
+        model.load_state_dict(start)
+    model = model.to(where, memory_format=torch.channels_last)
+    optimiser = _optimiser(model, recipe)
+    first_epoch = _resume(model, optimiser, checkpoint, recipe)
+    stepped = device.compiled(model) if compiled else model
+    for epoch in range(first_epoch, recipe.epochs):
+        _one_epoch(stepped, optimiser, images, labels, recipe, epoch, steps, progress)
+        _save_checkpoint(model, optimiser, checkpoint, recipe, epoch + 1)
+    return model.eval()
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    kept = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=recipe.peak_learning_rate, momentum=recipe.momentum, nesterov=True)
+
+
+def _one_epoch(model, optimiser, images, labels, recipe, epoch, steps, progress) -> None:
+    model.train()
+    where = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)  # so that a resumed run is the same
+    order = torch.randperm(len(images), generator=generator)
+    total, mean = torch.zeros((), device=where), math.nan
+    for step in range(steps):
+        what = f"epoch {epoch + 1}/{recipe.epochs}" + ("" if math.isnan(mean) else f", loss {mean:.4f}")
+        progress(epoch * steps + step, recipe.epochs * steps, what)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
+        chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+        batch = augmented(images[chosen], generator).to(where).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(where.type, torch.bfloat16, enabled=device.has_bfloat16(where)):
+            loss = nn.functional.cross_entropy(model(batch).float(), labels[chosen].to(where))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        total += loss.detach()
+        if step % 50 == 49 or step == steps - 1:  # now and then only: it waits for the device
+            mean = total.item() / (step + 1)
+            if not math.isfinite(mean):
+                raise CannotCompute(
+                    f"Expected a finite training loss in epoch {epoch + 1}, got {mean}: lower the learning rate."
+                )
+    progress((epoch + 1) * steps, recipe.epochs * steps, f"epoch {epoch + 1}/{recipe.epochs}, loss {mean:.4f}")
+
+
+def _save_checkpoint(model, optimiser, path: Path, recipe: Recipe, epochs_done: int) -> None:
+    """Weights and momentum as safetensors, the rest as its metadata; replaced in one step."""
+    tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        if "momentum_buffer" in optimiser.state.get(parameter, {}):
+            tensors[f"momentum.{name}"] = optimiser.state[parameter]["momentum_buffer"].cpu().contiguous()
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, {"recipe": json.dumps(asdict(recipe)), "epochs_done": str(epochs_done)})
+    partial.replace(path)
+
+
+def epochs_done(path: Path, recipe: Recipe) -> int:
+    """How many epochs of this recipe a checkpoint holds; 0 where there is none.
+
+    Raises CannotCompute where it is damaged or another recipe's.
+    """
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        of, done = json.loads(metadata["recipe"]), int(metadata["epochs_done"])
+    except Exception as error:  # safetensors, JSON, a missing field: all mean the same here
+        raise CannotCompute(
+            f"Expected a training checkpoint in {path}, got a damaged file ({error}): remove it to start again."
+        ) from error
+    if of != asdict(recipe):
+        differing = ", ".join(
+            f"{k} {of.get(k)!r} in place of {v!r}" for k, v in asdict(recipe).items() if of.get(k) != v
+        )
+        raise CannotCompute(
+            f"Expected a checkpoint of this recipe in {path}, got {differing}: name another checkpoint file, or remove "
+            "this one to start again."
+        )
+    return done
+
+
+def _resume(model, optimiser, path: Path, recipe: Recipe) -> int:
+    """Load the checkpoint if there is one; return how many epochs are done."""
+    done = epochs_done(path, recipe)
+    if not done:
+        return 0
+    tensors = resnets.read_tensors(path)
+    state = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    resnets.check_state(state, model.state_dict(), f"the checkpoint {path}")
+    model.load_state_dict(state)
+    for name, parameter in model.named_parameters():
+        if f"momentum.{name}" in tensors:
+            buffer = tensors[f"momentum.{name}"].to(parameter.device)
+            optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+    return done
+
+
+def float16_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state as it ships: float16, batch-norm counters as integers."""
+    return {
+        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
+
+
+def finish(model: nn.Module, recipe: Recipe, arrays: dict[str, np.ndarray], path: Path, date: str) -> float:
+    """Write float16 safetensors with a metadata block, and return the test accuracy (0 to 1) of what was written.
+
+    arrays: test_images, test_labels. The metadata are strings: network, recipe (JSON), epochs, accuracy, date, torch.
+    """
+    state = float16_state(model)
+    resnets.check_state(state, resnets.template(recipe.network).state_dict(), f"the trained {recipe.network}")
+    shipped = resnets.with_weights(recipe.network, state, "").to(next(model.parameters()).device)
+    predicted, _ = resnets.predictions(shipped, arrays["test_images"])
+    accuracy = float((predicted == arrays["test_labels"]).mean())
+    metadata = {
+        "network": recipe.network,
+        "recipe": json.dumps(asdict(recipe)),
+        "epochs": str(recipe.epochs),
+        "accuracy": str(accuracy),
+        "date": date,
+        "torch": torch.__version__.split("+")[0],
+    }
+    partial = path.with_suffix(".partial")
+    save_file(state, partial, metadata)
+    partial.replace(path)
+    return accuracy

@@ -1,0 +1,107 @@
+"""A residual block's own ODE, followed from the block's input: how far the network's single step is from the exact flow.
+
+    x' = F(x),  x(0) = the block's input,        x_{i+1} = x_i + h F(x_i)  with h = 1, 1/2, 1/4, …
+
+The block itself computes ``ReLU(x + F(x))``: one step of forward Euler with h = 1, and then its outer ReLU, which belongs to
+no ODE and is left out here. Distances are Euclidean norms at t = 1, relative to the exact flow's state or to its travel.
+This file holds results and imports no torch; block_flow_integration.py computes them.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue, manifest
+from stiffcore.storage import cache as result_cache
+
+ALGORITHM = 1  # raise it when equal requests would give other numbers
+STEPS = tuple(2.0**-k for k in range(7))  # h
+LARGEST_STATE = 8192  # n; larger blocks take minutes, and their spectra are not what ships
+
+
+@dataclass(frozen=True)
+class FlowRequest:
+    """A block, counted from 1, at an official test image."""
+
+    network: str
+    image: int
+    block: int
+
+
+@dataclass(frozen=True)
+class BlockFlow:
+    """The flow of one block at one image over [0, 1], and forward Euler's distance from it."""
+
+    request: FlowRequest
+    distance: np.ndarray  # ‖x_h(1) - x(1)‖ / ‖x(1)‖ per step of STEPS
+    of_travel: np.ndarray  # ‖x_h(1) - x(1)‖ / ‖x(1) - x(0)‖
+    growth: float  # ‖x(1)‖ / ‖x(0)‖ along the exact flow
+    converged_to: float  # relative distance between the exact flow at two tolerances: the rougher one's error, a bound
+    n_evaluations: int  # of F, by the solver at the tighter one
+    seconds: float
+    weights: str
+
+    @property
+    def observed_orders(self) -> np.ndarray:
+        """log2 of the distance's ratio from h to h/2: 1 for forward Euler once the step is small."""
+        return np.log2(self.distance[:-1] / self.distance[1:])
+
+
+def last_stage_blocks(network: str) -> list[int]:
+    """The identity blocks of a network's last stage, whose flow is followed."""
+    last = catalogue.blocks(network)[-1].output_shape
+    return [block.block for block in catalogue.blocks(network) if block.is_identity and block.output_shape == last]
+
+
+def check_identity(network: str, block: int) -> catalogue.BlockGeometry:
+    """Raises CannotCompute for a block that changes the shape: x' = F(x) needs F(x) to have the shape of x."""
+    geometry = catalogue.block(network, block)
+    if not geometry.is_identity:
+        others = ", ".join(str(other.block) for other in catalogue.blocks(network) if other.is_identity)
+        raise CannotCompute(
+            f"Expected an identity block, since x′ = F(x) needs F(x) to have the shape of x, got block {block} of "
+            f"{network}, which changes it: choose one of {others}."
+        )
+    return geometry
+
+
+def check(request: FlowRequest) -> FlowRequest:
+    """Raises CannotCompute for a block whose flow cannot be followed."""
+    geometry = check_identity(request.network, request.block)
+    if geometry.n_in > LARGEST_STATE:
+        smaller = [
+            other for other in catalogue.blocks(request.network) if other.is_identity and other.n_in <= LARGEST_STATE
+        ]
+        raise CannotCompute(
+            f"Expected a block of at most {LARGEST_STATE:,} dimensions to follow its flow, got {geometry.n_in:,}: "
+            f"choose one of {', '.join(str(other.block) for other in smaller)}."
+        )
+    return request
+
+
+def key(request: FlowRequest) -> str:
+    return result_cache.key(
+        {
+            "kind": "block-flow",
+            "algorithm": ALGORITHM,
+            "weights": manifest.entry(request.network).sha256,
+            "image": cifar10.image_sha256(request.image),
+            "block": request.block,
+        }
+    )
+
+
+def stored(request: FlowRequest) -> BlockFlow | None:
+    """A flow that ships or was kept; None where neither holds it. No torch."""
+    wanted = key(check(request))
+    entry = result_cache.shipped().get(wanted) or result_cache.default().get(wanted)
+    return None if entry is None else BlockFlow(request, **entry.arrays, **entry.header["numbers"])
+
+
+def as_entry(flow: BlockFlow) -> result_cache.Entry:
+    """A flow as it is stored."""
+    numbers = {name: getattr(flow, name) for name in ("growth", "converged_to", "n_evaluations", "seconds", "weights")}
+    arrays = {"distance": flow.distance, "of_travel": flow.of_travel}
+    return result_cache.Entry({"request": asdict(flow.request), "numbers": numbers}, arrays)

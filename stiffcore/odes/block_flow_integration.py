@@ -1,0 +1,131 @@
+"""Integrates a block's own ODE x' = F(x) in float64: forward Euler at halving steps, scipy's DOP853 for the exact flow."""
+
+import copy
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.jacobians import linearise
+from stiffcore.networks import catalogue, resnets
+from stiffcore.odes import block_flow
+from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
+from stiffcore.storage import cache as result_cache
+
+TOLERANCES = (1e-5, 1e-7)  # of the exact flow, which is the second; their difference is about the error of the first
+MOST_EVALUATIONS = 20_000
+Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
+
+
+def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
+    """F of a residual block in evaluation mode, float64 on the CPU: (C, H, W) -> (C, H, W), outer ReLU and skip left out."""
+    numbers = (1, 2, 3) if hasattr(block, "conv3") else (1, 2)
+    layers = [
+        fuse_conv_bn_eval(
+            *(copy.deepcopy(getattr(block, f"{part}{i}")).double().cpu().eval() for part in ("conv", "bn"))
+        )
+        for i in numbers
+    ]
+
+    @torch.no_grad()
+    def slope(x: Tensor) -> Tensor:
+        for layer in layers[:-1]:
+            x = layer(x).relu()
+        return layers[-1](x)
+
+    return lambda x: slope(x[None])[0]
+
+
+def euler(slope: Callable[[np.ndarray], np.ndarray], start: np.ndarray, n_steps: int) -> np.ndarray:
+    """x(1) by n steps of size 1/n."""
+    x = start
+    for _ in range(n_steps):
+        x = x + slope(x) / n_steps
+    return x
+
+
+def exact_flow(
+    slope: Callable[[np.ndarray], np.ndarray], start: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, int]:
+    """x(1) by DOP853 and the evaluations that it took. Absolute tolerance: relative to the largest entry of the start."""
+    spent = 0
+
+    def counted(_, x: np.ndarray) -> np.ndarray:
+        nonlocal spent
+        spent += 1
+        if spent > MOST_EVALUATIONS:
+            raise CannotCompute(
+                f"Expected a flow that {MOST_EVALUATIONS:,} evaluations of F can follow, got one that they cannot: "
+                "choose another block or image."
+            )
+        return slope(x)
+
+    atol = tolerance * max(float(np.abs(start).max()), 1e-300)
+    end = solve_ivp(counted, (0.0, 1.0), start, method="DOP853", rtol=tolerance, atol=atol, t_eval=[1.0])
+    if not end.success:
+        raise CannotCompute(f"Expected a flow over [0, 1], got “{end.message}”: choose another block or image.")
+    return end.y[:, 0], spent
+
+
+def follow(
+    slope: Callable[[np.ndarray], np.ndarray], start: np.ndarray, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray, float, float, int]:
+    """The numbers of a BlockFlow for any F on vectors: distance, of_travel, growth, converged_to, n_evaluations."""
+
+    def tell(done: int, what: str) -> None:
+        if progress:
+            progress(done, len(TOLERANCES) + len(STEPS), what)
+
+    flows = []
+    for done, tolerance in enumerate(TOLERANCES):
+        tell(done, f"Exact flow, tolerance {tolerance:g}")
+
+        def watched(x: np.ndarray, done: int = done, what: str = f"Exact flow, tolerance {tolerance:g}") -> np.ndarray:
+            tell(done, what)  # also a place to stop
+            return slope(x)
+
+        flows.append(exact_flow(watched, start, tolerance))
+    (rough, _), (exact, n_evaluations) = flows
+    errors = []
+    for position, step in enumerate(STEPS):
+        tell(len(TOLERANCES) + position, f"Forward Euler, h = 1/{round(1 / step)}")
+        errors.append(np.linalg.norm(euler(slope, start, round(1 / step)) - exact))
+    size, travel = np.linalg.norm(exact), np.linalg.norm(exact - start)
+    growth = float(size / np.linalg.norm(start))
+    return (
+        np.array(errors) / size,
+        np.array(errors) / travel,
+        growth,
+        float(np.linalg.norm(rough - exact) / size),
+        n_evaluations,
+    )
+
+
+def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow:
+    """One block's flow through the cache."""
+    found = block_flow.stored(request)
+    if found is not None:
+        return found
+    started = time.perf_counter()
+    model = resnets.load(request.network)
+    image = cifar10.normalised(cifar10.image(request.image)[None])[0]
+    geometries = catalogue.blocks(request.network)
+    state = linearise.block_states(model, geometries, image, [request.block])[request.block]
+    branch = right_hand_side(linearise.residual_blocks(model)[request.block - 1])
+    shape = state.input.shape
+
+    def slope(x: np.ndarray) -> np.ndarray:
+        return branch(torch.from_numpy(x).reshape(shape)).reshape(-1).numpy()
+
+    numbers = follow(slope, state.input.reshape(-1).numpy(), progress)
+    seconds = round(time.perf_counter() - started, 2)
+    flow = BlockFlow(request, *numbers, seconds, resnets.weights_sha256(model))
+    entry = block_flow.as_entry(flow)
+    result_cache.default().put(block_flow.key(request), entry.header, entry.arrays)  # best effort: shown all the same
+    return flow

@@ -1,0 +1,121 @@
+"""The paper's Figure 2: a small residual network and a neural ODE fitted to the same random data, and how they meet.
+
+    ResNet    x_{i+1} = x_i + (T/L) F_i(x_i)              L blocks, each with its own weights
+    ODE-Net   x' = F(x, t) on [0, T]                      one F, integrated by torchdiffeq (Chen et al. 2018)
+
+with ``F(x, t) = W2 tanh(W1 (x, t) + b1) + b2``. A number enters as the first component of x, all others 0 (Dupont et al.
+2019: without room to turn, a flow on the line cannot fold); a linear read-out of x(T) is the prediction. A ResNet whose L
+blocks share the ODE-Net's F is forward Euler with step T/L, so that it approaches the ODE-Net as L grows.
+
+This file holds settings, data and results and imports no torch; ode_net_fit.py fits.
+"""
+
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from stiffcore.errors import CannotCompute
+from stiffcore.storage import cache as result_cache
+
+ALGORITHM = 2  # raise it when equal settings would give other numbers
+DURATION = 1.0  # T
+NOISE = 0.1  # standard deviation, of data with standard deviation 1
+REFINEMENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # L
+CURVE = 121  # points of a predicted curve
+DENSE = 61  # times of an ODE-Net's trajectory
+LIMITS = {"seed": (0, 9999), "points": (8, 100), "depth": (1, 32), "width": (2, 32), "iterations": (10, 2000)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a visitor chooses. width: components of the state x, and hidden units of F."""
+
+    seed: int = 0
+    points: int = 32
+    depth: int = 8  # L, blocks of the ResNet
+    width: int = 12
+    iterations: int = 300
+
+    def __post_init__(self):
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise CannotCompute(f"Expected {name} from {low} to {high:,}, got {value!r}: choose one in between.")
+
+    @property
+    def step(self) -> float:
+        """h = T / L."""
+        return DURATION / self.depth
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Two fitted networks, as numbers only. Predictions and data are of the order of 1."""
+
+    settings: Settings
+    data: np.ndarray  # x and y, shape: (2, points), x sorted
+    grid: np.ndarray  # x of the curves, shape: (CURVE,)
+    resnet_curve: np.ndarray  # shape: (CURVE,)
+    ode_curve: np.ndarray
+    resnet_losses: np.ndarray  # mean square error before each iteration, and at the end: (iterations + 1,)
+    ode_losses: np.ndarray
+    line_loss: float  # of the least-squares line through the same data
+    resnet_paths: np.ndarray  # read-out after 0 … L blocks, shape: (L + 1, points)
+    ode_paths: np.ndarray  # read-out at DENSE times, shape: (DENSE, points)
+    ode_calls: np.ndarray  # times at which the solver evaluated F for these paths
+    resnet_eigenvalues: np.ndarray  # of ∂F_i/∂x at every block and point, complex128, shape: (L, points, width)
+    ode_eigenvalues: np.ndarray  # of ∂F/∂x at t = 0, T/L, …, the same shape
+    refined_distance: np.ndarray  # max |Euler with L blocks - ODE-Net| over the curve, per L of REFINEMENTS
+    refined_losses: np.ndarray  # mean square error of that ResNet at the data
+    parameters: tuple[int, int]  # of the ResNet and the ODE-Net
+    seconds: tuple[float, float]  # fitting each
+
+    @property
+    def observed_orders(self) -> np.ndarray:
+        """log2 of the distance's ratio from L to 2L: 1 for forward Euler once the step is small."""
+        return np.log2(self.refined_distance[:-1] / self.refined_distance[1:])
+
+
+def random_data(seed: int, points: int) -> np.ndarray:
+    """x uniform on [-1, 1] and sorted; y a random smooth curve with noise, mean 0 and standard deviation 1: (2, points)."""
+    draw = np.random.default_rng(seed)
+    x = np.sort(draw.uniform(-1, 1, points))
+    waves = np.arange(1, 5)
+    amplitudes, phases = draw.normal(size=4) / np.sqrt(waves), draw.uniform(0, 2 * np.pi, 4)
+    y = np.sin(np.pi * np.outer(x, waves) / 1.2 + phases) @ amplitudes
+    y = (y - y.mean()) / y.std()
+    return np.stack([x, y + NOISE * draw.normal(size=points)])
+
+
+def line_loss(data: np.ndarray) -> float:
+    """Mean square error of the least-squares line."""
+    x, y = data
+    return float(np.mean((y - np.polyval(np.polyfit(x, y, 1), x)) ** 2))
+
+
+# --- Stored fits -----------------------------------------------------------------------------------------------------
+
+
+_NUMBERS = ("line_loss", "parameters", "seconds")
+
+
+def key(settings: Settings) -> str:
+    return result_cache.key({"kind": "ode-net", "algorithm": ALGORITHM, **asdict(settings)})
+
+
+def stored(settings: Settings) -> Fit | None:
+    """A fit that ships or was kept; None where neither holds it. No torch."""
+    entry = result_cache.shipped().get(key(settings)) or result_cache.default().get(key(settings))
+    if entry is None:
+        return None
+    numbers = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in entry.header["numbers"].items()
+    }
+    return Fit(settings, **entry.arrays, **numbers)
+
+
+def as_entry(fit: Fit) -> result_cache.Entry:
+    """A fit as it is stored."""
+    arrays = {f.name: getattr(fit, f.name) for f in fields(fit) if isinstance(getattr(fit, f.name), np.ndarray)}
+    header = {"settings": asdict(fit.settings), "numbers": {name: getattr(fit, name) for name in _NUMBERS}}
+    return result_cache.Entry(header, arrays)

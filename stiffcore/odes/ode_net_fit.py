@@ -1,0 +1,196 @@
+"""Fits the two networks of ode_net.py: Adam on the mean square error of all points, float64, one seeded start.
+
+The ODE-Net is integrated by torchdiffeq: by ten steps of its rk4 while it is fitted, differentiated through them, and by
+dopri5 at a tight tolerance for everything that is shown. Equal settings give equal numbers on one machine.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchdiffeq import odeint
+
+from stiffcore.odes import ode_net
+from stiffcore.odes.ode_net import DURATION, Fit, Settings
+from stiffcore.storage import cache as result_cache
+
+LEARNING_RATE = 0.03
+FITTING = {"method": "rk4", "options": {"step_size": DURATION / 10}}  # an error near 1e-5, a third of dopri5's time
+EXACT = {"method": "dopri5", "rtol": 1e-10, "atol": 1e-11}  # for what is shown
+ADAPTIVE = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-6}  # where a solver in use would look at F
+Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
+
+
+class RightHandSide(nn.Module):
+    """F(t, x) = W2 tanh(W1 (x, t) + b1) + b2; x: (N, width)."""
+
+    def __init__(self, width: int, draw: torch.Generator):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(width + 1, width), nn.Linear(width, width)
+        self.double()
+        with torch.no_grad():
+            # Bends spread over the data: with torch's own smaller start both fits stay at the line for long.
+            self.inner.weight.normal_(generator=draw)
+            self.inner.bias.normal_(generator=draw)
+            self.outer.weight.normal_(0, 1 / math.sqrt(width), generator=draw)
+            self.outer.bias.zero_()
+
+    def forward(self, t: Tensor | float, x: Tensor) -> Tensor:
+        time_column = torch.as_tensor(t, dtype=x.dtype).expand(len(x), 1)
+        return self.outer(torch.tanh(self.inner(torch.cat([x, time_column], dim=1))))
+
+    @torch.no_grad()
+    def jacobian(self, t: float, x: Tensor) -> Tensor:
+        """∂F/∂x = W2 diag(1 - tanh²) W1 without the column of t; shape: (N, width, width)."""
+        inside = self.inner(torch.cat([x, torch.full((len(x), 1), t, dtype=x.dtype)], dim=1))
+        slope = 1 - torch.tanh(inside) ** 2
+        return self.outer.weight @ (slope[:, :, None] * self.inner.weight[:, :-1])
+
+
+class Network(nn.Module):
+    """Blocks and a linear read-out; the numbers x enter as (x, 0, …, 0)."""
+
+    def __init__(self, n_blocks: int, width: int, seed: int):
+        super().__init__()
+        draw = torch.Generator().manual_seed(seed)
+        self.width = width
+        self.blocks = nn.ModuleList(RightHandSide(width, draw) for _ in range(n_blocks))
+        self.read_out = nn.Linear(width, 1, dtype=torch.float64)
+        with torch.no_grad():
+            self.read_out.weight.normal_(0, 1 / math.sqrt(width), generator=draw)
+            self.read_out.bias.zero_()
+
+    def start(self, x: Tensor) -> Tensor:
+        """(N,) -> (N, width)"""
+        return torch.cat([x[:, None], x.new_zeros(len(x), self.width - 1)], dim=1)
+
+    def read(self, states: Tensor) -> Tensor:
+        """(…, N, width) -> (…, N)"""
+        return self.read_out(states)[..., 0]
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+class ResNet(Network):
+    """x_{i+1} = x_i + (T/L) F_i(x_i): forward Euler, with a weight set for each step."""
+
+    def states(self, x: Tensor, solver: dict | None = None) -> Tensor:
+        """After 0 … L blocks; shape: (L + 1, N, width). No solver: a ResNet is one."""
+        return euler([block for block in self.blocks], self.start(x))
+
+
+class OdeNet(Network):
+    """x' = F(x, t) on [0, T] by a solver of torchdiffeq."""
+
+    def states(self, x: Tensor, solver: dict | None = None, times: Tensor | None = None) -> Tensor:
+        """At 0 and T, or at the times given; shape: (times, N, width)."""
+        times = torch.tensor([0.0, DURATION], dtype=torch.float64) if times is None else times
+        return odeint(self.blocks[0], self.start(x), times, **(solver or EXACT))
+
+
+def euler(blocks: list[RightHandSide], x: Tensor) -> Tensor:
+    """Forward Euler with step T / len(blocks); the states, shape: (len(blocks) + 1, N, width)."""
+    step, states = DURATION / len(blocks), [x]
+    for position, block in enumerate(blocks):
+        states.append(states[-1] + step * block(position * step, states[-1]))
+    return torch.stack(states)
+
+
+def compute(settings: Settings, progress: Progress | None = None) -> Fit:
+    """A fit through the cache."""
+    found = ode_net.stored(settings)
+    if found is None:
+        found = fit(settings, progress)
+        entry = ode_net.as_entry(found)
+        result_cache.default().put(ode_net.key(settings), entry.header, entry.arrays)  # best effort: shown all the same
+    return found
+
+
+def fit(settings: Settings, progress: Progress | None = None) -> Fit:
+    """Fit both networks to the same data; progress counts the iterations of both."""
+    data = ode_net.random_data(settings.seed, settings.points)
+    x, y = torch.from_numpy(data)
+    resnet = ResNet(settings.depth, settings.width, settings.seed)
+    ode = OdeNet(1, settings.width, settings.seed)
+    losses, seconds = [], []
+    for position, network in enumerate((resnet, ode)):
+        started = time.perf_counter()
+        losses.append(_train(network, x, y, settings.iterations, position, progress))
+        seconds.append(round(time.perf_counter() - started, 2))
+    with torch.no_grad():
+        return _measured(settings, data, resnet, ode, losses, seconds)
+
+
+def _train(
+    network: Network, x: Tensor, y: Tensor, iterations: int, position: int, progress: Progress | None
+) -> np.ndarray:
+    """Adam with a cosine schedule; the mean square error before each iteration and at the end."""
+    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, iterations)
+    what = "Fitting the ODE-Net" if position else "Fitting the ResNet"
+    losses = []
+    for iteration in range(iterations):
+        if progress and iteration % 5 == 0:
+            progress(position * iterations + iteration, 2 * iterations, what)
+        loss = torch.mean((network.read(network.states(x, FITTING)[-1]) - y) ** 2)
+        losses.append(float(loss.detach()))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        losses.append(float(torch.mean((network.read(network.states(x)[-1]) - y) ** 2)))
+    return np.array(losses)
+
+
+def _measured(settings: Settings, data: np.ndarray, resnet: ResNet, ode: OdeNet, losses: list, seconds: list) -> Fit:
+    """Curves, paths, eigenvalues and the refinement, from the fitted networks."""
+    x, y = torch.from_numpy(data)
+    grid = torch.linspace(float(x[0]), float(x[-1]), ode_net.CURVE, dtype=torch.float64)
+    dense = torch.linspace(0, DURATION, ode_net.DENSE, dtype=torch.float64)
+    resnet_states, ode_curve = resnet.states(x), ode.read(ode.states(grid)[-1])
+    calls: list[float] = []
+    hook = ode.blocks[0].register_forward_pre_hook(lambda _, inputs: calls.append(float(inputs[0])))
+    ode_states = ode.states(x, ADAPTIVE, dense)
+    hook.remove()
+    at_blocks = ode.states(x, times=torch.arange(settings.depth + 1, dtype=torch.float64) * settings.step)
+    refined = [_refined(ode, depth, grid, x, y, ode_curve) for depth in ode_net.REFINEMENTS]
+    flow = ode.blocks[0]
+    return Fit(
+        settings,
+        data,
+        grid.numpy(),
+        resnet.read(resnet.states(grid)[-1]).numpy(),
+        ode_curve.numpy(),
+        losses[0],
+        losses[1],
+        ode_net.line_loss(data),
+        resnet.read(resnet_states).numpy(),
+        ode.read(ode_states).numpy(),
+        np.unique([t for t in calls if t <= DURATION]),  # the solver's last step ends beyond T
+        _eigenvalues(list(resnet.blocks), resnet_states),
+        _eigenvalues([flow] * settings.depth, at_blocks),
+        np.array([distance for distance, _ in refined]),
+        np.array([loss for _, loss in refined]),
+        (resnet.n_parameters, ode.n_parameters),
+        tuple(seconds),
+    )
+
+
+def _eigenvalues(blocks: list[RightHandSide], states: Tensor) -> np.ndarray:
+    """Of ∂F_i/∂x at the state before each block, complex128; shape: (L, N, width)."""
+    step = DURATION / len(blocks)
+    jacobians = torch.stack([block.jacobian(i * step, states[i]) for i, block in enumerate(blocks)])
+    return torch.linalg.eigvals(jacobians).numpy()
+
+
+def _refined(ode: OdeNet, depth: int, grid: Tensor, x: Tensor, y: Tensor, exact: Tensor) -> tuple[float, float]:
+    """The ResNet whose `depth` blocks all are the ODE-Net's F: largest distance from the ODE-Net, and its loss."""
+    blocks = [ode.blocks[0]] * depth
+    distance = (ode.read(euler(blocks, ode.start(grid))[-1]) - exact).abs().max()
+    return float(distance), float(torch.mean((ode.read(euler(blocks, ode.start(x))[-1]) - y) ** 2))

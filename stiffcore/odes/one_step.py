@@ -1,0 +1,128 @@
+"""One-step methods at a fixed step on a scalar equation y' = f(t, y), and what each costs. Imports no torch."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from stiffcore.errors import CannotCompute
+from stiffcore.odes import stability
+
+MOST_STEPS = 20_000  # of one run: about a tenth of a second
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a method made of a system, and what it cost. A run that stopped early says why in `message`."""
+
+    method: str
+    times: np.ndarray  # shape: (n + 1,), from 0
+    states: np.ndarray  # shape: (n + 1, d)
+    spent: np.ndarray  # evaluations of f until each time, shape: (n + 1,)
+    n_jacobians: int
+    n_factorisations: int  # LU factorisations, or divisions of a scalar Newton iteration
+    message: str = ""  # empty: reached the end
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.times) - 1
+
+    @property
+    def n_evaluations(self) -> int:
+        return int(self.spent[-1])
+
+    @property
+    def finished(self) -> bool:
+        return not self.message
+
+
+def check_n_steps(step: float, t_end: float) -> int:
+    """How many whole steps fit into [0, t_end]. Raises CannotCompute for none, or for more than MOST_STEPS."""
+    step = stability.check_step(step)
+    ratio = t_end / step
+    if ratio > MOST_STEPS * (1 + 1e-9):
+        raise CannotCompute(
+            f"Expected at most {MOST_STEPS:,} steps, got {ratio:,.0f} of size {step:g}: "
+            f"choose a step of at least {t_end / MOST_STEPS:g}."
+        )
+    n_steps = math.floor(ratio * (1 + 1e-12))
+    if n_steps < 1:
+        raise CannotCompute(f"Expected a step inside [0, {t_end:g}], got {step:g}: choose one of at most {t_end:g}.")
+    return n_steps
+
+
+def one_step(
+    slope: Callable[[float, float], float],  # f(t, y)
+    derivative: Callable[[float, float], float],  # ∂f/∂y
+    start: float,
+    method: str,
+    step: float,
+    t_end: float,
+) -> Solution:
+    """A scalar equation by one of `stability.METHODS` at a fixed step: y_0 … y_n at 0, h, …, nh <= t_end.
+
+    RK2 is Heun's method. The implicit ones solve for y_{n+1} by Newton's iteration until its residual vanishes: on a linear
+    equation after one division a step, `stability.Method.evaluations`, and one evaluation of f that finds the residual 0.
+    """
+    stability.method(method)
+    n_steps = check_n_steps(step, t_end)
+    times = step * np.arange(n_steps + 1)
+    states, spent, n_solves, message = [float(start)], [0], 0, ""
+    for t in times[:-1].tolist():
+        try:
+            y, evaluations, solves = _ADVANCE[method](slope, derivative, t, states[-1], step)
+        except OverflowError:
+            y, evaluations, solves = math.inf, 0, 0
+        if not math.isfinite(y):
+            message = f"The numbers grew beyond floating point at t = {t + step:g}."
+            break
+        states.append(y)
+        spent.append(spent[-1] + evaluations)
+        n_solves += solves
+    n = len(states)
+    return Solution(method, times[:n], np.array(states)[:, None], np.array(spent), n_solves, n_solves, message)
+
+
+def _forward_euler(f, _, t, y, h):
+    return y + h * f(t, y), 1, 0
+
+
+def _heun(f, _, t, y, h):
+    first = f(t, y)
+    return y + h / 2 * (first + f(t + h, y + h * first)), 2, 0
+
+
+def _rk4(f, _, t, y, h):
+    k1 = f(t, y)
+    k2 = f(t + h / 2, y + h / 2 * k1)
+    k3 = f(t + h / 2, y + h / 2 * k2)
+    k4 = f(t + h, y + h * k3)
+    return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), 4, 0
+
+
+def _implicit(weight: float):
+    """y_{n+1} = y_n + h ((1 - w) f(t_n, y_n) + w f(t_{n+1}, y_{n+1})): backward Euler (w = 1), trapezoidal (1/2)."""
+
+    def advance(f, derivative, t, y, h):
+        known = y + (h * (1 - weight) * f(t, y) if weight < 1 else 0.0)
+        new, slope = y, 1.0  # slope: derivative of the residual by y_{n+1}, up to its sign
+        for solves in range(51):
+            evaluations = solves + 1 + (weight < 1)
+            residual = known + h * weight * f(t + h, new) - new
+            if abs(residual) <= 1e-12 * max(1.0, abs(new)) * max(1.0, abs(slope)):  # the next change of y, bounded
+                return new, evaluations, solves
+            slope = 1 - h * weight * derivative(t + h, new)
+            new += residual / slope
+        return math.nan, evaluations, solves  # shown as a run that stopped
+
+    return advance
+
+
+_ADVANCE = {
+    "forward-euler": _forward_euler,
+    "rk2": _heun,
+    "rk4": _rk4,
+    "backward-euler": _implicit(1.0),
+    "trapezoidal": _implicit(0.5),
+}

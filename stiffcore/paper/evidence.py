@@ -1,0 +1,160 @@
+"""What the paper's claims are judged by: its own tables, or our rows under one convention; and whether it suffices."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from stiffcore.networks import catalogue
+from stiffcore.paper import published
+from stiffcore.statistics import correlation, label_spread, tables
+from stiffcore.statistics.tables import ALL, SHOWN
+
+HOLDS, FAILS, NOT_SHOWN, UNDEFINED, NOT_COMPUTED = ANSWERS = (
+    "holds",
+    "does not hold",
+    "not shown",  # the sign is right or open, but chance is not excluded
+    "undefined",
+    "not computed",
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """answer: one of ANSWERS; sentence: why, with the numbers."""
+
+    answer: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The numbers of one network under one reading. What is missing is not in them.
+
+    by_block: (block, metric) -> mean. by_label: (label, metric) -> mean. r: (block, measure, outcome) -> (r, p), ours with
+    the adjusted p. pooled: (measure, outcome) -> our 95 % interval of r over all blocks. pools: metric -> what "all" stands
+    for in by_label and r. label_p: metric -> p of the one-way analysis of variance by label. undefined: the (block, metric)
+    without any defined image.
+    """
+
+    network: str
+    by_block: dict[tuple, float] = field(default_factory=dict)
+    by_label: dict[tuple, float] = field(default_factory=dict)
+    r: dict[tuple, tuple[float, float]] = field(default_factory=dict)
+    pooled: dict[tuple, tuple[float, float]] = field(default_factory=dict)
+    pools: dict[str, tables.Pool] = field(default_factory=dict)
+    label_p: dict[str, float] = field(default_factory=dict)
+    undefined: frozenset = frozenset()
+    n_images: int | None = None  # None: the paper's
+    convention: str = published.CONVENTION
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Block -> mean, in the order of the blocks."""
+        return {block: v for (block, m), v in self.by_block.items() if m == metric and block != ALL}
+
+    @property
+    def of_paper(self) -> bool:
+        return self.n_images is None
+
+    @property
+    def last(self) -> int:
+        return len(catalogue.blocks(self.network))
+
+    @property
+    def definable(self) -> tuple[int, ...]:
+        """The blocks that can have eigenvalues."""
+        return tables.definable(self.network, self.convention)
+
+
+def of_paper(network: str) -> Evidence:
+    """The paper's own tables as evidence."""
+    cells = published.table(network, "correlation")
+    return Evidence(
+        network,
+        _defined(published.table(network, "by_block"), "block", "published"),
+        _defined(published.table(network, "by_label"), "label", "published"),
+        {(c.block, c.measure, c.outcome): (c.published, c.published_p) for c in cells.itertuples()},
+    )
+
+
+def of_rows(rows: pd.DataFrame | None, network: str, convention: str = published.CONVENTION) -> Evidence:
+    """Our rows, of one network, set of weights and convention, as evidence. convention: where there are none."""
+    if rows is None or rows.empty:
+        return Evidence(network, n_images=0, convention=convention)
+    cells = correlation.table(rows, SHOWN, resamples=0)
+    cells = cells[np.isfinite(cells["r"])]
+    by_block = tables.by_block(rows)
+    nowhere = by_block[(by_block["n"] == 0) & (by_block["n_undefined"] > 0)]
+    kept = rows[rows["block"].isin(published.blocks(catalogue.architecture(network)))]
+    return Evidence(
+        network,
+        _defined(by_block, "block", "mean"),
+        _defined(tables.by_label(kept), "label", "mean") if len(kept) else {},
+        {(c.block, c.measure, c.outcome): (c.r, c.p_adjusted) for c in cells.itertuples()},
+        _intervals(rows),
+        {metric: tables.pool(kept, metric) for metric in SHOWN},
+        {metric: label_spread.spread(kept, metric).p for metric in SHOWN} if len(kept) else {},
+        frozenset(zip(nowhere["block"], nowhere["metric"])),
+        int(rows["image"].nunique()),
+        rows["convention"].iloc[0],
+    )
+
+
+def _intervals(rows: pd.DataFrame) -> dict[tuple, tuple[float, float]]:
+    """Images, not pairs, are resampled: those of one image are not independent."""
+    if rows["block"].nunique() < 2:
+        return {}
+    found = {(m, o): correlation.pooled(rows, m, o) for m in SHOWN for o in correlation.OUTCOMES}
+    return {name: (cell.low, cell.high) for name, cell in found.items()}
+
+
+def _defined(frame: pd.DataFrame, name: str, value: str) -> dict[tuple, float]:
+    frame = frame[frame[value].notna()]
+    return dict(zip(zip(frame[name], frame["metric"]), frame[value].astype(float)))
+
+
+def label_ratio(evidence: Evidence, metric: str) -> float | None:
+    """The variance between the labels' means by that between the blocks'; None without two of each."""
+    labels = [value for (_, m), value in evidence.by_label.items() if m == metric]
+    blocks = list(evidence.values(metric).values())
+    if len(labels) < 2 or len(blocks) < 2 or np.var(blocks) == 0:
+        return None
+    return float(np.var(labels, ddof=1) / np.var(blocks, ddof=1))
+
+
+def incomplete(evidence: Evidence, metric: str, needed: Iterable[int] | None = None) -> Verdict | None:
+    """What stands in the way of judging: a needed block without a value. needed: by default all that can have one."""
+    needed = evidence.definable if needed is None else needed
+    symbol = tables.SYMBOLS[metric]
+    no_square = [block for block in needed if block not in evidence.definable]
+    if no_square:
+        return Verdict(UNDEFINED, f"{symbol} is undefined for {named(no_square)}: not square.")
+    lacking = [block for block in needed if (block, metric) not in evidence.by_block]
+    undefined = [block for block in lacking if (block, metric) in evidence.undefined]
+    if lacking != undefined:
+        computed = [block for block in lacking if block not in undefined]
+        return Verdict(NOT_COMPUTED, f"{symbol} is not computed for {named(computed)}.")
+    return Verdict(UNDEFINED, f"{symbol} is undefined at every image for {named(undefined)}.") if lacking else None
+
+
+def named(numbers: list[int]) -> str:
+    return f"block {numbers[0]}" if len(numbers) == 1 else f"blocks {', '.join(map(str, numbers))}"
+
+
+def over(evidence: Evidence) -> str:
+    """What a sentence rests on, where that is not every block of the network."""
+    return "" if len(evidence.definable) == evidence.last else " (over the blocks that are square)"
+
+
+def partial(evidence: Evidence) -> Verdict | None:
+    """No verdict on all blocks from some of them."""
+    for metric, pool in evidence.pools.items():
+        if pool.partial:
+            lacking = [block for block in pool.needed if block not in pool.blocks]
+            sentence = (
+                f"{tables.SYMBOLS[metric]} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the images "
+                "that the other blocks have one at."
+            )
+            return Verdict(NOT_COMPUTED, sentence)
+    return None

@@ -1,0 +1,206 @@
+"""The paper's Tables 1 to 11, and its slips beside the cells that they concern. Needs no torch.
+
+Source: "Block-Level Stiffness Analysis of Residual Networks" (anonymous). Nothing published is corrected here.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from stiffcore.networks import catalogue
+from stiffcore.statistics.correlation import OUTCOMES
+from stiffcore.statistics.tables import SHOWN
+
+NETWORKS = tuple(catalogue.ARCHITECTURES)
+KINDS = {  # kind -> what the tables of this kind hold
+    "correlation": "Correlation of stiffness with accuracy and loss",
+    "by_block": "Stiffness by block",
+    "by_label": "Stiffness by label",
+    "sizes": "Sizes of the Jacobian and numbers of eigenvalues",
+}
+CONVENTION = "slices"  # of every published number: the counts of Tables 10 and 11 are its counts
+
+
+@dataclass(frozen=True)
+class Slip:
+    """Something in the paper that does not fit its own text, tables or equations.
+
+    tables: the numbers of the tables that it concerns; block, label, measure, outcome: the cells in them, None for all.
+    """
+
+    text: str
+    where: str
+    tables: tuple[int, ...] = ()
+    block: int | None = None
+    measure: str | None = None
+    outcome: str | None = None
+
+    def concerns(self, table: int, **cell: object) -> bool:
+        """Whether it is about this cell, named by block, measure and outcome."""
+        if table not in self.tables:
+            return False
+        return all(getattr(self, name) in (None, value) for name, value in cell.items())
+
+
+@cache
+def _paper() -> dict:
+    return json.loads((Path(__file__).parents[1] / "data" / "paper_tables.json").read_text(encoding="utf-8"))
+
+
+def source() -> str:
+    return _paper()["source"]
+
+
+def number(network: str, kind: str) -> int | None:
+    """The number of the paper's table, None where it has none (the sizes of ResNet50)."""
+    return _paper()[network]["tables"].get(kind)
+
+
+def blocks(network: str) -> tuple[int, ...]:
+    """The blocks that the paper's tables of a network rest on: all, but for ResNet50 the last alone."""
+    return tuple(row["block"] for row in _paper()[network]["by_block"] if row["block"] != "all")
+
+
+def kinds_and_networks() -> list[tuple[int, str, str]]:
+    """(number, kind, network) of every table of the paper, in its order."""
+    found = [(number(network, kind), kind, network) for network in NETWORKS for kind in KINDS]
+    return sorted(entry for entry in found if entry[0] is not None)
+
+
+def title(network: str, kind: str) -> str:
+    """For a network or a baseline, which stands beside the table of the network that it is made from."""
+    table = number(catalogue.architecture(network), kind)
+    return f"{f'Table {table}' if table else 'Not in the paper'}: {KINDS[kind][0].lower()}{KINDS[kind][1:]}, {network_title(network)}"
+
+
+def network_title(network: str) -> str:
+    """``resnet18-shuffled`` -> ``ResNet18, shuffled``."""
+    return network.replace("resnet", "ResNet").replace("-", ", ")
+
+
+def table(network: str, kind: str) -> pd.DataFrame:
+    """A table of the paper, one row per cell.
+
+    by_block: block, metric, published. by_label: label, metric, published. correlation: block, measure, outcome,
+    published (r), published_p. sizes: block, jacobian_elements, eigenvalues. Without rows where the paper has none.
+    """
+    entries = _paper()[network].get(kind, [])
+    if kind == "sizes":
+        return pd.DataFrame(entries, columns=["block", "jacobian_elements", "eigenvalues"])
+    if kind == "correlation":
+        cells = [
+            {"block": row["block"], "measure": m, "outcome": o, "published": cell["r"], "published_p": cell["p"]}
+            for row in entries
+            for m in SHOWN
+            for o in OUTCOMES
+            for cell in [row[f"{o}_{m}"]]
+        ]
+        return pd.DataFrame(cells, columns=["block", "measure", "outcome", "published", "published_p"])
+    of = "block" if kind == "by_block" else "label"
+    cells = [{of: row[of], "metric": m, "published": row[m]} for m in SHOWN for row in entries]
+    return pd.DataFrame(cells, columns=[of, "metric", "published"])
+
+
+def implied_images(network: str) -> tuple[int, int] | None:
+    """The fewest and the most images that are consistent with every rounded (r, p) pair of the blocks.
+
+    From t = r sqrt((n − 2) / (1 − r²)), so n = 2 + z² (1 − r²) / r², with z for the p of two sides (at such n, t is
+    normal); r and p each within half a unit of their second decimal. None where the pairs bound nothing.
+    """
+
+    def images(r: float, p: float) -> float:
+        return 2 + NormalDist().inv_cdf(1 - p / 2) ** 2 * (1 - r * r) / (r * r)
+
+    fewest, most = 3.0, np.inf
+    for cell in table(network, "correlation").query("block != 'all'").itertuples():
+        r, p = abs(cell.published), cell.published_p
+        fewest = max(fewest, images(r + 0.005, min(p + 0.005, 1.0)))
+        if r > 0.005 and p > 0.005:
+            most = min(most, images(r - 0.005, p - 0.005))
+    return None if np.isinf(most) else (int(np.ceil(fewest)), int(most))
+
+
+def implied_images_sentence(network: str) -> str:
+    bounds = implied_images(network)
+    if bounds is None:
+        return f"The paper does not say how many images {network_title(network)}'s tables rest on; their (r, p) pairs do not tell."
+    return (
+        f"The paper does not say how many images {network_title(network)}'s tables rest on; "
+        f"its rounded (r, p) pairs fit {bounds[0]:,} to {bounds[1]:,}."
+    )
+
+
+_ALL_S = (2, 3, 5, 6, 8, 9)
+_CORRELATIONS = (1, 4, 7)
+SLIPS = (
+    Slip(
+        "Equation 11 counts Re λ > 0, where the text and the tables mean Re λ < 0.",
+        "Eq. 11",
+        _ALL_S,
+        measure="percent_negative",
+    ),
+    Slip(
+        "Equation 10, max Re λ / min Re λ, is not the textbook ratio and inverts on the textbook's own case: λ = −1 and "
+        "−1000 give S = 0.001, and Equation 8 alone gives 1.",
+        "Eq. 10",
+        _ALL_S,
+        measure="stiffness_index",
+    ),
+    Slip(
+        "S is signed: a negative correlation with accuracy says that more negative S goes with higher accuracy. "
+        "The text reads it the other way.",
+        "text on Tables 1, 4, 7",
+        _CORRELATIONS,
+        measure="stiffness_index",
+    ),
+    Slip("§5.3 prints 35.32 without its sign.", "§5.3", (8,), 16, "stiffness_index"),
+    Slip(
+        "The introduction attributes −0.36 to S; this table has it under P.",
+        "introduction",
+        (1,),
+        8,
+        "percent_negative",
+        "accuracy",
+    ),
+    Slip("§5.1 attributes 0.34 to S; this table has it under P.", "§5.1", (1,), 8, "percent_negative", "loss"),
+    Slip(
+        "The introduction gives 0.25 for P with loss; this table has 0.25 under S and −0.15 under P.",
+        "introduction",
+        (7,),
+        16,
+        outcome="loss",
+    ),
+    Slip(
+        "ResNet50's P correlates with the opposite sign of the other networks'.",
+        "Table 7",
+        (7,),
+        16,
+        "percent_negative",
+    ),
+    Slip("“Spikes in the last three blocks”: block 7's S is −1.28.", "§4.1", (2,), 7, "stiffness_index"),
+    Slip(
+        "§4.1 calls all block Jacobians square; the downsampling blocks' are not. The count of eigenvalues is that of the "
+        "trailing height × width slices of the Jacobian tensor, n_out · C_in · H_in, not of the n × n matrix.",
+        "§4.1",
+        (10, 11),
+    ),
+    Slip(
+        "§4.1 calls step 0.0015 unstable for Equation 8; forward Euler's factor there is −0.5, so it starts wrong and "
+        "settles; the limit is 0.002.",
+        "§4.1",
+    ),
+    Slip("Equation 9's coefficients are rounded; exact: y = 3 − (997/999) e^(−1000t) − (2000/999) e^(−t).", "Eq. 9"),
+    Slip("Q⁻¹ = Qᵀ holds for real symmetric matrices, not for every diagonalisable one.", "text"),
+)
+
+
+def slips(table_number: int | None = None) -> tuple[Slip, ...]:
+    """Those about one table; without a number, those about no table."""
+    if table_number is None:
+        return tuple(slip for slip in SLIPS if not slip.tables)
+    return tuple(slip for slip in SLIPS if table_number in slip.tables)

@@ -1,0 +1,153 @@
+"""The parts of the Jacobian tensor that can carry an eigenvalue of a slice, formed position by position.
+
+``∂y[o, y, x] / ∂x[c, :, :]`` is zero outside the receptive field of the output (o, y, x): rows R(y), columns R(x).
+An index carries a non-zero eigenvalue only where it is in both, so that a slice reduces to its patch on
+``T = R(y) ∩ R(x)``, at most 5×5 (basic block), 7×7 (where it strides) or 3×3 (bottleneck). All outputs at one
+position share T and the masks around it: their patches are a few matrix products over the live inner units.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stiffcore.jacobians.linearise import BlockState, ScaledConvolution
+
+CHUNK_BYTES = 4 * 2**20  # patches formed at a time: fits the caches of one core, bounds the memory
+
+
+@dataclass(frozen=True)
+class Position:
+    """One output position (y, x) and T, the indices from ``first`` to ``first + size - 1``; size 0: T is empty."""
+
+    y: int
+    x: int
+    first: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The slices of some outputs at one position, restricted to T."""
+
+    position: Position
+    outputs: Tensor  # int64, the channels o, shape: (N,)
+    values: Tensor  # float64, shape: (N, size, size, C_in)
+
+
+def _reach(convolution: ScaledConvolution, first: int, last: int, side: int) -> tuple[int, int]:
+    """The first and last input index that outputs first to last of a convolution read, within 0 to side - 1."""
+    kernel = convolution.weight.shape[-1]
+    low = first * convolution.stride - convolution.padding
+    return max(low, 0), min(last * convolution.stride - convolution.padding + kernel - 1, side - 1)
+
+
+def receptive_range(state: BlockState, output: int) -> tuple[int, int]:
+    """First and last input row that output row ``output`` depends on, skip included; columns alike."""
+    sides = [shape[1] for shape in (state.geometry.input_shape, *state.geometry.inner_shapes)]
+    first = last = output
+    for convolution, side in zip(reversed(state.convolutions), reversed(sides)):
+        first, last = _reach(convolution, first, last, side)
+    stride = 1 if state.skip is None else state.skip.stride
+    return min(first, output * stride), max(last, output * stride)
+
+
+def positions(state: BlockState) -> list[Position]:
+    """All output positions, row by row. Raises ValueError where the slices are not square."""
+    _, height, width = state.geometry.input_shape
+    if height != width:
+        raise ValueError(f"Expected square slices, got {height} × {width}.")
+    rows = [receptive_range(state, y) for y in range(state.geometry.output_shape[1])]
+    found = []
+    for y, (top, bottom) in enumerate(rows):
+        for x, (left, right) in enumerate(rows):
+            first, last = max(top, left), min(bottom, right)
+            found.append(Position(y, x, first, max(last - first + 1, 0)))
+    return found
+
+
+class PatchFormer:
+    """Forms patches of one block; holds its weights in the orders that the matrix products want."""
+
+    def __init__(self, state: BlockState):
+        self.state = state
+        self.channels = state.geometry.input_shape[0]
+        first, second = state.convolutions[0].weight, state.convolutions[1].weight
+        self._basic = len(state.convolutions) == 2
+        if self._basic:
+            self._first = first.permute(2, 0, 3, 1).flatten(2).contiguous()  # (row, m, column · C)
+            self._second = second.permute(2, 3, 0, 1).contiguous()  # (row, column, o, m)
+        else:
+            self._first = first[:, :, 0, 0].contiguous()  # (m1, C)
+            self._second = second.permute(2, 3, 0, 1).contiguous()  # (row, column, m2, m1)
+            self._third = state.convolutions[2].weight[:, :, 0, 0].contiguous()  # (o, m2)
+
+    def chunks(self, position: Position) -> Iterator[Tensor]:
+        """The live outputs at a position, in parts whose patches stay below CHUNK_BYTES."""
+        live = self.state.outer_mask[:, position.y, position.x].nonzero()[:, 0]
+        if position.size and len(live):
+            yield from live.split(max(1, CHUNK_BYTES // (8 * position.size**2 * self.channels)))
+
+    def form(self, position: Position, outputs: Tensor) -> Patches:
+        """The patches of some live outputs at a position whose T is not empty."""
+        size = position.size
+        values = torch.zeros(len(outputs), size, size, self.channels, dtype=torch.float64)
+        if self._basic:
+            self._add_basic(position, outputs, values)
+        else:
+            self._add_bottleneck(position, outputs, values)
+        self._add_skip(position, outputs, values)
+        return Patches(position, outputs, values)
+
+    def _inner_window(self, position: Position) -> Iterator[tuple[int, int, int, int]]:
+        """Inner positions (p, q) that the 3×3 convolution reads for an output position, with its kernel indices."""
+        convolution, side = self.state.convolutions[1], self.state.inner_masks[0].shape[-1]
+        top = position.y * convolution.stride - convolution.padding
+        left = position.x * convolution.stride - convolution.padding
+        for a in range(convolution.weight.shape[2]):
+            for b in range(convolution.weight.shape[3]):
+                if 0 <= top + a < side and 0 <= left + b < side:
+                    yield top + a, left + b, a, b
+
+    def _add_basic(self, position: Position, outputs: Tensor, values: Tensor) -> None:
+        """Σ over live inner units m at (p, q) of A2[o, m, ·] A1[m, c, ·]: one product per inner position and row."""
+        convolution = self.state.convolutions[0]
+        kernel, channels = convolution.weight.shape[-1], self.channels
+        begin, end = position.first, position.first + position.size  # T
+        for p, q, a, b in self._inner_window(position):
+            live = self.state.inner_masks[0][:, p, q].nonzero()[:, 0]
+            top, left = (i * convolution.stride - convolution.padding for i in (p, q))
+            first, last = max(begin, left), min(end, left + kernel)  # columns of T that (p, q) reads
+            if not len(live) or first >= last:
+                continue
+            left_factor = self._second[a, b].index_select(0, outputs).index_select(1, live)
+            for row in range(max(begin, top), min(end, top + kernel)):
+                columns = self._first[row - top].narrow(1, (first - left) * channels, (last - first) * channels)
+                target = values[:, row - begin, first - begin : last - begin].view(len(outputs), -1)
+                target.addmm_(left_factor, columns.index_select(0, live))
+
+    def _add_bottleneck(self, position: Position, outputs: Tensor, values: Tensor) -> None:
+        """A3[o, ·] D2 A2[·, ·, p, q] D1 A1[·, c]: a 1×1 convolution before and after, so (p, q) is the input's position."""
+        middle = self.state.inner_masks[1][:, position.y, position.x].nonzero()[:, 0]
+        if not len(middle):
+            return
+        left_factor = self._third.index_select(0, outputs).index_select(1, middle)
+        end = position.first + position.size
+        for p, q, a, b in self._inner_window(position):
+            live = self.state.inner_masks[0][:, p, q].nonzero()[:, 0]
+            if len(live) and position.first <= p < end and position.first <= q < end:
+                centre = self._second[a, b].index_select(0, middle).index_select(1, live)
+                target = values[:, p - position.first, q - position.first]
+                target.addmm_(left_factor @ centre, self._first.index_select(0, live))
+
+    def _add_skip(self, position: Position, outputs: Tensor, values: Tensor) -> None:
+        """1 for the output's own channel and position, or the strided 1×1 convolution's row."""
+        stride = 1 if self.state.skip is None else self.state.skip.stride
+        row, column = (i * stride - position.first for i in (position.y, position.x))
+        if not (0 <= row < position.size and 0 <= column < position.size):
+            return
+        if self.state.skip is None:
+            values[torch.arange(len(outputs)), row, column, outputs] += 1
+        else:
+            values[:, row, column] += self.state.skip.weight[outputs, :, 0, 0]

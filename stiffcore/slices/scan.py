@@ -1,0 +1,122 @@
+"""One part of a block's slices: its patches scanned by the compiled kernels, what they leave open solved by LAPACK."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stiffcore.slices import kernels
+from stiffcore.slices.patches import Patches
+from stiffcore.slices.solver import ERRORS, Solved, peeled, solve
+
+SAMPLE_STEP = 8  # every so many outputs, with one channel, of each part are counted by LAPACK as well
+HEALTH = ("n_slices", "n_lapack", "n_uncertain", "n_sampled", "n_sample_disagreements")
+
+
+def _no_extremes() -> np.ndarray:
+    return np.array([-np.inf, np.inf, 0.0, -np.inf, np.inf])
+
+
+@dataclass
+class Tally:
+    """Counts and extremes of some slices, indexed as in ``kernels``, and how they were found."""
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(4, np.int64))
+    extremes: np.ndarray = field(default_factory=_no_extremes)
+    health: dict[str, float] = field(default_factory=lambda: dict.fromkeys(HEALTH, 0) | dict.fromkeys(ERRORS, 0.0))
+
+    def add(self, other: "Tally") -> None:
+        self.counts += other.counts
+        self.raise_extremes(other.extremes)
+        for name in HEALTH:
+            self.health[name] += other.health[name]
+        for name in ERRORS:
+            self.health[name] = max(self.health[name], other.health[name])
+
+    def raise_extremes(self, found: np.ndarray) -> None:
+        highest, lowest = (kernels.HIGH, kernels.RADIUS, kernels.OTHER_HIGH), (kernels.LOW, kernels.OTHER_LOW)
+        for which, better in ((highest, np.maximum), (lowest, np.minimum)):
+            self.extremes[list(which)] = better(self.extremes[list(which)], found[list(which)])
+
+    def add_solved(self, solved: Solved, own: Tensor) -> None:
+        """Extremes and errors of what LAPACK solved; own: bool (M,), whether a slice carries the skip's 1."""
+        real = solved.eigenvalues.real
+        found = _no_extremes()
+        found[:3] = float(real.max()), float(real.min()), float(solved.eigenvalues.abs().max())
+        if not own.all():
+            found[3:] = float(real[~own].max()), float(real[~own].min())
+        self.raise_extremes(found)
+        for name, error in zip(ERRORS, solved.errors()):
+            self.health[name] = max(self.health[name], error)
+
+    def add_counts(self, solved: Solved) -> None:
+        self.counts += np.array([solved.negative, solved.positive, solved.undetermined, solved.eigenvalues.numel()])
+
+
+def scan(values: Tensor, own: np.ndarray, counting: bool, limits: np.ndarray) -> Tally:
+    """Counts and extremes of the matrices values[o, :, :, c] of ``values`` (N, n, n, C).
+
+    own: int64 (N,), the channel whose slice carries the skip's 1, or −1. A matrix whose bounds stay within limits,
+    the extremes found elsewhere, does not raise any, and is not solved for them.
+    """
+    n, tally = values.shape[1], Tally()
+    array, flags = values.numpy(), np.zeros((values.shape[0], values.shape[3]), np.int8)
+    tally.extremes = limits.copy()
+    if n == 1:
+        kernels.scan_1(array, own, tally.extremes, tally.counts)
+    elif n == 2:
+        kernels.scan_2(array, own, tally.extremes, tally.counts, flags)
+    elif n <= kernels.LARGEST_ROUTH:
+        kernels.scan_lanes(n, array, own, counting, tally.extremes, tally.counts, flags)
+    else:
+        flags[:] = kernels.COUNT
+    tally.health["n_slices"] = flags.size
+    _solve_flagged(values, own, flags, counting, tally)
+    return tally
+
+
+def _solve_flagged(values: Tensor, own: np.ndarray, flags: np.ndarray, counting: bool, tally: Tally) -> None:
+    for flag in (kernels.COUNT, kernels.EXTREME):
+        o, c = (torch.from_numpy(index) for index in (flags == flag).nonzero())
+        if not len(o):
+            continue
+        is_own = torch.from_numpy(own)[o] == c
+        for chosen, matrices in peeled(values[o, :, :, c]):
+            solved = solve(matrices, counting and flag == kernels.COUNT)
+            tally.add_solved(solved, is_own[chosen])
+            tally.health["n_lapack"] += len(matrices)
+            if flag == kernels.COUNT:
+                tally.add_counts(solved)
+                tally.health["n_uncertain"] += len(matrices)
+
+
+def _check_sample(patches: Patches, tally: Tally) -> None:
+    """Counts a few slices by LAPACK as well; what it calls undetermined may differ."""
+    channel = (7 * patches.position.y + 13 * patches.position.x) % patches.values.shape[3]
+    values = patches.values[::SAMPLE_STEP, :, :, channel : channel + 1].contiguous()
+    nowhere = np.array([np.inf, -np.inf, np.inf, np.inf, -np.inf])
+    ours, theirs = scan(values, np.full(len(values), -1), True, nowhere).counts, Tally()
+    for _, matrices in peeled(values[:, :, :, 0]):
+        solved = solve(matrices, True)
+        theirs.add_counts(solved)
+        theirs.add_solved(solved, torch.zeros(len(matrices), dtype=torch.bool))
+    tally.health["n_sampled"] += len(values)
+    differing = int(np.abs(ours - theirs.counts)[: kernels.UNDETERMINED].max())
+    tally.health["n_sample_disagreements"] += max(0, differing - int(theirs.counts[kernels.UNDETERMINED]))
+    for name in ERRORS:
+        tally.health[name] = max(tally.health[name], theirs.health[name])
+
+
+def scan_patches(patches: Patches, identity_skip: bool, counting: bool, limits: np.ndarray) -> Tally:
+    """The tally of some outputs' slices at one position."""
+    values, tally = patches.values, Tally()
+    own = patches.outputs.numpy() if identity_skip else np.full(len(values), -1)
+    begin, step = 0, len(values) if np.isfinite(limits).all() else 1
+    while begin < len(values):  # without limits as yet, all would be solved: find some on growing parts first
+        part = scan(values[begin : begin + step], own[begin : begin + step], counting, limits)
+        tally.add(part)
+        limits, begin, step = tally.extremes, begin + step, 2 * step
+    if counting and values.shape[1] > 1:
+        _check_sample(patches, tally)
+    return tally

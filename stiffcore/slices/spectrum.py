@@ -1,0 +1,194 @@
+"""The ``slices`` convention: the eigenvalues of every trailing H × W slice of a block's Jacobian tensor.
+
+Exact, and never forming the tensor: a slice is restricted to the indices that can carry a non-zero eigenvalue
+(``patches``); all further eigenvalues are structural zeros. Signs are counted by closed forms and Routh's
+criterion (``kernels``); LAPACK (``solver``) sees what these cannot tell, and what may be an extreme.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stiffcore.errors import CannotCompute
+from stiffcore.jacobians.linearise import BlockState
+from stiffcore.slices.patches import PatchFormer, Position, positions
+
+LEVELS = ("extremes", "counts", "spectrum")
+Progress = Callable[[int, int, str], None]  # done, total, what; may raise errors.Cancelled
+
+Part = tuple[Position, Tensor]  # outputs at a position
+
+
+@dataclass(frozen=True)
+class SliceSpectrum:
+    """The spectrum of all slices of a block at an image; None: not computed at this level.
+
+    Extremes run over all eigenvalues, structural zeros included. n_negative and n_positive count what is certain;
+    the signs of n_undetermined further ones are not. ``without_skip``: over the slices whose output and input channel
+    differ, or all of them where the skip is not the identity.
+    health: n_slices (not zero by structure), n_lapack (sent there), n_uncertain (whose signs LAPACK decided),
+    n_sampled and n_sample_disagreements (counted both ways), trace_error, trace_square_error, conjugate_error
+    (largest, relative to ‖K‖_F or its square, of what LAPACK solved), n_undetermined.
+    """
+
+    n_eigenvalues: int
+    n_zero: int  # by structure
+    n_negative: int | None
+    n_positive: int | None
+    n_undetermined: int | None
+    max_re: float
+    min_re: float
+    spectral_radius: float
+    max_re_without_skip: float
+    min_re_without_skip: float
+    stiffness_ratio: float | None = None  # max |Re λ| / min |Re λ| over Re λ < 0; NaN where there are none
+    largest_stable_step: float | None = None  # min −2 Re λ / |λ|² over Re λ < 0
+    density: np.ndarray | None = None  # int64, shape: (len(im_edges) − 1, len(re_edges) − 1)
+    re_edges: np.ndarray | None = None
+    im_edges: np.ndarray | None = None
+    health: dict[str, float] = field(default_factory=dict)
+
+
+def slice_spectrum(
+    state: BlockState, level: str = "counts", progress: Progress | None = None, threads: int = 1
+) -> SliceSpectrum:
+    """The slices' spectrum of a block at one image, on the CPU in float64.
+
+    level: ``extremes``, ``counts``, or ``spectrum`` (counts, and the density in the complex plane).
+    threads: parts worked on at a time; torch's own threads come on top, so leave those at 1.
+    Raises ValueError for an unknown level, CannotCompute for weights that are not finite.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"Expected a level among {', '.join(LEVELS)}, got {level!r}.")
+    if not all(torch.isfinite(convolution.weight).all() for convolution in (*state.convolutions, *_skip(state))):
+        raise CannotCompute(
+            f"Expected finite weights in block {state.geometry.block}, got NaN or infinity: check the weights file."
+        )
+    former = PatchFormer(state)
+    parts = [(position, outputs) for position in _largest_first(state) for outputs in former.chunks(position)]
+    total = len(parts) * (2 if level == "spectrum" else 1)
+
+    def report(done: int, what: str = "slices") -> None:
+        if progress is not None:
+            progress(done, total, what)
+
+    tally = _tallied(former, parts, level != "extremes", threads, report)
+    found = _summary(state, tally, level)
+    if level == "spectrum":
+        found = _with_density(found, former, parts, threads, lambda done: report(len(parts) + done, "density"))
+    return found
+
+
+def _skip(state: BlockState) -> tuple:
+    return () if state.skip is None else (state.skip,)
+
+
+def _largest_first(state: BlockState) -> list[Position]:
+    """Large patches hold the extremes: found early, they spare LAPACK most others. And threads end together."""
+    return sorted(positions(state), key=lambda position: -position.size)
+
+
+def _finished(work: Callable[..., object], parts: list[Part], threads: int) -> Iterator[object]:
+    """work(position, outputs) of each part in order, several at a time. Closing it stops what has not started."""
+    if threads <= 1:
+        yield from (work(*part) for part in parts)
+        return
+    with ThreadPoolExecutor(threads, "slices") as pool:
+        waiting = deque(pool.submit(work, *part) for part in parts)
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _gathered(whole, work: Callable[..., object], parts: list[Part], threads: int, report: Callable[[int], None]):
+    """whole, with the result of each part added to it."""
+    with closing(_finished(work, parts, threads)) as finished:
+        for done, result in enumerate(finished, 1):
+            whole.add(result)
+            report(done)
+    return whole
+
+
+def _tallied(former: PatchFormer, parts: list[Part], counting: bool, threads: int, report: Callable[[int], None]):
+    from stiffcore.slices.scan import Tally, scan_patches  # numba: a second to import
+
+    whole, identity = Tally(), former.state.geometry.is_identity
+
+    def work(position: Position, outputs: Tensor) -> Tally:
+        # Limits that another thread has raised meanwhile are merely out of date: more work, the same result.
+        return scan_patches(former.form(position, outputs), identity, counting, whole.extremes.copy())
+
+    return _gathered(whole, work, parts, threads, report)
+
+
+def _summary(state: BlockState, tally, level: str) -> SliceSpectrum:
+    """Adds the structural zeros, which are appended and never computed."""
+    n_eigenvalues = state.geometry.n_eigenvalues("slices")
+    negative, positive, undetermined, non_zero = (int(count) for count in tally.counts)
+    extremes = [float(value) for value in tally.extremes]
+    n_zero = n_eigenvalues - non_zero
+    if n_zero:
+        extremes = [max(value, 0.0) if i in (0, 2, 3) else min(value, 0.0) for i, value in enumerate(extremes)]
+    max_re, min_re, radius, other_max, other_min = extremes
+    counts = (None, None, None) if level == "extremes" else (negative, positive, undetermined)
+    health = dict(tally.health)
+    if level != "extremes":
+        health["n_undetermined"] = undetermined
+    return SliceSpectrum(n_eigenvalues, n_zero, *counts, max_re, min_re, radius, other_max, other_min, health=health)
+
+
+def _with_density(
+    found: SliceSpectrum, former: PatchFormer, parts: list[Part], threads: int, report: Callable[[int], None]
+) -> SliceSpectrum:
+    """A second pass, which solves every slice and places its eigenvalues."""
+    from stiffcore.slices import density as slice_density
+
+    bulk = max(abs(found.max_re_without_skip), abs(found.min_re_without_skip))
+    re_edges, im_edges = slice_density.edges(found.max_re, found.min_re, found.spectral_radius, bulk)
+
+    def work(position: Position, outputs: Tensor) -> slice_density.Placed:
+        return slice_density.place(former.form(position, outputs).values, re_edges, im_edges)
+
+    whole = _gathered(slice_density.Placed(re_edges, im_edges), work, parts, threads, report)
+    whole.add_zeros(found.n_zero)
+    density, im_edges = slice_density.trimmed(whole.density, im_edges)
+    has_negative = np.isfinite(whole.smallest_negative)
+    return replace(
+        found,
+        stiffness_ratio=-found.min_re / whole.smallest_negative if has_negative else float("nan"),
+        largest_stable_step=whole.step,
+        density=density,
+        re_edges=re_edges,
+        im_edges=im_edges,
+        health=found.health | whole.health,
+    )
+
+
+def mean_overlap(state: BlockState) -> float:
+    """The mean over all outputs, the dead ones with 0, of the size of R(y) ∩ R(x)."""
+    live = state.outer_mask.sum(0)  # shape: (H_out, W_out)
+    return (
+        sum(int(live[position.y, position.x]) * position.size for position in positions(state)) / state.geometry.n_out
+    )
+
+
+def expected_percent_negative(state: BlockState) -> float:
+    """P for random entries on the same receptive fields: half of all eigenvalues that can differ from 0 are negative.
+
+    50 · mean overlap / H_in, in percent
+    """
+    return 50.0 * mean_overlap(state) / state.geometry.input_shape[1]
+
+
+def extremes_without_skip(state: BlockState) -> tuple[float, float]:
+    """max Re and min Re over the slices that do not carry the skip's 1; also part of each ``SliceSpectrum``."""
+    found = slice_spectrum(state, "extremes")
+    return found.max_re_without_skip, found.min_re_without_skip

@@ -1,0 +1,139 @@
+"""One Schur form that triangularises a whole Jacobian, and norms of its resolvent.
+
+The core is similar to a part of J, but by no unitary matrix: what depends on angles between eigenvectors belongs to J itself.
+With A the live outputs (all of them under ``branch``), s = 1 under ``block`` and 0 under ``branch``, J_F = L R through the
+narrowest inner layer (jacobian.py) and L_A = Q X its QR factorisation, J is unitarily similar to
+
+    [ sI + S   C_s   C_0 ]      S = X R_A Q        C_s = X R_A Q⊥    couples the eigenvalues s of the rest of A
+    [   0      sI     0  ]      (q × q, q <= b)    C_0 = X R_dead    couples the zeros of dead outputs
+    [   0       0     0  ]
+
+so one Schur form of S triangularises all of it; the columns of C_s and C_0 are compressed to at most q by QR. Resolvent norms
+by inverse Lanczos with triangular solves, as EigTool (Wright 2002; Trefethen and Embree 2005, § 39).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigvalsh_tridiagonal, lapack, rsf2csf, schur
+
+from stiffcore.jacobians import operator as jacobian
+from stiffcore.jacobians.linearise import BlockState
+
+LANCZOS_STEPS, LANCZOS_TOLERANCE = 60, 1e-4  # relative, of a norm whose logarithm is drawn
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """A matrix, unitarily similar to [[T, C_1, C_2 ...], [0, s_1 I, 0 ...], [0, 0, s_2 I ...] ...]."""
+
+    upper: np.ndarray  # T, complex128, upper triangular, shape (q, q)
+    couplings: tuple[tuple[float, np.ndarray], ...] = ()  # (s, C), C complex128 of shape (q, k)
+
+    @property
+    def departure(self) -> float:
+        """Henrici's, without cancellation: the norm of all that is above the diagonal."""
+        above = np.triu(self.upper, 1)
+        return float(np.sqrt(sum(np.linalg.norm(part) ** 2 for part in (above, *(c for _, c in self.couplings)))))
+
+    @property
+    def size(self) -> int:
+        return len(self.upper) + sum(coupling.shape[1] for _, coupling in self.couplings)
+
+
+def sum_of_squares(state: BlockState, convention: str, triangle: Triangle) -> float:
+    """Σ|λ|² over all n eigenvalues: those of T, and the ones of the live outputs that are left."""
+    ones = state.live_outputs - len(triangle.upper) if convention == "block" else 0
+    return float((np.abs(triangle.upper.diagonal()) ** 2).sum()) + ones
+
+
+def of_matrix(matrix: np.ndarray) -> Triangle:
+    """The Schur form of a real matrix."""
+    if not len(matrix):
+        return Triangle(np.zeros((0, 0), complex))
+    upper, _ = rsf2csf(*schur(matrix, output="real", check_finite=True))
+    return Triangle(np.triu(upper))
+
+
+def triangular_form(state: BlockState, convention: str) -> Triangle:
+    """The Schur form of a block's Jacobian, by the formula at the top of this file."""
+    left, right = (factor.numpy() for factor in jacobian.branch_factors(state))
+    shift, live = 0.0, np.ones(len(left), bool)
+    if convention == "block":
+        shift, live = 1.0, state.outer_mask.flatten().numpy()
+    q_rows, r_live, r_dead = left[live], right[:, live], right[:, ~live]
+    side = min(q_rows.shape)
+    rest = len(q_rows) - side
+    if side == 0:
+        places = [shift] * bool(rest) + [0.0] * bool(r_dead.shape[1])
+        return Triangle(np.zeros((0, 0), complex), tuple((place, np.zeros((0, 1))) for place in places))
+    # The rest of A's space is wanted itself only where it is small; else what couples to it is compressed anyway.
+    q, x = np.linalg.qr(q_rows, mode="complete" if rest <= side else "reduced")
+    basis, x = q[:, :side], x[:side]
+    core = x @ (r_live @ basis)
+    coupled = [(shift, x @ (r_live @ q[:, side:]) if rest <= side else x @ (r_live - (r_live @ basis) @ basis.T))]
+    if r_dead.shape[1]:
+        coupled.append((0.0, x @ r_dead))
+    upper, unitary = rsf2csf(*schur(core, output="real"))
+    upper = np.triu(upper) + shift * np.eye(side)
+    couplings = [(place, unitary.conj().T @ _compressed(part)) for place, part in coupled if part.shape[1]]
+    return Triangle(upper, tuple(couplings))
+
+
+def _compressed(part: np.ndarray) -> np.ndarray:
+    """At most as many columns as rows, with the same C Cᵀ: a rotation of the space behind it."""
+    if part.shape[1] <= part.shape[0]:
+        return part
+    return np.linalg.qr(part.T, mode="r").T
+
+
+def resolvent_norm(triangle: Triangle, z: complex, workspace: np.ndarray | None = None) -> float:
+    """‖(zI - J)⁻¹‖₂: the square root of the largest eigenvalue of its product with its adjoint, by Lanczos.
+
+    workspace: -T in Fortran's order, whose diagonal is overwritten; saves a copy for every z.
+    """
+    diagonal = z - triangle.upper.diagonal()
+    if not diagonal.all() or any(z == place for place, _ in triangle.couplings):
+        return float("inf")
+    shifted = np.asfortranarray(-triangle.upper) if workspace is None else workspace
+    np.einsum("ii->i", shifted)[:] = diagonal
+    generator = np.random.default_rng(0)
+    v = generator.standard_normal(triangle.size) + 1j * generator.standard_normal(triangle.size)
+    v, before, alphas, betas, norm = v / np.linalg.norm(v), np.zeros(triangle.size, complex), [], [0.0], 0.0
+    for step in range(LANCZOS_STEPS):
+        w = _adjoint_solve(triangle, shifted, z, _solve(triangle, shifted, z, v)) - betas[-1] * before
+        alphas.append(float(np.vdot(v, w).real))
+        w -= alphas[-1] * v
+        largest = eigvalsh_tridiagonal(alphas, betas[1:], select="i", select_range=(step, step))[0]
+        last, norm = norm, float(np.sqrt(max(largest, 0.0)))
+        beta = float(np.linalg.norm(w))
+        if abs(norm - last) <= LANCZOS_TOLERANCE * norm or beta <= 1e-14 * largest:
+            break
+        betas.append(beta)
+        before, v = v, w / beta
+    return norm
+
+
+def _solve(triangle: Triangle, shifted: np.ndarray, z: complex, v: np.ndarray) -> np.ndarray:
+    """(zI - J)⁻¹ v in the triangular form's basis."""
+    top, made = v[: len(shifted)].copy(), []
+    at = len(shifted)
+    for place, coupling in triangle.couplings:
+        part = v[at : at + coupling.shape[1]] / (z - place)
+        at += coupling.shape[1]
+        top += coupling @ part
+        made.append(part)
+    if len(top):
+        top = lapack.ztrtrs(shifted, top)[0]
+    return np.concatenate([top, *made])
+
+
+def _adjoint_solve(triangle: Triangle, shifted: np.ndarray, z: complex, v: np.ndarray) -> np.ndarray:
+    """(zI - J)⁻ᴴ v in the triangular form's basis."""
+    top, made, at = v[: len(shifted)], [], len(shifted)
+    if len(top):
+        top = lapack.ztrtrs(shifted, top, trans=2)[0]
+    for place, coupling in triangle.couplings:
+        made.append((v[at : at + coupling.shape[1]] + coupling.conj().T @ top) / np.conj(z - place))
+        at += coupling.shape[1]
+    return np.concatenate([top, *made])

@@ -1,0 +1,167 @@
+"""Correlation of stiffness with accuracy and loss over images (the paper's Tables 1, 4 and 7). Needs no torch.
+
+Where a correlation is undefined (constant input, fewer than three images, nothing defined) every number is NaN and
+``reason`` says why; nothing warns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from stiffcore.statistics import tables
+from stiffcore.statistics.row_values import BEYOND_GEOMETRY, column, main_reason, of_one_kind
+from stiffcore.statistics.tables import ALL, SHOWN
+
+MEASURES = (*SHOWN, "absolute_stiffness_index", BEYOND_GEOMETRY)
+OUTCOMES = {"accuracy": "correct", "loss": "loss"}  # -> column of the rows
+RESAMPLES = 2000  # of the bootstrap; its 2.5 % tails then rest on 50 values
+SIGNIFICANT = 0.05  # of the adjusted p
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Pearson's r with its p and a percentile-bootstrap 95 % interval, Spearman's rho with its p.
+
+    low and high are NaN where more than a tenth of the resamples have no correlation (one wrong image among few).
+    """
+
+    r: float
+    p: float
+    low: float
+    high: float
+    spearman: float
+    spearman_p: float
+    n: int  # pairs used
+    n_left_out: int  # pairs in which either is undefined or not computed
+    reason: str = ""
+
+
+def correlate(
+    x: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None, seed: int = 0, resamples: int = RESAMPLES
+) -> Correlation:
+    """The correlation of two variables of shape (n,); NaN and infinity in either leave the pair out.
+
+    groups: shape (n,); pairs with the same value (an image's blocks) are resampled together, and count as one image,
+    since they are not independent. r and p are those of the pooled pairs, as in the paper. resamples: 0 for r and p alone, which is faster.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"Expected two variables of one shape (n,), got {x.shape} and {y.shape}.")
+    defined = np.isfinite(x) & np.isfinite(y)
+    left_out = int((~defined).sum())
+    x, y = x[defined], y[defined]
+    groups = np.arange(len(x)) if groups is None else np.asarray(groups)[defined]
+    reason = _undefined(x, y, len(np.unique(groups)), left_out)
+    if reason:
+        return Correlation(*[np.nan] * 6, n=len(x), n_left_out=left_out, reason=reason)
+    from scipy import stats  # takes a moment
+
+    pearson = stats.pearsonr(x, y)
+    if not resamples:
+        numbers = (pearson.statistic, pearson.pvalue, *[np.nan] * 4)
+        return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
+    spearman = stats.spearmanr(x, y)
+    low, high = _interval(x, y, groups, seed, resamples)
+    numbers = (pearson.statistic, pearson.pvalue, low, high, spearman.statistic, spearman.pvalue)
+    return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
+
+
+def _undefined(x: np.ndarray, y: np.ndarray, images: int, left_out: int) -> str:
+    if images < 3:
+        also = f"; {left_out} are undefined or not computed" if left_out else ""
+        return f"undefined: fewer than three images ({images}{also})"
+    for variable, name in ((x, "stiffness"), (y, "outcome")):
+        # Below this, scipy too calls the input constant: rounding is all that is left of it.
+        if np.linalg.norm(variable - variable.mean()) <= 1e-13 * abs(variable.mean()) * np.sqrt(len(variable)):
+            return f"undefined: the {name} is the same at every image"
+    return ""
+
+
+@lru_cache(maxsize=4)
+def _weights(n: int, seed: int, resamples: int) -> np.ndarray:
+    """How often each of n groups is drawn in each resample; shape: (resamples, n)."""
+    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    drawn += n * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
+
+
+def _interval(x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:
+    """Percentile bootstrap of r. A resample enters only by its sums, so that all are one matrix product:
+    with w its weights, r = (Σw Σwxy − Σwx Σwy) / sqrt((Σw Σwxx − (Σwx)²)(Σw Σwyy − (Σwy)²))."""
+    x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    _, group = np.unique(groups, return_inverse=True)
+    n_groups = int(group.max()) + 1
+    if n_groups < 3:
+        return np.nan, np.nan
+    terms = (np.ones_like(x), x, y, x * x, y * y, x * y)
+    sums = np.stack([np.bincount(group, weights=term, minlength=n_groups) for term in terms], axis=1)
+    w, wx, wy, wxx, wyy, wxy = (_weights(n_groups, seed, resamples) @ sums).T
+    variances = (w * wxx - wx**2) * (w * wyy - wy**2)
+    # A resample of one value only has no correlation (all images right, say) and is left out.
+    usable = variances > 1e-12 * w**4
+    if usable.mean() < 0.9:
+        return np.nan, np.nan
+    r = (w * wxy - wx * wy)[usable] / np.sqrt(variances[usable])
+    low, high = np.quantile(np.clip(r, -1, 1), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def adjusted(p: np.ndarray) -> np.ndarray:
+    """Benjamini and Hochberg's adjusted p; NaN stays NaN and does not count as a test."""
+    p = np.asarray(p, dtype=float)
+    made, tested = np.full_like(p, np.nan), np.isfinite(p)
+    if tested.any():
+        from scipy import stats
+
+        made[tested] = stats.false_discovery_control(p[tested], method="bh")
+    return made
+
+
+def pooled(rows: pd.DataFrame, measure: str, outcome: str, seed: int = 0, resamples: int = RESAMPLES) -> Correlation:
+    """Over all pairs of image and block of the measure's ``tables.pool``: every image brings the same blocks, or the
+    blocks that an image happens to have would correlate with its outcome. All other pairs are left out."""
+    values = column(rows, measure).where(tables.pool(rows, measure).holds(rows))
+    return correlate(values, column(rows, OUTCOMES[outcome]), rows["image"], seed, resamples)
+
+
+def table(
+    rows: pd.DataFrame, measures: Sequence[str] = MEASURES, seed: int = 0, resamples: int = RESAMPLES
+) -> pd.DataFrame:
+    """One row per block (and ``all``, which is ``pooled``), measure and outcome.
+
+    Columns: block, measure, outcome, those of ``Correlation``, n_images, n_blocks and of_blocks (over how many of the blocks
+    that can have a value), p_adjusted, significant. The adjusted p takes all blocks and both outcomes of one measure as one
+    family, so that a further measure does not change it.
+    """
+    of_one_kind(rows)
+    made = []
+    for measure in measures:
+        for block, part in rows.groupby("block", sort=True):
+            for outcome, source in OUTCOMES.items():
+                found = asdict(correlate(column(part, measure), column(part, source), None, seed, resamples))
+                found["reason"] = found["reason"] if found["n"] else main_reason(part, measure)
+                about = {"n_images": found["n"], "n_blocks": int(found["n"] > 0), "of_blocks": 1}
+                made.append({"block": int(block), "measure": measure, "outcome": outcome} | found | about)
+        if rows["block"].nunique() > 1:
+            made += _pooled_rows(rows, measure, seed, resamples)
+    names = ["block", "measure", "outcome", *Correlation.__dataclass_fields__, "n_images", *tables.BLOCKS]
+    frame = pd.DataFrame(made, columns=names)
+    frame["p_adjusted"] = np.nan
+    for _, family in frame.groupby("measure"):
+        frame.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy())
+    frame["significant"] = frame["p_adjusted"] < SIGNIFICANT
+    return frame
+
+
+def _pooled_rows(rows: pd.DataFrame, measure: str, seed: int, resamples: int) -> list[dict]:
+    pool = tables.pool(rows, measure)
+    about = {"n_images": len(pool.images), "n_blocks": len(pool.blocks), "of_blocks": len(pool.needed)}
+    return [
+        {"block": ALL, "measure": measure, "outcome": outcome}
+        | asdict(pooled(rows, measure, outcome, seed, resamples))
+        | about
+        for outcome in OUTCOMES
+    ]

@@ -1,0 +1,232 @@
+"""Rows (one per network, image, block, convention) -> stiffness by block and by label, sizes, baselines. Needs no torch.
+
+Values that are undefined or not computed enter no mean; both are counted. Rows need not be balanced: what "all" stands
+for is ``pool``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue
+from stiffcore.statistics.row_values import column, of_one_kind, reasons
+
+ALL = "all"
+SHOWN = ("stiffness_index", "percent_negative")
+SYMBOLS = {"stiffness_index": "S", "percent_negative": "P", "absolute_stiffness_index": "|S|"}
+BASELINES = {"percent_negative": "expected_percent_negative", "stiffness_index": "stiffness_index_without_skip"}
+STATISTICS = ["mean", "median", "std", "n", "n_undefined", "n_not_computed"]
+BLOCKS = ["n_blocks", "of_blocks"]  # of a row over all blocks: over how many of those that can have a value
+OF_EVERY_BLOCK = ("live_fraction", "largest_singular_value", "smallest_singular_value", "condition_number")
+NOT_SQUARE = "undefined: not square"
+FEWEST_POOLED = 10  # images in common; a block with fewer than that is left out of "all"
+
+
+def describe(rows: pd.DataFrame, metric: str) -> dict[str, float]:
+    """Mean, median and sample standard deviation of what is defined; how many that is, and how many are not."""
+    found = _statistics(column(rows, metric).to_numpy())
+    undefined = int(reasons(rows, metric).str.startswith("undefined").sum())
+    return found | {"n_undefined": undefined, "n_not_computed": len(rows) - found["n"] - undefined}
+
+
+def _statistics(values: np.ndarray) -> dict[str, float]:
+    defined = values[np.isfinite(values)]
+    return {
+        "mean": float(defined.mean()) if len(defined) else np.nan,
+        "median": float(np.median(defined)) if len(defined) else np.nan,
+        "std": float(defined.std(ddof=1)) if len(defined) > 1 else np.nan,
+        "n": len(defined),
+    }
+
+
+def definable(network: str, convention: str, metric: str = "stiffness_index") -> tuple[int, ...]:
+    """The blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity blocks."""
+    of_every = metric in OF_EVERY_BLOCK
+    return tuple(b.block for b in catalogue.blocks(network) if of_every or b.n_eigenvalues(convention))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What "all" stands for where rows are not balanced: these blocks, at the images that have a value at every one.
+
+    Else an image would be averaged over whatever blocks it happens to have, and images would differ by that alone.
+    needed: the blocks that can have a value; partial: some of them are not in the pool.
+    """
+
+    blocks: tuple[int, ...]
+    images: frozenset[int]
+    needed: tuple[int, ...]
+
+    @property
+    def partial(self) -> bool:
+        return len(self.blocks) < len(self.needed)
+
+    def in_words(self) -> str:
+        """“the 100 images that have a value at blocks 4, 6, 8, of the 5 blocks that can have one”."""
+        images = "the one image that has" if len(self.images) == 1 else f"the {len(self.images):,} images that have"
+        if self.partial:
+            blocks = ", ".join(map(str, self.blocks)) or "none"
+            return f"{images} a value at blocks {blocks}, of the {len(self.needed)} blocks that can have one"
+        whole = self.needed == tuple(range(1, len(self.needed) + 1))
+        return f"{images} a value at all {len(self.needed)} blocks{'' if whole else ' that can have one'}"
+
+    def holds(self, rows: pd.DataFrame) -> pd.Series:
+        """Which rows belong to it. Index as in rows."""
+        return rows["block"].isin(self.blocks) & rows["image"].isin(self.images)
+
+
+def pool(rows: pd.DataFrame, metric: str) -> Pool:
+    """The pool of a metric: blocks join in the order of their numbers of images, as long as FEWEST_POOLED images (or as
+    many as the largest block has, if that is fewer) stay in common."""
+    if rows.empty:
+        return Pool((), frozenset(), ())
+    found = rows[np.isfinite(column(rows, metric))]
+    images = {int(block): frozenset(part) for block, part in found.groupby("block")["image"]}
+    needed = definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric)
+    enough = min(FEWEST_POOLED, max(map(len, images.values()), default=0))
+    blocks, common = [], frozenset(found["image"])
+    for block in sorted(images, key=lambda block: (-len(images[block]), block)):
+        if len(common & images[block]) >= enough:
+            blocks.append(block)
+            common &= images[block]
+    return Pool(tuple(sorted(blocks)), common if blocks else frozenset(), needed)
+
+
+def by_block(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
+    """The paper's Tables 2, 5 and 8: columns block, metric, those of STATISTICS and BLOCKS.
+
+    The row ``all`` averages the blocks, as the paper's does: its mean is the mean of the blocks' means, likewise its
+    median and std; its n is the smallest of the blocks', its n_undefined and n_not_computed are their sums. Every block
+    weighs the same there, however many images it has.
+    """
+    of_one_kind(rows)
+    made = []
+    for metric in metrics:
+        blocks = [
+            {"block": int(block), "metric": metric, **describe(part, metric), "n_blocks": 1, "of_blocks": 1}
+            for block, part in rows.groupby("block", sort=True)
+        ]
+        made += blocks
+        if len(blocks) > 1:
+            of_blocks = len(definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric))
+            made.append({"block": ALL, "metric": metric, **_average(blocks), "of_blocks": of_blocks})
+    return pd.DataFrame(made, columns=["block", "metric", *STATISTICS, *BLOCKS])
+
+
+def _average(blocks: list[dict]) -> dict[str, float]:
+    """The blocks' statistics averaged over those that have one."""
+    made = {}
+    for name in ("mean", "median", "std"):
+        defined = [block[name] for block in blocks if np.isfinite(block[name])]
+        made[name] = float(np.mean(defined)) if defined else np.nan
+    with_value = [block["n"] for block in blocks if block["n"]]
+    return made | {
+        "n": min(with_value, default=0),
+        "n_undefined": sum(block["n_undefined"] for block in blocks),
+        "n_not_computed": sum(block["n_not_computed"] for block in blocks),
+        "n_blocks": len(with_value),
+    }
+
+
+def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | str = ALL) -> pd.DataFrame:
+    """The paper's Tables 3, 6 and 9: columns label, name, metric and those of ``by_block``.
+
+    block: a number, or ``all``: statistics over the images of each image's average over the blocks of the ``pool``.
+    """
+    of_one_kind(rows)
+    made = []
+    for metric in metrics:
+        pooled = pool(rows, metric)
+        kept = rows if block == ALL else rows[rows["block"] == block]
+        for label, part in kept.groupby("label", sort=True):
+            if block == ALL:
+                found = _averaged(part, metric, pooled)
+            else:
+                found = describe(part, metric)
+                found |= dict.fromkeys(BLOCKS, int(found["n"] > 0))
+            made.append({"label": int(label), "name": cifar10.LABELS[int(label)], "metric": metric, **found})
+    return pd.DataFrame(made, columns=["label", "name", "metric", *STATISTICS, *BLOCKS])
+
+
+def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]:
+    """As ``describe``, of the images' averages over the pool's blocks; images outside of it are counted by reason."""
+    inside, outside = part[pooled.holds(part)], part[~part["image"].isin(pooled.images)]
+    averages = column(inside, metric).groupby(inside["image"]).mean()
+    of_pool = outside["block"].isin(pooled.blocks or pooled.needed)
+    undefined = outside.loc[of_pool & reasons(outside, metric).str.startswith("undefined"), "image"].nunique()
+    return _statistics(averages.to_numpy()) | {
+        "n_undefined": undefined,
+        "n_not_computed": outside["image"].nunique() - undefined,
+        "n_blocks": len(pooled.blocks) if len(averages) else 0,
+        "of_blocks": len(pooled.needed),
+    }
+
+
+def sizes(network: str) -> pd.DataFrame:
+    """The paper's Tables 10 and 11, from the geometry alone: elements of the Jacobian n_out · n_in, its slices'
+    n_out · C_in · H_in eigenvalues, and the n of the matrix itself (0 where it is not square)."""
+    return pd.DataFrame(
+        [
+            {
+                "block": block.block,
+                "n_in": block.n_in,
+                "n_out": block.n_out,
+                "jacobian_elements": block.n_in * block.n_out,
+                "eigenvalues": block.n_eigenvalues("slices"),
+                "eigenvalues_of_the_matrix": block.n_eigenvalues("block"),
+            }
+            for block in catalogue.blocks(network)
+        ]
+    )
+
+
+def baselines(rows: pd.DataFrame) -> pd.DataFrame:
+    """The two baselines under ``slices`` and what is left over, by block, means over the images.
+
+    expected_percent_negative: P for random entries on the same receptive field over the live outputs.
+    stiffness_index_without_skip: S without the slices that carry the skip's 1.
+    """
+    of_one_kind(rows)
+    made = []
+    for block, part in rows.groupby("block", sort=True):
+        row = {"block": int(block)}
+        for metric, baseline in BASELINES.items():
+            value, expected = column(part, metric), column(part, baseline)
+            row |= {metric: describe(part, metric)["mean"], baseline: describe(part, baseline)["mean"]}
+            both = np.isfinite(value) & np.isfinite(expected)
+            row[f"{metric}_left_over"] = float((value - expected)[both].mean()) if both.any() else np.nan
+            row[f"{metric}_n"] = int(both.sum())
+        made.append(row)
+    return pd.DataFrame(made)
+
+
+def per_image(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> pd.DataFrame:
+    """One row per image with a value: image, label, predicted, correct, loss, value (for ``all``: averaged over the
+    blocks of the ``pool``, for its images)."""
+    if rows.empty:
+        return pd.DataFrame(columns=["image", "label", "predicted", "correct", "loss", "value"])
+    kept = rows[pool(rows, metric).holds(rows) if block == ALL else rows["block"] == block]
+    values = kept[["image", "label", "predicted", "correct", "loss"]].assign(value=column(kept, metric))
+    values = values[np.isfinite(values["value"])]
+    firsts = dict.fromkeys(("label", "predicted", "correct", "loss"), "first")
+    return values.groupby("image", as_index=False).agg(firsts | {"value": "mean"})
+
+
+def undetermined(rows: pd.DataFrame) -> pd.DataFrame:
+    """The blocks where P of some images is an interval: block, n of those, percent_negative and percent_negative_at_most
+    over all images with a P, means.
+
+    P counts what is surely negative; P at most 100 · (n_negative + n_undetermined) / n_eigenvalues.
+    """
+    made = []
+    if "n_undetermined" in rows:
+        kept = rows[np.isfinite(column(rows, "percent_negative"))]
+        more = 100 * kept["n_undetermined"].fillna(0) / kept["n_eigenvalues"]
+        for block, part in kept.groupby("block", sort=True):
+            if (open_ones := int((part["n_undetermined"] > 0).sum())) > 0:
+                least = float(part["percent_negative"].mean())
+                made.append((int(block), open_ones, least, least + float(more[part.index].mean())))
+    return pd.DataFrame(made, columns=["block", "n", "percent_negative", "percent_negative_at_most"])

@@ -1,0 +1,133 @@
+"""Non-normality against known matrices and against the dense Jacobian of small blocks."""
+
+import numpy as np
+import pytest
+import torch
+
+from stiffcore.analysis import nonnormality
+from stiffcore.errors import CannotCompute
+from stiffcore.jacobians import reference
+from stiffcore.spectra import schur_form
+from stiffcore.spectra.schur_form import Triangle, of_matrix
+from tests.made_up.blocks import small_blocks
+
+IDENTITY = [block for block in small_blocks() if block.geometry.is_identity and block.geometry.n_out <= 200]
+POINTS = (0.3 + 0.2j, -0.7 + 0.01j, 1.4 + 0.0j, 0.9 + 1.1j)
+
+
+def grcar(n: int) -> np.ndarray:
+    """Grcar's matrix: -1 below the diagonal, 1 on it and on three above; its pseudospectra reach far."""
+    return np.diag(-np.ones(n - 1), -1) + sum(np.diag(np.ones(n - k), k) for k in range(4))
+
+
+def dense(block, convention) -> np.ndarray:
+    return reference.dense_jacobian(block.state, convention).reshape(block.geometry.n_out, -1).numpy()
+
+
+def smallest(matrix: np.ndarray, z: complex) -> float:
+    return np.linalg.svd(z * np.eye(len(matrix)) - matrix, compute_uv=False)[-1]
+
+
+def test_a_normal_matrix_has_no_departure_and_round_pseudospectra():
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))
+    pairs = np.kron(np.diag([1.0, 2, 3]), [[0.1, 1], [-1, 0.1]])
+    matrix = rotation @ np.block([[pairs, np.zeros((6, 6))], [np.zeros((6, 6)), np.diag(np.arange(6.0))]]) @ rotation.T
+    triangle = of_matrix(matrix)
+    assert triangle.departure < 1e-13
+    values = np.linalg.eigvals(matrix)
+    for z in POINTS:
+        assert 1 / schur_form.resolvent_norm(triangle, z) == pytest.approx(np.abs(z - values).min(), rel=1e-3)
+
+
+def test_a_jordan_block_departs_by_its_ones_and_its_resolvent_is_a_power():
+    triangle = of_matrix(np.diag(np.ones(7), 1))
+    assert triangle.departure == pytest.approx(np.sqrt(7))
+    norms = [schur_form.resolvent_norm(triangle, z) for z in (1e-2, 1e-3)]
+    assert norms[1] / norms[0] == pytest.approx(1e8, rel=0.05), "|z|⁻⁸, an eigenvalue of multiplicity 8"
+
+
+@pytest.mark.parametrize("z", POINTS)
+def test_grcars_matrix_against_all_singular_values(z):
+    matrix = grcar(60)
+    triangle = of_matrix(matrix)
+    norm = np.linalg.norm(matrix)
+    assert triangle.departure == pytest.approx(
+        np.sqrt(norm**2 - (np.abs(triangle.upper.diagonal()) ** 2).sum()), rel=1e-9
+    )
+    assert 1 / schur_form.resolvent_norm(triangle, z) == pytest.approx(smallest(matrix, z), rel=2e-2)
+
+
+def test_couplings_to_structural_eigenvalues_count():
+    """[[2, 3], [0, 0]] as a triangle of one row and a coupling to 0."""
+    triangle = Triangle(np.array([[2.0 + 0j]]), ((0.0, np.array([[3.0 + 0j]])),))
+    assert triangle.departure == 3
+    whole = np.array([[2.0, 3], [0, 0]])
+    for z in POINTS:
+        assert 1 / schur_form.resolvent_norm(triangle, z) == pytest.approx(smallest(whole, z), rel=1e-3)
+    assert schur_form.resolvent_norm(triangle, 0j) == schur_form.resolvent_norm(triangle, 2 + 0j) == np.inf
+
+
+@pytest.mark.parametrize("convention", ["branch", "block"])
+@pytest.mark.parametrize("block", IDENTITY, ids=repr)
+def test_the_triangle_of_a_block_is_its_dense_jacobian(block, convention):
+    matrix, triangle = dense(block, convention), schur_form.triangular_form(block.state, convention)
+    size = np.linalg.norm(matrix)
+    found = np.hypot(np.sqrt(schur_form.sum_of_squares(block.state, convention, triangle)), triangle.departure)
+    assert found == pytest.approx(size, rel=1e-10, abs=1e-12)
+    for z in POINTS:
+        expected = smallest(matrix, z)
+        assert 1 / schur_form.resolvent_norm(triangle, z) == pytest.approx(expected, rel=1e-2, abs=1e-12)
+
+
+@pytest.mark.parametrize("convention", ["branch", "block"])
+@pytest.mark.parametrize("block", IDENTITY[:4], ids=repr)
+def test_numerical_abscissa_and_norm_are_the_dense_ones(block, convention):
+    matrix = dense(block, convention)
+    abscissa, norm = nonnormality.outermost(block.state, convention)
+    assert abscissa == pytest.approx(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1], rel=1e-8)
+    assert norm == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-8)
+    assert abscissa >= np.linalg.eigvals(matrix).real.max() - 1e-10
+
+
+def test_the_grid_holds_every_eigenvalue_and_can_be_cancelled():
+    values = np.append(np.random.default_rng(0).normal(size=500) * 0.01, [-0.9, 0.2 + 0.3j, 0.2 - 0.3j])
+    x, y = nonnormality.grid(values)
+    assert x[0] < -1
+    assert x[-1] > 0.3
+    assert y[0] == 0
+    assert y[-1] > 0.35
+    assert (np.diff(x) > 0).all()
+    assert (np.diff(y) > 0).all()
+    assert ((x > -0.03) & (x < 0.03)).sum() > nonnormality.COLUMNS / 2, "more closely where the eigenvalues are"
+    seen = []
+
+    def stop(done, total, what):
+        seen.append((done, total))
+        if done == 3:
+            raise CannotCompute("stopped")
+
+    with pytest.raises(CannotCompute):
+        nonnormality.log_resolvent_norms(of_matrix(grcar(8)), x, y, stop)
+    assert seen[-1] == (3, len(x) * len(y))
+
+
+def test_what_has_no_matrix_or_too_large_a_core_is_refused():
+    request = nonnormality.Request("resnet18", 0, 8, "slices", "spectrum")
+    with pytest.raises(CannotCompute, match="choose block or branch"):
+        nonnormality.check(request, 10)
+    with pytest.raises(CannotCompute, match="1,500 at most"):
+        nonnormality.check(nonnormality.Request("resnet18", 0, 2, "branch", "spectrum"), 6419)
+
+
+def test_everything_of_a_state_is_finite_and_right(monkeypatch):
+    monkeypatch.setattr(nonnormality, "COLUMNS", 4)
+    monkeypatch.setattr(nonnormality, "ROWS", 3)
+    block = IDENTITY[0]
+    made = nonnormality.of_state(block.state, "branch", lambda *stage: None)
+    matrix = dense(block, "branch")
+    assert made["frobenius"] == pytest.approx(np.linalg.norm(matrix))
+    row, column = len(made["y"]) // 2, len(made["x"]) // 3
+    z = complex(made["x"][column], made["y"][row])
+    assert made["log_resolvent"].shape == (len(made["y"]), len(made["x"]))
+    assert made["log_resolvent"][row, column] == pytest.approx(-np.log10(smallest(matrix, z)), abs=5e-3)
+    assert torch.get_default_dtype() == torch.float32, "nothing global was changed"

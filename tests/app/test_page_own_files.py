@@ -1,0 +1,386 @@
+"""The page Own files: through app.py, with uploads as AppTest makes them; no weights are loaded."""
+
+import io
+import math
+import re
+import threading
+from urllib.parse import parse_qsl
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file, save
+
+from pages.shared.own_files import checkpoint as own_checkpoint, image as own_image
+from pages.shared.state import controls, service
+from pages.shared.widgets import gallery
+from stiffcore.analysis import requests as analysis
+from stiffcore.checkpoints import inspect as checkpoints
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
+from stiffcore.networks import manifest, uploaded as uploaded_networks
+from stiffcore.storage import cache as result_cache
+from tests.app.test_app import nothing_ships, visitor, wait_for  # noqa: F401 - fixtures
+from tests.made_up.spectra import store
+
+PAGE, SPECTRUM = "pages/8_Own_files.py", "pages/1_Spectrum.py"
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    state = load_file(manifest.FOLDER / "resnet18.safetensors")
+    return save(state | {"fc.bias": state["fc.bias"] + 0.01})
+
+
+@pytest.fixture(autouse=True)
+def quick_test(monkeypatch):
+    """A self-test that looks at no image; its hint can be planted."""
+
+    def self_test(model, progress=lambda done, total: None):
+        return checkpoints.SelfTest(0.0625, self_test.hint, np.arange(1000) % 10, np.full(1000, 2.0))
+
+    self_test.hint = ""
+    monkeypatch.setattr(checkpoints, "self_test", self_test)
+    return self_test
+
+
+def picture(seed=0, form="PNG", size=(48, 40)) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)).save(file, form)
+    return file.getvalue()
+
+
+def upload(page, field: str, name: str, content: bytes):
+    """Brings a file, and waits for the job that looks into it."""
+    page.run(page.at.file_uploader(key=field).set_value((name, content, "application/octet-stream")))
+    return finished(page)
+
+
+def finished(page):
+    def is_idle() -> bool:
+        return not any(job.active for key in page.at.session_state["jobs"] if (job := service.job_service().find(key)))
+
+    if "jobs" in page.at.session_state:
+        wait_for(is_idle, 60)
+    return page.run()
+
+
+def press(page, label: str):
+    (button,) = [button for button in page.at.button if button.label == label]
+    return page.run(button.click())
+
+
+def links(page) -> dict[str, str]:
+    return {link.proto.label: link.proto.query_string for link in page.at.get("page_link") if link.proto.query_string}
+
+
+def query(page, label: str) -> dict[str, str]:
+    """The parameters of the link of this name."""
+    return dict(parse_qsl(links(page)[label]))
+
+
+# A network
+
+
+def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(visitor, content):  # noqa: F811
+    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "best <b>.pt", content)
+    assert "best _b_.pt: safetensors, resnet18, 11,183,582 numbers" in page.texts("markdown")
+    assert "Nothing of it is loaded yet" in page.texts("markdown")
+    assert uploaded_networks.known() == ()
+    finished(press(page, "Load and test"))
+    (own,) = uploaded_networks.known()
+    assert "is right at **6.2 %** of the 1,000 images that ship" in page.texts("success")
+    assert "ResNet18, own: best _b_.pt" in page.texts("markdown")
+    assert f"network={own.network}" in links(page)["Spectrum"]
+    assert f"b.network={own.network}" in links(page)["Compare"]
+    spectrum = visitor().open(SPECTRUM, **query(page, "Spectrum"))
+    assert not spectrum.texts("warning")
+    assert "ResNet18, own: best _b_.pt" in spectrum.at.selectbox(key="choice-network").options
+    assert spectrum.at.selectbox(key="choice-network").value == own.network
+    assert spectrum.button("compute") is not None
+
+
+def made_up(architecture="resnet18") -> str:
+    """The name of an uploaded network that is kept."""
+    sha256 = "ab" * 32
+    name = uploaded_networks.name_of(architecture, sha256)
+    uploaded_networks.save(
+        uploaded_networks.OwnWeights(
+            name, "a.pt", sha256, "made up", 0.1, "", cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9
+        ),
+        b"x",
+    )
+    return name
+
+
+def test_links_lead_to_two_spectra_at_the_block_and_convention_of_before(visitor):  # noqa: F811
+    network, number = made_up(), uploaded_images.register(image_files.read(picture()), {"name": "mine"})
+    page = visitor().open(SPECTRUM, network="resnet34", blocks="5", convention="block", images="7")
+    page.at.switch_page("pages/5_Compare.py")
+    page.at.query_params["compare"] = "groups"
+    page.run()
+    page.at.switch_page(PAGE)
+    page.at.query_params.clear()
+    page.run()
+    to_spectrum = {"mode": "one", "blocks": "5", "convention": "block"}
+    shown = [dict(parse_qsl(link.proto.query_string)) for link in page.at.get("page_link")]
+    assert {"network": network, "images": "7"} | to_spectrum in shown
+    assert {"network": "resnet34", "images": str(number)} | to_spectrum in shown
+    assert query(page, "Compare") == {"compare": "spectra", "a.network": "resnet18", "b.network": network} | {
+        f"{side}.{name}": value
+        for side in "ab"
+        for name, value in (("images", "7"), ("block", "5"), ("convention", "block"))
+    }
+    uploaded_images.remove(number)
+
+
+def test_the_last_block_of_one_network_is_the_last_of_another(visitor):  # noqa: F811
+    made_up("resnet50")
+    page = visitor().open(PAGE)
+    assert {query(page, "Compare")[f"{side}.block"] for side in "ab"} == {"16"}
+    assert query(page, "Spectrum")["blocks"] == "16"
+
+
+def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content):  # noqa: F811
+    go, order = threading.Event(), []
+
+    def computation(name):
+        def work(progress):
+            order.append(name)
+            while not go.wait(0.02):
+                progress(0, 1, "planted")
+
+        return work
+
+    for name in ("running", "waiting"):
+        service.job_service().submit(name, computation(name), title=name, watcher="another")
+    wait_for(lambda: order == ["running"])
+    page = visitor().open(PAGE)
+    field = page.at.file_uploader(key=own_checkpoint.FIELD)
+    page.run(field.set_value(("a.pt", content, "application/octet-stream")))
+    assert "a computation is running: the file is next, before all others" in page.texts("caption")
+    jobs = service.job_service().active()
+    assert [(job.title, job.status) for job in jobs] == [
+        ("running", "running"), ("Looking into a checkpoint", "queued"), ("waiting", "queued")
+    ]  # fmt: skip
+    go.set()
+    finished(page)
+    assert "a computation is running" not in page.texts("caption")
+    assert "Nothing of it is loaded yet" in page.texts("markdown")
+
+
+def test_it_is_said_that_the_page_forgets_the_file(visitor, content):  # noqa: F811
+    page = visitor().open(PAGE)
+    assert own_checkpoint.FORGETS not in page.texts("markdown", "caption")
+    upload(page, own_checkpoint.FIELD, "a.pt", content)
+    assert own_checkpoint.FORGETS in page.texts("markdown")
+    upload(page, own_image.FIELD, "a.png", picture())
+    assert own_checkpoint.FORGETS in page.texts("caption")
+    press(page, "Use this image")
+    assert own_checkpoint.FORGETS not in page.texts("caption")
+
+
+def test_which_of_two_networks_is_taken_is_said(visitor):  # noqa: F811
+    state = load_file(manifest.FOLDER / "resnet18.safetensors")
+    both = {f"{prefix}_.{k}": v.clone() for prefix in ("model", "ema") for k, v in state.items()}
+    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", save(both))
+    assert "of several networks in it “model_.” is taken, not “ema_.”." in page.texts("markdown")
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_what_a_link_asks_for_in_vain_is_said_before_a_file_is_there(visitor, monkeypatch, off):  # noqa: F811
+    if off:
+        monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
+    asked = {"talk": "https://evil.example"} if off else {"own-label": "www.evil.example"}
+    page = visitor().open(PAGE, **asked)
+    assert next(iter(asked.values())) in page.texts("warning")
+    assert page.url[next(iter(asked))] in ("none", "off")
+
+
+TYPED = ("a_b_", "**x**", "`x`", "~x~", "<b>x</b>", "&amp;", "www.evil.example", "https://evil.example", "a@evil.example",
+         ":smile:", ":red[x]", "1. x", "# x", "- x", "> x", "x -> y", "$x$", "![x](y)", "a\\*b", "x | y", "2 >= 1", "12:30")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TYPED)
+def test_plain_is_undone_by_the_reader(text):
+    """What Markdown makes of it is seen in test_browser_own_files."""
+    shown = controls.plain(text)
+    assert shown.replace(controls.JOINER, "").replace("\\", "") == text.replace("\\", "")
+    assert not re.search(r"https?://|www\.|@\w", shown)
+    assert controls.plain(f" {text}\n\n") == shown
+
+
+def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_again(visitor, content, quick_test):  # noqa: F811
+    quick_test.hint = "It may be untrained."
+    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", content)
+    finished(press(page, "Load and test"))
+    assert "6.2 %** of the 1,000 images that ship. It may be untrained." in page.texts("warning")
+    press(page, "Remove")
+    assert uploaded_networks.known() == ()
+    finished(press(page, "Load and test"))
+    assert len(uploaded_networks.known()) == 1
+
+
+@pytest.mark.parametrize("bad", [b"", b"<html>", b"\x80\x02cos\nsystem\n(S'x'\ntR."])
+def test_a_bad_checkpoint_is_one_sentence_and_nothing_is_offered(visitor, bad):  # noqa: F811
+    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", bad)
+    said = page.texts("error")
+    assert said.startswith("Expected a")
+    assert "\n" not in said
+    assert not [button for button in page.at.button if button.label == "Load and test"]
+
+
+def test_what_passes_the_look_but_not_the_load_is_one_sentence(visitor, content):  # noqa: F811
+    state = load_file(manifest.FOLDER / "resnet18.safetensors")
+    bad = save(state | {"fc.bias": state["fc.bias"] * math.nan})
+    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", bad)
+    finished(press(page, "Load and test"))
+    assert "Expected fc.bias of the checkpoint to have finite numbers" in page.texts("error")
+    assert uploaded_networks.known() == ()
+
+
+def test_a_full_queue_is_said(visitor, content):  # noqa: F811
+    page = visitor().open(PAGE)
+    service.job_service().capacity = 0
+    upload(page, own_checkpoint.FIELD, "a.pt", content)
+    service.job_service().capacity = 16
+    finished(press(page, "Look into the file"))
+    assert "Nothing of it is loaded yet" in page.texts("markdown")
+
+
+def test_a_link_to_a_network_that_was_removed_falls_back_with_a_note(visitor):  # noqa: F811
+    page = visitor().open(SPECTRUM, network="resnet18-own-0123456789ab")
+    assert "uploaded elsewhere or deleted: upload it again on the page Own files. The default" in page.texts("warning")
+    assert page.url["network"] == "resnet18"
+
+
+@pytest.mark.parametrize("path", ["pages/2_Blocks.py", "pages/3_Labels.py", "pages/4_Correlation.py", "pages/6_Published_tables.py", "pages/7_Stiff_ODEs.py"])  # fmt: skip
+def test_pages_about_many_images_show_their_empty_state_for_an_uploaded_network(visitor, path):  # noqa: F811
+    name = made_up()
+    shown = visitor().open(path, network=name, networks=name)
+    assert not shown.texts("warning", "error")
+    if path in ("pages/2_Blocks.py", "pages/3_Labels.py", "pages/4_Correlation.py"):
+        assert name in shown.texts("code"), "the command that computes it"
+
+
+# An image
+
+
+def test_a_picture_is_shown_as_the_network_sees_it_then_kept_and_linked(visitor):  # noqa: F811
+    content = picture()
+    page = upload(visitor().open(PAGE), own_image.FIELD, "my dog.png", content)
+    pixels = image_files.read(content)
+    assert gallery.data_uri(pixels) in page.html()
+    assert "The cut (PNG, 40 × 48)" in page.html()
+    assert uploaded_images.known() == ()
+    press(page, "Use this image")
+    (number,) = uploaded_images.known()
+    assert np.array_equal(cifar10.image(number), pixels)
+    assert (cifar10.name(number), cifar10.label(number)) == ("my dog.png", None)
+    assert f"images={number}" in links(page)["Its spectrum"]
+    page.run(page.at.selectbox(key="choice-own-label").set_value("dog"))
+    press(page, "Keep the label")
+    assert cifar10.label(number) == 5
+    assert page.url["own-label"] == "dog"
+
+
+def test_the_three_networks_say_what_they_see(visitor, monkeypatch):  # noqa: F811
+    def all_losses(network, image):
+        losses = np.full(10, 20.0)
+        losses[[3, 5]] = -math.log(0.75), -math.log(0.25)
+        return losses
+
+    monkeypatch.setattr(analysis, "all_losses", all_losses)
+    page = upload(visitor().open(PAGE), own_image.FIELD, "a.png", picture())
+    press(page, "Use this image")
+    finished(press(page, "Ask them"))
+    for title in ("ResNet18", "ResNet34", "ResNet50"):
+        assert f"| {title} | **cat 75.0 %** | dog 25.0 % |" in page.texts("markdown")
+
+
+@pytest.mark.parametrize("bad", [b"", b"<svg/>", b"GIF89a" + bytes(20), picture()[:-900]])
+def test_a_bad_picture_is_one_sentence(visitor, bad):  # noqa: F811
+    page = upload(visitor().open(PAGE), own_image.FIELD, "a.png", bad)
+    said = page.texts("error")
+    assert said.startswith("Expected a PNG or JPEG picture")
+    assert "\n" not in said
+    page = upload(page, own_image.FIELD, "b.png", picture())
+    assert not page.texts("error")
+
+
+def test_an_own_image_without_a_label_has_its_spectrum_and_its_place_in_the_gallery(visitor):  # noqa: F811
+    number = uploaded_images.register(image_files.read(picture()), {"name": "mine"})
+    request = analysis.Request("resnet18", number, 8, "branch", "spectrum")
+    store(request)
+    assert result_cache.default().get(analysis.key(request)) is not None
+    page = visitor().open(SPECTRUM, images=f"{number},0", show="own", overlay="label")
+    assert not page.texts("warning")
+    assert page.url["images"] == f"{number},0"
+    assert "<b>no label</b> mine<br><span>not looked at" in page.html()
+    assert "no label<br><small>mine</small>" in page.html()
+    assert "1 of the own images" in page.texts("caption")
+    thumbnails = next(w for w in page.at.get("button_group") if w.key == "thumbnails")
+    assert thumbnails.value == [number]
+    assert "no label" in {trace.name for trace in page.figures[0].data}
+    assert page.at.dataframe[0].value["label"].tolist() == ["no label"]
+    uploaded_images.note_prediction(number, manifest.entry("resnet18").sha256, 5)
+    assert "mine: no label, seen as dog" in page.run().html()
+
+
+def test_the_gallery_tells_right_from_wrong_of_own_images():
+    shown = [uploaded_images.register(image_files.read(picture(seed)), {"label": label}) for seed, label in ((0, 5), (1, 5), (2, None))]  # fmt: skip
+    for number, seen in zip(shown, (5, 3, 3)):
+        uploaded_images.note_prediction(number, manifest.entry("resnet18").sha256, seen)
+    assert gallery.own("resnet18", "right") == (shown[0],)
+    assert gallery.own("resnet18", "wrong") == (shown[1],)
+    assert set(gallery.own("resnet18", "any")) >= set(shown)
+    assert gallery.own("resnet34", "right") == ()
+    for number in shown:
+        uploaded_images.remove(number)
+
+
+def test_a_link_to_an_image_that_was_removed_falls_back_with_a_note(visitor):  # noqa: F811
+    number = uploaded_images.register(image_files.read(picture()), {"name": "mine"})
+    page = visitor().open(PAGE)
+    press(page, "Remove")
+    assert uploaded_images.known() == ()
+    spectrum = visitor().open(SPECTRUM, images=str(number))
+    assert "uploaded elsewhere or deleted: upload it again on the page Own files. The default" in spectrum.texts(
+        "warning"
+    )
+
+
+# Off
+
+
+def test_uploads_that_are_switched_off_are_one_sentence(visitor, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
+    page = visitor().open(PAGE)
+    assert "uploads are switched off" in page.texts("info")
+    assert not page.at.get("file_uploader")
+
+
+def test_uploads_are_refused_on_the_server_too(visitor, monkeypatch, content):  # noqa: F811
+    """A browser that shows the fields and buttons from before they were switched off."""
+    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", content)
+    upload(page, own_image.FIELD, "a.png", picture())
+    other = visitor().open(PAGE)
+    monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
+    press(page, "Use this image")
+    assert "uploads are switched off" in page.texts("info")
+    assert uploaded_images.known() == ()
+    upload(other, own_checkpoint.FIELD, "b.pt", content[:-1])
+    monkeypatch.setenv("STIFFCORE_UPLOADS", "on")
+    assert [button.label for button in other.run().at.button] == ["Look into the file"], "nothing was looked into"
+
+
+def test_a_load_that_was_asked_for_in_time_is_refused_once_uploads_are_off(monkeypatch, content):
+    monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
+    with pytest.raises(CannotCompute, match="uploads are switched off"):
+        own_checkpoint.load(content, "a.pt", lambda done, total, what: None)
+    assert uploaded_networks.known() == ()
+
+
+def test_labels_of_the_field_are_those_of_the_catalogue(visitor):  # noqa: F811
+    page = upload(visitor().open(PAGE), own_image.FIELD, "a.png", picture(form="JPEG"))
+    assert page.at.selectbox(key="choice-own-label").options == ["No label", *cifar10.LABELS]

@@ -1,0 +1,243 @@
+"""A real Chromium on a real server, for the journeys: windows that know when the server has answered."""
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--enable-unsafe-swiftshader",  # else a WebGL canvas stays empty, and nobody notices
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# What this window has said to the server, and when the server was last heard. The state that Streamlit shows is not enough:
+# it has not changed yet when somebody looks right after a click.
+LISTEN = """
+(() => {
+  const told = window.told = {sent: 0, at: 0, heard: 0};
+  window.WebSocket = class extends WebSocket {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", () => { told.heard = performance.now(); });
+    }
+    send(data) {
+      told.sent += 1;
+      told.at = performance.now();
+      super.send(data);
+    }
+  };
+})();
+"""
+QUIET = 400  # milliseconds without a word from the server; what a widget says late (a slider, 200) comes within them
+ANSWERED = f"""() => document.querySelector("[data-test-script-state]")?.dataset.testScriptState === "notRunning"
+    && told.heard > told.at && performance.now() - told.heard > {QUIET}"""
+PAINTED = """() => {const gl = document.querySelector('.gl-canvas-context');
+    if (!gl?.width) return 0;
+    const copy = document.createElement('canvas'); copy.width = gl.width; copy.height = gl.height;
+    const flat = copy.getContext('2d'); flat.drawImage(gl, 0, 0);
+    const pixels = flat.getImageData(0, 0, gl.width, gl.height).data;
+    let count = 0; for (let i = 3; i < pixels.length; i += 4) count += pixels[i] > 0; return count}"""
+# The charts whose WebGL canvas is blank although points of theirs lie within the axes.
+BLANK = """() => Array.from(document.querySelectorAll('.js-plotly-plot')).filter(plot => {
+    const gl = plot.querySelector('.gl-canvas-context');
+    if (!gl?.width || !plot._fullData) return false;
+    const within = (axis, value) => {
+        const [low, high] = plot._fullLayout[axis[0] + 'axis' + axis.slice(1)].range;
+        return value >= low && value <= high;
+    };
+    const seen = plot._fullData.some(t => t.type === 'scattergl' && t.visible === true && t.x
+        && Array.from(t.x).some((x, i) => within(t.xaxis, x) && within(t.yaxis, t.y[i])));
+    if (!seen) return false;
+    const copy = document.createElement('canvas'); copy.width = gl.width; copy.height = gl.height;
+    const flat = copy.getContext('2d'); flat.drawImage(gl, 0, 0);
+    return !flat.getImageData(0, 0, gl.width, gl.height).data.some((value, i) => i % 4 === 3 && value > 0);
+}).map(plot => plot.closest('[class*=st-key-chart]')?.className ?? 'a chart')"""
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed: apt-get install chromium")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_healthy(address: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
+        return answer.status == 200
+    return False
+
+
+def time_to_answer(address: str) -> float:
+    began = time.monotonic()
+    assert is_healthy(address)
+    return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def running_app(log_file: Path) -> Iterator[str]:
+    """The address of an app whose cache is $STIFFCORE_CACHE; afterwards its log may hold no error of ours."""
+    port = free_port()
+    with log_file.open("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
+            cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ),
+        )  # fmt: skip
+        address = f"http://127.0.0.1:{port}"
+        try:
+            until = time.monotonic() + 60
+            while not is_healthy(address):
+                assert process.poll() is None, "the server ended"
+                assert time.monotonic() < until, "the server did not start"
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(60)
+    text = log_file.read_text("utf-8", "replace")
+    assert not re.search(r'File "[^"]*/(pages|stiffcore)/|app\.py", line', text), text[-3000:]
+    assert "External URL" not in text, "headless mode asked an outside host for its address"
+
+
+@pytest.fixture(scope="module")
+def context():
+    """One for all windows: they share what the browser caches, and every window is a session of its own all the same."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        context = started.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(60_000)
+        context.add_init_script(LISTEN)
+        yield context
+        started.close()
+
+
+class Window:
+    """A browser window that notes requests to other hosts and errors of the page's scripts."""
+
+    def __init__(self, context, server: str, scheme: str = "light"):
+        self.server = server
+        self.outside: list[str] = []
+        self.errors: list[str] = []
+        self.page = context.new_page()
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.on("request", self._note)
+        self.page.on("websocket", lambda socket: self._note_address(socket.url.replace("ws", "http", 1)))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _note(self, request) -> None:
+        self._note_address(request.url)
+
+    def _note_address(self, address: str) -> None:
+        if (
+            urlsplit(address).scheme not in ("data", "blob")
+            and urlsplit(address).netloc != urlsplit(self.server).netloc
+        ):
+            self.outside.append(address)
+
+    def open(self, path: str = "/") -> "Window":
+        self.page.goto(self.server + path)
+        self.page.wait_for_selector("h1", state="attached")  # on stage, a scene hides it
+        return self.settled()
+
+    def settled(self) -> "Window":
+        """Until the server has answered everything that this window said, and its last run has ended."""
+        self.page.wait_for_function(ANSWERED)
+        return self
+
+    def tell(self, act: Callable[[], object]) -> "Window":
+        """Does what the server has to hear of (a click on a widget, say), and waits until it has, and has answered.
+
+        Only then is the next click or key safe: a run that ends in between draws widgets anew.
+        """
+        sent = self.page.evaluate("told.sent")
+        act()
+        self.page.wait_for_function("before => told.sent > before", arg=sent)
+        return self.settled()
+
+    def figure(self) -> "Window":
+        self.page.wait_for_selector(".js-plotly-plot .main-svg")
+        return self.settled().nothing_blank()
+
+    def nothing_blank(self) -> "Window":
+        """Every WebGL canvas that has points to show has painted; it may take a moment."""
+        for _ in range(100):
+            blank = self.page.evaluate(BLANK)
+            if not blank:
+                return self
+            self.page.wait_for_timeout(200)
+        raise AssertionError(f"blank WebGL canvas: {blank}")
+
+    def sticks_out(self) -> list[str]:
+        """What of the page ends right of the window, or cannot be reached by scrolling down alone."""
+        return self.page.evaluate(
+            """() => {const main = document.querySelector('[data-testid=stMain]');
+            const out = Array.from(main.querySelectorAll('button, p, h1, h2, h3, label, .js-plotly-plot')).filter(e => {
+                const box = e.getBoundingClientRect(), inner = e.closest('.metrics, .grid, pre, [data-testid=stDataFrame]');
+                return box.width > 0 && box.right > innerWidth + 1 && !inner});
+            const named = out.map(e => `${e.tagName} ${e.innerText.slice(0, 40)}`);
+            return main.scrollWidth > main.clientWidth ? [`by ${main.scrollWidth - main.clientWidth} px`, ...named] : named}"""
+        )
+
+    def of_figure(self, expression: str):
+        """A value of the drawn figure ``f``, as plotly.js has it."""
+        return self.page.evaluate(
+            f"(() => {{const f = document.querySelector('.js-plotly-plot'); return {expression}}})()"
+        )
+
+    def when_figure(self, condition: str) -> "Window":
+        """Waits until an expression of the drawn figure ``f`` is true."""
+        self.page.wait_for_function(
+            f"() => {{const f = document.querySelector('.js-plotly-plot'); return f?._fullData && ({condition})}}"
+        )
+        return self
+
+    def drawn_images(self) -> list[int]:
+        return sorted(set(self.of_figure("f._fullData.flatMap(t => t.customdata ? Array.from(t.customdata) : [])")))
+
+    def painted(self, more_than: int) -> int:
+        """Pixels that WebGL has painted, as soon as there are more than so many."""
+        self.page.wait_for_function(f"() => ({PAINTED})() > {more_than}")
+        return self.page.evaluate(PAINTED)
+
+    @property
+    def url(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.page.url).query).items()}
+
+    def button(self, name: str):
+        return self.page.get_by_role("button", name=name).first
+
+
+@pytest.fixture
+def window(context, server):
+    """A function that opens windows; at the end none of them may have asked another host or met a script error."""
+    windows: list[Window] = []
+
+    def open_window(path: str = "/", **look) -> Window:
+        windows.append(Window(context, server, **look))
+        return windows[-1].open(path)
+
+    yield open_window
+    try:
+        for opened in windows:
+            opened.nothing_blank()
+    finally:
+        for opened in windows:
+            opened.page.close()
+    assert [url for opened in windows for url in opened.outside] == []
+    assert [error for opened in windows for error in opened.errors] == []

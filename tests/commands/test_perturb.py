@@ -1,0 +1,75 @@
+"""``perturb`` and ``ship-twins`` on planted losses and spectra."""
+
+import json
+
+import numpy as np
+import pytest
+
+from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.commands import main as command_line, perturb as perturb_command
+from stiffcore.images import cifar10
+from stiffcore.storage import cache as result_cache
+from stiffcore.storage.shipped import ShippedResults
+from stiffcore.sweeps import shipping
+from tests.made_up.spectra import made_up
+
+
+@pytest.fixture(autouse=True)
+def planted(tmp_path, monkeypatch):
+    """An empty cache, nothing shipped; FGSM that darkens, a network that sees a dog in own images, spectra made up."""
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(result_cache, "shipped", lambda: ShippedResults(tmp_path / "nothing"))
+    monkeypatch.setattr(
+        perturbation, "fgsm", lambda network, image, k: np.maximum(cifar10.image(image), k) - np.uint8(k)
+    )
+
+    def all_losses(network, image):
+        losses = np.full(10, 4.0)
+        losses[5 if image > cifar10.TEST_IMAGES else 3] = 0.5
+        return losses
+
+    def compute(request, progress=None):
+        result = made_up(request)
+        assert result_cache.default().put(analysis.key(request), analysis.header_of(result), result.arrays) is None
+        return result
+
+    monkeypatch.setattr(analysis, "all_losses", all_losses)
+    monkeypatch.setattr(analysis, "compute", compute)
+
+
+def test_perturb_prints_what_is_seen_before_and_after(capsys):
+    assert command_line.main(["perturb", "resnet18", "--images", "0", "--strength", "2"]) == 0
+    line = capsys.readouterr().out.splitlines()[1].split()
+    assert line[:4] == ["0", "cat", "cat", "dog"]
+    assert [float(loss) for loss in line[4:6]] == [0.5, 4.0]
+    assert cifar10.name(int(line[6])) == "0 + FGSM 2/255"
+    assert command_line.main(["perturb", "resnet18", "--kind", "noise", "--seed", "3", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["kind"], row["strength"], row["seed"], row["seen"]) == ("noise", 4, 3, ["cat", "dog"])
+
+
+def test_what_is_no_strength_is_one_line_and_exit_code_2(capsys):
+    assert command_line.main(["perturb", "resnet18", "--strength", "300"]) == 2
+    assert capsys.readouterr().err == "Expected a strength from 0 to 64, got 300: choose a whole number in between.\n"
+
+
+def test_ship_twins_writes_what_the_page_opens_on(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "shipped"
+    monkeypatch.setattr(shipping, "FOLDER", folder)
+    clean = analysis.Request("resnet18", perturb_command.twin().image, 8, "branch", "spectrum")
+    analysis.compute(clean)  # serves its counts, under another key
+    assert command_line.main(["ship-twins"]) == 0
+    assert "spectra-twins.parquet" in capsys.readouterr().out
+    shipped = ShippedResults(folder)
+    monkeypatch.setattr(result_cache, "shipped", lambda: shipped)
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "a fresh checkout"))
+    twin = perturb_command.twin()
+    found = perturbation.stored(twin)
+    assert found.seen == (3, 5)
+    assert analysis.stored(analysis.Request("resnet18", found.image, 8, "branch", "spectrum")).stored
+    assert perturbation.stored_sweep(twin, 8, "branch")["strength"].tolist() == list(perturbation.SWEEP)
+    facts = shipping.about()["spectra-twins.parquet"]
+    made = analysis.stored(analysis.Request("resnet18", found.image, 8, "branch", "spectrum")).made
+    assert facts["rows"] == len(shipped.keys())
+    assert (facts["device"], facts["precision"]) == ([made["device"]], [made["precision"]])
+    assert facts["dates"] == [made["date"]] * 2

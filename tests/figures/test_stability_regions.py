@@ -1,0 +1,122 @@
+"""Stability regions over spectra: where they are drawn, and what the numbers beside them say."""
+
+import numpy as np
+import pytest
+
+from stiffcore.analysis import metrics as stiffness
+from stiffcore.figures.axes import Axes
+from stiffcore.figures.odes import stability_regions
+from stiffcore.figures.spectra import spectrum
+from stiffcore.figures.theme import Style
+from stiffcore.odes import stability
+from tests.figures.test_figures import planted
+
+METHODS = [name for name in stability_regions.TITLES if name != stability_regions.UNIT_CIRCLE]
+
+
+def paths(figure) -> list[np.ndarray]:
+    """The corners of every path of a figure, complex; a frame around everything is a path of its own."""
+    parts = [
+        part for shape in figure.layout.shapes if shape.type == "path" for part in shape.path.split("Z") if part.strip()
+    ]
+    corners = [np.array([pair.split(",") for pair in part.strip(" M").split("L")], float) for part in parts]
+    return [points[:, 0] + 1j * points[:, 1] for points in corners]
+
+
+@pytest.mark.parametrize("step", [0.05, 0.5, 2.0])
+@pytest.mark.parametrize("name", METHODS)
+def test_outlines_are_where_the_method_keeps_the_size_of_an_eigenvalue(name, step):
+    curve = stability_regions.outline(name, step)
+    np.testing.assert_allclose(np.abs(stability.amplification(name, step * curve)), 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("axes", ["linear", "arcsinh"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_region_is_drawn_through_the_axes(name, axes):
+    values = [-0.9, 0.01 + 0.02j, 0.01 - 0.02j]
+    figure = spectrum.figure([planted(values=values)], Style(), step=0.5, axes=axes, regions=[name])
+    back = Axes(0.02 if axes == "arcsinh" else None).true
+    if axes == "linear" and name in stability_regions.DISCS:
+        (circle,) = (shape for shape in figure.layout.shapes if shape.type == "circle")
+        assert (circle.x0, circle.x1, circle.y1) == (-4, 0, 2)
+        return
+    drawn = [z for path in paths(figure) for z in path if len(path) > 4]
+    true = np.array([complex(back(z.real), back(z.imag)) for z in drawn])
+    reach = np.abs(stability_regions.outline(name, 0.5)).max()
+    np.testing.assert_allclose(np.abs(true).max(), reach, rtol=1e-3)
+    np.testing.assert_allclose(np.abs(stability.amplification(name, 0.5 * true)), 1, atol=2e-3)
+
+
+def test_arcsinh_axes_show_the_edge_of_a_disc_close_to_zero_as_smoothly_as_elsewhere():
+    values = [1e-4, 2e-4j, -2e-4j]
+    figure = spectrum.figure([planted(values=values)], Style(), axes="arcsinh")
+    (outline,) = paths(figure)
+    assert np.abs(np.diff(outline)).max() < 0.2, "in drawn units, where the whole region is about 20 wide"
+
+
+def test_backward_euler_is_stable_outside_of_its_disc():
+    figure = spectrum.figure([planted()], Style(), regions=["backward-euler"])
+    filled = [shape for shape in figure.layout.shapes if shape.fillrule == "evenodd"]
+    assert len(filled) == 1
+    assert any(len(path) == 4 and np.abs(path).max() > 100 for path in paths(figure)), "the frame around the disc"
+    assert "outside of it" in figure.layout.annotations[-2].text
+
+
+def test_several_regions_are_told_apart_by_dashes_and_named():
+    figure = spectrum.figure([planted()], Style(), step=0.25, regions=list(stability_regions.TITLES))
+    (words,) = (note.text for note in figure.layout.annotations if "dashed" in (note.text or ""))
+    assert words.split("<br>") == [
+        "dashed: |1 + 0.25 λ| = 1, forward Euler",
+        "dotted: |R(0.25 λ)| = 1, RK4",
+        "dash-dotted: |1 − 0.25 λ| = 1, backward Euler: outside of it",
+        "solid: |λ| = 1",
+    ]
+    outlines = [shape for shape in figure.layout.shapes if shape.line.dash and shape.line.width]
+    assert {shape.line.dash for shape in outlines} == {"dash", "dot", "dashdot", "solid"}
+    circles = {(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "circle"}
+    assert circles == {(-8, 0), (-1, 1)}, "the unit circle knows no step"
+
+
+def test_no_region_where_none_is_chosen_and_none_behind_singular_values():
+    for figure in (
+        spectrum.figure([planted()], Style(), regions=[]),
+        spectrum.figure([planted(block=7)], Style(), regions=["rk4"]),
+    ):
+        assert not [shape for shape in figure.layout.shapes if shape.type != "line"]
+
+
+def test_the_zoom_outlives_another_step_and_other_regions():
+    one, other = (
+        spectrum.figure([planted()], Style(), step=step, regions=regions)
+        for step, regions in ((1, ["rk4"]), (0.1, ["forward-euler", "rk4"]))
+    )
+    assert one.layout.uirevision == other.layout.uirevision
+    assert one.layout.xaxis.range == other.layout.xaxis.range
+
+
+def test_the_fit_shows_every_chosen_region():
+    figure = spectrum.figure([planted()], Style(), fit="disc", step=0.5, regions=["forward-euler", "rk4"])
+    (left, right), (bottom, top) = figure.layout.xaxis.range, figure.layout.yaxis.range
+    for name in ("forward-euler", "rk4"):
+        curve = stability_regions.outline(name, 0.5)
+        assert left < curve.real.min()
+        assert right > curve.real.max()
+        assert bottom < curve.imag.min()
+        assert top > curve.imag.max()
+
+
+# Numbers
+
+
+def test_shares_and_steps_of_hand_worked_eigenvalues():
+    values = np.array([-4, -1 + 1j, -1 - 1j, 2, 1e-14])
+    made = stiffness.of_method(values, zeros=5, tolerance=1e-12)
+    assert made == {"share_outside": 0.2, "largest_stable_step": 0.5, "share_positive": 0.1}
+    half = stiffness.of_method(values, 5, 0, 1e-12, step=0.5)
+    assert half["share_outside"] == 0.1
+    assert half["largest_stable_step"] == 0.5, "no step changes it"
+    implicit = stiffness.of_method(values, 5, 0, 1e-12, 0.5, "backward-euler")
+    assert implicit["share_outside"] == 0.1, "2 lies in the disc around 2"
+    assert implicit["largest_stable_step"] == np.inf
+    rk4 = stiffness.of_method(values, 5, 0, 1e-12, 1.0, "rk4")
+    assert rk4["largest_stable_step"] == pytest.approx(2.785293563 / 4)

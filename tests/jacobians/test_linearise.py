@@ -1,0 +1,69 @@
+"""A block made linear at an image is the block: values, masks and sizes."""
+
+import pytest
+import torch
+
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.jacobians import linearise
+from stiffcore.networks import catalogue, resnets
+from tests.made_up.blocks import small_blocks
+
+
+@pytest.mark.parametrize("block", small_blocks(), ids=repr)
+def test_linearise_returns_the_modules_output(block):
+    _, output = linearise.linearise(block.module, block.geometry, block.x)
+    torch.testing.assert_close(output, block.module(block.x[None])[0], rtol=1e-12, atol=1e-12)
+
+
+def test_derivative_at_exactly_zero_is_zero():
+    block = next(b for b in small_blocks() if b.name == "basic-zero-pre-activations")
+    assert not block.state.inner_masks[0][0].any()
+
+
+@pytest.mark.parametrize("network", catalogue.ARCHITECTURES)
+def test_geometry_is_the_networks(network):
+    model, seen = resnets.load(network), []
+    hooks = [
+        block.register_forward_hook(lambda _, x, y: seen.append((tuple(x[0].shape[1:]), tuple(y.shape[1:]))))
+        for block in linearise.residual_blocks(model)
+    ]
+    model(torch.zeros(1, 3, 32, 32))
+    for hook in hooks:
+        hook.remove()
+    assert [(g.input_shape, g.output_shape) for g in catalogue.blocks(network)] == seen
+
+
+def test_states_follow_the_network_in_float64():
+    model = resnets.load("resnet18")
+    image = cifar10.normalised(cifar10.image(cifar10.bundled()[0])[None])[0]
+    geometries = catalogue.blocks("resnet18")
+    states = linearise.block_states(model, geometries, image, [3, 8])
+    assert sorted(states) == [3, 8]
+    double = resnets.load("resnet18").double()
+    x = double.maxpool(double.relu(double.bn1(double.conv1(image.double()[None]))))
+    x = double.layer1(x)
+    torch.testing.assert_close(states[3].input, x[0], rtol=1e-10, atol=1e-10)
+    final = double.layer4(double.layer3(double.layer2(x)))
+    assert torch.equal(states[8].outer_mask, (final > 0)[0])
+
+
+def test_nan_in_weights_is_refused():
+    model = resnets.load("resnet18")
+    with torch.no_grad():
+        model.layer1[0].conv1.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(CannotCompute, match="finite"):
+        linearise.block_states(model, catalogue.blocks("resnet18"), torch.zeros(3, 32, 32), [1])
+
+
+def test_wrong_image_shape_is_refused():
+    with pytest.raises(ValueError, match=r"\(3, 32, 32\), got \(3, 28, 28\)"):
+        linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), torch.zeros(3, 28, 28), [1])
+
+
+# Tables 10 and 11 of the paper: dimensions and number of eigenvalues of each block.
+def test_counts_of_tables_10_and_11():
+    resnet18 = [catalogue.block("resnet18", i).n_eigenvalues("slices") for i in range(1, 9)]
+    assert resnet18 == [16_777_216] * 2 + [8_388_608] * 2 + [4_194_304] * 2 + [2_097_152] * 2
+    resnet34 = [catalogue.block("resnet34", i).n_eigenvalues("slices") for i in range(1, 17)]
+    assert resnet34 == [16_777_216] * 3 + [8_388_608] * 4 + [4_194_304] * 6 + [2_097_152] * 3

@@ -1,0 +1,50 @@
+"""Results with known numbers, stored where the app looks for them."""
+
+import numpy as np
+
+from stiffcore.analysis import requests as analysis
+from stiffcore.images import cifar10
+from stiffcore.networks import catalogue, manifest
+from stiffcore.storage import cache as result_cache
+
+
+def made_up(request: analysis.Request) -> analysis.Result:
+    """Eigenvalues −1 − image / 1000 and 0.25 ± 0.5 i; 100 · block structural zeros."""
+    outermost = -1 - request.image / 1000
+    eigenvalues = np.array([outermost, 0.25 + 0.5j, 0.25 - 0.5j])
+    metrics = {
+        "stiffness_index": 0.25 / outermost,
+        "percent_negative": 12.5,
+        "max_re": 0.25,
+        "min_re": outermost,
+        "n_eigenvalues": catalogue.block(request.network, request.block).n_out,
+        "n_zero": 100 * request.block,
+        "stiffness_ratio": np.nan,
+    }
+    reasons = {"stiffness_ratio": "not computed: it is made up"}
+    arrays = {"eigenvalues": eigenvalues}
+    if request.convention == "slices":
+        arrays = {"density": np.ones((3, 3), np.int64), "re_edges": np.arange(4.0), "im_edges": np.arange(4.0)}
+    elif not catalogue.block(request.network, request.block).is_identity:
+        arrays = {"singular_values": np.array([3.0, 2.0, 1.0])}
+    made = {
+        "weights": manifest.entry(request.network).sha256,
+        "image_sha256": cifar10.image_sha256(request.image),
+        "predicted": cifar10.label(request.image) or 0,
+        "loss": 0.5,
+        "algorithm": 1,
+        "device": "cpu",
+        "precision": "float64",
+        "threads": 1,
+        "seconds": 2.0,
+        "date": "2026-01-01",
+        "key": analysis.key(request),
+    }
+    return analysis.Result(request, metrics, reasons, arrays, {}, made)
+
+
+def store(*requests: analysis.Request) -> None:
+    for request in requests:
+        result = made_up(request)
+        notice = result_cache.default().put(analysis.key(request), analysis.header_of(result), result.arrays)
+        assert notice is None

@@ -1,0 +1,258 @@
+"""Uploaded networks: registered after a self-test, known by name everywhere, limited in number, mistrusted on disk."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save
+
+from pages.shared.state import controls
+from stiffcore.analysis import requests as analysis
+from stiffcore.checkpoints import inspect as checkpoints, register
+from stiffcore.commands import analyse_table, main as command_line
+from stiffcore.errors import Cancelled, CannotCompute
+from stiffcore.images import cifar10, uploaded as uploaded_images
+from stiffcore.networks import catalogue, manifest, resnets, uploaded as uploaded_networks
+from stiffcore.storage import uploads
+from stiffcore.sweeps import cluster, shipping
+from tests.made_up import spectra as spectra_made_up
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "own" / "weights"
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    """ResNet18's shipped weights, one bias changed, so that they are nobody else's."""
+    state = load_file(manifest.FOLDER / "resnet18.safetensors")
+    return save(state | {"fc.bias": state["fc.bias"] + 0.01})
+
+
+@pytest.fixture
+def quick_test(monkeypatch):
+    """A self-test that looks at no image."""
+
+    def self_test(model, progress=lambda done, total: None):
+        progress(0, 1000)
+        return checkpoints.SelfTest(0.5, "", np.arange(1000) % 10, np.full(1000, 2.0))
+
+    monkeypatch.setattr(checkpoints, "self_test", self_test)
+
+
+def made_up(number: int, **changes) -> uploaded_networks.OwnWeights:
+    sha256 = f"{number:064x}"[::-1]
+    own = uploaded_networks.OwnWeights(
+        uploaded_networks.name_of("resnet34", sha256), f"net {number}", sha256, "made up", 0.1, "", (0, 1), (3, 8), (0.5, 0.25),
+        1e9 + number,
+    )  # fmt: skip
+    return dataclasses.replace(own, **changes)
+
+
+def test_a_checkpoint_becomes_a_network_with_its_own_accuracy(content, monkeypatch):
+    """The whole way, with the real self-test, on fewer images."""
+    stages, images = [], cifar10.bundled()[:200]
+    monkeypatch.setattr(cifar10, "bundled", lambda: images)
+    made = register.register(content, "best model.pt", lambda done, total, what: stages.append((done, total, what)))
+    own = made.own
+    model, _ = checkpoints.load(content)
+    assert own.sha256 == resnets.weights_sha256(model) != manifest.entry("resnet18").sha256
+    assert own.network == f"resnet18-own-{own.sha256[:12]}"
+    assert own == uploaded_networks.find(own.network)
+    assert uploaded_networks.known() == (own,)
+    labels, shipped = np.array([cifar10.label(image) for image in images]), manifest.entry("resnet18").predicted
+    assert own.accuracy_bundled == (np.array(own.predicted) == labels).mean()
+    assert np.mean([shipped[image] == seen for image, seen in zip(images, own.predicted)]) > 0.98, (
+        "nearly the same network"
+    )
+    assert (150, 200, "self-test on the images that ship") in stages
+    loaded = resnets.load(own.network)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
+    assert resnets.weights_sha256(loaded) == own.sha256
+    assert analysis.prediction(own.network, images[5]) == (own.predicted[5], own.loss[5])
+
+
+def test_everything_that_takes_a_network_takes_an_uploaded_one(content, quick_test):
+    network = register.register(content, "../x<b>.pt").own.network
+    assert catalogue.architecture(network) == "resnet18"
+    assert catalogue.blocks(network) == catalogue.blocks("resnet18")
+    entry = manifest.entry(network)
+    assert (entry.accuracy, entry.accuracy_bundled, len(entry.predicted)) == (None, 0.5, 1000)
+    assert analysis.check(analysis.Request(network, 0, 8, "branch")).network == network
+    assert analysis.key(analysis.Request(network, 0, 8, "branch")) != analysis.key(
+        analysis.Request("resnet18", 0, 8, "branch")
+    )
+    assert controls.NETWORK_TITLES[network] == "ResNet18, own: /x_b_.pt"
+    assert list(controls.NETWORK_TITLES) == [*catalogue.NETWORKS, network]
+    assert len(controls.NETWORK_TITLES) == len(catalogue.NETWORKS) + 1
+    assert controls.NETWORK_TITLES["resnet18-untrained"] == "ResNet18, untrained"
+
+
+def test_a_network_with_a_long_name_is_found_again(content, quick_test):
+    own = register.register(content, f"{'my very best network, ' * 4}.pt").own
+    assert uploaded_networks.find(own.network) == own
+
+
+@pytest.mark.parametrize(
+    "call",
+    [catalogue.architecture, catalogue.blocks, manifest.entry, resnets.load, resnets.template, uploaded_networks.get],
+)
+def test_a_network_that_is_not_here_says_to_upload_it_again(call):
+    with pytest.raises(CannotCompute, match="uploaded elsewhere or deleted: upload"):
+        call("resnet18-own-0123456789ab")
+    with pytest.raises(KeyError):
+        controls.NETWORK_TITLES["resnet18-own-0123456789ab"]
+
+
+@pytest.mark.parametrize("name", ["resnet18-own-0123456789AB", "resnet18-own-", "../resnet18-own-0123456789ab", "resnet18-own-0123456789ab/..", None])  # fmt: skip
+def test_other_names_are_no_uploaded_networks(name):
+    assert not uploaded_networks.is_name(name)
+    assert uploaded_networks.find(name) is None
+    uploaded_networks.remove(name)
+
+
+def test_an_architecture_that_does_not_exist_is_unknown(folder):
+    own = made_up(1)
+    uploaded_networks.save(dataclasses.replace(own, network=own.network.replace("resnet34", "resnet99")), b"x")
+    with pytest.raises(CannotCompute, match="Expected a network among"):
+        catalogue.architecture(own.network.replace("resnet34", "resnet99"))
+
+
+def test_only_the_newest_are_kept_and_the_others_named(folder):
+    for number in range(uploaded_networks.MOST):
+        assert uploaded_networks.save(made_up(number), b"x") == []
+    assert uploaded_networks.save(made_up(7), b"x") == [], "the same again"
+    assert uploaded_networks.save(made_up(50), b"x") == ["net 0"]
+    assert [own.title for own in uploaded_networks.known()] == ["net 50", *(f"net {n}" for n in range(7, 0, -1))]
+    assert len(list(folder.iterdir())) == 2 * uploaded_networks.MOST
+    uploaded_networks.remove(made_up(50).network)
+    assert uploaded_networks.find(made_up(50).network) is None
+    assert len(list(folder.iterdir())) == 2 * (uploaded_networks.MOST - 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sha256": "0" * 64},
+        {"title": "<script>"},
+        {"predicted": [11, 0]},
+        {"loss": [0.5]},
+        {"loss": ["a", "b"]},
+        {"images": 3},
+        {"accuracy_bundled": None},
+        {"unknown": 1},
+    ],
+)
+def test_a_description_that_somebody_changed_is_not_used(change, folder):
+    own = made_up(1)
+    uploaded_networks.save(own, b"x")
+    path = folder / f"{own.network}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    os.utime(path, ns=(1, 1))  # whatever the clock's resolution
+    assert uploaded_networks.find(own.network) is None
+    assert uploaded_networks.known() == ()
+
+
+@pytest.mark.parametrize("spoil", [lambda c: c[:-100], lambda c: b"", lambda c: c[:-1] + bytes([c[-1] ^ 1])])
+def test_tensors_that_somebody_changed_are_not_loaded(spoil, content, quick_test):
+    network = register.register(content, "a").own.network
+    path = uploaded_networks.tensors_path(network)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(CannotCompute, match=r"damaged file .*: upload them again"):
+        resnets.load(network)
+
+
+def test_a_disk_that_refuses_is_said(monkeypatch, content, quick_test):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(uploaded_networks, "write_replaced", full)
+    with pytest.raises(CannotCompute, match="got “No space left on device”"):
+        register.register(content, "a")
+    assert uploaded_networks.known() == ()
+
+
+def test_a_cancelled_self_test_keeps_nothing(content):
+    def stop(done, total, what):
+        if "self-test" in what:
+            raise Cancelled("planted")
+
+    with pytest.raises(Cancelled):
+        register.register(content, "a", stop)
+    assert uploaded_networks.known() == ()
+
+
+def test_what_was_uploaded_never_ships_and_never_goes_to_a_cluster(content, quick_test):
+    network = register.register(content, "a").own.network
+    number = uploaded_images.register(np.zeros((32, 32, 3), np.uint8), {})
+    rows = pd.DataFrame([{"network": network, "convention": "slices", "image": 0, "block": 1}])
+    with pytest.raises(CannotCompute, match="only the project's own ship"):
+        shipping.ship_rows(network, "slices", rows, "")
+    with pytest.raises(CannotCompute, match="only the project's own ship"):
+        shipping.ship_rows("resnet18", "slices", rows.assign(network="resnet18", image=number), "")
+    with pytest.raises(CannotCompute, match="only the project's own ship"):
+        shipping.ship_spectra("resnet18", "slices", [analysis.Request("resnet18", number, 1, "slices")], "")
+    with pytest.raises(CannotCompute, match="sweep it on this machine"):
+        cluster.Weights(network)
+
+
+@pytest.mark.parametrize(("said", "on"), [("off", False), ("OFF ", False), ("0", False), ("no", False), ("on", True), ("", True), (None, True)])  # fmt: skip
+def test_uploads_can_be_switched_off(said, on, monkeypatch):
+    monkeypatch.delenv("STIFFCORE_UPLOADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("STIFFCORE_UPLOADS", said)
+    assert uploads.uploads_are_on() is on
+    if not on:
+        with pytest.raises(CannotCompute, match="uploads are switched off"):
+            uploads.check_uploads()
+
+
+# From the command line
+
+
+def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path, monkeypatch, capsys):
+    (tmp_path / "best.safetensors").write_bytes(content)
+    Image.fromarray(np.arange(48 * 48 * 3).reshape(48, 48, 3).astype(np.uint8)).save(tmp_path / "mine.png")
+    asked = []
+
+    def compute_many(requests, progress, refused):
+        asked.extend(requests)
+        yield from (spectra_made_up.made_up(request) for request in requests)
+
+    monkeypatch.setattr(analysis, "compute_many", compute_many)
+    monkeypatch.setattr(analyse_table, "COLUMNS", ["network", "image", "label", "predicted", "loss", "stiffness_index"])
+    brought = ("--weights", str(tmp_path / "best.safetensors"), "--image-file", str(tmp_path / "mine.png"))
+    assert command_line.main(["analyse", "resnet18", "--convention", "branch", "--blocks", "8", *brought]) == 0
+    (request,) = asked
+    assert request.network == uploaded_networks.known()[0].network
+    assert (cifar10.name(request.image), cifar10.label(request.image)) == ("mine.png", None)
+    printed = capsys.readouterr()
+    assert f"{request.network}: right at 50.0 % of the images that ship." in printed.err
+    assert f"mine.png is image {request.image}." in printed.err
+    assert printed.out.splitlines()[2].split()[:4] == [request.network, str(request.image), "none", "airplane"]
+
+
+@pytest.mark.parametrize(
+    ("brought", "said"),
+    [
+        (("--weights", "nowhere.pt"), "Expected a checkpoint in nowhere.pt, got No such file"),
+        (("--weights", "best.safetensors"), "Expected weights of resnet34 in best.safetensors, got resnet18's"),
+        (("--image-file", "nowhere.png"), "Expected a picture in nowhere.png, got No such file"),
+        (("--image-file", "best.safetensors"), "Expected a PNG or JPEG picture"),
+    ],
+)
+def test_files_that_do_not_fit_are_one_line(brought, said, content, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best.safetensors").write_bytes(content)
+    assert command_line.main(["analyse", "resnet34", "--convention", "branch", "--blocks", "16", *brought]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert uploaded_networks.known() == ()
