@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.shared.published import tables as published_tables, verdict_table
 from pages.shared.shell import navigation
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import panels, statistics
 from stiffcore.networks import catalogue
 from stiffcore.paper import comparison, published
@@ -26,10 +26,10 @@ paper = catalogue.architecture(network)
 # Compute.
 with panels.refusals():
     rows = statistics.rows(network, convention)
-    table = comparison.side_by_side(network, kind, rows, convention)
+    table = comparison.side_by_side(ask.find_network(network), kind, rows, convention)
 
     # Draw.
-    st.subheader(published.title(network, kind))
+    st.subheader(published.title(ask.find_network(network), kind))
     if kind != "sizes":
         statistics.about(rows, network, convention, paper=False)
         st.caption(published.implied_images_sentence(paper))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
-from stiffcore.networks import catalogue
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def of(requests: Iterable[Request], again: bool = False) -> Estimate:
 
 
 def _cost(request: Request) -> tuple[float, int]:
-    geometry = catalogue.block(request.network, request.block)
+    geometry = request.geometry
     if request.convention == "slices":
         return SECONDS_PER_SLICE_EIGENVALUE[request.quantity] * geometry.n_eigenvalues("slices"), 3 * 10**8
     side = TYPICAL_LIVE_SHARE * min(math.prod(shape) for shape in geometry.inner_shapes)

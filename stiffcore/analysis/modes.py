@@ -22,8 +22,6 @@ import numpy as np
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
@@ -54,9 +52,9 @@ class Mode:
     weights: str
 
 
-def check(request: Request, side: int) -> None:
+def check(convention: str, side: int) -> None:
     """Raises CannotCompute for a core whose modes take too long, or that has none. side: of the core."""
-    if request.convention == "slices":
+    if convention == "slices":
         raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
     if side > LARGEST_CORE:
         raise CannotCompute(
@@ -69,8 +67,7 @@ def key(request: Request, eigenvalue: complex) -> str:
         {
             "kind": "mode",
             "algorithm": [ALGORITHM, analysis.ALGORITHM],
-            "weights": manifest.entry(request.network).sha256,
-            "image": cifar10.image_sha256(request.image),
+            **request.network.key_fields(request.image),
             "block": request.block,
             "convention": request.convention,
             "eigenvalue": [float(eigenvalue.real), float(eigenvalue.imag)],
@@ -101,12 +98,10 @@ def compute(request: Request, eigenvalue: complex, progress: Progress | None = N
     state = analysis.block_state(request)
     vectors = of_state(state, request.convention, eigenvalue, report)
     seconds = round(time.perf_counter() - began, 3)
-    mode = Mode(
-        request, complex(eigenvalue), **vectors, seconds=seconds, weights=manifest.entry(request.network).sha256
-    )
+    mode = Mode(request, complex(eigenvalue), **vectors, seconds=seconds, weights=request.network.weights_sha256)
     numbers = result_cache.numbers_to_json({name: getattr(mode, name) for name in _NUMBERS})
     arrays = {name: getattr(mode, name) for name in ("right_map", "left_map", "right_channels", "left_channels")}
-    header = {"request": vars(request), "kind": "mode"} | numbers
+    header = {"request": request.in_header(), "kind": "mode"} | numbers
     result_cache.default().put(key(request, eigenvalue), header, arrays)  # best effort: shown all the same
     return mode
 
@@ -116,7 +111,7 @@ def of_state(state, convention: str, eigenvalue: complex, report: Progress) -> d
     from stiffcore.jacobians import deflation
 
     made = deflation.plan(state, convention)
-    check(Request("", 0, state.geometry.block, convention), made.side)
+    check(convention, made.side)
     report(1, 3, f"forming a core of side {made.side}")
     core = deflation.form_core(state, convention).matrix.numpy()
     report(2, 3, "inverse iteration")

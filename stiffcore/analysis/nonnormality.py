@@ -19,8 +19,6 @@ import numpy as np
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
@@ -47,9 +45,9 @@ class NonNormality:
     weights: str
 
 
-def check(request: Request, side: int) -> None:
+def check(convention: str, side: int) -> None:
     """Raises CannotCompute for a core that is too large, or where there is no matrix. side: of the core."""
-    if request.convention == "slices":
+    if convention == "slices":
         raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
     if side > LARGEST_CORE:
         raise CannotCompute(
@@ -62,8 +60,7 @@ def key(request: Request) -> str:
         {
             "kind": "non-normality",
             "algorithm": [ALGORITHM, analysis.ALGORITHM],
-            "weights": manifest.entry(request.network).sha256,
-            "image": cifar10.image_sha256(request.image),
+            **request.network.key_fields(request.image),
             "block": request.block,
             "convention": request.convention,
         }
@@ -94,11 +91,13 @@ def compute(request: Request, progress: Progress | None = None, again: bool = Fa
     report(0, 0, "one forward pass")
     state = analysis.block_state(request)
     made = of_state(state, request.convention, report)
-    made |= {"seconds": round(time.perf_counter() - began, 2), "weights": manifest.entry(request.network).sha256}
+    made |= {"seconds": round(time.perf_counter() - began, 2), "weights": request.network.weights_sha256}
     result = NonNormality(request, **made)
     numbers = result_cache.numbers_to_json({name: made[name] for name in _NUMBERS})
     arrays = {name: made[name] for name in ("x", "y", "log_resolvent")}
-    result_cache.default().put(key(request), {"request": vars(request), "kind": "non-normality"} | numbers, arrays)
+    result_cache.default().put(
+        key(request), {"request": request.in_header(), "kind": "non-normality"} | numbers, arrays
+    )
     return result
 
 
@@ -107,7 +106,7 @@ def of_state(state, convention: str, report: Progress) -> dict:
     from stiffcore.jacobians import deflation
     from stiffcore.spectra import schur_form
 
-    check(Request("", 0, state.geometry.block, convention), deflation.plan(state, convention).side)
+    check(convention, deflation.plan(state, convention).side)
     report(0, 0, "Schur form")
     triangle = schur_form.triangular_form(state, convention)
     report(0, 0, "numerical abscissa")

@@ -7,13 +7,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import catalogue, manifest
+from stiffcore.images.image import Image
+from stiffcore.networks import catalogue
+from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
 
 FORMAT = 1  # of what is stored: raise it when the stored fields change
@@ -29,13 +30,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What to compute. ``image`` is an official test index, or an own image's number; ``block`` counts from 1."""
+    """What to compute. ``block`` counts from 1."""
 
-    network: str
-    image: int
+    network: Network
+    image: Image
     block: int
     convention: str
     quantity: str = "counts"
+
+    @property
+    def geometry(self) -> BlockGeometry:
+        """The block's sizes. Raises CannotCompute for a block that the network does not have."""
+        return self.network.block(self.block)
+
+    def in_header(self) -> dict[str, object]:
+        """As a stored result's header holds it: names in place of the objects."""
+        image = self.image.in_rows
+        return vars(self) | {"network": self.network.name, "image": image, "convention": str(self.convention)}
 
 
 @dataclass(frozen=True)
@@ -64,31 +75,24 @@ class Result:
 
 
 def check(request: Request) -> Request:
-    """The request itself. Raises CannotCompute for an unknown network, image, block, convention or quantity."""
-    catalogue.block(request.network, request.block)
+    """The request itself. Raises CannotCompute for a block, convention or quantity that there is not."""
+    request.network.block(request.block)
     catalogue.check_convention(request.convention)
     if request.quantity not in QUANTITIES:
         raise CannotCompute(
             f"Expected a level among {', '.join(QUANTITIES)}, got {request.quantity!r}: choose one of them."
         )
-    cifar10.image(request.image)
     return request
 
 
 def key(request: Request) -> str:
     """The name of a result: a hash over all that determines it."""
-    return result_cache.key(
-        {
-            "format": FORMAT,
-            "algorithm": ALGORITHM,
-            "weights": manifest.entry(request.network).sha256,
-            "image": cifar10.image_sha256(request.image),
-            "block": request.block,
-            "convention": request.convention,
-            "precision": PRECISION,
-            "quantity": request.quantity,
-        }
-    )
+    fields = request.network.key_fields(request.image) | {
+        "block": request.block,
+        "convention": request.convention,
+        "quantity": request.quantity,
+    }
+    return result_cache.key(fields | {"format": FORMAT, "algorithm": ALGORITHM, "precision": PRECISION})
 
 
 def stored(request: Request) -> Result | None:
@@ -124,20 +128,19 @@ def _from_entry(request: Request, entry: result_cache.Entry) -> Result:
     )
 
 
-def _loss(image: int, made: dict) -> float:
-    """Of a stored result. A label may have been said, or changed, since: then all ten losses are there to choose from."""
-    label = cifar10.label(image)
-    if label is None:
+def _loss(image: Image, made: dict) -> float:
+    """Of a stored result. An image may have been labelled since: then the losses at all labels are there to choose from."""
+    if image.label is None:
         return math.nan
     if "losses" in made:
-        return float(made["losses"][label])
-    return math.nan if uploaded_images.is_number(image) else float(made["loss"])
+        return float(made["losses"][image.label])
+    return float(made["loss"]) if image.is_official and made["loss"] is not None else math.nan
 
 
 def header_of(result: Result) -> dict:
     """The JSON header that a result is stored under; its arrays go beside it."""
     return {
-        "request": vars(result.request),
+        "request": result.request.in_header(),
         "metrics": result_cache.numbers_to_json(result.metrics),
         "reasons": result.reasons,
         "health": result_cache.numbers_to_json(result.health),
@@ -175,7 +178,7 @@ def compute_many(
     for group in by_image.values():
         states: dict = {}
         for request in group:
-            where = f"block {request.block} of {request.network} at image {cifar10.name(request.image)}"
+            where = f"block {request.block} of {request.network.name} at image {request.image.name}"
 
             def stage(part: int, parts: int, what: str, done=done, where=where) -> None:
                 report(done, len(requests), f"{where}: {what}")
@@ -213,19 +216,6 @@ def _one(request: Request, group: list[Request], states: dict, stage: Progress, 
     return replace(result, notices=(notice,) if notice else ())
 
 
-@lru_cache(maxsize=3)
-def _model(network: str, sha256: str):
-    """A network, kept for the next request; sha256 makes changed weights another entry."""
-    from stiffcore.networks import resnets
-
-    return resnets.load(network)
-
-
-def model(network: str):
-    """The network with its weights as they are now, kept for the next call; not to be changed."""
-    return _model(network, manifest.entry(network).sha256)
-
-
 def block_state(request: Request):
     """The request's block made linear at its image: a linearise.BlockState."""
     return _states(check(request), {request.block})[request.block]
@@ -236,28 +226,25 @@ def _states(request: Request, blocks: set[int]) -> dict:
     from stiffcore.jacobians import linearise
 
     device.use_one_thread()
-    network = model(request.network)
-    image = cifar10.normalised(cifar10.image(request.image)[None])[0]
-    return linearise.block_states(network, catalogue.blocks(request.network), image, blocks)
+    network, image = request.network, request.network.normalised(request.image)
+    return linearise.block_states(network.module(), network.blocks, image, blocks)
 
 
-def prediction(network: str, image: int) -> tuple[int, float]:
-    """Predicted label and cross-entropy, NaN without a label; from the manifest for bundled images, else by a forward pass."""
-    entry = manifest.entry(network)
-    if image in entry.predicted:
-        return entry.predicted[image], entry.loss[image]
-    losses, label = all_losses(network, image), cifar10.label(image)
-    return int(losses.argmin()), math.nan if label is None else float(losses[label])
+def prediction(network: Network, image: Image) -> tuple[int, float]:
+    """Predicted label and cross-entropy, NaN without a label; by a forward pass where the network does not know them already."""
+    if image.is_official and image.number in network.predicted:
+        return network.predicted[image.number], network.loss[image.number]
+    losses = all_losses(network, image)
+    return int(losses.argmin()), math.nan if image.label is None else float(losses[image.label])
 
 
-def all_losses(network: str, image: int) -> np.ndarray:
-    """Cross-entropy for each of the ten labels, float64 (10,), by a forward pass; exp(−loss) is the label's probability."""
+def all_losses(network: Network, image: Image) -> np.ndarray:
+    """Cross-entropy at each of the network's classes, float64 (classes,), by a forward pass; exp(−loss) is a class's probability."""
     from stiffcore.networks import resnets
 
-    sha256 = manifest.entry(network).sha256
-    losses = resnets.all_losses(model(network), cifar10.image(image)[None])[0]
-    if uploaded_images.is_number(image):
-        uploaded_images.note_prediction(image, sha256, int(losses.argmin()))
+    losses = resnets.all_losses(network.module(), image.pixels[None], preprocessing=network.preprocessing)[0]
+    if image.on_prediction:
+        image.on_prediction(network.weights_sha256, int(losses.argmin()))
     return losses
 
 
@@ -275,17 +262,17 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
     except RuntimeError as error:  # torch has no error of its own for this on a CPU
         if "not enough memory" in str(error) or "out of memory" in str(error):
             raise CannotCompute(
-                f"Expected enough memory for block {request.block} of {request.network}, got too little: close other "
+                f"Expected enough memory for block {request.block} of {request.network.name}, got too little: close other "
                 "programs, choose a later block, or ask for the extremes only."
             ) from error
         raise
     (metrics, reasons), arrays, health, extra = computed
     predicted, loss, extra = *prediction(request.network, request.image), dict(extra)
-    if uploaded_images.is_number(request.image):
+    if not request.image.is_official:
         extra["losses"] = [float(loss) for loss in all_losses(request.network, request.image)]
     made = {
-        "weights": manifest.entry(request.network).sha256,
-        "image_sha256": cifar10.image_sha256(request.image),
+        "weights": request.network.weights_sha256,
+        "image_sha256": request.image.sha256,
         "predicted": predicted,
         "loss": loss,
         "algorithm": ALGORITHM,
@@ -303,14 +290,14 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
 def row(result: Result) -> dict[str, object]:
     """One flat row for tables and the command line; NaN where undefined or not computed (see ``reasons``).
 
-    An own image without a label has None as its ``label`` and ``correct``, and NaN as its ``loss``.
+    An image without a label has None as its ``label`` and ``correct``, and NaN as its ``loss``.
     """
-    request, geometry = result.request, catalogue.block(result.request.network, result.request.block)
-    label, predicted = cifar10.label(request.image), int(result.made["predicted"])
+    request, geometry = result.request, result.request.geometry
+    label, predicted = request.image.label, int(result.made["predicted"])
     return {
-        "network": request.network,
+        "network": request.network.name,
         "weights": result.made["weights"],
-        "image": request.image,
+        "image": request.image.in_rows,
         "label": label,
         "predicted": predicted,
         "correct": None if label is None else predicted == label,

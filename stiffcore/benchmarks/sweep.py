@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.images.registry import bundled
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.sweeps import local as local_sweep
 
 QUICK = (("resnet18", "slices", (8,), 12),)
@@ -66,7 +66,7 @@ def measure(network: str, convention: str, blocks: Sequence[int] | None, images:
         raise CannotCompute(f"Expected more images than workers, got {images} and {workers}: give more images.")
     numbers = blocks or [block.block for block in catalogue.blocks(network)]
     # The last ones: spectra of the first ones ship, and are not computed again.
-    tasks = local_sweep.plan(network, cifar10.bundled()[-images:], numbers, convention, "counts")
+    tasks = local_sweep.plan(networks.find(network), bundled()[-images:], numbers, convention, "counts")
     arrived: list[tuple[float, local_sweep.Outcome]] = []
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="stiffcore-benchmark-") as folder:

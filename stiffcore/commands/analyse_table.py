@@ -61,7 +61,7 @@ def wide(requests: list[analysis.Request]) -> Show:
 
 
 def _has_singular_values(request: analysis.Request) -> bool:
-    return request.convention != "slices" and not catalogue.block(request.network, request.block).is_identity
+    return request.convention != "slices" and not request.geometry.is_identity
 
 
 def short_columns(convention: str) -> dict[str, str]:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import terminal
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.images import cifar10, registry as images
+from stiffcore.images.image import Image
+from stiffcore.networks import catalogue, registry as networks
+from stiffcore.networks.network import Network
 from stiffcore.sweeps import local as local_sweep
 
 if TYPE_CHECKING:
@@ -68,9 +70,9 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
     if arguments.workers is not None and arguments.workers < 1:  # whether there is anything to compute or not
         raise CannotCompute(f"Expected at least one worker, got {arguments.workers}: give a number from 1.")
-    network, convention = arguments.network, arguments.convention
-    images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
-    tasks = local_sweep.plan(network, images, blocks, convention, arguments.quantity)
+    network, convention = networks.find(arguments.network), arguments.convention
+    chosen, blocks = _chosen(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    tasks = local_sweep.plan(network, chosen, blocks, convention, arguments.quantity)
     if arguments.out:
         terminal.writable(arguments.out)
     if problem := terminal.cache_problem():  # before hours of work that would not be kept
@@ -87,15 +89,19 @@ def run_sweep(arguments: argparse.Namespace) -> int:
         try:
             for outcome in outcomes:
                 rows += outcome.rows
-                failures |= {(outcome.task.image, block): why for block, why in outcome.failures.items()}
+                failures |= {(outcome.task.image.in_rows, block): why for block, why in outcome.failures.items()}
                 bar.step(failures)
         except KeyboardInterrupt:
             code = INTERRUPTED
     code = code or (FAILED if failures else 0)
     if arguments.out and rows:
         shipping.write(shipping.merged(_frame(rows)), arguments.out)
-    _report(arguments, there, rows, failures, len(images) * len(blocks), time.perf_counter() - began, code)
+    _report(arguments, there, rows, failures, len(chosen) * len(blocks), time.perf_counter() - began, code)
     return code
+
+
+def _chosen(text: str) -> list[Image]:
+    return [images.find(number) for number in cifar10.parse_images(text)]
 
 
 def _frame(rows: list[dict]) -> "pd.DataFrame":
@@ -203,16 +209,16 @@ def _kind(text: str) -> str:
 def run_tables(arguments: argparse.Namespace) -> int:
     from stiffcore.paper import comparison, published, tables_text
 
-    network, convention = arguments.network, catalogue.check_convention(arguments.convention)
+    network, convention = networks.find(arguments.network), catalogue.check_convention(arguments.convention)
     rows = _rows(network, convention, arguments.rows)
     kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
     made = {kind: comparison.side_by_side(network, kind, rows, convention) for kind in kinds}
     if arguments.json:
         terminal.show_json({kind: table.to_dict("records") for kind, table in made.items()})
         return 0
-    images = rows["image"].nunique() if len(rows) else 0
-    terminal.show(f"{published.network_title(network)}, {catalogue.CONVENTIONS[convention].title}, {images:,} images")
-    if not images:
+    n_images = rows["image"].nunique() if len(rows) else 0
+    terminal.show(f"{network.title}, {catalogue.CONVENTIONS[convention].title}, {n_images:,} images")
+    if not n_images:
         terminal.show(f"Ours is not computed; this would: {sweep_command(network, convention)}")
     form = tables_text.markdown if arguments.markdown else tables_text.text
     for kind, table in made.items():
@@ -222,29 +228,31 @@ def run_tables(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def sweep_command(network: str, convention: str, blocks: str = "", images: str = "bundled") -> str:
+def sweep_command(network: Network, convention: str, blocks: str = "", images: str = "bundled") -> str:
     """The command that computes what is missing; without blocks: those that can have eigenvalues under the convention."""
-    able = [str(b.block) for b in catalogue.blocks(network) if b.n_eigenvalues(convention)]
-    blocks = blocks or ("all" if len(able) == len(catalogue.blocks(network)) else ",".join(able))
-    return f"python -m stiffcore sweep {network} --images {images} --blocks {blocks} --convention {convention}"
+    able = [str(b.block) for b in network.blocks if b.n_eigenvalues(convention)]
+    blocks = blocks or ("all" if len(able) == len(network.blocks) else ",".join(able))
+    return f"python -m stiffcore sweep {network.name} --images {images} --blocks {blocks} --convention {convention}"
 
 
-def _rows(network: str, convention: str, path: Path | None) -> "pd.DataFrame":
+def _rows(network: Network, convention: str, path: Path | None) -> "pd.DataFrame":
     import pandas as pd
 
     from stiffcore.sweeps import shipping
     from stiffcore.sweeps.stored_rows import StoredRows
 
     if path is None:
-        return shipping.merged(shipping.rows(network, convention), StoredRows().rows(network, convention))
+        return shipping.merged(
+            shipping.rows(network, convention), StoredRows().rows(network, convention, images.bundled())
+        )
     try:
         found = pd.read_parquet(path)
     except Exception as error:
         raise CannotCompute(
             f"Expected rows of a sweep in {path}, got no such file ({error}): name another one."
         ) from error
-    found = found[(found["network"] == network) & (found["convention"] == convention)]
-    return shipping.of_shipped_weights(found, network)
+    found = found[(found["network"] == network.name) & (found["convention"] == convention)]
+    return shipping.of_weights(found, network)
 
 
 def _add_ship(subparsers) -> None:
@@ -265,9 +273,9 @@ def _add_ship(subparsers) -> None:
 def run_ship(arguments: argparse.Namespace) -> int:
     from stiffcore.sweeps import shipping
 
-    network, convention, quantity = arguments.network, arguments.convention, arguments.quantity
-    images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
-    tasks = local_sweep.plan(network, images, blocks, convention, quantity)
+    network, convention, quantity = networks.find(arguments.network), arguments.convention, arguments.quantity
+    chosen, blocks = _chosen(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    tasks = local_sweep.plan(network, chosen, blocks, convention, quantity)
     command = f"{sweep_command(network, convention, arguments.blocks, arguments.images)} --quantity {quantity}"
     if quantity == "spectrum":
         requests = [request for task in tasks for request in task.requests]

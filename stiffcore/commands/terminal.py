@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import catalogue
+from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
 
 Progress = Callable[[int, int, str], None]  # done, total, what
@@ -158,17 +158,17 @@ class Table:
         show("  ".join(parts))
 
 
-def parse_blocks(network: str, text: str) -> list[int]:
+def parse_blocks(network: Network, text: str) -> list[int]:
     """``all``, ``identity`` or a list like ``6,8``, counted from 1 as in the paper. Raises CannotCompute."""
     if text.strip() in ("all", "identity"):
-        return [block.block for block in catalogue.blocks(network) if text.strip() == "all" or block.is_identity]
+        return [block.block for block in network.blocks if text.strip() == "all" or block.is_identity]
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isascii() and number.isdigit() and len(number) < 4 for number in numbers):
-        last = len(catalogue.blocks(network))
+        last = len(network.blocks)
         raise CannotCompute(
             f"Expected blocks as all, identity, or numbers from 1 to {last} like 6,8, got {text!r}: write them in that form."
         )
-    return [catalogue.block(network, number).block for number in dict.fromkeys(map(int, numbers))]
+    return [network.block(number).block for number in dict.fromkeys(map(int, numbers))]
 
 
 def writable(path: Path) -> Path:

@@ -16,12 +16,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from stiffcore.errors import CannotCompute
+from stiffcore.images.image import Image
 from stiffcore.storage import encoding, uploads
 from stiffcore.storage.locations import default_folder, write_replaced
 
@@ -46,6 +47,11 @@ class OwnImage:
     registered: float  # seconds since 1970
     predicted: dict[str, int]  # SHA-256 of weights -> the label that they see
     about: dict
+
+    def as_image(self) -> Image:
+        """What everything else takes it by; it remembers what networks see in it."""
+        noted = partial(note_prediction, self.number)
+        return Image(self.name, self.sha256, self.pixels, self.label, self.number, on_prediction=noted)
 
 
 def is_number(index: object) -> bool:

@@ -114,10 +114,10 @@ def block_states(
 ) -> dict[int, BlockState]:
     """The states of the wanted blocks (from 1) by one float64 forward pass on the CPU.
 
-    image: normalised, shape (3, 32, 32). The masks are shared by every device and precision.
+    image: normalised, shape (3, H, W). The masks are shared by every device and precision.
     """
-    if tuple(image.shape) != (3, 32, 32):
-        raise ValueError(f"Expected one CIFAR-10 image of shape (3, 32, 32), got {tuple(image.shape)}.")
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"Expected one image of shape (3, H, W), got {tuple(image.shape)}.")
     wanted = set(wanted)
     if not wanted:
         return {}

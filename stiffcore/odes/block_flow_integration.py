@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
 from stiffcore.jacobians import linearise
-from stiffcore.networks import catalogue, resnets
 from stiffcore.odes import block_flow
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
 from stiffcore.storage import cache as result_cache
@@ -113,10 +111,9 @@ def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow
     if found is not None:
         return found
     started = time.perf_counter()
-    model = resnets.load(request.network)
-    image = cifar10.normalised(cifar10.image(request.image)[None])[0]
-    geometries = catalogue.blocks(request.network)
-    state = linearise.block_states(model, geometries, image, [request.block])[request.block]
+    network, model = request.network, request.network.module()
+    image = network.normalised(request.image)
+    state = linearise.block_states(model, network.blocks, image, [request.block])[request.block]
     branch = right_hand_side(linearise.residual_blocks(model)[request.block - 1])
     shape = state.input.shape
 
@@ -125,7 +122,7 @@ def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow
 
     numbers = follow(slope, state.input.reshape(-1).numpy(), progress)
     seconds = round(time.perf_counter() - started, 2)
-    flow = BlockFlow(request, *numbers, seconds, resnets.weights_sha256(model))
+    flow = BlockFlow(request, *numbers, seconds, network.weights_sha256)
     entry = block_flow.as_entry(flow)
     result_cache.default().put(block_flow.key(request), entry.header, entry.arrays)  # best effort: shown all the same
     return flow

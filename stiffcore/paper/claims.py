@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stiffcore.networks import catalogue
 from stiffcore.paper import published
 from stiffcore.paper.evidence import (
     FAILS,
@@ -181,7 +180,7 @@ def _at_pooled(evidence: Evidence) -> str:
 
 
 def all_blocks_square(evidence: Evidence) -> Verdict:
-    other = [block.block for block in catalogue.blocks(evidence.network) if not block.is_square]
+    other = [block.block for block in evidence.blocks if not block.is_square]
     return Verdict(FAILS if other else HOLDS, f"By their sizes, {named(other)} of {evidence.last} are not square.")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from stiffcore.networks import catalogue
+from stiffcore.networks.network import Network
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, tables
 from stiffcore.statistics.row_values import main_reason
@@ -29,7 +29,7 @@ AGREEMENTS = {
 
 
 def side_by_side(
-    network: str, kind: str, rows: pd.DataFrame | None, convention: str = published.CONVENTION
+    network: Network, kind: str, rows: pd.DataFrame | None, convention: str = published.CONVENTION
 ) -> pd.DataFrame:
     """The paper's table beside the same from our rows (None or empty: nothing computed), one row per cell.
 
@@ -39,8 +39,7 @@ def side_by_side(
     Cells that only we have are kept, published NaN. A baseline stands beside the network that it is made from. Labels
     average the blocks that the paper's table rests on.
     """
-    paper = catalogue.architecture(network)
-    theirs = published.table(paper, kind)
+    theirs = published.table(network.architecture, kind)
     if kind == "sizes":
         return _sizes_side_by_side(network, theirs)
     if rows is not None and len(rows):
@@ -50,7 +49,7 @@ def side_by_side(
     both = cells.merge(theirs, how="left", on=list(cells)).merge(ours, how="left", on=list(cells))
     both = both[both["published"].notna() | both["n"].notna()].reset_index(drop=True)
     both["difference"] = both["ours"] - both["published"]
-    square = tables.definable(network, convention)
+    square = tables.definable(network.blocks, convention)
     both["reason"] = [_reason(cell, square) for cell in both.to_dict("records")]
     both["state"] = both["reason"].str.partition(":")[0]
     judge = _agreement_of_r if kind == "correlation" else _agreement_of_means
@@ -67,9 +66,9 @@ def _reason(cell: dict, definable: tuple[int, ...]) -> str:
     return cell["reason"] if isinstance(cell["reason"], str) and cell["reason"] else "not computed"
 
 
-def _cells(network: str, kind: str) -> pd.DataFrame:
+def _cells(network: Network, kind: str) -> pd.DataFrame:
     """The names of all cells that such a table can have, in its order."""
-    blocks = [block.block for block in catalogue.blocks(network)] + [ALL]
+    blocks = [block.block for block in network.blocks] + [ALL]
     if kind == "by_label":
         return pd.DataFrame([(label, m) for m in SHOWN for label in range(10)], columns=["label", "metric"])
     if kind == "by_block":
@@ -78,7 +77,7 @@ def _cells(network: str, kind: str) -> pd.DataFrame:
     return pd.DataFrame(names, columns=["block", "measure", "outcome"])
 
 
-def _ours(network: str, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
+def _ours(network: Network, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
     counts = ["ours", "n", "n_undefined", *tables.BLOCKS, "reason"]
     of_r = ["ours", "n", "n_left_out", "n_images", *tables.BLOCKS, "reason", "p", "p_adjusted", "low", "high"]
     kept = {
@@ -91,7 +90,7 @@ def _ours(network: str, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
     if kind == "correlation":
         return correlation.table(rows, SHOWN).rename(columns={"r": "ours"})[kept]
     if kind == "by_label":
-        rows = rows[rows["block"].isin(published.blocks(catalogue.architecture(network)))]
+        rows = rows[rows["block"].isin(_blocks_of_paper(network))]
         made = tables.by_label(rows)
         made["of_blocks"] = _blocks_of_labels(network, rows)
     else:
@@ -103,14 +102,19 @@ def _ours(network: str, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
     return made.rename(columns={"mean": "ours"})[kept]
 
 
-def _blocks_of_labels(network: str, rows: pd.DataFrame) -> int:
+def _blocks_of_labels(network: Network, rows: pd.DataFrame) -> int:
     """How many blocks the paper's table of labels rests on, as far as they can have a value."""
-    definable = tables.definable(network, rows["convention"].iloc[0]) if len(rows) else ()
-    return len({*published.blocks(catalogue.architecture(network))} & {*definable})
+    definable = tables.definable(network.blocks, rows["convention"].iloc[0]) if len(rows) else ()
+    return len({*_blocks_of_paper(network)} & {*definable})
 
 
-def _sizes_side_by_side(network: str, theirs: pd.DataFrame) -> pd.DataFrame:
-    ours = tables.sizes(network)
+def _blocks_of_paper(network: Network) -> tuple[int, ...]:
+    """Those that the paper's tables of labels rest on; all of a network that the paper has not."""
+    return published.blocks(network.architecture) or tuple(block.block for block in network.blocks)
+
+
+def _sizes_side_by_side(network: Network, theirs: pd.DataFrame) -> pd.DataFrame:
+    ours = tables.sizes(network.blocks)
     theirs = theirs.rename(columns=lambda name: name if name == "block" else f"published_{name}")
     both = ours.merge(theirs, on="block", how="left")
     same = [both[name] == both[f"published_{name}"] for name in ("jacobian_elements", "eigenvalues")]
@@ -147,7 +151,7 @@ def _agreement_of_r(cell: dict) -> str:
 
 
 def along_depth(
-    network: str, rows: pd.DataFrame | None, metric: str, convention: str = published.CONVENTION
+    network: Network, rows: pd.DataFrame | None, metric: str, convention: str = published.CONVENTION
 ) -> pd.DataFrame:
     """A metric block by block, one row for every block of the network, whether it is computed or not.
 
@@ -157,10 +161,10 @@ def along_depth(
     """
     rows = pd.DataFrame() if rows is None else rows
     convention = rows["convention"].iloc[0] if len(rows) else convention
-    theirs = published.table(catalogue.architecture(network), "by_block").set_index(["block", "metric"])["published"]
-    definable = tables.definable(network, convention, metric)
+    theirs = published.table(network.architecture, "by_block").set_index(["block", "metric"])["published"]
+    definable = tables.definable(network.blocks, convention, metric)
     made = []
-    for block in catalogue.blocks(network):
+    for block in network.blocks:
         part = rows[rows["block"] == block.block] if len(rows) else rows
         made.append(
             {"block": block.block, "keeps_shape": block.is_identity}

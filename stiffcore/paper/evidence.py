@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.networks import catalogue
+from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.network import Network
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, label_spread, tables
 from stiffcore.statistics.tables import ALL, SHOWN
@@ -38,7 +40,8 @@ class Evidence:
     without any defined image.
     """
 
-    network: str
+    network: str  # the paper's name
+    blocks: tuple[BlockGeometry, ...] = ()
     by_block: dict[tuple, float] = field(default_factory=dict)
     by_label: dict[tuple, float] = field(default_factory=dict)
     r: dict[tuple, tuple[float, float]] = field(default_factory=dict)
@@ -59,12 +62,12 @@ class Evidence:
 
     @property
     def last(self) -> int:
-        return len(catalogue.blocks(self.network))
+        return len(self.blocks)
 
     @property
     def definable(self) -> tuple[int, ...]:
         """The blocks that can have eigenvalues."""
-        return tables.definable(self.network, self.convention)
+        return tables.definable(self.blocks, self.convention)
 
 
 def of_paper(network: str) -> Evidence:
@@ -72,23 +75,26 @@ def of_paper(network: str) -> Evidence:
     cells = published.table(network, "correlation")
     return Evidence(
         network,
+        catalogue.blocks(network),
         _defined(published.table(network, "by_block"), "block", "published"),
         _defined(published.table(network, "by_label"), "label", "published"),
         {(c.block, c.measure, c.outcome): (c.published, c.published_p) for c in cells.itertuples()},
     )
 
 
-def of_rows(rows: pd.DataFrame | None, network: str, convention: str = published.CONVENTION) -> Evidence:
+def of_rows(rows: pd.DataFrame | None, network: Network, convention: str = published.CONVENTION) -> Evidence:
     """Our rows, of one network, set of weights and convention, as evidence. convention: where there are none."""
     if rows is None or rows.empty:
-        return Evidence(network, n_images=0, convention=convention)
+        return Evidence(network.architecture, network.blocks, n_images=0, convention=convention)
     cells = correlation.table(rows, SHOWN, resamples=0)
     cells = cells[np.isfinite(cells["r"])]
     by_block = tables.by_block(rows)
     nowhere = by_block[(by_block["n"] == 0) & (by_block["n_undefined"] > 0)]
-    kept = rows[rows["block"].isin(published.blocks(catalogue.architecture(network)))]
+    paper = published.blocks(network.architecture) or tuple(block.block for block in network.blocks)
+    kept = rows[rows["block"].isin(paper)]
     return Evidence(
-        network,
+        network.architecture,
+        network.blocks,
         _defined(by_block, "block", "mean"),
         _defined(tables.by_label(kept), "label", "mean") if len(kept) else {},
         {(c.block, c.measure, c.outcome): (c.r, c.p_adjusted) for c in cells.itertuples()},

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.networks import catalogue
+from stiffcore.networks.network import Network
 from stiffcore.statistics.correlation import OUTCOMES
 from stiffcore.statistics.tables import SHOWN
 
@@ -58,11 +59,14 @@ def source() -> str:
 
 def number(network: str, kind: str) -> int | None:
     """The number of the paper's table, None where it has none (the sizes of ResNet50)."""
-    return _paper()[network]["tables"].get(kind)
+    return _paper()[network]["tables"].get(kind) if network in _paper() else None
 
 
 def blocks(network: str) -> tuple[int, ...]:
-    """The blocks that the paper's tables of a network rest on: all, but for ResNet50 the last alone."""
+    """The blocks that the paper's tables of a network rest on: all, but for ResNet50 the last alone; none where the paper has
+    no such network."""
+    if network not in _paper():
+        return ()
     return tuple(row["block"] for row in _paper()[network]["by_block"] if row["block"] != "all")
 
 
@@ -72,10 +76,10 @@ def kinds_and_networks() -> list[tuple[int, str, str]]:
     return sorted(entry for entry in found if entry[0] is not None)
 
 
-def title(network: str, kind: str) -> str:
+def title(network: Network, kind: str) -> str:
     """For a network or a baseline, which stands beside the table of the network that it is made from."""
-    table = number(catalogue.architecture(network), kind)
-    return f"{f'Table {table}' if table else 'Not in the paper'}: {KINDS[kind][0].lower()}{KINDS[kind][1:]}, {network_title(network)}"
+    table = number(network.architecture, kind)
+    return f"{f'Table {table}' if table else 'Not in the paper'}: {KINDS[kind][0].lower()}{KINDS[kind][1:]}, {network.title}"
 
 
 def network_title(network: str) -> str:
@@ -89,7 +93,7 @@ def table(network: str, kind: str) -> pd.DataFrame:
     by_block: block, metric, published. by_label: label, metric, published. correlation: block, measure, outcome,
     published (r), published_p. sizes: block, jacobian_elements, eigenvalues. Without rows where the paper has none.
     """
-    entries = _paper()[network].get(kind, [])
+    entries = _paper().get(network, {}).get(kind, [])
     if kind == "sizes":
         return pd.DataFrame(entries, columns=["block", "jacobian_elements", "eigenvalues"])
     if kind == "correlation":

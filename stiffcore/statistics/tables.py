@@ -4,14 +4,14 @@ Values that are undefined or not computed enter no mean; both are counted. Rows 
 for is ``pool``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.images.labels import LABELS
+from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.statistics.row_values import column, of_one_kind, reasons
 
 ALL = "all"
@@ -42,10 +42,24 @@ def _statistics(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def definable(network: str, convention: str, metric: str = "stiffness_index") -> tuple[int, ...]:
-    """The blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity blocks."""
+def definable(blocks: Sequence[BlockGeometry], convention: str, metric: str = "stiffness_index") -> tuple[int, ...]:
+    """Those of a network's blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity
+    blocks."""
     of_every = metric in OF_EVERY_BLOCK
-    return tuple(b.block for b in catalogue.blocks(network) if of_every or b.n_eigenvalues(convention))
+    return tuple(b.block for b in blocks if of_every or b.n_eigenvalues(convention))
+
+
+def definable_in(rows: pd.DataFrame, metric: str = "stiffness_index") -> tuple[int, ...]:
+    """``definable``, of the network that the rows belong to: from their columns ``n_blocks`` and ``square_blocks``, which say
+    it of blocks without a row, too, or else from the blocks that have rows."""
+    if "square_blocks" in rows:
+        square = {int(block) for block in rows["square_blocks"].iloc[0].split(",") if block}
+        there: Iterable[int] = range(1, int(rows["n_blocks"].iloc[0]) + 1)
+    else:
+        square = set(rows.loc[rows["n_in"] == rows["n_out"], "block"])
+        there = sorted(set(rows["block"]))
+    every = metric in OF_EVERY_BLOCK or rows["convention"].iloc[0] == "slices"
+    return tuple(int(block) for block in there if every or block in square)
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ def pool(rows: pd.DataFrame, metric: str) -> Pool:
         return Pool((), frozenset(), ())
     found = rows[np.isfinite(column(rows, metric))]
     images = {int(block): frozenset(part) for block, part in found.groupby("block")["image"]}
-    needed = definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric)
+    needed = definable_in(rows, metric)
     enough = min(FEWEST_POOLED, max(map(len, images.values()), default=0))
     blocks, common = [], frozenset(found["image"])
     for block in sorted(images, key=lambda block: (-len(images[block]), block)):
@@ -111,7 +125,7 @@ def by_block(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame
         ]
         made += blocks
         if len(blocks) > 1:
-            of_blocks = len(definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric))
+            of_blocks = len(definable_in(rows, metric))
             made.append({"block": ALL, "metric": metric, **_average(blocks), "of_blocks": of_blocks})
     return pd.DataFrame(made, columns=["block", "metric", *STATISTICS, *BLOCKS])
 
@@ -147,7 +161,7 @@ def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | st
             else:
                 found = describe(part, metric)
                 found |= dict.fromkeys(BLOCKS, int(found["n"] > 0))
-            made.append({"label": int(label), "name": cifar10.LABELS[int(label)], "metric": metric, **found})
+            made.append({"label": int(label), "name": LABELS[int(label)], "metric": metric, **found})
     return pd.DataFrame(made, columns=["label", "name", "metric", *STATISTICS, *BLOCKS])
 
 
@@ -165,7 +179,7 @@ def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]
     }
 
 
-def sizes(network: str) -> pd.DataFrame:
+def sizes(blocks: Sequence[BlockGeometry]) -> pd.DataFrame:
     """The paper's Tables 10 and 11, from the geometry alone: elements of the Jacobian n_out · n_in, its slices'
     n_out · C_in · H_in eigenvalues, and the n of the matrix itself (0 where it is not square)."""
     return pd.DataFrame(
@@ -178,7 +192,7 @@ def sizes(network: str) -> pd.DataFrame:
                 "eigenvalues": block.n_eigenvalues("slices"),
                 "eigenvalues_of_the_matrix": block.n_eigenvalues("block"),
             }
-            for block in catalogue.blocks(network)
+            for block in blocks
         ]
     )
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
-from stiffcore.images import uploaded as uploaded_images
 from stiffcore.networks import manifest, uploaded as uploaded_networks
+from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import local as local_sweep
 from stiffcore.sweeps.local import Outcome, Task
@@ -31,13 +31,14 @@ class Weights(WorkerPlugin):
 
     name = "stiffcore-weights"
 
-    def __init__(self, network: str):
-        if uploaded_networks.is_name(network):
+    def __init__(self, network: Network):
+        paths = {path.stem for path in manifest.FOLDER.glob("*.safetensors")}
+        source = network.name.split("-")[0]
+        found = {source, network.name} & paths
+        if not found or uploaded_networks.is_name(network.name):
             raise CannotCompute(
-                f"Expected a network that ships for a cluster, got the uploaded {network}: sweep it on this machine."
+                f"Expected a network that ships for a cluster, got {network.title or network.name}: sweep it on this machine."
             )
-        source = network.split("-")[0]
-        found = {source, network} & {path.stem for path in manifest.FOLDER.glob("*.safetensors")}
         self.files = {"manifest.json": (manifest.FOLDER / "manifest.json").read_bytes()}
         self.files |= {f"{name}.safetensors": (manifest.FOLDER / f"{name}.safetensors").read_bytes() for name in found}
 
@@ -66,7 +67,7 @@ def compute(task: Task) -> tuple[Outcome, list[tuple]]:
 def run(tasks: Iterable[Task], scheduler: str) -> Iterator[Outcome]:
     """Compute tasks on the cluster behind a scheduler's address; outcomes as they come, each task's once."""
     tasks = list(tasks)
-    if any(uploaded_images.is_number(task.image) for task in tasks):
+    if not all(task.image.is_official for task in tasks):
         raise CannotCompute("Expected images of the test set for a cluster, got own ones: sweep them on this machine.")
     with _client(scheduler) as client:
         if not client.scheduler_info()["workers"]:
@@ -101,7 +102,7 @@ def _outcomes(client, tasks: list[Task]) -> Iterator[Outcome]:
 
     def hand_out() -> None:
         for task in waiting:
-            future = client.submit(compute, task, key=f"stiffcore-{name}-{task.image}")
+            future = client.submit(compute, task, key=f"stiffcore-{name}-{task.image.in_rows}")
             flying[future] = task
             done.add(future)
             if len(flying) >= AHEAD * max(1, sum(client.nthreads().values())):

@@ -211,13 +211,11 @@ def _p(p: float) -> str:
 
 def _python(a: Group, b: Group, metric: str, blocks: list[int], paired: bool) -> str:
     """The lines that make the table again."""
-    return f"""from stiffcore.statistics import group_tests
-from stiffcore.sweeps import shipping
-from stiffcore.sweeps.stored_rows import StoredRows
+    return f"""import stiffcore as sc
+from stiffcore.statistics import group_tests
 
 rows = [
-    shipping.merged(shipping.rows(*group), StoredRows().rows(*group))
-    for group in (({a.network!r}, {a.convention!r}), ({b.network!r}, {b.convention!r}))
+    sc.rows({a.network!r}, {a.convention!r}), sc.rows({b.network!r}, {b.convention!r}),
 ]
 a = group_tests.of_label(rows[0], {a.label!r}, {b.label!r})
 b = group_tests.of_label(rows[1], {b.label!r}, {a.label!r})

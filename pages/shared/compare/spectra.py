@@ -145,19 +145,19 @@ def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -
 
 def python(there: Mapping[str, analysis.Result], twin: str = "") -> str:
     """The lines that compute and draw the same."""
-    images = {letter: str(result.request.image) for letter, result in there.items()}
+    images = {letter: str(result.request.image.in_rows) for letter, result in there.items()}
     if twin:
         images["B"] = "twin.image"
     asked = [
-        f'    "{letter}": analysis.compute(analysis.Request({r.request.network!r}, {images[letter]}, {r.request.block}, '
-        f'{r.request.convention!r}, "spectrum")),\n'
+        f'    "{letter}": sc.analyse({r.request.network.name!r}, {images[letter]}, {r.request.block}, '
+        f'{str(r.request.convention)!r}, "spectrum"),\n'
         for letter, r in there.items()
     ]
     numbers = [
         f'print(distances.{what}(sides["A"], sides["B"]))\n' for what in ("differences", "distances") if len(there) == 2
     ]
     return (
-        f"from stiffcore.analysis import {'perturbation, ' if twin else ''}distances, requests as analysis\n"
+        f"import stiffcore as sc\nfrom stiffcore.analysis import {'perturbation, ' if twin else ''}distances\n"
         f"from stiffcore.figures import theme\nfrom stiffcore.figures.spectra import compare\n\n{twin}sides = {{\n{''.join(asked)}}}\n{''.join(numbers)}"
         "compare.figure(sides, theme.Style()).show()\n"
     )

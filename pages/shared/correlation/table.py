@@ -38,7 +38,7 @@ def numbers(rows: pd.DataFrame, table: pd.DataFrame, measure: str, block: int | 
     if block == tables.ALL:
         statistics.pooled(rows, measure)
     elif cells.empty:
-        able = block in tables.definable(rows["network"].iloc[0], rows["convention"].iloc[0])
+        able = block in tables.definable_in(rows)
         st.info(
             "This block is not computed." if able else f"{tables.NOT_SQUARE}.".capitalize(), icon=":material/pending:"
         )

@@ -8,7 +8,6 @@ from pages.shared.state import controls, service
 from pages.shared.widgets import panels
 from stiffcore.analysis import estimate, requests as analysis
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
 
 POLL = 1.0  # seconds between two looks at a running job
 
@@ -92,7 +91,7 @@ def _submit_again(requests: tuple, title: str) -> None:
 
 
 def name_of(request: analysis.Request) -> str:
-    return f"block {request.block} at image {cifar10.name(request.image)}"
+    return f"block {request.block} at image {request.image.name}"
 
 
 def _offer(requests: Sequence[analysis.Request], wanted: Sequence[analysis.Request], title: str) -> None:

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import streamlit as st
 
+from pages.shared.state import ask
 from pages.shared.widgets import grid, statistics
 from stiffcore.figures import wording
 from stiffcore.figures.theme import Style
@@ -96,6 +97,6 @@ def no_value(rows: pd.DataFrame, metric: str, block: int | str) -> None:
     kept = rows if block == tables.ALL else rows[rows["block"] == block]
     where = "at this block" if block != tables.ALL else "at any block"
     network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
-    able = block == tables.ALL or block in tables.definable(network, convention, metric)
+    able = block == tables.ALL or block in tables.definable(ask.find_network(network).blocks, convention, metric)
     reason = main_reason(kept, metric) if able else tables.NOT_SQUARE
     st.info(f"{wording.title(metric)} has no value {where} ({reason}).", icon=":material/block:")

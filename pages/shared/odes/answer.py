@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, stability_overlay
 from stiffcore.analysis import requests as analysis
 from stiffcore.networks import catalogue
@@ -62,9 +62,9 @@ def _shipped(_folder: str) -> tuple[list[StepLimits], list[StepLimits]] | None:
     results = [
         result
         for network in catalogue.ARCHITECTURES
-        for block in block_flow.last_stage_blocks(network)
+        for block in block_flow.last_stage_blocks(ask.find_network(network))
         for image in gallery.first_of_each_label()
-        if (result := analysis.stored(analysis.Request(network, image, block, "branch", "spectrum"))) is not None
+        if (result := analysis.stored(ask.request(network, image, block, "branch"))) is not None
     ]
     if not results:
         return None

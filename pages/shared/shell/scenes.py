@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.shared.shell import remote
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 
@@ -141,7 +141,7 @@ def requests() -> list[analysis.Request]:
         else:
             continue
         for network, images, block, convention in views:
-            wanted += [analysis.Request(network, int(i), int(block), convention, "spectrum") for i in images.split(",")]
+            wanted += [ask.request(network, int(i), int(block), convention) for i in images.split(",")]
     return list(dict.fromkeys(wanted))
 
 

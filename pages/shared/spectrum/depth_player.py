@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.shared.jobs import computing
 from pages.shared.shell import scenes
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, plane, stability_overlay
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
@@ -123,7 +123,7 @@ def show(network: str, convention: str, style: Style) -> None:
         gallery.strip(network, [image], {image: style.colour(0)})
     at = _at(network)
     controls.notes()
-    requests = [analysis.Request(network, image, number, convention, "spectrum") for number in numbers]
+    requests = [ask.request(network, image, number, convention) for number in numbers]
     title = f"{controls.NETWORK_TITLES[network]} through depth ({convention})"
     with panels.refusals():
         found = {result.request.block: result for result in computing.results(requests, title)}
@@ -153,14 +153,14 @@ def _draw(blocks: through_depth.Blocks, convention: str, style: Style, look: Loo
     results = [result for result in blocks.values() if result is not None]
     request = results[0].request
     figure = through_depth.figure(blocks, convention, style, look, at)
-    _player(request.network)
+    _player(request.network.name)
     panels.chart(figure, "depth-player", through_depth.alt_text(blocks, request.network, convention))
     _thinned(results, look.marks)
     missing = [str(number) for number, result in blocks.items() if result is None]
     if missing:
         st.caption(f"Not computed: block {', '.join(missing)}. Their frames say so; the axes are those of the others.")
     computing.badge(results, title)
-    name = f"depth-{request.network}-{convention}-{request.image}"
+    name = f"depth-{request.network.name}-{convention}-{request.image.in_rows}"
     panels.downloads(
         figure, spectrum_table.points(results), name, title, spectrum_table.python([r.request for r in results])
     )

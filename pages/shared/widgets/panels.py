@@ -13,7 +13,6 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra import spectrum_table
-from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 
 if TYPE_CHECKING:  # pandas would delay the first paint
@@ -96,7 +95,7 @@ def metrics(results: Sequence[analysis.Result], colours: dict[int, str], paper: 
     top = "".join(f'<th colspan="{len(inside)}">Block {block}</th>' for block, inside in blocks.items())
     heads = "".join(
         f'<th><i class="dot" style="background:{colours[r.request.image]}"></i>'
-        f"{cifar10.label_name(r.request.image)}<br><small>{escape(cifar10.name(r.request.image))}</small></th>"
+        f"{r.request.image.label_name}<br><small>{escape(r.request.image.name)}</small></th>"
         for r in across
     )
     body = "".join(

@@ -7,7 +7,7 @@ from html import escape
 
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, statistics
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
@@ -42,7 +42,7 @@ class Side:
 
     @property
     def request(self) -> analysis.Request:
-        return analysis.Request(self.network, self.image, self.block, self.convention, "spectrum")
+        return ask.request(self.network, self.image, self.block, self.convention)
 
     @property
     def link(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import sweep as sweep_command
@@ -59,7 +59,9 @@ def rows(network: str, convention: str) -> pd.DataFrame:
 @st.cache_resource(max_entries=16, show_spinner="Reading what is computed …")
 def _rows(key: tuple) -> pd.DataFrame:
     network, convention = key[:2]
-    return shipping.merged(shipped(network, convention), _stored_rows().rows(network, convention))
+    return shipping.merged(
+        shipped(network, convention), _stored_rows().rows(ask.find_network(network), convention, ask.bundled())
+    )
 
 
 @st.cache_resource(show_spinner=False)
@@ -76,7 +78,7 @@ def shipped(network: str, convention: str) -> pd.DataFrame:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _shipped(network: str, convention: str, path: str, changed: int) -> pd.DataFrame:
-    return shipping.rows(network, convention)
+    return shipping.rows(ask.find_network(network), convention)
 
 
 def correlations(network: str, convention: str) -> pd.DataFrame:
@@ -103,7 +105,9 @@ def verdicts() -> pd.DataFrame:
 def _verdicts(stamps: tuple) -> pd.DataFrame:
     found = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
     for title, by_network in stamps:
-        found[title] = {network: evidence.of_rows(_rows(key), network, key[1]) for network, key in by_network}
+        found[title] = {
+            network: evidence.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
+        }
     return claims.verdicts(found)
 
 
@@ -113,7 +117,9 @@ def of_images(
     """The rows of some images: those there are, and those of fresh results."""
     there = rows(network, convention)
     kept = there[there["image"].isin(list(images))] if len(there) else there
-    fresh = [local_sweep.row(r) for r in found if (r.request.network, r.request.convention) == (network, convention)]
+    fresh = [
+        local_sweep.row(r) for r in found if (r.request.network.name, r.request.convention) == (network, convention)
+    ]
     return shipping.merged(kept, pd.DataFrame(fresh))
 
 
@@ -122,7 +128,7 @@ def not_shipped(network: str, convention: str, images: Sequence[int]) -> list[an
     there = shipped(network, convention)
     known = set(zip(there["image"], there["block"]))
     return [
-        analysis.Request(network, image, block.block, convention, "counts")
+        ask.request(network, image, block.block, convention, "counts")
         for image in images
         for block in catalogue.blocks(network)
         if (image, block.block) not in known
@@ -161,14 +167,18 @@ def _lacking(found: pd.DataFrame, network: str, convention: str) -> None:
     """The blocks that could have eigenvalues and are at fewer images than others, and what computes them at the same ones."""
     images = {int(block): set(part) for block, part in found.groupby("block")["image"]}
     most = max(images.values(), key=len)
-    lacking = [block for block in tables.definable(network, convention) if len(images.get(block, ())) < len(most)]
+    lacking = [
+        block
+        for block in tables.definable(ask.find_network(network).blocks, convention)
+        if len(images.get(block, ())) < len(most)
+    ]
     if not lacking:
         return
     fewer = ", ".join(f"{block} ({len(images.get(block, ()))})" for block in lacking)
     with st.expander(f"Not every block is computed at all {len(most):,} images", icon=":material/pending:"):
         st.caption(f"Blocks with fewer images: {fewer}. This computes what is missing, and goes on where it stopped:")
         blocks = ",".join(map(str, lacking))
-        command = sweep_command.sweep_command(network, convention, blocks, cifar10.as_list(most))
+        command = sweep_command.sweep_command(ask.find_network(network), convention, blocks, cifar10.as_list(most))
         st.code(command, language="bash", wrap_lines=True)
 
 
@@ -189,7 +199,11 @@ def nothing(network: str, convention: str) -> None:
             f":material/pending: **{title}: not computed.** This command does, in the background of a terminal; "
             "it can be stopped and goes on where it was:"
         )
-        st.code(sweep_command.sweep_command(network, convention, images=images), language="bash", wrap_lines=True)
+        st.code(
+            sweep_command.sweep_command(ask.find_network(network), convention, images=images),
+            language="bash",
+            wrap_lines=True,
+        )
 
 
 def view_title(title: str, network: str, convention: str, block: int | str | None = None) -> str:
@@ -206,11 +220,10 @@ def named(frame: pd.DataFrame, network: str, convention: str, **more: object) ->
 
 def python(network: str, convention: str, module: str, expression: str) -> str:
     """The lines that make a page's numbers again; expression: of ``rows`` and a module of stiffcore."""
-    which, (folder, name) = f'"{network}", "{convention}"', module.split(".")
+    folder, name = module.split(".")
     return (
-        f"from stiffcore.{folder} import {name}\nfrom stiffcore.sweeps import shipping\n"
-        "from stiffcore.sweeps.stored_rows import StoredRows\n\n"
-        f"rows = shipping.merged(shipping.rows({which}), StoredRows().rows({which}))\nprint({expression})\n"
+        f"import stiffcore as sc\nfrom stiffcore.{folder} import {name}\n\n"
+        f'rows = sc.rows("{network}", "{convention}")\nprint({expression})\n'
     )
 
 

@@ -17,8 +17,6 @@ from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.panel import Panel, Series, draw_structural
 from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 
 VIEWS = {"side": "Side by side", "overlay": "Overlay"}
 LETTERS = ("A", "B")
@@ -35,7 +33,7 @@ def looks(style: Style) -> dict[str, Series]:
 def title(result: Result) -> str:
     """``resnet18 · block 8 · image 0 · branch``."""
     request = result.request
-    return f"{request.network} · block {request.block} · image {cifar10.name(request.image)} · {request.convention}"
+    return f"{request.network.name} · block {request.block} · image {request.image.name} · {request.convention}"
 
 
 def is_lockable(sides: Sides) -> bool:
@@ -83,7 +81,7 @@ def _kind(result: Result | None) -> str:
     """What a panel holds, short enough to stand above half of the figure."""
     if result is None:
         return "not computed"
-    block = catalogue.block(result.request.network, result.request.block)
+    block = result.request.geometry
     if result.request.convention == "slices":
         return f"{block.n_eigenvalues('slices'):,} eigenvalues (slices)"
     size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"

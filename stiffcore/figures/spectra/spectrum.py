@@ -70,7 +70,7 @@ def figure(
 
 def _panel_title(result: Result) -> str:
     request = result.request
-    block = catalogue.block(request.network, request.block)
+    block = request.geometry
     if request.convention == "slices":
         return f"Block {block.block} · {block.n_eigenvalues('slices'):,} eigenvalues"
     size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"
@@ -129,7 +129,7 @@ def _layout(made: go.Figure, results: Sequence[Result], style: Style, blocks: Se
     theme.apply(made, style).update_layout(
         height=PANEL_HEIGHT.get(len(blocks), 820),
         # The visitor's zoom stays until another network, convention, choice of blocks or fit is asked for.
-        uirevision=f"{first.network} {first.convention} {blocks} {fit}",
+        uirevision=f"{first.network.name} {first.convention} {blocks} {fit}",
         legend={"orientation": "h", "y": -0.1 if len(blocks) > 2 else -0.16, "yanchor": "top", "x": 0},
         hovermode="closest",
         margin={"t": 36, "b": 40, "l": 50, "r": 10},
@@ -145,6 +145,6 @@ def alt_text(results: Sequence[Result], marks: str = "points") -> str:
     images = len({result.request.image for result in results})
     what = "Density of the eigenvalues" if is_density(results, marks) else "Eigenvalues"
     return (
-        f"{what} in the complex plane: {first.network}, block {blocks}, {images} images, "
+        f"{what} in the complex plane: {first.network.name}, block {blocks}, {images} images, "
         f"{catalogue.CONVENTIONS[first.convention].title}. The table has the numbers."
     )

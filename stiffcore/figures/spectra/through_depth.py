@@ -20,6 +20,7 @@ from stiffcore.figures.panel import Panel, draw_structural, series_of
 from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density, spectrum
 from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
+from stiffcore.networks.network import Network
 
 TOLD = ("stiffness_index", "percent_negative", "live_fraction")  # metrics in a frame's title
 HEIGHT = 640  # pixels, slider included
@@ -124,8 +125,8 @@ def _marks(panel: Panel, result: Result, shown: tuple[float, float, float], look
     return heat
 
 
-def _title(made: go.Figure, number: int, result: Result | None, network: str, style: Style) -> None:
-    block = catalogue.block(network, number)
+def _title(made: go.Figure, number: int, result: Result | None, network: Network, style: Style) -> None:
+    block = network.block(number)
     words = [f"<b>Block {number}</b>"]
     words.append(f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}")
     note = ""
@@ -169,7 +170,7 @@ def _layout(
     }
     theme.apply(made, style).update_layout(
         height=HEIGHT * (1.1 if style.talk else 1),
-        uirevision=f"depth {first.network} {kept_zoom}",
+        uirevision=f"depth {first.network.name} {kept_zoom}",
         showlegend=False,
         hovermode="closest",
         sliders=[slider],
@@ -180,11 +181,11 @@ def _layout(
         made.update_layout(coloraxis=slice_density.colour_axis(go.Figure(data=heats), style))
 
 
-def alt_text(blocks: Blocks, network: str, convention: str) -> str:
+def alt_text(blocks: Blocks, network: Network, convention: str) -> str:
     """One sentence for screen readers; the table below has the numbers of every block."""
     there = [number for number, result in blocks.items() if result is not None]
     image = next(result.request.image for result in blocks.values() if result is not None)
     return (
-        f"Eigenvalues in the complex plane, a frame per block of {network} on locked axes: blocks {there[0]} to {there[-1]} at "
-        f"image {image}, {catalogue.CONVENTIONS[convention].title}. The table has the numbers."
+        f"Eigenvalues in the complex plane, a frame per block of {network.name} on locked axes: blocks {there[0]} to {there[-1]} at "
+        f"image {image.name}, {catalogue.CONVENTIONS[convention].title}. The table has the numbers."
     )
