@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
 # Before torch, numpy and numba start their thread pools, and before anything asks where the cache is.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[variable] = "1"
@@ -11,16 +13,14 @@ _session_folder = tempfile.TemporaryDirectory(prefix="stiffcore-tests-")
 os.environ["STIFFCORE_CACHE"] = str(Path(_session_folder.name) / "cache")
 os.environ["STIFFCORE_DATA"] = str(Path(_session_folder.name) / "data")  # only the images that ship
 
-import pytest  # noqa: E402
-
 # Files whose tests start processes of their own: a browser and a server, or workers. Never two of them at a time.
 ONE_AT_A_TIME = (
-    "test_benchmark_app",
-    "test_browser",
-    "test_cli_sweep",
-    "test_cluster",
-    "test_many_sessions",
-    "test_sweep",
+    "app/test_many_sessions.py",
+    "benchmarks/test_app.py",
+    "browser/",
+    "commands/test_sweep.py",
+    "sweeps/test_cluster.py",
+    "sweeps/test_local.py",
 )
 
 
@@ -48,7 +48,7 @@ def pytest_xdist_make_scheduler(config, log):
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "processes" if Path(file).stem.startswith(ONE_AT_A_TIME) else file
+            return "processes" if file.split("tests/")[-1].startswith(ONE_AT_A_TIME) else file
 
     return Scheduling(config, log)
 

@@ -16,14 +16,14 @@ PACKAGE = ROOT / "stiffcore"
 ORDER = re.findall(r"^    ([a-z0-9_]+) {2,}\S", (PACKAGE / "README.md").read_text("utf-8"), re.MULTILINE)
 FRONT = ("__init__", "__main__")  # above the layout: they offer what stands in it
 MODULES_IN_A_FOLDER = 14
-WITHOUT_TORCH = (  # noqa: SIM905
+WITHOUT_TORCH = (
     "networks.uploaded images.uploaded images.decode networks.catalogue networks.manifest images.cifar10 odes.stability "
     "odes.step_limits storage.cache analysis.requests analysis.estimate analysis.agreement analysis.modes "
     "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local statistics.row_values "
     "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
     "odes.stiff_systems odes.ode_net odes.block_flow jobs commands.main"
-).split()
+)
 HEAVY = ("torch", "torchvision", "numba", "streamlit")
 MAY_UNPICKLE = PACKAGE / "images" / "fetch.py"  # the official archive, after its hash check, arrays only
 
@@ -128,9 +128,16 @@ def test_the_package_never_imports_streamlit_or_pages():
         assert not roots & {"streamlit", "pages", "app"}, path
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("tests/**/*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_module_imports_from_another(path):
+    """Fixtures stand in a conftest.py, which pytest finds by itself; helpers stand in modules without tests."""
+    modules = {name for name in imported(path) if name.split(".")[0] == "tests"}
+    assert not {name for name in modules if re.search(r"\.(test_\w+|conftest)(\.|$)", name)}
+
+
 def test_light_modules_import_nothing_heavy():
     """In one fresh process; the first module that brings one in is named."""
-    modules = WITHOUT_TORCH + sorted(module_of(path) for path in (PACKAGE / "figures").rglob("*.py"))
+    modules = WITHOUT_TORCH.split() + sorted(module_of(path) for path in (PACKAGE / "figures").rglob("*.py"))
     program = (
         "import importlib, sys\n"
         f"for module in {modules!r}:\n"

@@ -1,18 +1,14 @@
 """The app as visitors meet it: through app.py, then from page to page. Planted results, real cache, real job service."""
 
 import math
-import re
 import subprocess
 import sys
 import threading
-import time
-from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from pages.shared.shell import navigation
 from pages.shared.state import controls, service, zoom
@@ -22,109 +18,10 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, manifest
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
+from tests.app.visitor import IMAGES, ROOT, SPECTRUM, Visitor, spectrum_of, wait_for
 from tests.made_up.spectra import made_up, store
 
-ROOT = Path(__file__).parents[2]
-SPECTRUM = "pages/1_Spectrum.py"
-IMAGES = gallery.first_of_each_label()
-
-
-class Visitor:
-    """One browser window: AppTest, and the figures that its last run drew."""
-
-    def __init__(self, figures: list, **url: str):
-        self.at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-        self.figures = figures
-        for name, value in url.items():
-            self.at.query_params[name] = value
-
-    def run(self, step=None) -> "Visitor":
-        self.figures.clear()
-        (step or self.at).run()
-        assert not self.at.exception, self.at.exception
-        return self
-
-    def open(self, page: str, /, **url: str) -> "Visitor":
-        """As a link does: app.py first, then the page with its parameters."""
-        self.run()
-        self.at.switch_page(page)
-        for name, value in url.items():
-            self.at.query_params[name] = value
-        return self.run()
-
-    def go(self, page: str, /, **url: str) -> "Visitor":
-        """As a link within the session does: the next page's URL holds what the link says, and nothing else."""
-        self.at.switch_page(page)
-        self.at.query_params.clear()
-        self.at.query_params.update(url)
-        return self.run()
-
-    @property
-    def url(self) -> dict[str, str]:
-        """AppTest gives lists or strings."""
-        return {k: v[0] if isinstance(v, list) else v for k, v in self.at.query_params.items()}
-
-    def texts(self, *kinds: str) -> str:
-        """As visitors read them, without the backslashes and joiners of controls.plain."""
-        found = "\n".join(str(element.value) for kind in kinds for element in self.at.get(kind))
-        return re.sub(r"\\([\\`*_~\[\]$<>&|+=#.)-])", r"\1", found.replace(controls.JOINER, ""))
-
-    def html(self) -> str:
-        return "\n".join(element.proto.body for element in self.at.get("html"))
-
-    def button(self, key: str):
-        return next((button for button in self.at.button if button.key == key), None)
-
-
-@pytest.fixture(autouse=True)
-def nothing_ships(tmp_path, monkeypatch):
-    """Only what a test plants is there."""
-    monkeypatch.setattr(result_cache, "shipped", lambda: shipped_results.ShippedResults(tmp_path / "nothing ships"))
-
-
-@pytest.fixture
-def visitor(tmp_path, monkeypatch):
-    """A function that opens a window on an app with an empty cache and a job service of its own."""
-    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
-    st.cache_resource.clear()
-    figures: list = []
-    draw = st.plotly_chart
-    monkeypatch.setattr(st, "plotly_chart", lambda figure, **look: figures.append(figure) or draw(figure, **look))
-    yield lambda **url: Visitor(figures, **url)
-    service.job_service().close()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def engine(monkeypatch):
-    """Replaces the engine by one that notes what it is asked for, and waits for ``go`` before each result."""
-    asked: list[analysis.Request] = []
-    go = threading.Event()
-
-    def compute_many(requests, progress=None, refused=None):
-        asked.append(tuple(requests))
-        for done, request in enumerate(requests):
-            while not go.wait(0.02):
-                progress(done, len(requests), f"block {request.block}: planted stage")
-            progress(done, len(requests), "planted stage")
-            store(request)
-            yield made_up(request)
-
-    monkeypatch.setattr(analysis, "compute_many", compute_many)
-    compute_many.asked, compute_many.go = asked, go
-    yield compute_many
-    go.set()
-
-
-def spectrum_of(*images: int, block=8, network="resnet18", convention="branch") -> list[analysis.Request]:
-    return [analysis.Request(network, image, block, convention, "spectrum") for image in images]
-
-
-def wait_for(condition, seconds=20.0):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
+pytestmark = pytest.mark.usefixtures("nothing_ships")
 
 
 def outermost(figure) -> set[float]:

@@ -13,17 +13,17 @@ from stiffcore.analysis.requests import Request
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.sweeps import shipping
-from tests.app.test_app import IMAGES, ROOT, engine, nothing_ships, visitor, wait_for  # noqa: F401 - fixtures among them
-from tests.app.test_pages_statistics import cells
+from tests.app.visitor import IMAGES, ROOT, cells, wait_for
 from tests.made_up.rows import bundled, ship, undefined
 from tests.made_up.spectra import store
 
+pytestmark = pytest.mark.usefixtures("nothing_ships")
 PAGE = "pages/5_Compare.py"
 A, B = IMAGES[3], IMAGES[4]
 
 
 @pytest.fixture
-def visit(visitor, tmp_path, monkeypatch):  # noqa: F811
+def visit(visitor, tmp_path, monkeypatch):
     """Opens the page with URL parameters; names with a dot as a__network."""
     monkeypatch.setattr(shipping, "FOLDER", tmp_path)
     return lambda **url: visitor().open(PAGE, **{name.replace("__", "."): value for name, value in url.items()})
@@ -130,7 +130,7 @@ def test_a_block_that_is_not_square_has_singular_values_and_words(visit):
     assert "being not square" in mixed.texts("caption")
 
 
-def test_what_is_missing_is_offered_once_and_the_rest_is_drawn(visit, engine):  # noqa: F811
+def test_what_is_missing_is_offered_once_and_the_rest_is_drawn(visit, engine):
     store(spectrum(A))
     page = visit()
     assert "B is not computed" in [note.text for note in page.figures[0].layout.annotations]
@@ -181,7 +181,7 @@ def test_another_network_without_the_block_takes_its_last_one(visit):
     assert not page.texts("warning")
 
 
-def test_sides_begin_with_what_was_chosen_on_the_spectrum_page(visitor):  # noqa: F811
+def test_sides_begin_with_what_was_chosen_on_the_spectrum_page(visitor):
     page = visitor().open("pages/1_Spectrum.py", network="resnet34", images="5,7", blocks="2,4", convention="block")
     page.at.switch_page(PAGE)
     page.run()

@@ -7,31 +7,9 @@ import numpy as np
 import pytest
 
 from pages.shared.odes import solvers as ode_solvers
-from pages.shared.widgets import gallery
 from stiffcore.odes import block_flow, example as stiff_example, stability
-from stiffcore.storage import cache as result_cache
-from stiffcore.storage.shipped import ShippedResults
-from tests.app.test_app import ROOT, visitor  # noqa: F401 - `visitor` is a fixture
-
-PAGE = "pages/7_Stiff_ODEs.py"
-IMAGES = gallery.first_of_each_label()[3:6]
-
-
-@pytest.fixture
-def open_part(visitor, tmp_path, monkeypatch):  # noqa: F811
-    """A function that opens one part of the page with the choices given; nothing ships."""
-    nothing = ShippedResults(tmp_path)
-    monkeypatch.setattr(result_cache, "shipped", lambda: nothing)
-    return lambda part, **choices: visitor().open(PAGE, part=part, **choices)
-
-
-def metrics(page) -> dict[str, str]:
-    return {metric.label: metric.value for metric in page.at.metric}
-
-
-def trace(figure, name: str):
-    return next(trace for trace in figure.data if trace.name == name)
-
+from tests.app.stiff_odes import PAGE, metrics, trace
+from tests.app.visitor import ROOT
 
 # Opening
 
@@ -42,7 +20,7 @@ def test_both_figures_of_the_example_can_be_taken_along(open_part):
     assert labels.count("Figure (HTML)") == labels.count("Data (CSV)") == len(page.figures)
 
 
-def test_every_part_shows_real_results_at_once_from_what_ships(visitor):  # noqa: F811
+def test_every_part_shows_real_results_at_once_from_what_ships(visitor):
     page = visitor().open(PAGE, part="networks")
     assert len(page.figures) == 4
     page = visitor().open(PAGE, part="blocks")

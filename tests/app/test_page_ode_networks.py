@@ -1,6 +1,5 @@
 """Parts 4 and 5 of the Stiff ODEs page: small networks fitted, real blocks followed; the job's button, and the answer."""
 
-# ruff: noqa: F811 - fixtures are imported, and then arguments
 import threading
 
 import numpy as np
@@ -12,8 +11,8 @@ from pages.shared.state import service
 from stiffcore.analysis.requests import Request
 from stiffcore.odes import block_flow, ode_net, step_limits
 from stiffcore.storage import cache as result_cache
-from tests.app.test_app import ROOT, visitor, wait_for  # noqa: F401 - `visitor` is a fixture
-from tests.app.test_page_ode import IMAGES, PAGE, metrics, open_part, trace  # noqa: F401 - `open_part` is a fixture
+from tests.app.stiff_odes import IMAGES, PAGE, metrics, trace
+from tests.app.visitor import ROOT, wait_for
 from tests.made_up.spectra import store
 
 

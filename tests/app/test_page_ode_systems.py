@@ -1,14 +1,12 @@
 """Part 3 of the Stiff ODEs page: two stiff systems, and numbers that do not depend on the solver."""
 
-# ruff: noqa: F811 - fixtures are imported, and then arguments
 import numpy as np
 import pytest
 
 from pages.shared.odes import systems as ode_systems
 from pages.shared.widgets import ode_table
 from stiffcore.odes import stiff_systems
-from tests.app.test_app import visitor  # noqa: F401 - a fixture
-from tests.app.test_page_ode import metrics, open_part, trace  # noqa: F401 - `open_part` is a fixture
+from tests.app.stiff_odes import metrics, trace
 
 
 def test_robertson_shows_its_ratio_and_what_explicit_steps_would_cost(open_part):

@@ -20,9 +20,10 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
 from stiffcore.networks import manifest, uploaded as uploaded_networks
 from stiffcore.storage import cache as result_cache
-from tests.app.test_app import nothing_ships, visitor, wait_for  # noqa: F401 - fixtures
+from tests.app.visitor import wait_for
 from tests.made_up.spectra import store
 
+pytestmark = pytest.mark.usefixtures("nothing_ships")
 PAGE, SPECTRUM = "pages/8_Own_files.py", "pages/1_Spectrum.py"
 
 
@@ -82,7 +83,7 @@ def query(page, label: str) -> dict[str, str]:
 # A network
 
 
-def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(visitor, content):  # noqa: F811
+def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(visitor, content):
     page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "best <b>.pt", content)
     assert "best _b_.pt: safetensors, resnet18, 11,183,582 numbers" in page.texts("markdown")
     assert "Nothing of it is loaded yet" in page.texts("markdown")
@@ -113,7 +114,7 @@ def made_up(architecture="resnet18") -> str:
     return name
 
 
-def test_links_lead_to_two_spectra_at_the_block_and_convention_of_before(visitor):  # noqa: F811
+def test_links_lead_to_two_spectra_at_the_block_and_convention_of_before(visitor):
     network, number = made_up(), uploaded_images.register(image_files.read(picture()), {"name": "mine"})
     page = visitor().open(SPECTRUM, network="resnet34", blocks="5", convention="block", images="7")
     page.at.switch_page("pages/5_Compare.py")
@@ -134,14 +135,14 @@ def test_links_lead_to_two_spectra_at_the_block_and_convention_of_before(visitor
     uploaded_images.remove(number)
 
 
-def test_the_last_block_of_one_network_is_the_last_of_another(visitor):  # noqa: F811
+def test_the_last_block_of_one_network_is_the_last_of_another(visitor):
     made_up("resnet50")
     page = visitor().open(PAGE)
     assert {query(page, "Compare")[f"{side}.block"] for side in "ab"} == {"16"}
     assert query(page, "Spectrum")["blocks"] == "16"
 
 
-def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content):  # noqa: F811
+def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content):
     go, order = threading.Event(), []
 
     def computation(name):
@@ -169,7 +170,7 @@ def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content
     assert "Nothing of it is loaded yet" in page.texts("markdown")
 
 
-def test_it_is_said_that_the_page_forgets_the_file(visitor, content):  # noqa: F811
+def test_it_is_said_that_the_page_forgets_the_file(visitor, content):
     page = visitor().open(PAGE)
     assert own_checkpoint.FORGETS not in page.texts("markdown", "caption")
     upload(page, own_checkpoint.FIELD, "a.pt", content)
@@ -180,7 +181,7 @@ def test_it_is_said_that_the_page_forgets_the_file(visitor, content):  # noqa: F
     assert own_checkpoint.FORGETS not in page.texts("caption")
 
 
-def test_which_of_two_networks_is_taken_is_said(visitor):  # noqa: F811
+def test_which_of_two_networks_is_taken_is_said(visitor):
     state = load_file(manifest.FOLDER / "resnet18.safetensors")
     both = {f"{prefix}_.{k}": v.clone() for prefix in ("model", "ema") for k, v in state.items()}
     page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", save(both))
@@ -188,7 +189,7 @@ def test_which_of_two_networks_is_taken_is_said(visitor):  # noqa: F811
 
 
 @pytest.mark.parametrize("off", [False, True])
-def test_what_a_link_asks_for_in_vain_is_said_before_a_file_is_there(visitor, monkeypatch, off):  # noqa: F811
+def test_what_a_link_asks_for_in_vain_is_said_before_a_file_is_there(visitor, monkeypatch, off):
     if off:
         monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
     asked = {"talk": "https://evil.example"} if off else {"own-label": "www.evil.example"}
@@ -210,7 +211,7 @@ def test_plain_is_undone_by_the_reader(text):
     assert controls.plain(f" {text}\n\n") == shown
 
 
-def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_again(visitor, content, quick_test):  # noqa: F811
+def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_again(visitor, content, quick_test):
     quick_test.hint = "It may be untrained."
     page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", content)
     finished(press(page, "Load and test"))
@@ -222,7 +223,7 @@ def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_aga
 
 
 @pytest.mark.parametrize("bad", [b"", b"<html>", b"\x80\x02cos\nsystem\n(S'x'\ntR."])
-def test_a_bad_checkpoint_is_one_sentence_and_nothing_is_offered(visitor, bad):  # noqa: F811
+def test_a_bad_checkpoint_is_one_sentence_and_nothing_is_offered(visitor, bad):
     page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", bad)
     said = page.texts("error")
     assert said.startswith("Expected a")
@@ -230,7 +231,7 @@ def test_a_bad_checkpoint_is_one_sentence_and_nothing_is_offered(visitor, bad): 
     assert not [button for button in page.at.button if button.label == "Load and test"]
 
 
-def test_what_passes_the_look_but_not_the_load_is_one_sentence(visitor, content):  # noqa: F811
+def test_what_passes_the_look_but_not_the_load_is_one_sentence(visitor, content):
     state = load_file(manifest.FOLDER / "resnet18.safetensors")
     bad = save(state | {"fc.bias": state["fc.bias"] * math.nan})
     page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", bad)
@@ -239,7 +240,7 @@ def test_what_passes_the_look_but_not_the_load_is_one_sentence(visitor, content)
     assert uploaded_networks.known() == ()
 
 
-def test_a_full_queue_is_said(visitor, content):  # noqa: F811
+def test_a_full_queue_is_said(visitor, content):
     page = visitor().open(PAGE)
     service.job_service().capacity = 0
     upload(page, own_checkpoint.FIELD, "a.pt", content)
@@ -248,14 +249,14 @@ def test_a_full_queue_is_said(visitor, content):  # noqa: F811
     assert "Nothing of it is loaded yet" in page.texts("markdown")
 
 
-def test_a_link_to_a_network_that_was_removed_falls_back_with_a_note(visitor):  # noqa: F811
+def test_a_link_to_a_network_that_was_removed_falls_back_with_a_note(visitor):
     page = visitor().open(SPECTRUM, network="resnet18-own-0123456789ab")
     assert "uploaded elsewhere or deleted: upload it again on the page Own files. The default" in page.texts("warning")
     assert page.url["network"] == "resnet18"
 
 
 @pytest.mark.parametrize("path", ["pages/2_Blocks.py", "pages/3_Labels.py", "pages/4_Correlation.py", "pages/6_Published_tables.py", "pages/7_Stiff_ODEs.py"])  # fmt: skip
-def test_pages_about_many_images_show_their_empty_state_for_an_uploaded_network(visitor, path):  # noqa: F811
+def test_pages_about_many_images_show_their_empty_state_for_an_uploaded_network(visitor, path):
     name = made_up()
     shown = visitor().open(path, network=name, networks=name)
     assert not shown.texts("warning", "error")
@@ -266,7 +267,7 @@ def test_pages_about_many_images_show_their_empty_state_for_an_uploaded_network(
 # An image
 
 
-def test_a_picture_is_shown_as_the_network_sees_it_then_kept_and_linked(visitor):  # noqa: F811
+def test_a_picture_is_shown_as_the_network_sees_it_then_kept_and_linked(visitor):
     content = picture()
     page = upload(visitor().open(PAGE), own_image.FIELD, "my dog.png", content)
     pixels = image_files.read(content)
@@ -284,7 +285,7 @@ def test_a_picture_is_shown_as_the_network_sees_it_then_kept_and_linked(visitor)
     assert page.url["own-label"] == "dog"
 
 
-def test_the_three_networks_say_what_they_see(visitor, monkeypatch):  # noqa: F811
+def test_the_three_networks_say_what_they_see(visitor, monkeypatch):
     def all_losses(network, image):
         losses = np.full(10, 20.0)
         losses[[3, 5]] = -math.log(0.75), -math.log(0.25)
@@ -299,7 +300,7 @@ def test_the_three_networks_say_what_they_see(visitor, monkeypatch):  # noqa: F8
 
 
 @pytest.mark.parametrize("bad", [b"", b"<svg/>", b"GIF89a" + bytes(20), picture()[:-900]])
-def test_a_bad_picture_is_one_sentence(visitor, bad):  # noqa: F811
+def test_a_bad_picture_is_one_sentence(visitor, bad):
     page = upload(visitor().open(PAGE), own_image.FIELD, "a.png", bad)
     said = page.texts("error")
     assert said.startswith("Expected a PNG or JPEG picture")
@@ -308,7 +309,7 @@ def test_a_bad_picture_is_one_sentence(visitor, bad):  # noqa: F811
     assert not page.texts("error")
 
 
-def test_an_own_image_without_a_label_has_its_spectrum_and_its_place_in_the_gallery(visitor):  # noqa: F811
+def test_an_own_image_without_a_label_has_its_spectrum_and_its_place_in_the_gallery(visitor):
     number = uploaded_images.register(image_files.read(picture()), {"name": "mine"})
     request = analysis.Request("resnet18", number, 8, "branch", "spectrum")
     store(request)
@@ -339,7 +340,7 @@ def test_the_gallery_tells_right_from_wrong_of_own_images():
         uploaded_images.remove(number)
 
 
-def test_a_link_to_an_image_that_was_removed_falls_back_with_a_note(visitor):  # noqa: F811
+def test_a_link_to_an_image_that_was_removed_falls_back_with_a_note(visitor):
     number = uploaded_images.register(image_files.read(picture()), {"name": "mine"})
     page = visitor().open(PAGE)
     press(page, "Remove")
@@ -353,14 +354,14 @@ def test_a_link_to_an_image_that_was_removed_falls_back_with_a_note(visitor):  #
 # Off
 
 
-def test_uploads_that_are_switched_off_are_one_sentence(visitor, monkeypatch):  # noqa: F811
+def test_uploads_that_are_switched_off_are_one_sentence(visitor, monkeypatch):
     monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
     page = visitor().open(PAGE)
     assert "uploads are switched off" in page.texts("info")
     assert not page.at.get("file_uploader")
 
 
-def test_uploads_are_refused_on_the_server_too(visitor, monkeypatch, content):  # noqa: F811
+def test_uploads_are_refused_on_the_server_too(visitor, monkeypatch, content):
     """A browser that shows the fields and buttons from before they were switched off."""
     page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", content)
     upload(page, own_image.FIELD, "a.png", picture())
@@ -381,6 +382,6 @@ def test_a_load_that_was_asked_for_in_time_is_refused_once_uploads_are_off(monke
     assert uploaded_networks.known() == ()
 
 
-def test_labels_of_the_field_are_those_of_the_catalogue(visitor):  # noqa: F811
+def test_labels_of_the_field_are_those_of_the_catalogue(visitor):
     page = upload(visitor().open(PAGE), own_image.FIELD, "a.png", picture(form="JPEG"))
     assert page.at.selectbox(key="choice-own-label").options == ["No label", *cifar10.LABELS]

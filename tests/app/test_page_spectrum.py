@@ -14,8 +14,10 @@ from stiffcore.analysis import modes, nonnormality, requests as analysis
 from stiffcore.networks import manifest
 from stiffcore.odes import stability
 from stiffcore.storage import cache as result_cache
-from tests.app.test_app import SPECTRUM, engine, nothing_ships, spectrum_of, visitor, wait_for  # noqa: F401 - fixtures
+from tests.app.visitor import SPECTRUM, spectrum_of, wait_for
 from tests.made_up.spectra import made_up, store
+
+pytestmark = pytest.mark.usefixtures("nothing_ships")
 
 
 def widget(page, key: str):
@@ -38,7 +40,7 @@ def cells(page, table: int = 0) -> list[list[str]]:
 # Stability regions
 
 
-def test_regions_and_their_numbers_move_with_the_step_and_nothing_is_computed(visitor, engine):  # noqa: F811
+def test_regions_and_their_numbers_move_with_the_step_and_nothing_is_computed(visitor, engine):
     store(*spectrum_of(0))  # −1 and 0.25 ± 0.5i of 803 eigenvalues
     page = visitor().open(SPECTRUM, images="0", stable="forward-euler,rk4")
     assert regions(page.figures[0]).startswith("dashed: |1 + λ| = 1")
@@ -60,7 +62,7 @@ def test_regions_and_their_numbers_move_with_the_step_and_nothing_is_computed(vi
     assert engine.asked == []
 
 
-def test_shares_agree_with_the_metrics_at_the_networks_own_step(visitor, monkeypatch):  # noqa: F811
+def test_shares_agree_with_the_metrics_at_the_networks_own_step(visitor, monkeypatch):
     """On a spectrum that ships: the number that moves is at h = 1 the stored one."""
     from stiffcore.storage import shipped as shipped_results
 
@@ -82,7 +84,7 @@ def test_shares_agree_with_the_metrics_at_the_networks_own_step(visitor, monkeyp
         ("branch", "7,8", "Nothing to overlay on a block that changes the shape", False, "dashed: |1 + λ| = 1, forward Euler"),
     ],
 )  # fmt: skip
-def test_where_no_region_belongs_the_reason_is_said(visitor, convention, blocks, said, step_is_off, drawn):  # noqa: F811
+def test_where_no_region_belongs_the_reason_is_said(visitor, convention, blocks, said, step_is_off, drawn):
     for block in map(int, blocks.split(",")):
         store(*spectrum_of(0, block=block, convention=convention))
     page = visitor().open(SPECTRUM, images="0", convention=convention, blocks=blocks)
@@ -92,7 +94,7 @@ def test_where_no_region_belongs_the_reason_is_said(visitor, convention, blocks,
     assert regions(page.figures[0]) == drawn
 
 
-def test_the_unit_circle_of_the_whole_block_counts_what_the_block_enlarges(visitor):  # noqa: F811
+def test_the_unit_circle_of_the_whole_block_counts_what_the_block_enlarges(visitor):
     store(*spectrum_of(5, convention="block"))  # −1.005
     page = visitor().open(SPECTRUM, images="5", convention="block")
     assert cells(page) == [[page.figures[0].data[0].name, f"{100 / 803:.1f} %"]]
@@ -101,7 +103,7 @@ def test_the_unit_circle_of_the_whole_block_counts_what_the_block_enlarges(visit
 # Density
 
 
-def test_more_than_5000_points_open_as_a_density_that_counts_all(visitor):  # noqa: F811
+def test_more_than_5000_points_open_as_a_density_that_counts_all(visitor):
     for image in (0, 1):
         (request,) = spectrum_of(image)
         result = made_up(request)
@@ -146,7 +148,7 @@ def press_again(page):
 
 
 @pytest.mark.parametrize(("change", "said", "kind"), [(0.0, "the new result agrees with the stored one", "success"), (0.1, "max_re was 0.25, is 0.35", "warning")])  # fmt: skip
-def test_compute_again_asks_once_and_says_whether_the_numbers_agree(visitor, computed_again, change, said, kind):  # noqa: F811
+def test_compute_again_asks_once_and_says_whether_the_numbers_agree(visitor, computed_again, change, said, kind):
     store(*spectrum_of(0))
     computed_again.change["by"] = change
     page = visitor().open(SPECTRUM, images="0")
@@ -168,7 +170,7 @@ def test_compute_again_asks_once_and_says_whether_the_numbers_agree(visitor, com
     assert len(computed_again.asked) == 1
 
 
-def test_cancelling_the_second_computation_keeps_what_is_stored(visitor, computed_again):  # noqa: F811
+def test_cancelling_the_second_computation_keeps_what_is_stored(visitor, computed_again):
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, images="0")
     press_again(page)
@@ -186,7 +188,7 @@ def test_cancelling_the_second_computation_keeps_what_is_stored(visitor, compute
 # Through depth
 
 
-def test_through_depth_plays_what_is_stored_and_offers_the_rest(visitor, engine):  # noqa: F811
+def test_through_depth_plays_what_is_stored_and_offers_the_rest(visitor, engine):
     for block in (4, 7, 8):
         store(*spectrum_of(0, block=block))
     page = visitor().open(SPECTRUM, mode="depth", images="0,1", at="4")
@@ -208,7 +210,7 @@ def test_through_depth_plays_what_is_stored_and_offers_the_rest(visitor, engine)
     assert page.url["images"] == "0,1", "the other images are chosen still"
 
 
-def test_through_depth_without_a_stored_block_says_what_to_do(visitor):  # noqa: F811
+def test_through_depth_without_a_stored_block_says_what_to_do(visitor):
     page = visitor().open(SPECTRUM, mode="depth", images="0", at="99")
     assert not page.figures
     assert "No block is stored yet" in page.texts("info")
@@ -216,7 +218,7 @@ def test_through_depth_without_a_stored_block_says_what_to_do(visitor):  # noqa:
     assert page.url["at"] == "1"
 
 
-def test_regions_move_through_depth_too(visitor):  # noqa: F811
+def test_regions_move_through_depth_too(visitor):
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, mode="depth", images="0", at="8", stable="rk4", blockstep="0.5")
     assert regions(page.figures[0]) == "dashed: |R(0.5 λ)| = 1, RK4"
@@ -253,7 +255,7 @@ def clicked(page, monkeypatch, **point) -> None:
     eigenmodes.clicked(results, "linear", "chart")
 
 
-def test_a_click_chooses_the_eigenvalue_and_computes_its_mode(visitor, monkeypatch, slow_modes):  # noqa: F811
+def test_a_click_chooses_the_eigenvalue_and_computes_its_mode(visitor, monkeypatch, slow_modes):
     visitor()
     store(*spectrum_of(0))
     submitted: list = []
@@ -266,7 +268,7 @@ def test_a_click_chooses_the_eigenvalue_and_computes_its_mode(visitor, monkeypat
 
 
 @pytest.mark.parametrize("point", [{}, {"x": "<", "y": 0, "customdata": 0}, {"x": 0.2, "y": 0.1, "customdata": [7]}, {"x": float("nan"), "y": 0, "customdata": 0}, {"x": 0, "y": 0, "customdata": []}])  # fmt: skip
-def test_what_a_hostile_browser_clicks_is_nothing(visitor, monkeypatch, point):  # noqa: F811
+def test_what_a_hostile_browser_clicks_is_nothing(visitor, monkeypatch, point):
     visitor()
     store(*spectrum_of(0))
     submitted: list = []
@@ -275,7 +277,7 @@ def test_what_a_hostile_browser_clicks_is_nothing(visitor, monkeypatch, point): 
     assert st.session_state["chosen"] == {}
 
 
-def test_a_linked_mode_is_offered_computed_once_and_shown_with_its_numbers(visitor, slow_modes):  # noqa: F811
+def test_a_linked_mode_is_offered_computed_once_and_shown_with_its_numbers(visitor, slow_modes):
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.1")
     assert "λ = 0.25 +0.5 i" in page.texts("markdown")
@@ -292,7 +294,7 @@ def test_a_linked_mode_is_offered_computed_once_and_shown_with_its_numbers(visit
     assert len(slow_modes) == 1
 
 
-def test_without_a_chosen_eigenvalue_or_with_a_large_core_the_page_says_how(visitor, monkeypatch):  # noqa: F811
+def test_without_a_chosen_eigenvalue_or_with_a_large_core_the_page_says_how(visitor, monkeypatch):
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.99")
     assert "Click an eigenvalue" in page.texts("caption")
@@ -302,7 +304,7 @@ def test_without_a_chosen_eigenvalue_or_with_a_large_core_the_page_says_how(visi
     assert "for cores up to 2. The smallest here has side 3" in page.texts("caption")
 
 
-def test_an_eigenvalue_that_the_spectrum_does_not_have_is_given_up_with_a_note(visitor):  # noqa: F811
+def test_an_eigenvalue_that_the_spectrum_does_not_have_is_given_up_with_a_note(visitor):
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.999999")
     assert "Expected one of the 3 eigenvalues of block 8's core, numbered from 0, got 999999" in page.texts("warning")
@@ -313,7 +315,7 @@ def test_an_eigenvalue_that_the_spectrum_does_not_have_is_given_up_with_a_note(v
     assert not page.texts("warning"), "image 0 is not in view: nobody knows yet"
 
 
-def test_extremes_are_chosen_from_a_list_and_computed_as_by_a_click(visitor, slow_modes):  # noqa: F811
+def test_extremes_are_chosen_from_a_list_and_computed_as_by_a_click(visitor, slow_modes):
     store(*spectrum_of(0, 1))
     page = visitor().open(SPECTRUM, images="0,1")
     listed = page.at.selectbox(key="choice-eigenvalue")
@@ -336,7 +338,7 @@ def test_extremes_are_chosen_from_a_list_and_computed_as_by_a_click(visitor, slo
     assert "Block 8, image 0: chosen, λ = 0.25 −0.5 i" in shown.options
 
 
-def test_a_mode_says_how_it_was_made_and_is_computed_again_on_request(visitor, monkeypatch):  # noqa: F811
+def test_a_mode_says_how_it_was_made_and_is_computed_again_on_request(visitor, monkeypatch):
     store(*spectrum_of(0))
     request, asked = spectrum_of(0)[0], []
     monkeypatch.setattr(modes, "stored", lambda request, value: planted_mode(request, value))
@@ -358,7 +360,7 @@ def test_a_mode_says_how_it_was_made_and_is_computed_again_on_request(visitor, m
     assert "the condition number was 8.19, is 8.19" in page.texts("success")
 
 
-def test_stored_pseudospectra_are_drawn_with_their_numbers(visitor, monkeypatch):  # noqa: F811
+def test_stored_pseudospectra_are_drawn_with_their_numbers(visitor, monkeypatch):
     store(*spectrum_of(0))
     x, y = np.linspace(-1.5, 1, 8), np.linspace(0, 1, 4)
     made = nonnormality.NonNormality(spectrum_of(0)[0], 0.75, 2.5, 4.0, 3.0, x, y, -np.add.outer(y, x), 60.0, "ab")

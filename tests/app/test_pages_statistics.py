@@ -1,9 +1,7 @@
 """Blocks, Labels, Correlation and Published tables through app.py: planted rows, and with nothing computed."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +15,9 @@ from stiffcore.networks import catalogue
 from stiffcore.paper import published
 from stiffcore.statistics import label_spread, tables
 from stiffcore.sweeps import shipping
-from tests.app.test_app import Visitor
+from tests.app.visitor import ROOT, Visitor, cells
 from tests.made_up.rows import bundled, ship
 
-ROOT = Path(__file__).parents[2]
 BLOCKS, LABELS = "pages/2_Blocks.py", "pages/3_Labels.py"
 CORRELATION, PUBLISHED = "pages/4_Correlation.py", "pages/6_Published_tables.py"
 
@@ -45,14 +42,6 @@ def visit(tmp_path, monkeypatch):
     monkeypatch.setattr(st, "plotly_chart", drawn)
     yield visit
     st.cache_resource.clear()
-
-
-def cells(html: str) -> dict[str, list[str]]:
-    """Row's name -> the texts of its cells, of every table on a page, one table's after the other's."""
-    found: dict[str, list[str]] = {}
-    for name, line in re.findall(r"<tr><th scope=\"row\"[^>]*>(.*?)</th>(.*?)</tr>", html):
-        found.setdefault(name, []).extend(re.sub("<[^>]+>", "", cell) for cell in re.findall("<td.*?</td>", line))
-    return found
 
 
 def traces(figure) -> dict:
@@ -239,7 +228,7 @@ def test_correlation_is_scipys_and_bold_where_significant(visit):
     r = stats.pearsonr(last["percent_negative"], last["loss"]).statistic
     assert page.at.metric[1].value == minus(f"{r:+.3f}")
     assert cells(page.html())["8"][1] == minus(f"{r:.2f}")
-    assert f'class="strong" title="95 % interval' in page.html()  # noqa: F541
+    assert 'class="strong" title="95 % interval' in page.html()
     above = [trace for trace in page.figures[0].data if trace.xaxis == "x" and trace.type == "scatter"]
     assert sum(len(trace.x) for trace in above) == 80
     pooled = visit(CORRELATION, of="all", measure="percent_negative")

@@ -12,15 +12,15 @@ from stiffcore.odes import block_flow
 from stiffcore.statistics import tables
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from stiffcore.sweeps import shipping
-from tests.app.test_app import nothing_ships, visitor  # noqa: F401 - fixtures
 from tests.made_up.rows import bundled, ship
 from tests.made_up.spectra import store
 
+pytestmark = pytest.mark.usefixtures("nothing_ships")
 NAMES = list(scenes.SCENES)
 
 
 @pytest.fixture
-def at(visitor, tmp_path, monkeypatch):  # noqa: F811
+def at(visitor, tmp_path, monkeypatch):
     """Opens a scene by its name, as its link does; what ships is what a test plants."""
     monkeypatch.setattr(shipping, "FOLDER", tmp_path)
     return lambda name, **other: visitor().open(scenes.SCENES[name].page, **scenes.query(name) | other)
@@ -115,7 +115,7 @@ def test_next_and_previous_take_every_choice_along(at):
     assert page.at.title[0].value == "Spectrum"
 
 
-def test_what_was_chosen_before_does_not_leak_into_a_scene(visitor):  # noqa: F811
+def test_what_was_chosen_before_does_not_leak_into_a_scene(visitor):
     page = visitor().open(scenes.SPECTRUM, fit="bulk", axes="arcsinh", images="7", network="resnet50", blocks="16")
     page.at.switch_page(scenes.COMPARE)
     for name, text in scenes.query("trained-and-untrained").items():
@@ -196,14 +196,14 @@ def test_a_presenters_remote_is_understood(at):
 
 
 @pytest.mark.parametrize("value", ["no-such-scene", "", "<img src=x>", "../.."])
-def test_a_scene_that_there_is_not_is_said_and_dropped(visitor, value):  # noqa: F811
+def test_a_scene_that_there_is_not_is_said_and_dropped(visitor, value):
     page = visitor().open(scenes.SPECTRUM, scene=value)
     assert bar(page) == ""
     assert "scene" not in page.url
     assert "Expected a scene among" in page.texts("warning")
 
 
-def test_home_lists_the_scenes_as_links(visitor):  # noqa: F811
+def test_home_lists_the_scenes_as_links(visitor):
     home = visitor().run()
     links = {link.proto.label: link.proto for link in home.at.get("page_link")}
     for number, (name, scene) in enumerate(scenes.SCENES.items(), 1):

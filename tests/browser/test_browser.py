@@ -9,39 +9,13 @@ import pytest
 
 from pages.shared.shell import navigation
 from pages.shared.widgets import gallery
-from stiffcore.analysis import requests as analysis
-from stiffcore.storage import cache as result_cache
-from tests.browser.window import ROOT, context, needs_chromium, running_app, time_to_answer, window  # noqa: F401 - fixtures
-from tests.made_up.spectra import made_up, store
-
-MADE_UP, CLOUDS = 7, (8, 9)  # images whose spectra do not ship
-QUICK, SLOW = 8, 4  # blocks of ResNet18: a spectrum takes seconds; long enough to be cancelled
+from tests.browser.planted import MADE_UP, SLOW
+from tests.browser.window import ROOT, needs_chromium, time_to_answer
 
 pytestmark = needs_chromium
 
 
-def cloud_of(image: int, count: int) -> None:
-    """Stores a spectrum of many points, so that WebGL draws it."""
-    request = analysis.Request("resnet18", image, QUICK, "branch", "spectrum")
-    result = made_up(request)
-    half = np.random.default_rng(image).normal(size=(count // 2, 2)) @ [0.3, 0.3j]
-    arrays = {"eigenvalues": np.concatenate([half, half.conj()])}
-    assert result_cache.default().put(analysis.key(request), analysis.header_of(result), arrays) is None
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The address of an app with what ships, and a cache of one made-up spectrum and two large clouds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store(analysis.Request("resnet18", MADE_UP, QUICK, "branch", "spectrum"))
-        for image in CLOUDS:
-            cloud_of(image, 3000)
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
-
-
-def test_home_paints_a_spectrum_and_leads_to_the_pages(window):  # noqa: F811
+def test_home_paints_a_spectrum_and_leads_to_the_pages(window):
     home = window().figure()
     assert home.drawn_images() == sorted(gallery.first_of_each_label())
     home.tell(home.page.get_by_role("link", name=re.compile("^.*Spectrum: any block")).click)
@@ -50,7 +24,7 @@ def test_home_paints_a_spectrum_and_leads_to_the_pages(window):  # noqa: F811
     assert home.url["convention"] == "branch"
 
 
-def test_every_page_opens_without_an_error_and_without_another_host(window):  # noqa: F811
+def test_every_page_opens_without_an_error_and_without_another_host(window):
     """The pages of the menu that there are; `window` fails on a request to any other host."""
     visitor = window()
     for entries in navigation.MENU.values():
@@ -61,7 +35,7 @@ def test_every_page_opens_without_an_error_and_without_another_host(window):  # 
                 assert visitor.page.locator("[data-testid=stException]").count() == 0, title
 
 
-def test_pick_an_image_and_compute_its_spectrum(window):  # noqa: F811
+def test_pick_an_image_and_compute_its_spectrum(window):
     visitor = window("/Spectrum?images=0").figure()
     visitor.button("Images:").click()
     visitor.tell(visitor.page.locator(".st-key-thumbnails button", has_text="2 ship").click)
@@ -77,7 +51,7 @@ def test_pick_an_image_and_compute_its_spectrum(window):  # noqa: F811
     assert visitor.page.locator(".st-key-offer").count() == 0
 
 
-def test_cancel_reload_second_window_and_a_server_that_answers(window, server):  # noqa: F811
+def test_cancel_reload_second_window_and_a_server_that_answers(window, server):
     first = window(f"/Spectrum?images=1&blocks={SLOW}")
     first.button("Compute").click()
     first.page.wait_for_selector(".st-key-progress")
@@ -98,7 +72,7 @@ def test_cancel_reload_second_window_and_a_server_that_answers(window, server): 
     assert first.page.locator(".st-key-progress").count() == 0, "a reload submits nothing"
 
 
-def test_the_copied_link_reopens_the_view(window):  # noqa: F811
+def test_the_copied_link_reopens_the_view(window):
     one = window("/Spectrum").figure()
     one.tell(one.page.get_by_role("radio", name="Label").click)
     one.tell(one.page.get_by_role("radio", name="Disc").click)
@@ -114,7 +88,7 @@ def test_the_copied_link_reopens_the_view(window):  # noqa: F811
     assert other.of_figure("f._fullLayout.xaxis.range") == pytest.approx(shown, abs=0.1)
 
 
-def test_back_returns_to_the_choice_before(window):  # noqa: F811
+def test_back_returns_to_the_choice_before(window):
     visitor = window("/Spectrum?images=0").figure()
     visitor.tell(visitor.page.get_by_role("radio", name="Bulk").click)
     visitor.page.wait_for_url("**fit=bulk**")
@@ -123,7 +97,7 @@ def test_back_returns_to_the_choice_before(window):  # noqa: F811
     assert visitor.url["fit"] == "all"
 
 
-def test_zoom_survives_another_image_and_a_fit_ends_it(window):  # noqa: F811
+def test_zoom_survives_another_image_and_a_fit_ends_it(window):
     visitor = window("/Spectrum?images=0").figure()
     visitor.page.evaluate("document.querySelector('.js-plotly-plot').scrollIntoView({block: 'center'})")
     before = visitor.of_figure("f._fullLayout.xaxis.range")
@@ -152,7 +126,7 @@ def test_zoom_survives_another_image_and_a_fit_ends_it(window):  # noqa: F811
     assert visitor.of_figure("f._fullLayout.xaxis.range") != pytest.approx(still, rel=0.01)
 
 
-def test_a_large_cloud_is_really_painted_by_webgl(window):  # noqa: F811
+def test_a_large_cloud_is_really_painted_by_webgl(window):
     visitor = window("/Spectrum?images=8,9&marks=points").figure()
     visitor.page.wait_for_selector(".js-plotly-plot .gl-canvas-context")
     painted = visitor.painted(more_than=2000)
@@ -160,7 +134,7 @@ def test_a_large_cloud_is_really_painted_by_webgl(window):  # noqa: F811
     assert visitor.of_figure("f.data[0].hoverinfo") == "skip"
 
 
-def test_dark_and_talk_mode_reach_the_figure(window):  # noqa: F811
+def test_dark_and_talk_mode_reach_the_figure(window):
     visitor = window("/Spectrum?images=0").figure()
     assert visitor.of_figure("f._fullLayout.paper_bgcolor") == "#FFFFFF"
     visitor.page.emulate_media(color_scheme="dark")
@@ -172,7 +146,7 @@ def test_dark_and_talk_mode_reach_the_figure(window):  # noqa: F811
     visitor.page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullLayout?.font.size === 20")
 
 
-def test_downloads_bring_a_figure_that_draws_offline_and_the_data(window, tmp_path):  # noqa: F811
+def test_downloads_bring_a_figure_that_draws_offline_and_the_data(window, tmp_path):
     visitor = window(f"/Spectrum?images={MADE_UP}").figure()
     with visitor.page.expect_download() as download:
         visitor.button("Data (CSV)").click()
@@ -189,7 +163,7 @@ def test_downloads_bring_a_figure_that_draws_offline_and_the_data(window, tmp_pa
     visitor.outside.clear()
 
 
-def test_a_hostile_link_shows_a_note_and_fetches_and_runs_nothing(window):  # noqa: F811
+def test_a_hostile_link_shows_a_note_and_fetches_and_runs_nothing(window):
     """An image in Markdown or HTML would be a request to another host, which `window` does not let pass."""
     image = "![x](http://198.51.100.1/x.png)<img src=http://198.51.100.1/x.png onerror=alert(1)>"
     values = {"network": image, "images": image, "blocks": image, "fit": "../.."}
@@ -202,7 +176,7 @@ def test_a_hostile_link_shows_a_note_and_fetches_and_runs_nothing(window):  # no
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_fits_a_projector(window, scheme):  # noqa: F811
+def test_fits_a_projector(window, scheme):
     visitor = window("/Spectrum", scheme=scheme).figure()
     visitor.page.set_viewport_size({"width": 1024, "height": 768})
     visitor.settled()

@@ -7,7 +7,7 @@ import pytest
 from pages.shared.shell import scenes
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
-from tests.browser.window import context, needs_chromium, running_app, window  # noqa: F401 - fixtures among them
+from tests.browser.window import needs_chromium, running_app
 from tests.made_up.spectra import store
 
 A, B, C = gallery.first_of_each_label()[:3]
@@ -35,7 +35,7 @@ def width(visitor, axis: str) -> float:
     return high - low
 
 
-def test_zooming_one_side_zooms_the_other_and_stays_while_b_is_varied(window):  # noqa: F811
+def test_zooming_one_side_zooms_the_other_and_stays_while_b_is_varied(window):
     visitor = window(f"/Compare?a.images={A}&b.images={B}").figure()
     before = width(visitor, "xaxis")
     assert width(visitor, "xaxis2") == before
@@ -60,7 +60,7 @@ def test_zooming_one_side_zooms_the_other_and_stays_while_b_is_varied(window):  
     assert visitor.of_figure("f._fullLayout.xaxis2.range") == pytest.approx(zoomed, abs=0.1)
 
 
-def test_vary_swap_and_pin(window):  # noqa: F811
+def test_vary_swap_and_pin(window):
     visitor = window(f"/Compare?a.images={A}&b.images={A}&b.network=resnet18-untrained").figure()
     missing = visitor.page.locator(".annotation-text")
     missing.get_by_text("B is not computed").wait_for()
@@ -74,7 +74,7 @@ def test_vary_swap_and_pin(window):  # noqa: F811
     assert visitor.page.locator(".st-key-offer").count() == 0
 
 
-def test_an_image_and_its_adversarial_twin(window):  # noqa: F811
+def test_an_image_and_its_adversarial_twin(window):
     visitor = window(f"/Compare?compare=perturbation&a.images={A}&strength=4")
     visitor.button("Perturb").click()
     pair = visitor.page.locator(".sides")
@@ -92,7 +92,7 @@ def test_an_image_and_its_adversarial_twin(window):  # noqa: F811
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_fits_a_projector(window, scheme):  # noqa: F811
+def test_fits_a_projector(window, scheme):
     visitor = window(f"/Compare?a.images={A}&b.images={B}", scheme=scheme).figure()
     visitor.page.set_viewport_size({"width": 1024, "height": 768})
     visitor.when_figure("f._fullLayout.width < 800")
@@ -101,7 +101,7 @@ def test_fits_a_projector(window, scheme):  # noqa: F811
     assert panels.nth(0).bounding_box()["width"] == pytest.approx(panels.nth(1).bounding_box()["width"], abs=2)
 
 
-def test_the_remote_works_with_the_focus_on_a_slider_and_counts_two_quick_presses(window):  # noqa: F811
+def test_the_remote_works_with_the_focus_on_a_slider_and_counts_two_quick_presses(window):
     names = list(scenes.SCENES)
     visitor = window("/Stiff_ODEs?scene=" + names[0]).figure()
     bar = visitor.page.locator(".st-key-scene")
@@ -120,7 +120,7 @@ def test_the_remote_works_with_the_focus_on_a_slider_and_counts_two_quick_presse
     visitor.settled()
 
 
-def test_the_remote_waits_for_a_bar_that_is_not_there_yet(window):  # noqa: F811
+def test_the_remote_waits_for_a_bar_that_is_not_there_yet(window):
     names = list(scenes.SCENES)
     visitor = window("/Stiff_ODEs?scene=" + names[0]).figure()
     bar = visitor.page.locator(".st-key-scene")
@@ -135,7 +135,7 @@ def test_the_remote_waits_for_a_bar_that_is_not_there_yet(window):  # noqa: F811
     visitor.settled()
 
 
-def test_a_presenters_remote_goes_from_scene_to_scene(window):  # noqa: F811
+def test_a_presenters_remote_goes_from_scene_to_scene(window):
     names = list(scenes.SCENES)
     visitor = window()
     first = scenes.SCENES[names[0]]

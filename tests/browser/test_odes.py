@@ -3,12 +3,13 @@
 import re
 
 from stiffcore.images import cifar10
-from tests.browser.test_browser import context, pytestmark, server, window  # noqa: F401 - fixtures, and the skip without Chromium
+from tests.browser.window import needs_chromium
 
+pytestmark = needs_chromium
 PARTS = ("1 · A stiff equation", "2 · Stability regions", "3 · Two stiff systems", "4 · ResNets", "5 · Real blocks")
 
 
-def test_the_step_slides_through_the_limit_and_the_error_grows(window):  # noqa: F811
+def test_the_step_slides_through_the_limit_and_the_error_grows(window):
     visitor = window("/Stiff_ODEs").figure()
     assert visitor.page.get_by_text("inside: shrinks, changing sign").is_visible()
     first_two = "Array.from(f._fullData.find(t => t.name === 'Forward Euler, h = 0.0015').y.slice(0, 2))"
@@ -31,7 +32,7 @@ def test_the_step_slides_through_the_limit_and_the_error_grows(window):  # noqa:
     assert visitor.url["method"] == "backward-euler"
 
 
-def test_a_bad_step_is_refused_in_words_and_mended_in_place(window):  # noqa: F811
+def test_a_bad_step_is_refused_in_words_and_mended_in_place(window):
     visitor = window("/Stiff_ODEs?h=-1")
     assert "Expected a step size above 0, got -1" in visitor.page.locator("[data-testid=stAlert]").inner_text()
     field = visitor.page.get_by_role("spinbutton")
@@ -41,7 +42,7 @@ def test_a_bad_step_is_refused_in_words_and_mended_in_place(window):  # noqa: F8
     assert visitor.url["h"] == "0.001"
 
 
-def test_every_part_opens_and_draws_without_an_error(window):  # noqa: F811
+def test_every_part_opens_and_draws_without_an_error(window):
     visitor = window("/Stiff_ODEs").figure()
     for part in PARTS[1:]:
         visitor.tell(visitor.page.get_by_role("radio", name=re.compile(f"^{part}")).click)
@@ -52,7 +53,7 @@ def test_every_part_opens_and_draws_without_an_error(window):  # noqa: F811
     assert visitor.page.get_by_text("The flow itself", exact=True).is_visible()
 
 
-def test_fit_with_progress_cancel_and_fit_again(window):  # noqa: F811
+def test_fit_with_progress_cancel_and_fit_again(window):
     settings = "net-seed=7&net-points=16&net-depth=2&net-width=4"
     long = window(f"/Stiff_ODEs?part=networks&{settings}&net-iterations=600")
     long.button("Fit both").click()
@@ -71,7 +72,7 @@ def test_fit_with_progress_cancel_and_fit_again(window):  # noqa: F811
     assert short.button("Fit both").count() == 0
 
 
-def test_a_real_block_is_followed_by_its_own_ode(window):  # noqa: F811
+def test_a_real_block_is_followed_by_its_own_ode(window):
     image = cifar10.bundled()[-1]  # its flow does not ship
     visitor = window(f"/Stiff_ODEs?part=blocks&images={image}")
     visitor.button("Follow the flow").click()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from pages.shared.state import controls
 from stiffcore.images import cifar10
 from stiffcore.networks import manifest
-from tests.browser.window import context, needs_chromium, running_app, window  # noqa: F401 - fixtures
+from tests.browser.window import needs_chromium, running_app
 
 pytestmark = needs_chromium
 CHOSEN = """title => {const field = document.querySelector('.st-key-choice-network');
@@ -50,7 +50,7 @@ def photograph() -> bytes:
     return file.getvalue()
 
 
-def test_a_bad_picture_is_one_sentence_and_a_good_one_leads_to_its_spectrum(window):  # noqa: F811
+def test_a_bad_picture_is_one_sentence_and_a_good_one_leads_to_its_spectrum(window):
     visitor = window("/Own_files")
     upload(visitor, "image", "cat.png", b"<svg onload=alert(1) xmlns='http://www.w3.org/2000/svg'/>")
     said = refusal(visitor)
@@ -77,7 +77,7 @@ def test_a_bad_picture_is_one_sentence_and_a_good_one_leads_to_its_spectrum(wind
     assert "no label our cat.jpg" in strip.inner_text()
 
 
-def test_a_bad_checkpoint_is_one_sentence_and_a_good_one_is_tested_and_chosen(window):  # noqa: F811
+def test_a_bad_checkpoint_is_one_sentence_and_a_good_one_is_tested_and_chosen(window):
     visitor = window("/Own_files")
     upload(visitor, "checkpoint", "evil.pt", b"\x80\x02cos\nsystem\n(S'touch executed'\ntR.")
     assert "an old or compressed format, which could hold code: save it with torch.save(model.state_dict()" in refusal(
@@ -114,7 +114,7 @@ DRAWN = """alert => [...alert.querySelectorAll('a, code, em, strong, del, img, .
         "*x* **x** _x_ `x` ~~x~~ <b>x</b> &amp; :smile: x -> y x -- y 2 >= 1 12:30",
     ],
 )
-def test_what_a_link_asks_for_is_shown_as_typed_and_becomes_no_link(window, asked):  # noqa: F811
+def test_what_a_link_asks_for_is_shown_as_typed_and_becomes_no_link(window, asked):
     visitor = window(f"/Own_files?own-label={quote(asked)}")
     alert = visitor.page.locator("[data-testid=stAlert]", has_text="Expected")
     alert.wait_for()
@@ -122,7 +122,7 @@ def test_what_a_link_asks_for_is_shown_as_typed_and_becomes_no_link(window, aske
     assert alert.evaluate(DRAWN) == []
 
 
-def test_a_file_named_as_an_address_becomes_no_link(window):  # noqa: F811
+def test_a_file_named_as_an_address_becomes_no_link(window):
     visitor = window("/Own_files")
     file = io.BytesIO()
     torch.save(load_file(manifest.FOLDER / "resnet18.safetensors"), file)

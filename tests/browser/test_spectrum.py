@@ -5,7 +5,7 @@ import pytest
 
 from stiffcore.analysis import modes, requests as analysis
 from stiffcore.storage import cache as result_cache
-from tests.browser.window import context, needs_chromium, running_app, window  # noqa: F401 - fixtures among them
+from tests.browser.window import needs_chromium, running_app
 from tests.made_up.spectra import store
 
 IMAGE, BLOCKS = 7, (4, 7, 8)  # nothing ships of it; the other blocks are not computed
@@ -40,7 +40,7 @@ def drawn_at(visitor, value: complex) -> tuple[float, float]:
     )
 
 
-def test_the_step_moves_region_and_numbers_and_a_click_shows_the_mode(window):  # noqa: F811
+def test_the_step_moves_region_and_numbers_and_a_click_shows_the_mode(window):
     visitor = window(f"/Spectrum?images={IMAGE}&stable=forward-euler,rk4").figure()
     before = visitor.of_figure("f._fullLayout.xaxis.range")
     at = drawn_at(visitor, 0j)
@@ -76,7 +76,7 @@ def test_the_step_moves_region_and_numbers_and_a_click_shows_the_mode(window):  
 
 
 @pytest.mark.parametrize("path", ["/?talk=on", f"/Spectrum?talk=on&images={IMAGE}&eigenvalue=8.{IMAGE}.1&blocks=7,8"])
-def test_talk_mode_fits_a_projector(window, path):  # noqa: F811
+def test_talk_mode_fits_a_projector(window, path):
     visitor = window(path).figure()
     visitor.page.set_viewport_size({"width": 1024, "height": 768})
     visitor.when_figure("f._fullLayout.width < 800")
@@ -87,7 +87,7 @@ def test_talk_mode_fits_a_projector(window, path):  # noqa: F811
     assert visitor.page.evaluate(f"{cut}.map(e => e.innerText)") == []
 
 
-def test_an_extreme_eigenvalue_is_chosen_by_keys_alone(window):  # noqa: F811
+def test_an_extreme_eigenvalue_is_chosen_by_keys_alone(window):
     visitor = window(f"/Spectrum?images={IMAGE}").figure()
     field = visitor.page.get_by_role("combobox", name="Eigenvalue")
     field.focus()
@@ -98,7 +98,7 @@ def test_an_extreme_eigenvalue_is_chosen_by_keys_alone(window):  # noqa: F811
     assert visitor.url["eigenvalue"] == f"8.{IMAGE}.1"
 
 
-def test_in_a_scene_the_page_keys_are_the_scenes_and_the_arrows_the_players(window):  # noqa: F811
+def test_in_a_scene_the_page_keys_are_the_scenes_and_the_arrows_the_players(window):
     visitor = window(f"/Spectrum?scene=a-block-as-an-ode&mode=depth&images={IMAGE}").figure()
     visitor.when_figure("f.reportsBlock")
     visitor.page.locator(".player small", has_text="Arrow keys").click()
@@ -117,7 +117,7 @@ def test_in_a_scene_the_page_keys_are_the_scenes_and_the_arrows_the_players(wind
     visitor.settled()
 
 
-def test_through_depth_by_keys_buttons_and_play(window):  # noqa: F811
+def test_through_depth_by_keys_buttons_and_play(window):
     visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
     locked = visitor.of_figure("[...f._fullLayout.xaxis.range, ...f._fullLayout.yaxis.range]")
     assert visitor.of_figure("f._fullLayout.annotations.some(a => a.text === 'not computed')"), "block 1"
@@ -140,7 +140,7 @@ def test_through_depth_by_keys_buttons_and_play(window):  # noqa: F811
     assert again.of_figure("f._fullLayout.sliders[0].active") == 7
 
 
-def test_keys_that_come_faster_than_frames_are_all_heard(window):  # noqa: F811
+def test_keys_that_come_faster_than_frames_are_all_heard(window):
     """While plotly draws a frame, its full layout has sliders anew, and those on the page are still the old ones."""
     visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
     visitor.when_figure("f.reportsBlock")
@@ -153,7 +153,7 @@ def test_keys_that_come_faster_than_frames_are_all_heard(window):  # noqa: F811
     visitor.when_figure("f._fullLayout.annotations.some(a => a.text.includes('<b>Block 4</b>'))")
 
 
-def test_a_late_frame_that_sets_the_slider_back_loses_no_key(window):  # noqa: F811
+def test_a_late_frame_that_sets_the_slider_back_loses_no_key(window):
     visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
     visitor.when_figure("f.reportsBlock")
     visitor.page.evaluate(

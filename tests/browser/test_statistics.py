@@ -11,7 +11,7 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.storage import cache as result_cache
-from tests.browser.window import context, needs_chromium, running_app, window  # noqa: F401 - fixtures
+from tests.browser.window import needs_chromium, running_app
 from tests.made_up.spectra import made_up
 
 NETWORK = "resnet34-untrained"  # no rows of it ship
@@ -58,7 +58,7 @@ def is_whole(visitor) -> bool:
     return visitor.page.locator("[data-testid=stException]").count() == 0
 
 
-def test_blocks_draws_every_block_and_offers_its_numbers(window):  # noqa: F811
+def test_blocks_draws_every_block_and_offers_its_numbers(window):
     visitor = window(f"/Blocks?networks={NETWORK}&conventions=slices&images={ALONE}").figure()
     assert is_whole(visitor)
     blocks = "f._fullData.filter(t => t.name?.startsWith('mean')).flatMap(t => Array.from(t.x))"
@@ -69,7 +69,7 @@ def test_blocks_draws_every_block_and_offers_its_numbers(window):  # noqa: F811
     assert len(lines) == 1 + BLOCKS
 
 
-def test_labels_draws_every_image_and_offers_its_numbers(window):  # noqa: F811
+def test_labels_draws_every_image_and_offers_its_numbers(window):
     visitor = window(f"/Labels?{VIEW}&of=8&metric=percent_negative").figure()
     assert is_whole(visitor)
     drawn = visitor.of_figure("f._fullData.flatMap(t => t.customdata ? Array.from(t.customdata, d => d[0] ?? d) : [])")
@@ -78,7 +78,7 @@ def test_labels_draws_every_image_and_offers_its_numbers(window):  # noqa: F811
     assert len(lines) == 1 + len(IMAGES)
 
 
-def test_a_point_of_correlation_shows_its_image_and_leads_to_its_spectrum(window):  # noqa: F811
+def test_a_point_of_correlation_shows_its_image_and_leads_to_its_spectrum(window):
     visitor = window(f"/Correlation?{VIEW}&of=8&measure=percent_negative").figure()
     assert is_whole(visitor)
     assert len(csv_of(visitor, visitor.button("Data (CSV)"))) == 1 + len(IMAGES)
@@ -104,7 +104,7 @@ def test_a_point_of_correlation_shows_its_image_and_leads_to_its_spectrum(window
     assert chosen.items() <= visitor.settled().url.items()
 
 
-def test_published_tables_stand_beside_ours(window):  # noqa: F811
+def test_published_tables_stand_beside_ours(window):
     visitor = window(f"/Published_tables?{VIEW}&table=by_block")
     assert is_whole(visitor)
     row = visitor.page.locator("tbody tr", has=visitor.page.locator("th", has_text=re.compile("^8$"))).first

@@ -113,20 +113,6 @@ def running_app(log_file: Path) -> Iterator[str]:
     assert "External URL" not in text, "headless mode asked an outside host for its address"
 
 
-@pytest.fixture(scope="module")
-def context():
-    """One for all windows: they share what the browser caches, and every window is a session of its own all the same."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        context = started.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(60_000)
-        context.add_init_script(LISTEN)
-        yield context
-        started.close()
-
-
 class Window:
     """A browser window that notes requests to other hosts and errors of the page's scripts."""
 
@@ -221,23 +207,3 @@ class Window:
 
     def button(self, name: str):
         return self.page.get_by_role("button", name=name).first
-
-
-@pytest.fixture
-def window(context, server):
-    """A function that opens windows; at the end none of them may have asked another host or met a script error."""
-    windows: list[Window] = []
-
-    def open_window(path: str = "/", **look) -> Window:
-        windows.append(Window(context, server, **look))
-        return windows[-1].open(path)
-
-    yield open_window
-    try:
-        for opened in windows:
-            opened.nothing_blank()
-    finally:
-        for opened in windows:
-            opened.page.close()
-    assert [url for opened in windows for url in opened.outside] == []
-    assert [error for opened in windows for error in opened.errors] == []

@@ -10,7 +10,7 @@ from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import through_depth
 from stiffcore.figures.spectra.through_depth import Look
 from stiffcore.figures.theme import Style
-from tests.figures.test_figures import planted
+from tests.made_up.figures import planted
 
 WIDE, NARROW = [-3.0, 0.1 + 2j, 0.1 - 2j], [-0.5, 0.2 + 0.1j, 0.2 - 0.1j]
 

@@ -9,7 +9,7 @@ from stiffcore.analysis import modes, nonnormality, requests as analysis
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, mode as mode_figure, pseudospectra
 from stiffcore.figures.theme import Style
-from tests.figures.test_figures import planted
+from tests.made_up.figures import planted
 
 VALUES = np.array([-0.9, 0.1 + 0.2j, 0.1 - 0.2j])
 REQUEST = analysis.Request("resnet18", 0, 6, "branch", "spectrum")

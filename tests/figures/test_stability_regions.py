@@ -9,7 +9,7 @@ from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.spectra import spectrum
 from stiffcore.figures.theme import Style
 from stiffcore.odes import stability
-from tests.figures.test_figures import planted
+from tests.made_up.figures import planted
 
 METHODS = [name for name in stability_regions.TITLES if name != stability_regions.UNIT_CIRCLE]
 

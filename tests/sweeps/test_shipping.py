@@ -163,7 +163,8 @@ def test_all_that_ships_is_whole_and_of_the_shipped_weights(tmp_path, monkeypatc
 def test_shipped_spectra_are_those_of_the_shipped_weights():
     """A key that is not today's would never be found: other weights, or another version of the algorithm."""
     shipped, checked = result_cache.shipped(), 0
-    for key in shipped.keys():  # noqa: SIM118
+    keys = shipped.keys()
+    for key in keys:
         request = shipped.get(key).header.get("request", {})
         if "convention" in request and not uploaded_images.is_number(
             request["image"]

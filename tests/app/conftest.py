@@ -1,0 +1,62 @@
+"""What tests of the app share: a window on an app of its own, an engine that is planted, and an app with nothing shipped."""
+
+import threading
+
+import pytest
+import streamlit as st
+
+from pages.shared.state import service
+from stiffcore.analysis import requests as analysis
+from stiffcore.storage import cache as result_cache, shipped as shipped_results
+from stiffcore.storage.shipped import ShippedResults
+from tests.app import stiff_odes
+from tests.app.visitor import Visitor
+from tests.made_up.spectra import made_up, store
+
+
+@pytest.fixture
+def nothing_ships(tmp_path, monkeypatch):
+    """Only what a test plants is there."""
+    monkeypatch.setattr(result_cache, "shipped", lambda: shipped_results.ShippedResults(tmp_path / "nothing ships"))
+
+
+@pytest.fixture
+def visitor(tmp_path, monkeypatch):
+    """A function that opens a window on an app with an empty cache and a job service of its own."""
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
+    st.cache_resource.clear()
+    figures: list = []
+    draw = st.plotly_chart
+    monkeypatch.setattr(st, "plotly_chart", lambda figure, **look: figures.append(figure) or draw(figure, **look))
+    yield lambda **url: Visitor(figures, **url)
+    service.job_service().close()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Replaces the engine by one that notes what it is asked for, and waits for ``go`` before each result."""
+    asked: list[analysis.Request] = []
+    go = threading.Event()
+
+    def compute_many(requests, progress=None, refused=None):
+        asked.append(tuple(requests))
+        for done, request in enumerate(requests):
+            while not go.wait(0.02):
+                progress(done, len(requests), f"block {request.block}: planted stage")
+            progress(done, len(requests), "planted stage")
+            store(request)
+            yield made_up(request)
+
+    monkeypatch.setattr(analysis, "compute_many", compute_many)
+    compute_many.asked, compute_many.go = asked, go
+    yield compute_many
+    go.set()
+
+
+@pytest.fixture
+def open_part(visitor, tmp_path, monkeypatch):
+    """A function that opens one part of the Stiff ODEs page with the choices given; nothing ships."""
+    nothing = ShippedResults(tmp_path)
+    monkeypatch.setattr(result_cache, "shipped", lambda: nothing)
+    return lambda part, **choices: visitor().open(stiff_odes.PAGE, part=part, **choices)
