@@ -14,7 +14,6 @@ by ε moves λ by at most about ε times that (Wilkinson 1965); 1 for a normal m
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +23,13 @@ from stiffcore.analysis.requests import Request
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import manifest
+from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side; above it factorising K - μI takes more than a few seconds
 ITERATIONS = 3  # of inverse iteration; one is enough where λ is as exact as LAPACK makes it
 _NUMBERS = ("residual", "left_residual", "condition", "seconds", "weights")
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def compute(request: Request, eigenvalue: complex, progress: Progress | None = N
     found = None if again else stored(request, eigenvalue)
     if found is not None:
         return found
-    report = progress or (lambda done, total, what: None)
+    report = progress or silent
     began = time.perf_counter()
     report(0, 3, "one forward pass")
     state = analysis.block_state(request)

@@ -11,7 +11,6 @@ They belong to J, not to the core: schur_form.py has the one Schur form that the
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from stiffcore.analysis.requests import Request
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import manifest
+from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
@@ -28,7 +28,6 @@ LARGEST_CORE = 1500  # side
 COLUMNS, ROWS = 20, 10  # of the grid, evenly; as many again follow the eigenvalues
 SECONDS_PER_POINT = 4e-8  # times the side squared, on one core; for the estimate
 _NUMBERS = ("numerical_abscissa", "norm", "frobenius", "departure", "seconds", "weights")
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def compute(request: Request, progress: Progress | None = None, again: bool = Fa
     found = None if again else stored(request)
     if found is not None:
         return found
-    report = progress or (lambda done, total, what: None)
+    report = progress or silent
     began = time.perf_counter()
     report(0, 0, "one forward pass")
     state = analysis.block_state(request)

@@ -24,6 +24,7 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest
+from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache
 
 if TYPE_CHECKING:  # pandas would delay the commands that need none
@@ -154,14 +155,14 @@ def stored(request: PerturbationRequest) -> Perturbed | None:
     return Perturbed(request, pixels, _number(request, pixels), losses[0], losses[1], "", entry.header.get("seconds"))
 
 
-def compute(request: PerturbationRequest, progress: analysis.Progress | None = None, again: bool = False) -> Perturbed:
+def compute(request: PerturbationRequest, progress: Progress | None = None, again: bool = False) -> Perturbed:
     """The perturbed image, stored or fresh, with what the network makes of both; again: whatever is stored."""
     found = None if again else stored(request)
     if found is not None:
         return found
     check(request)
     began = time.perf_counter()
-    report = progress or (lambda done, total, what: None)
+    report = progress or silent
     report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
     made_of = (request.network, request.image, request.strength)
     pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
@@ -213,7 +214,7 @@ def sweep(
     request: PerturbationRequest,
     block: int,
     convention: str,
-    progress: analysis.Progress | None = None,
+    progress: Progress | None = None,
     again: bool = False,
 ) -> "pd.DataFrame":
     """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
@@ -229,7 +230,7 @@ def sweep(
     return _table(perturbed, results)
 
 
-def _stage(progress: analysis.Progress | None, done: int, total: int, name: str) -> analysis.Progress | None:
+def _stage(progress: Progress | None, done: int, total: int, name: str) -> Progress | None:
     return None if progress is None else lambda part, parts, what: progress(done, total, f"{name}: {what}")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest
+from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache
 
 FORMAT = 1  # of what is stored: raise it when the stored fields change
@@ -22,7 +23,6 @@ FORMAT = 1  # of what is stored: raise it when the stored fields change
 ALGORITHM = 1
 PRECISION = "float64"
 QUANTITIES = ("extremes", "counts", "spectrum")  # each holds what the ones before it hold
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 _log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ def compute_many(
     takes the stored one's place when it is complete, and whatever is cancelled leaves it as it was.
     """
     requests = list(requests)
-    report = progress or (lambda done, total, what: None)
+    report = progress or silent
     by_image = defaultdict(list)
     for request in requests:
         by_image[request.network, request.image].append(check(request))

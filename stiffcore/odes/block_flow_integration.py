@@ -16,11 +16,11 @@ from stiffcore.jacobians import linearise
 from stiffcore.networks import catalogue, resnets
 from stiffcore.odes import block_flow
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
+from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
 
 TOLERANCES = (1e-5, 1e-7)  # of the exact flow, which is the second; their difference is about the error of the first
 MOST_EVALUATIONS = 20_000
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:

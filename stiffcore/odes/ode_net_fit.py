@@ -6,7 +6,6 @@ dopri5 at a tight tolerance for everything that is shown. Equal settings give eq
 
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,13 +14,13 @@ from torchdiffeq import odeint
 
 from stiffcore.odes import ode_net
 from stiffcore.odes.ode_net import DURATION, Fit, Settings
+from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
 
 LEARNING_RATE = 0.03
 FITTING = {"method": "rk4", "options": {"step_size": DURATION / 10}}  # an error near 1e-5, a third of dopri5's time
 EXACT = {"method": "dopri5", "rtol": 1e-10, "atol": 1e-11}  # for what is shown
 ADAPTIVE = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-6}  # where a solver in use would look at F
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 class RightHandSide(nn.Module):

@@ -67,7 +67,7 @@ def _inspect() -> None:
         progress(0, 0, "looking into the file")
         from stiffcore.checkpoints import inspect as checkpoints  # torch, in the job's thread
 
-        return checkpoints.inspect(content, lambda what: progress(0, 0, what))
+        return checkpoints.inspect(content, progress)
 
     _submit(key, work, "Looking into a checkpoint")
 
