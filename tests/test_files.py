@@ -22,9 +22,14 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
 def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path, error):
     path = tmp_path / "data.bin"
     files.write_replaced(path, b"old")
-    with pytest.raises(type(error)), files.replaced(path) as partial:
-        partial.write_bytes(b"half")
-        raise error
+
+    def interrupted():
+        with files.replaced(path) as partial:
+            partial.write_bytes(b"half")
+            raise error
+
+    with pytest.raises(type(error)):
+        interrupted()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

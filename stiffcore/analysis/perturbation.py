@@ -14,7 +14,7 @@ Imports torch only to compute.
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest
 from stiffcore.progress import Progress, silent
-from stiffcore.storage import cache as result_cache
+from stiffcore.storage import cache as result_cache, kept
 
 if TYPE_CHECKING:  # pandas would delay the commands that need none
     import pandas as pd
@@ -147,33 +147,35 @@ def _signs(network: str, weights: str, image: int, sha256: str, label: int | Non
 
 def stored(request: PerturbationRequest) -> Perturbed | None:
     """The perturbed image if it ships or was made before, back among the own images; no torch."""
-    wanted = key(check(request))
-    entry = result_cache.shipped().get(wanted) or result_cache.default().get(wanted)
-    if entry is None:
-        return None
-    pixels, losses = entry.arrays["pixels"], entry.arrays["losses"]
-    return Perturbed(request, pixels, _number(request, pixels), losses[0], losses[1], "", entry.header.get("seconds"))
+
+    def read(entry: result_cache.Entry) -> Perturbed:
+        pixels, (before, after) = entry.arrays["pixels"], entry.arrays["losses"]
+        return Perturbed(request, pixels, _number(request, pixels), before, after, "", entry.header.get("seconds"))
+
+    return kept.find(key(check(request)), read)
 
 
 def compute(request: PerturbationRequest, progress: Progress | None = None, again: bool = False) -> Perturbed:
     """The perturbed image, stored or fresh, with what the network makes of both; again: whatever is stored."""
-    found = None if again else stored(request)
-    if found is not None:
-        return found
-    check(request)
-    began = time.perf_counter()
     report = progress or silent
-    report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
-    made_of = (request.network, request.image, request.strength)
-    pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
-    number = _number(request, pixels)
-    report(1, 3, "what the network sees")
-    losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, number)])
-    arrays = {"pixels": pixels, "losses": losses}
-    seconds = round(time.perf_counter() - began, 3)
-    notice = result_cache.default().put(key(request), {"request": asdict(request), "seconds": seconds}, arrays)
+
+    def fresh() -> tuple[Perturbed, result_cache.Entry]:
+        began = time.perf_counter()
+        report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
+        made_of = (request.network, request.image, request.strength)
+        pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
+        number = _number(request, pixels)
+        report(1, 3, "what the network sees")
+        losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, number)])
+        seconds = round(time.perf_counter() - began, 3)
+        header = {"request": asdict(request), "seconds": seconds}
+        made = Perturbed(request, pixels, number, *losses, seconds=seconds)
+        return made, result_cache.Entry(header, {"pixels": pixels, "losses": losses})
+
+    name = key(check(request))
+    made, notice = kept.computed_once(name, lambda: stored(request), fresh, report, again)
     report(3, 3, "done")
-    return Perturbed(request, pixels, number, *losses, notice or "", seconds)
+    return replace(made, notice=notice)
 
 
 def name_of(request: PerturbationRequest) -> str:

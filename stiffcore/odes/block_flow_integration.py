@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from stiffcore.networks import catalogue, resnets
 from stiffcore.odes import block_flow
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
 from stiffcore.progress import Progress
-from stiffcore.storage import cache as result_cache
+from stiffcore.storage import cache as result_cache, kept
 
 TOLERANCES = (1e-5, 1e-7)  # of the exact flow, which is the second; their difference is about the error of the first
 MOST_EVALUATIONS = 20_000
@@ -109,9 +110,17 @@ def follow(
 
 def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow:
     """One block's flow through the cache."""
-    found = block_flow.stored(request)
-    if found is not None:
-        return found
+
+    def fresh() -> tuple[BlockFlow, result_cache.Entry]:
+        flow = _integrated(request, progress)
+        return flow, block_flow.as_entry(flow)
+
+    name = block_flow.key(block_flow.check(request))
+    flow, notice = kept.computed_once(name, lambda: block_flow.stored(request), fresh, progress)
+    return replace(flow, notice=notice)
+
+
+def _integrated(request: FlowRequest, progress: Progress | None) -> BlockFlow:
     started = time.perf_counter()
     model = resnets.load(request.network)
     image = cifar10.normalised(cifar10.image(request.image)[None])[0]
@@ -125,7 +134,4 @@ def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow
 
     numbers = follow(slope, state.input.reshape(-1).numpy(), progress)
     seconds = round(time.perf_counter() - started, 2)
-    flow = BlockFlow(request, *numbers, seconds, resnets.weights_sha256(model))
-    entry = block_flow.as_entry(flow)
-    result_cache.default().put(block_flow.key(request), entry.header, entry.arrays)  # best effort: shown all the same
-    return flow
+    return BlockFlow(request, *numbers, seconds, resnets.weights_sha256(model))

@@ -6,6 +6,7 @@ dopri5 at a tight tolerance for everything that is shown. Equal settings give eq
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torchdiffeq import odeint
 from stiffcore.odes import ode_net
 from stiffcore.odes.ode_net import DURATION, Fit, Settings
 from stiffcore.progress import Progress
-from stiffcore.storage import cache as result_cache
+from stiffcore.storage import cache as result_cache, kept
 
 LEARNING_RATE = 0.03
 FITTING = {"method": "rk4", "options": {"step_size": DURATION / 10}}  # an error near 1e-5, a third of dopri5's time
@@ -102,12 +103,13 @@ def euler(blocks: list[RightHandSide], x: Tensor) -> Tensor:
 
 def compute(settings: Settings, progress: Progress | None = None) -> Fit:
     """A fit through the cache."""
-    found = ode_net.stored(settings)
-    if found is None:
-        found = fit(settings, progress)
-        entry = ode_net.as_entry(found)
-        result_cache.default().put(ode_net.key(settings), entry.header, entry.arrays)  # best effort: shown all the same
-    return found
+
+    def fresh() -> tuple[Fit, result_cache.Entry]:
+        made = fit(settings, progress)
+        return made, ode_net.as_entry(made)
+
+    made, notice = kept.computed_once(ode_net.key(settings), lambda: ode_net.stored(settings), fresh, progress)
+    return replace(made, notice=notice)
 
 
 def fit(settings: Settings, progress: Progress | None = None) -> Fit:
