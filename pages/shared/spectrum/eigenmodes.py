@@ -185,6 +185,7 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
         "how far λ moves for a change of J; 1 where J is normal."
     )
     _badge(mode)
+    panels.notices([mode.notice])
     frame = _frame(mode)
     python = (
         "from stiffcore.analysis import modes, requests as analysis\n\n"
