@@ -20,13 +20,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from stiffcore.errors import Cancelled, CannotCompute
+from stiffcore.progress import Progress
 
 CAPACITY = 16  # jobs that wait; one a device runs on top
 LEASE = 120.0  # seconds; browsers let the timers of a hidden tab fire once a minute
 KEPT = 32  # finished jobs that a reload or a second window still finds ...
 KEPT_FOR = 900.0  # ... for so many seconds
 
-Progress = Callable[[int, int, str], None]  # done, total, what; raises Cancelled
 _log = logging.getLogger(__name__)
 
 

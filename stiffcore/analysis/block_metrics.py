@@ -6,8 +6,8 @@ from stiffcore.analysis import metrics as stiffness
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress
 from stiffcore.spectra import full as full_spectra, singular_values
-from stiffcore.spectra.full import Progress
 
 # (metrics, reasons), arrays, health, what else was said of how it was made: as analysis.Result holds them
 Computed = tuple[tuple[dict[str, float], dict[str, str]], dict[str, np.ndarray], dict[str, float], dict[str, object]]

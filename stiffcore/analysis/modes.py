@@ -14,21 +14,21 @@ by ε moves λ by at most about ε times that (Wilkinson 1965); 1 for a normal m
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
 from stiffcore.errors import CannotCompute
-from stiffcore.storage import cache as result_cache
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import cache as result_cache, kept
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side; above it factorising K - μI takes more than a few seconds
 ITERATIONS = 3  # of inverse iteration; one is enough where λ is as exact as LAPACK makes it
 _NUMBERS = ("residual", "left_residual", "condition", "seconds", "weights")
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
+_ARRAYS = ("right_map", "left_map", "right_channels", "left_channels")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Mode:
     condition: float
     seconds: float
     weights: str
+    notice: str = ""  # for the user, of a cache that could not be written
 
 
 def check(convention: str, side: int) -> None:
@@ -76,12 +77,21 @@ def key(request: Request, eigenvalue: complex) -> str:
 
 
 def stored(request: Request, eigenvalue: complex) -> Mode | None:
-    """A mode that was kept. No torch."""
-    entry = result_cache.default().get(key(request, eigenvalue))
-    if entry is None:
-        return None
-    numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
-    return Mode(request, complex(eigenvalue), **entry.arrays, **numbers)
+    """A mode that was stored before or ships. No torch."""
+
+    def read(entry: result_cache.Entry) -> Mode:
+        numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
+        return Mode(request, complex(eigenvalue), **entry.arrays, **numbers)
+
+    return kept.find(key(request, eigenvalue), read)
+
+
+def as_entry(mode: Mode) -> result_cache.Entry:
+    """A mode as it is stored."""
+    numbers = result_cache.numbers_to_json({name: getattr(mode, name) for name in _NUMBERS})
+    return result_cache.Entry(
+        {"request": mode.request.in_header(), "kind": "mode"} | numbers, {name: getattr(mode, name) for name in _ARRAYS}
+    )
 
 
 def compute(request: Request, eigenvalue: complex, progress: Progress | None = None, again: bool = False) -> Mode:
@@ -89,21 +99,20 @@ def compute(request: Request, eigenvalue: complex, progress: Progress | None = N
 
     again: whatever is stored, which the new one replaces.
     """
-    found = None if again else stored(request, eigenvalue)
-    if found is not None:
-        return found
-    report = progress or (lambda done, total, what: None)
-    began = time.perf_counter()
-    report(0, 3, "one forward pass")
-    state = analysis.block_state(request)
-    vectors = of_state(state, request.convention, eigenvalue, report)
-    seconds = round(time.perf_counter() - began, 3)
-    mode = Mode(request, complex(eigenvalue), **vectors, seconds=seconds, weights=request.network.weights_sha256)
-    numbers = result_cache.numbers_to_json({name: getattr(mode, name) for name in _NUMBERS})
-    arrays = {name: getattr(mode, name) for name in ("right_map", "left_map", "right_channels", "left_channels")}
-    header = {"request": request.in_header(), "kind": "mode"} | numbers
-    result_cache.default().put(key(request, eigenvalue), header, arrays)  # best effort: shown all the same
-    return mode
+    report = progress or silent
+
+    def fresh() -> tuple[Mode, result_cache.Entry]:
+        began = time.perf_counter()
+        report(0, 3, "one forward pass")
+        state = analysis.block_state(request)
+        vectors = of_state(state, request.convention, eigenvalue, report)
+        seconds = round(time.perf_counter() - began, 3)
+        mode = Mode(request, complex(eigenvalue), **vectors, seconds=seconds, weights=request.network.weights_sha256)
+        return mode, as_entry(mode)
+
+    name = key(request, eigenvalue)
+    mode, notice = kept.computed_once(name, lambda: stored(request, eigenvalue), fresh, report, again)
+    return replace(mode, notice=notice)
 
 
 def of_state(state, convention: str, eigenvalue: complex, report: Progress) -> dict:

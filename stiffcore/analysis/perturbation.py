@@ -24,7 +24,8 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
 from stiffcore.images.image import Image, pixels_sha256
 from stiffcore.networks.network import Network
-from stiffcore.storage import cache as result_cache
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import cache as result_cache, kept
 
 if TYPE_CHECKING:  # pandas would delay the commands that need none
     import pandas as pd
@@ -145,33 +146,35 @@ def _signs(network: Network, image: Image) -> np.ndarray:
 
 def stored(request: PerturbationRequest) -> Perturbed | None:
     """The perturbed image if it ships or was made before, back among the own images; no torch."""
-    wanted = key(check(request))
-    entry = result_cache.shipped().get(wanted) or result_cache.default().get(wanted)
-    if entry is None:
-        return None
-    pixels, losses = entry.arrays["pixels"], entry.arrays["losses"]
-    return Perturbed(request, pixels, _kept(request, pixels), losses[0], losses[1], "", entry.header.get("seconds"))
+
+    def read(entry: result_cache.Entry) -> Perturbed:
+        pixels, (before, after) = entry.arrays["pixels"], entry.arrays["losses"]
+        return Perturbed(request, pixels, _kept(request, pixels), before, after, "", entry.header.get("seconds"))
+
+    return kept.find(key(check(request)), read)
 
 
-def compute(request: PerturbationRequest, progress: analysis.Progress | None = None, again: bool = False) -> Perturbed:
+def compute(request: PerturbationRequest, progress: Progress | None = None, again: bool = False) -> Perturbed:
     """The perturbed image, stored or fresh, with what the network makes of both; again: whatever is stored."""
-    found = None if again else stored(request)
-    if found is not None:
-        return found
-    check(request)
-    began = time.perf_counter()
-    report = progress or (lambda done, total, what: None)
-    report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
-    made_of = (request.network, request.image, request.strength)
-    pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
-    kept = _kept(request, pixels)
-    report(1, 3, "what the network sees")
-    losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, kept)])
-    arrays = {"pixels": pixels, "losses": losses}
-    seconds = round(time.perf_counter() - began, 3)
-    notice = result_cache.default().put(key(request), {"request": request.in_header(), "seconds": seconds}, arrays)
+    report = progress or silent
+
+    def fresh() -> tuple[Perturbed, result_cache.Entry]:
+        began = time.perf_counter()
+        report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
+        made_of = (request.network, request.image, request.strength)
+        pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
+        among_uploaded = _kept(request, pixels)
+        report(1, 3, "what the network sees")
+        losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, among_uploaded)])
+        seconds = round(time.perf_counter() - began, 3)
+        header = {"request": request.in_header(), "seconds": seconds}
+        made = Perturbed(request, pixels, among_uploaded, *losses, seconds=seconds)
+        return made, result_cache.Entry(header, {"pixels": pixels, "losses": losses})
+
+    name = key(check(request))
+    made, notice = kept.computed_once(name, lambda: stored(request), fresh, report, again)
     report(3, 3, "done")
-    return Perturbed(request, pixels, kept, *losses, notice or "", seconds)
+    return replace(made, notice=notice)
 
 
 def name_of(request: PerturbationRequest) -> str:
@@ -211,7 +214,7 @@ def sweep(
     request: PerturbationRequest,
     block: int,
     convention: str,
-    progress: analysis.Progress | None = None,
+    progress: Progress | None = None,
     again: bool = False,
 ) -> "pd.DataFrame":
     """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
@@ -227,7 +230,7 @@ def sweep(
     return _table(perturbed, results)
 
 
-def _stage(progress: analysis.Progress | None, done: int, total: int, name: str) -> analysis.Progress | None:
+def _stage(progress: Progress | None, done: int, total: int, name: str) -> Progress | None:
     return None if progress is None else lambda part, parts, what: progress(done, total, f"{name}: {what}")
 
 

@@ -15,7 +15,8 @@ from stiffcore.images.image import Image
 from stiffcore.networks import catalogue
 from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network
-from stiffcore.storage import cache as result_cache
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import cache as result_cache, kept
 
 FORMAT = 1  # of what is stored: raise it when the stored fields change
 # Raise it when a number can change; stored and shipped results are then computed anew. It stayed 1 when ARPACK gave way to
@@ -23,7 +24,6 @@ FORMAT = 1  # of what is stored: raise it when the stored fields change
 ALGORITHM = 1
 PRECISION = "float64"
 QUANTITIES = ("extremes", "counts", "spectrum")  # each holds what the ones before it hold
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 _log = logging.getLogger(__name__)
 
@@ -96,22 +96,12 @@ def key(request: Request) -> str:
 
 
 def stored(request: Request) -> Result | None:
-    """The result if it was stored before or ships, richer quantities serving poorer ones; imports no torch.
-
-    What this machine stored goes before what ships: a shipped result that was computed again is shown as computed here,
-    and deleting cache/results/ brings back the shipped one.
-    """
+    """The result if it was stored before or ships, richer quantities serving poorer ones; imports no torch."""
     check(request)
     for quantity in QUANTITIES[QUANTITIES.index(request.quantity) :]:
-        name = key(replace(request, quantity=quantity))
-        for place in (result_cache.default(), result_cache.shipped()):
-            entry = place.get(name)
-            if entry is None:
-                continue
-            try:
-                return _from_entry(request, entry)
-            except (KeyError, TypeError, ValueError) as error:
-                _log.warning("Stored result %s is not used, because it cannot be read: %r", name, error)
+        found = kept.find(key(replace(request, quantity=quantity)), lambda entry: _from_entry(request, entry))
+        if found is not None:
+            return found
     return None
 
 
@@ -170,7 +160,7 @@ def compute_many(
     takes the stored one's place when it is complete, and whatever is cancelled leaves it as it was.
     """
     requests = list(requests)
-    report = progress or (lambda done, total, what: None)
+    report = progress or silent
     by_image = defaultdict(list)
     for request in requests:
         by_image[request.network, request.image].append(check(request))
@@ -195,25 +185,18 @@ def compute_many(
 
 def _one(request: Request, group: list[Request], states: dict, stage: Progress, again: bool = False) -> Result:
     """One result; ``states`` is filled by the first request of a group that has to compute."""
-    found = None if again else stored(request)
-    if found is not None:
-        return found
-    cache, name = result_cache.default(), key(request)
+    name = key(request)
 
-    def waiting() -> None:
-        stage(0, 1, "another computation of the same is under way")
-
-    with cache.computed_once(name, waiting):
-        found = None if again else stored(request)
-        if found is not None:
-            return found
+    def fresh() -> tuple[Result, result_cache.Entry]:
         _log.info("computing %s: %s", name, request)
         stage(0, 1, "one forward pass")
         if not states:
             states.update(_states(request, {other.block for other in group}))
         result = _fresh(request, states[request.block], stage)
-        notice = cache.put(name, header_of(result), result.arrays)
-    return replace(result, notices=(notice,) if notice else ())
+        return result, result_cache.Entry(header_of(result), result.arrays)
+
+    result, notice = kept.computed_once(name, lambda: stored(request), fresh, stage, again)
+    return replace(result, notices=(notice,)) if notice else result
 
 
 def block_state(request: Request):

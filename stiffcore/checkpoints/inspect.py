@@ -6,7 +6,6 @@ comes out of here has exactly the names, shapes and types of one of the three ne
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from stiffcore.checkpoints.torch_archive import Described, StateDictArchive, ref
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import resnets
+from stiffcore.progress import Progress, silent
 
 LARGEST_FILE = 128 << 20  # bytes
 DEEPEST = 3  # dicts within dicts in which a PyTorch file's tensors are looked for
@@ -32,11 +32,6 @@ OTHER_NORMALISATIONS = {  # mean and standard deviation by channel
     "ImageNet's mean and standard deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "images from 0 to 255": ((0, 0, 0), (1 / 255, 1 / 255, 1 / 255)),
 }
-Progress = Callable[[str], None]  # what comes next; may raise errors.Cancelled to stop
-
-
-def _silent(what: str) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def content_of(path: Path) -> bytes:
         raise CannotCompute(f"Expected a checkpoint in {path}, got {error.strerror}: name another file.") from error
 
 
-def inspect(content: bytes, progress: Progress = _silent) -> Inspection:
+def inspect(content: bytes, progress: Progress = silent) -> Inspection:
     """What a checkpoint holds, by its list of tensors alone; nothing in it is executed, and no number of a tensor is read.
 
     Raises CannotCompute, in one sentence, for what is refused."""
@@ -109,10 +104,10 @@ def load(content: bytes) -> tuple[nn.Module, Inspection]:
     return resnets.with_weights(inspection.network, state, resnets.tensors_sha256(state)), inspection
 
 
-def read(content: bytes, progress: Progress = _silent) -> tuple[dict[str, torch.Tensor], Inspection]:
+def read(content: bytes, progress: Progress = silent) -> tuple[dict[str, torch.Tensor], Inspection]:
     """A checkpoint's tensors by the network's own names, in the checkpoint's precision, checked against the network."""
     inspection, tensor = _opened(content, progress)
-    progress("reading its numbers")
+    progress(0, 0, "reading its numbers")
     shape_of = resnets.template(inspection.network).state_dict()
     state = {name: tensor(source) for name, source in inspection.names.items()}
     for name in shape_of.keys() - state.keys():  # only counters of batches may be missing
@@ -124,13 +119,13 @@ def read(content: bytes, progress: Progress = _silent) -> tuple[dict[str, torch.
     return state, inspection
 
 
-def self_test(model: nn.Module, progress: Callable[[int, int], None] = lambda done, total: None) -> SelfTest:
-    """Accuracy on the bundled images; where it is near chance, what would explain it. progress: images done, of all."""
+def self_test(model: nn.Module, progress: Progress = silent) -> SelfTest:
+    """Accuracy on the bundled images; where it is near chance, what would explain it. progress counts images."""
     indices = cifar10.bundled()
     images, labels = np.stack([cifar10.image(i) for i in indices]), np.array([cifar10.label(i) for i in indices])
     predicted, loss = np.empty(len(images), np.int64), np.empty(len(images))
     for at in range(0, len(images), SELF_TEST_BATCH):
-        progress(at, len(images))
+        progress(at, len(images), "self-test on the images that ship")
         part = slice(at, at + SELF_TEST_BATCH)
         predicted[part], loss[part] = resnets.predictions(model, images[part], labels[part])
     accuracy = float((predicted == labels).mean())
@@ -167,7 +162,7 @@ def _opened(content: bytes, progress: Progress):
     """The inspection, and a function from the file's name of a tensor to the tensor, which reads that tensor alone."""
     if len(content) > LARGEST_FILE:
         raise _too_large(len(content))
-    progress("reading the names of its tensors")
+    progress(0, 0, "reading the names of its tensors")
     if content[:4] == b"PK\x03\x04":
         archive = StateDictArchive(content)
         described = _state_dict(archive.content)
@@ -180,7 +175,7 @@ def _opened(content: bytes, progress: Progress):
         file = SafetensorsFile(content)
         described, form, tensor = file.tensors, "safetensors", file.tensor
         types = {name: listed.dtype for name, listed in described.items()}
-    progress("looking for a network among them")
+    progress(0, 0, "looking for a network among them")
     return _inspected(form, {name: d.shape for name, d in described.items()}, types), tensor
 
 

@@ -1,7 +1,6 @@
 """``analyse`` and ``spectrum``: results of blocks at images, as rows and as a file."""
 
 import json
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stiffcore import files
 from stiffcore.analysis import estimate, requests as analysis
 from stiffcore.commands import analyse_table, terminal
 from stiffcore.errors import CannotCompute
@@ -186,7 +186,5 @@ def whole_spectrum(result: analysis.Result) -> dict[str, np.ndarray]:
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with files.replaced(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    os.replace(partial, path)

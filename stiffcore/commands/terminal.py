@@ -8,15 +8,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from stiffcore.errors import CannotCompute
 from stiffcore.networks.network import Network
+from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
 
-Progress = Callable[[int, int, str], None]  # done, total, what
 INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
 SAID_WHEN_INTERRUPTED = "Interrupted: what was finished is stored, run the command again to go on."
 GRACE = 0.5  # seconds after Ctrl-C in which Python may end the command by itself

@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from stiffcore import files
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
+from stiffcore.progress import Progress
 from stiffcore.torchvision_compat import torchvision
 
-Progress = Callable[[int, int, str], None]  # done, total, what
 PATIENCE = 30.0  # seconds without a byte from the host
 CHUNK = 1 << 18  # bytes
 DISK_NEEDED = 600 << 20  # bytes: the archive and the arrays side by side
@@ -97,14 +98,15 @@ def _is_whole(path: Path) -> bool:
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    if path.exists():
-        aside = path.with_name(path.name + ".damaged")  # not .npz: nobody shall take it for data
-        path.replace(aside)
-        _log.warning("The data in %s were damaged or others: they were replaced, and are kept as %s.", path, aside.name)
-    partial.replace(path)
+    with files.replaced(path) as partial:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        if path.exists():
+            aside = path.with_name(path.name + ".damaged")  # not .npz: nobody shall take it for data
+            path.replace(aside)
+            _log.warning(
+                "The data in %s were damaged or others: they were replaced, and are kept as %s.", path, aside.name
+            )
     (path.parent / "cifar-10-python.tar.gz").unlink(missing_ok=True)  # only a downloaded one lies there
 
 

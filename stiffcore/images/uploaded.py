@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from stiffcore.errors import CannotCompute
+from stiffcore.files import write_replaced
 from stiffcore.images.image import Image
 from stiffcore.storage import encoding, uploads
-from stiffcore.storage.locations import default_folder, write_replaced
+from stiffcore.storage.locations import default_folder
 
 SHAPE = (32, 32, 3)
 FIRST = 1_000_000

@@ -15,7 +15,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network
-from stiffcore.storage import cache as result_cache
+from stiffcore.storage import cache as result_cache, kept
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 STEPS = tuple(2.0**-k for k in range(7))  # h
@@ -47,6 +47,7 @@ class BlockFlow:
     n_evaluations: int  # of F, by the solver at the tighter one
     seconds: float
     weights: str
+    notice: str = ""  # for the user, of a cache that could not be written
 
     @property
     def observed_orders(self) -> np.ndarray:
@@ -96,10 +97,8 @@ def key(request: FlowRequest) -> str:
 
 
 def stored(request: FlowRequest) -> BlockFlow | None:
-    """A flow that ships or was kept; None where neither holds it. No torch."""
-    wanted = key(check(request))
-    entry = result_cache.shipped().get(wanted) or result_cache.default().get(wanted)
-    return None if entry is None else BlockFlow(request, **entry.arrays, **entry.header["numbers"])
+    """A flow that was stored before or ships. No torch."""
+    return kept.find(key(check(request)), lambda entry: BlockFlow(request, **entry.arrays, **entry.header["numbers"]))
 
 
 def as_entry(flow: BlockFlow) -> result_cache.Entry:

@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,11 +15,11 @@ from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import linearise
 from stiffcore.odes import block_flow
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
-from stiffcore.storage import cache as result_cache
+from stiffcore.progress import Progress
+from stiffcore.storage import cache as result_cache, kept
 
 TOLERANCES = (1e-5, 1e-7)  # of the exact flow, which is the second; their difference is about the error of the first
 MOST_EVALUATIONS = 20_000
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -107,9 +108,17 @@ def follow(
 
 def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow:
     """One block's flow through the cache."""
-    found = block_flow.stored(request)
-    if found is not None:
-        return found
+
+    def fresh() -> tuple[BlockFlow, result_cache.Entry]:
+        flow = _integrated(request, progress)
+        return flow, block_flow.as_entry(flow)
+
+    name = block_flow.key(block_flow.check(request))
+    flow, notice = kept.computed_once(name, lambda: block_flow.stored(request), fresh, progress)
+    return replace(flow, notice=notice)
+
+
+def _integrated(request: FlowRequest, progress: Progress | None) -> BlockFlow:
     started = time.perf_counter()
     network, model = request.network, request.network.module()
     image = network.normalised(request.image)
@@ -122,7 +131,4 @@ def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow
 
     numbers = follow(slope, state.input.reshape(-1).numpy(), progress)
     seconds = round(time.perf_counter() - started, 2)
-    flow = BlockFlow(request, *numbers, seconds, network.weights_sha256)
-    entry = block_flow.as_entry(flow)
-    result_cache.default().put(block_flow.key(request), entry.header, entry.arrays)  # best effort: shown all the same
-    return flow
+    return BlockFlow(request, *numbers, seconds, network.weights_sha256)

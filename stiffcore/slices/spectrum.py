@@ -17,10 +17,10 @@ from torch import Tensor
 
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress
 from stiffcore.slices.patches import PatchFormer, Position, positions
 
 LEVELS = ("extremes", "counts", "spectrum")
-Progress = Callable[[int, int, str], None]  # done, total, what; may raise errors.Cancelled
 
 Part = tuple[Position, Tensor]  # outputs at a position
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from stiffcore.device import UNIT_ROUNDOFF
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress, silent
 from stiffcore.spectra import lyapunov
 
 CANDIDATES = ((1.2, 2), (1.2, 4), (1.2, 8), (1.3, 16), (1.5, 32))  # (c, k); k a power of two, for squaring
@@ -50,7 +51,7 @@ def negative_eigenvalues(
     state: BlockState,
     prove: bool,
     room: Callable[[float], bool] = lambda copies: True,
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Progress = silent,
 ) -> tuple[Certificate, deflation.Core | None]:
     """A certificate for the convention ``block``, and the core if it was formed.
 
@@ -81,9 +82,7 @@ def negative_eigenvalues(
     return best, core
 
 
-def _by_lyapunov(
-    state: BlockState, core: deflation.Core, progress: Callable[[int, int, str], None]
-) -> Certificate | None:
+def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Progress) -> Certificate | None:
     """Conditions 1 and 2."""
     matrix, shift, side = core.matrix, core.plan.shift, core.plan.side
     forward = deflation.core_product(state, "block")
@@ -128,7 +127,7 @@ def contraction_is_proved(
     shift: int,
     c: float,
     k: int,
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Progress = silent,
 ) -> bool:
     """Whether ‖(I − M/c)^k‖₂ < 1 is proved, by repeated squaring and one Cholesky factorisation.
 

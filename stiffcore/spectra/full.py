@@ -1,6 +1,5 @@
 """From a block's state to its spectrum: all of it, or its extremes only."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,8 @@ from stiffcore import device
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress, silent
 from stiffcore.spectra import arnoldi, certificate
-
-Progress = Callable[[int, int, str], None]
 
 FULL_BELOW = 400  # side; below it LAPACK takes a tenth of a second and Arnoldi has nothing to gain (measured)
 METRICS_MEMORY = 3 * 10**9  # bytes, at most, for any request of metrics
@@ -55,14 +53,10 @@ class Extremes:
     health: dict[str, float]
 
 
-def no_progress(done: int, total: int, what: str) -> None:
-    """Where nobody watches."""
-
-
 def full_spectrum(
     state: BlockState,
     convention: str,
-    progress: Progress = no_progress,
+    progress: Progress = silent,
     core: deflation.Core | None = None,
     limit: int = SPECTRUM_MEMORY,
 ) -> Spectrum:
@@ -171,7 +165,7 @@ def matching_distance(a: np.ndarray, b: np.ndarray) -> float:
 def extremes(
     state: BlockState,
     convention: str,
-    progress: Progress = no_progress,
+    progress: Progress = silent,
     core: deflation.Core | None = None,
     nothing_negative: bool = False,
 ) -> Extremes:
@@ -219,7 +213,7 @@ def _operator(state: BlockState, convention: str, core: deflation.Core | None = 
 
 
 def certified(
-    state: BlockState, prove: bool, progress: Progress = no_progress
+    state: BlockState, prove: bool, progress: Progress = silent
 ) -> tuple[certificate.Certificate, deflation.Core | None]:
     """How many eigenvalues of the whole block are proved, or that none is estimated, to have a negative real part."""
     side = deflation.plan(state, "block").side

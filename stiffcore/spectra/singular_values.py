@@ -10,8 +10,8 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from stiffcore import device
 from stiffcore.jacobians import operator as jacobian
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress, silent
 from stiffcore.spectra import full as full_spectra
-from stiffcore.spectra.full import Progress
 
 ALL_BELOW = 6000  # live rows; above it only the largest and the smallest
 ALWAYS_ALL_BELOW = (
@@ -29,9 +29,7 @@ class SingularValues:
     health: dict[str, float]
 
 
-def compute(
-    state: BlockState, convention: str, complete: bool = True, progress: Progress = full_spectra.no_progress
-) -> SingularValues:
+def compute(state: BlockState, convention: str, complete: bool = True, progress: Progress = silent) -> SingularValues:
     """Singular values of the live rows of a Jacobian that has no eigenvalues, structural zeros counted apart.
 
     complete: all of them where that fits; else, and for large blocks, the largest and the smallest only. Where all of them take

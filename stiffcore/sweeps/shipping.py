@@ -10,14 +10,13 @@ Rows whose weights are not those that ship are never shown as theirs: they are l
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from stiffcore import files
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
@@ -28,7 +27,7 @@ from stiffcore.statistics.row_values import ROW_IS
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from stiffcore.sweeps import local as local_sweep
 
-FOLDER = Path(__file__).resolve().parents[2] / "cache" / "shipped"
+FOLDER = files.SHIPPED
 LEFT_OUT = ["stored", "n_blocks", "square_blocks"]  # of a row's columns: what one run says, and what the network says
 _log = logging.getLogger(__name__)
 
@@ -190,25 +189,19 @@ def note(path: Path, facts: dict, command: str) -> None:
     before = facts.get("commands", entries.get(path.name, {}).get("commands", []))
     commands = [c for c in before if c != command] + [command]
     entries[path.name] = facts | {"commands": commands, "sha256": _sha256(path), "bytes": path.stat().st_size}
-    unfinished = FOLDER / f".manifest.{os.getpid()}"
-    unfinished.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n", "utf-8")
-    os.replace(unfinished, FOLDER / "manifest.json")
+    text = json.dumps(dict(sorted(entries.items())), indent=1) + "\n"
+    files.write_replaced(FOLDER / "manifest.json", text.encode())
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """A Parquet file, or CSV by its name, replaced in one step. Raises CannotCompute where it cannot be written."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
-            frame.to_csv(unfinished, index=False)
-        else:
-            frame.to_parquet(unfinished, index=False, compression="zstd")
-        os.replace(unfinished, path)
+        with files.replaced(path) as partial:
+            if Path(path).suffix == ".csv":
+                frame.to_csv(partial, index=False)
+            else:
+                frame.to_parquet(partial, index=False, compression="zstd")
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
         raise CannotCompute(f"Expected a file that can be written, got {path} ({error}): name another one.") from error
 
 

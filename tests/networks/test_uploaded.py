@@ -18,6 +18,7 @@ from stiffcore.commands import analyse_table, main as command_line
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest, resnets, uploaded as uploaded_networks
+from stiffcore.progress import silent
 from stiffcore.storage import uploads
 from stiffcore.sweeps import cluster, shipping
 from tests.made_up import spectra as spectra_made_up
@@ -40,8 +41,8 @@ def content() -> bytes:
 def quick_test(monkeypatch):
     """A self-test that looks at no image."""
 
-    def self_test(model, progress=lambda done, total: None):
-        progress(0, 1000)
+    def self_test(model, progress=silent):
+        progress(0, 1000, "self-test on the images that ship")
         return checkpoints.SelfTest(0.5, "", np.arange(1000) % 10, np.full(1000, 2.0))
 
     monkeypatch.setattr(checkpoints, "self_test", self_test)

@@ -43,8 +43,7 @@ def show(style: Style) -> None:
             controls.copy_link()
             return
         _badge(perturbed)
-        if perturbed.notice:
-            st.warning(controls.plain(perturbed.notice), icon=":material/save:")
+        panels.notices([perturbed.notice])
         twin = Side(side.network, perturbed.image.in_rows, side.block, side.convention)
         st.subheader(f"Block {side.block} at both images")
         compare_spectra.view({"A": side, "B": twin}, style, twin=f"twin = perturbation.compute({_python(request)})\n")

@@ -31,6 +31,7 @@ def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
     there = [flows[image] for image in flows if flows[image] is not None]
     if not there:
         return
+    panels.notices(flow.notice for flow in there)
     names = [looks[flow.request.image].name for flow in there]
     figure = figures.flows(there, names, style)
     picture, numbers = st.columns([1.35, 1])

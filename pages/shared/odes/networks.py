@@ -78,6 +78,7 @@ def _draw(fit: ode_net.Fit, style: Style) -> None:
             (f"of the ODE-Net, {fit.parameters[1]:,} parameters", ode_table.number(float(fit.ode_losses[-1]))),
         ]
     )
+    panels.notices([fit.notice])
     curves = figures.curves(fit, style)
     panels.chart(curves, "curves", _curves_alt(fit))
     st.subheader(f"The way from t = 0 to t = {ode_net.DURATION:g}")

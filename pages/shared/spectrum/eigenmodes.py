@@ -184,6 +184,7 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
         "how far λ moves for a change of J; 1 where J is normal."
     )
     _badge(mode)
+    panels.notices([mode.notice])
     frame = _frame(mode)
     python = (
         "import stiffcore as sc\nfrom stiffcore.analysis import modes\n\n"

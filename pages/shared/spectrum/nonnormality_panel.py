@@ -46,6 +46,7 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
             "(‖J‖²_F − Σ|λ|²)^½, 0 for a normal matrix."
         )
     _badge(found)
+    panels.notices([found.notice])
     frame = _frame(found)
     python = (
         "import stiffcore as sc\nfrom stiffcore.analysis import nonnormality\n\n"

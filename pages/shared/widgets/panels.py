@@ -1,6 +1,6 @@
 """Parts of a page around its figure: the chart itself, metrics, how a result was made, downloads, errors."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from html import escape
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra import spectrum_table
-from stiffcore.networks import catalogue
 
 if TYPE_CHECKING:  # pandas would delay the first paint
     import pandas as pd
@@ -126,29 +125,10 @@ def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:
         st.caption(f"{', '.join(titles)}: {reason}")
 
 
-def badge(results: Sequence[analysis.Result]) -> None:
-    """How the results were made: stored or fresh, device, precision, seconds, weights, convention, key."""
-    fresh = sum(not result.stored for result in results)
-    made = [result.made for result in results]
-
-    def all_of(name: str, form=str) -> str:
-        return " / ".join(dict.fromkeys(form(m[name]) for m in made if m.get(name) is not None))
-
-    seconds = sum(m.get("seconds") or 0 for m in made)
-    keys = all_of("key", lambda key: str(key)[:8]) if len(results) == 1 else f"{len(results)} results"
-    parts = [
-        all_of("device"),
-        all_of("precision"),
-        f"{seconds:,.0f} s to compute" if seconds >= 10 else f"{seconds:.2g} s to compute",
-        f"weights {all_of('weights', lambda sha: str(sha)[:8])}",
-        " / ".join(dict.fromkeys(catalogue.CONVENTIONS[r.request.convention].title for r in results)),
-        f"key {keys}" if len(results) == 1 else keys,
-    ]
-    state = (
-        "stored" if not fresh else "fresh" if fresh == len(results) else f"{fresh} fresh, {len(results) - fresh} stored"
-    )
-    text = f":{'green' if not fresh else 'blue'}-badge[{state}] "
-    st.markdown(text + " ".join(f":gray-badge[{part}]" for part in parts if part.strip()))
+def notices(texts: Iterable[str]) -> None:
+    """What the visitor should know of the cache, for example that a result could not be stored; each sentence once."""
+    for notice in dict.fromkeys(text for text in texts if text):
+        st.warning(controls.plain(notice), icon=":material/save:")
 
 
 def downloads(
