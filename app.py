@@ -7,9 +7,10 @@ from pages.shared.shell import navigation, scenes
 from pages.shared.state import controls, service
 from pages.shared.widgets import gallery, panels
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import spectrum, spectrum_table
 
-NETWORK, BLOCK, CONVENTION = "resnet18", 8, "branch"
+NETWORK, BLOCK, CONVENTION = "resnet18", 8, Convention.BRANCH
 
 style = navigation.page("Home")
 st.title("How stiff is a residual network?")

@@ -18,6 +18,7 @@ import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import manifest
@@ -49,8 +50,7 @@ class NonNormality:
 
 def check(request: Request, side: int) -> None:
     """Raises CannotCompute for a core that is too large, or where there is no matrix. side: of the core."""
-    if request.convention == "slices":
-        raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
+    request.convention.check_matrix()
     if side > LARGEST_CORE:
         raise CannotCompute(
             f"Expected a core of side {LARGEST_CORE:,} at most for pseudospectra, got {side:,}: choose a later block."
@@ -102,7 +102,7 @@ def compute(request: Request, progress: Progress | None = None, again: bool = Fa
     return result
 
 
-def of_state(state, convention: str, report: Progress) -> dict:
+def of_state(state, convention: Convention, report: Progress) -> dict:
     """The fields of a NonNormality, but for the request, for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
     from stiffcore.spectra import schur_form
@@ -121,7 +121,7 @@ def of_state(state, convention: str, report: Progress) -> dict:
     }  # fmt: skip
 
 
-def outermost(state, convention: str) -> tuple[float, float]:
+def outermost(state, convention: Convention) -> tuple[float, float]:
     """ω(J) and ‖J‖₂ by Lanczos with the true J, its convolutions as the operator."""
     import torch
     from scipy.sparse.linalg import LinearOperator, eigsh

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest
@@ -200,7 +201,7 @@ def sweep_requests(request: PerturbationRequest) -> list[PerturbationRequest]:
     return [PerturbationRequest(**asdict(request) | {"strength": strength}) for strength in SWEEP]
 
 
-def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "pd.DataFrame | None":
+def stored_sweep(request: PerturbationRequest, block: int, convention: Convention) -> "pd.DataFrame | None":
     """What ``sweep`` gives, if all of it is stored; no torch."""
     perturbed = [stored(one) for one in sweep_requests(request)]
     if None in perturbed:
@@ -212,7 +213,7 @@ def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "
 def sweep(
     request: PerturbationRequest,
     block: int,
-    convention: str,
+    convention: Convention,
     progress: analysis.Progress | None = None,
     again: bool = False,
 ) -> "pd.DataFrame":
@@ -233,13 +234,13 @@ def _stage(progress: analysis.Progress | None, done: int, total: int, name: str)
     return None if progress is None else lambda part, parts, what: progress(done, total, f"{name}: {what}")
 
 
-def sweep_made(table: "pd.DataFrame", network: str, block: int, convention: str) -> list[dict]:
+def sweep_made(table: "pd.DataFrame", network: str, block: int, convention: Convention) -> list[dict]:
     """How the block's results of a sweep were made, as far as they are stored: device, precision, seconds ..."""
     requests = [analysis.Request(network, int(image), block, convention, "counts") for image in table["image"]]
     return [result.made for request in requests if (result := analysis.stored(request)) is not None]
 
 
-def _of_block(perturbed: Perturbed, block: int, convention: str) -> analysis.Request:
+def _of_block(perturbed: Perturbed, block: int, convention: Convention) -> analysis.Request:
     return analysis.Request(perturbed.request.network, perturbed.image, block, convention, "counts")
 
 

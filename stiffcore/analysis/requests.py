@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest
@@ -34,8 +35,11 @@ class Request:
     network: str
     image: int
     block: int
-    convention: str
+    convention: Convention  # or its name
     quantity: str = "counts"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "convention", Convention(self.convention))
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,8 @@ class Result:
 
 
 def check(request: Request) -> Request:
-    """The request itself. Raises CannotCompute for an unknown network, image, block, convention or quantity."""
+    """The request itself. Raises CannotCompute for an unknown network, image, block or quantity."""
     catalogue.block(request.network, request.block)
-    catalogue.check_convention(request.convention)
     if request.quantity not in QUANTITIES:
         raise CannotCompute(
             f"Expected a level among {', '.join(QUANTITIES)}, got {request.quantity!r}: choose one of them."
@@ -268,10 +271,10 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
 
     began = time.perf_counter()
     try:
-        if request.convention == "slices":
-            computed = block_metrics.of_slices(state, request.quantity, stage)
-        else:
+        if request.convention.has_matrix:
             computed = block_metrics.of_matrix(state, request.convention, request.quantity, stage)
+        else:
+            computed = block_metrics.of_slices(state, request.quantity, stage)
     except RuntimeError as error:  # torch has no error of its own for this on a CPU
         if "not enough memory" in str(error) or "out of memory" in str(error):
             raise CannotCompute(

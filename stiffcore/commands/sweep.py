@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import terminal
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
@@ -34,7 +35,7 @@ def add_parser(subparsers) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, images: bool = True) -> None:
     parser.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
-    parser.add_argument("--convention", default="slices", metavar="NAME", help=", ".join(catalogue.CONVENTIONS))
+    parser.add_argument("--convention", default=Convention.SLICES.value, metavar="NAME", help=", ".join(Convention))
     if images:
         parser.add_argument(
             "--images", default="bundled", metavar="LIST", help="bundled, all, or 0,3,10:20 (end excluded)"
@@ -68,7 +69,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
     if arguments.workers is not None and arguments.workers < 1:  # whether there is anything to compute or not
         raise CannotCompute(f"Expected at least one worker, got {arguments.workers}: give a number from 1.")
-    network, convention = arguments.network, arguments.convention
+    network, convention = arguments.network, Convention(arguments.convention)
     images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = local_sweep.plan(network, images, blocks, convention, arguments.quantity)
     if arguments.out:
@@ -203,7 +204,7 @@ def _kind(text: str) -> str:
 def run_tables(arguments: argparse.Namespace) -> int:
     from stiffcore.paper import comparison, published, tables_text
 
-    network, convention = arguments.network, catalogue.check_convention(arguments.convention)
+    network, convention = arguments.network, Convention(arguments.convention)
     rows = _rows(network, convention, arguments.rows)
     kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
     made = {kind: comparison.side_by_side(network, kind, rows, convention) for kind in kinds}
@@ -211,7 +212,7 @@ def run_tables(arguments: argparse.Namespace) -> int:
         terminal.show_json({kind: table.to_dict("records") for kind, table in made.items()})
         return 0
     images = rows["image"].nunique() if len(rows) else 0
-    terminal.show(f"{published.network_title(network)}, {catalogue.CONVENTIONS[convention].title}, {images:,} images")
+    terminal.show(f"{published.network_title(network)}, {convention.title}, {images:,} images")
     if not images:
         terminal.show(f"Ours is not computed; this would: {sweep_command(network, convention)}")
     form = tables_text.markdown if arguments.markdown else tables_text.text
@@ -222,14 +223,14 @@ def run_tables(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def sweep_command(network: str, convention: str, blocks: str = "", images: str = "bundled") -> str:
+def sweep_command(network: str, convention: Convention, blocks: str = "", images: str = "bundled") -> str:
     """The command that computes what is missing; without blocks: those that can have eigenvalues under the convention."""
     able = [str(b.block) for b in catalogue.blocks(network) if b.n_eigenvalues(convention)]
     blocks = blocks or ("all" if len(able) == len(catalogue.blocks(network)) else ",".join(able))
     return f"python -m stiffcore sweep {network} --images {images} --blocks {blocks} --convention {convention}"
 
 
-def _rows(network: str, convention: str, path: Path | None) -> "pd.DataFrame":
+def _rows(network: str, convention: Convention, path: Path | None) -> "pd.DataFrame":
     import pandas as pd
 
     from stiffcore.sweeps import shipping
@@ -265,7 +266,7 @@ def _add_ship(subparsers) -> None:
 def run_ship(arguments: argparse.Namespace) -> int:
     from stiffcore.sweeps import shipping
 
-    network, convention, quantity = arguments.network, arguments.convention, arguments.quantity
+    network, convention, quantity = arguments.network, Convention(arguments.convention), arguments.quantity
     images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = local_sweep.plan(network, images, blocks, convention, quantity)
     command = f"{sweep_command(network, convention, arguments.blocks, arguments.images)} --quantity {quantity}"

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
-from stiffcore.statistics.row_values import column, of_one_kind, reasons
+from stiffcore.statistics.row_values import column, convention_of, of_one_kind, reasons
 
 ALL = "all"
 SHOWN = ("stiffness_index", "percent_negative")
@@ -42,7 +43,7 @@ def _statistics(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def definable(network: str, convention: str, metric: str = "stiffness_index") -> tuple[int, ...]:
+def definable(network: str, convention: Convention, metric: str = "stiffness_index") -> tuple[int, ...]:
     """The blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity blocks."""
     of_every = metric in OF_EVERY_BLOCK
     return tuple(b.block for b in catalogue.blocks(network) if of_every or b.n_eigenvalues(convention))
@@ -85,7 +86,7 @@ def pool(rows: pd.DataFrame, metric: str) -> Pool:
         return Pool((), frozenset(), ())
     found = rows[np.isfinite(column(rows, metric))]
     images = {int(block): frozenset(part) for block, part in found.groupby("block")["image"]}
-    needed = definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric)
+    needed = definable(rows["network"].iloc[0], convention_of(rows), metric)
     enough = min(FEWEST_POOLED, max(map(len, images.values()), default=0))
     blocks, common = [], frozenset(found["image"])
     for block in sorted(images, key=lambda block: (-len(images[block]), block)):
@@ -111,7 +112,7 @@ def by_block(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame
         ]
         made += blocks
         if len(blocks) > 1:
-            of_blocks = len(definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric))
+            of_blocks = len(definable(rows["network"].iloc[0], convention_of(rows), metric))
             made.append({"block": ALL, "metric": metric, **_average(blocks), "of_blocks": of_blocks})
     return pd.DataFrame(made, columns=["block", "metric", *STATISTICS, *BLOCKS])
 
@@ -175,8 +176,8 @@ def sizes(network: str) -> pd.DataFrame:
                 "n_in": block.n_in,
                 "n_out": block.n_out,
                 "jacobian_elements": block.n_in * block.n_out,
-                "eigenvalues": block.n_eigenvalues("slices"),
-                "eigenvalues_of_the_matrix": block.n_eigenvalues("block"),
+                "eigenvalues": block.n_eigenvalues(Convention.SLICES),
+                "eigenvalues_of_the_matrix": block.n_eigenvalues(Convention.BLOCK),
             }
             for block in catalogue.blocks(network)
         ]

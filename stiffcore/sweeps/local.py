@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.networks import catalogue
 
@@ -41,7 +42,7 @@ class Task:
     network: str
     image: int
     blocks: tuple[int, ...]
-    convention: str
+    convention: Convention
     quantity: str = "counts"
 
     @property
@@ -61,10 +62,11 @@ class Outcome:
     peak_memory: int = 0  # bytes, of the worker so far; 0 where the system does not say
 
 
-def plan(network: str, images: Iterable[int], blocks: Iterable[int], convention: str, quantity: str) -> list[Task]:
+def plan(
+    network: str, images: Iterable[int], blocks: Iterable[int], convention: Convention, quantity: str
+) -> list[Task]:
     """A task per image. Raises CannotCompute for what does not exist."""
     numbers = tuple(catalogue.block(network, number).block for number in blocks)
-    catalogue.check_convention(convention)
     if quantity not in analysis.QUANTITIES:
         raise CannotCompute(
             f"Expected a quantity among {', '.join(analysis.QUANTITIES)}, got {quantity!r}: choose one of them."

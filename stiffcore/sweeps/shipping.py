@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
 from stiffcore.networks import manifest, uploaded as uploaded_networks
@@ -29,11 +30,11 @@ LEFT_OUT = ["stored"]  # of a row's columns: says something of one run only
 _log = logging.getLogger(__name__)
 
 
-def rows_path(network: str, convention: str) -> Path:
+def rows_path(network: str, convention: Convention) -> Path:
     return FOLDER / f"rows-{network}-{convention}.parquet"
 
 
-def rows(network: str, convention: str) -> pd.DataFrame:
+def rows(network: str, convention: Convention) -> pd.DataFrame:
     """The shipped rows of a network's shipped weights; without rows where there are none, or the file is damaged."""
     path = rows_path(network, convention)
     if not path.exists():
@@ -83,7 +84,7 @@ def merged(*frames: pd.DataFrame) -> pd.DataFrame:
     return together.sort_values(["image", "block"], ignore_index=True)
 
 
-def ship_rows(network: str, convention: str, new: pd.DataFrame, command: str) -> Path:
+def ship_rows(network: str, convention: Convention, new: pd.DataFrame, command: str) -> Path:
     """Merge rows into the shipped ones of a network and convention, and note it in the manifest. For maintainers.
 
     Raises CannotCompute where nothing is left once rows of other weights are out.
@@ -127,7 +128,7 @@ def _refuse_own(network: str, images: Iterable[int]) -> None:
         )
 
 
-def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Request], command: str) -> Path:
+def ship_spectra(network: str, convention: Convention, requests: Iterable[analysis.Request], command: str) -> Path:
     """Copy whole results from the cache to the shipped ones, beside those of the same weights that ship already.
 
     Raises CannotCompute for a missing one.

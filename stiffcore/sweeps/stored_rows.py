@@ -7,6 +7,7 @@ from functools import cache
 import pandas as pd
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.storage import cache as result_cache
@@ -26,7 +27,7 @@ class StoredRows:
         self._lock = threading.Lock()
         self._rows: dict[str, dict | None] = {}  # key -> its row; None: of no use here
 
-    def rows(self, network: str, convention: str) -> pd.DataFrame:
+    def rows(self, network: str, convention: Convention) -> pd.DataFrame:
         """Those of one network and convention, the richest quantity of each image and block; maybe none."""
         with self._lock:
             self._look()

@@ -14,7 +14,6 @@ from stiffcore.errors import CannotCompute
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra import spectrum_table
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 
 if TYPE_CHECKING:  # pandas would delay the first paint
     import pandas as pd
@@ -142,7 +141,7 @@ def badge(results: Sequence[analysis.Result]) -> None:
         all_of("precision"),
         f"{seconds:,.0f} s to compute" if seconds >= 10 else f"{seconds:.2g} s to compute",
         f"weights {all_of('weights', lambda sha: str(sha)[:8])}",
-        " / ".join(dict.fromkeys(catalogue.CONVENTIONS[r.request.convention].title for r in results)),
+        " / ".join(dict.fromkeys(r.request.convention.title for r in results)),
         f"key {keys}" if len(results) == 1 else keys,
     ]
     state = (
