@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures import theme, wording
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density, spectrum, spectrum_table
@@ -20,7 +21,7 @@ MADE = {"weights": "ab" * 32, "device": "cpu", "precision": "float64", "seconds"
 STYLES = [Style(dark, talk) for dark in (False, True) for talk in (False, True)]
 
 
-def planted(image=0, block=8, convention="branch", network="resnet18", values=None, zeros=1000, ones=0):
+def planted(image=0, block=8, convention=Convention.BRANCH, network="resnet18", values=None, zeros=1000, ones=0):
     """A result with known eigenvalues; a downsampling block gets singular values, ``slices`` a density."""
     request = analysis.Request(network, image, block, convention, "spectrum")
     values = np.array([-0.9, 0.1 + 0.2j, 0.1 - 0.2j]) if values is None else np.asarray(values, complex)
@@ -91,7 +92,9 @@ def test_many_points_go_to_webgl_and_above_5000_do_not_answer_to_the_mouse(count
     assert {trace.type for trace in figure.data} == {kind}, "WebGL would hide SVG below it"
 
 
-@pytest.mark.parametrize(("convention", "circle"), [("branch", (-2, 0)), ("block", (-1, 1)), ("slices", None)])
+@pytest.mark.parametrize(
+    ("convention", "circle"), [(Convention.BRANCH, (-2, 0)), (Convention.BLOCK, (-1, 1)), (Convention.SLICES, None)]
+)
 def test_region_belongs_to_the_convention(convention, circle):
     figure = spectrum.figure([planted(convention=convention)], Style())
     circles = [(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "circle"]
@@ -106,7 +109,7 @@ def test_step_moves_the_disc():
 
 
 @pytest.mark.parametrize("fit", list(spectrum.FITS))
-@pytest.mark.parametrize("convention", list(catalogue.CONVENTIONS))
+@pytest.mark.parametrize("convention", list(Convention))
 def test_axes_are_equal_and_fit_what_they_should(convention, fit):
     figure = spectrum.figure([planted(convention=convention)], Style(), fit=fit)
     assert figure.layout.yaxis.scaleanchor == "x"
@@ -122,7 +125,7 @@ def test_axes_are_equal_and_fit_what_they_should(convention, fit):
 
 
 def test_zoom_survives_other_images_but_not_another_question():
-    def revision(image=0, block=8, convention="branch", fit="all"):
+    def revision(image=0, block=8, convention=Convention.BRANCH, fit="all"):
         return spectrum.figure([planted(image, block, convention)], Style(), fit=fit).layout.uirevision
 
     assert revision() == revision(image=5)
