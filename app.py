@@ -6,9 +6,10 @@ from pages.shared.jobs import computing
 from pages.shared.shell import navigation, scenes
 from pages.shared.state import ask, controls, service
 from pages.shared.widgets import gallery, panels
+from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import spectrum, spectrum_table
 
-NETWORK, BLOCK, CONVENTION = "resnet18", 8, "branch"
+NETWORK, BLOCK, CONVENTION = "resnet18", 8, Convention.BRANCH
 
 style = navigation.page("Home")
 st.title("How stiff is a residual network?")

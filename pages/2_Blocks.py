@@ -8,9 +8,9 @@ from pages.shared.jobs import computing
 from pages.shared.shell import navigation
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, selection, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import spectrum
 from stiffcore.figures.statistics import depth
-from stiffcore.networks import catalogue
 from stiffcore.paper import comparison
 
 style = navigation.page("Blocks")
@@ -26,8 +26,7 @@ with panels.row():
     )
     images = gallery.choose(networks[0], gallery.first_of_each_label()[3:6])
 with panels.row():
-    titles = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
-    conventions = controls.several_of("Conventions", "conventions", titles, ("slices",))
+    conventions = controls.conventions(Convention.SLICES)
     same = controls.switch("Same scale", "same", False)
 with panels.row():
     on = {name: controls.switch(title, name, True) for name, title in depth.OVERLAYS.items()}
@@ -63,5 +62,6 @@ with panels.refusals():
     python = statistics.python(networks[0], conventions[0], "paper.comparison", code)
     panels.downloads(figure, whole, f"depth-{metric}", depth.title(tables, metric), python)
     panels.equivalent_table(whole, "Means over images, the middle 90 %, the paper's value and the baseline, per block.")
-    for network in networks if "slices" in conventions else ():
-        baselines.section(network, rows[network, "slices"], style)
+    for network, convention in shown:
+        if convention.has_baselines:
+            baselines.section(network, convention, rows[network, convention], style)

@@ -6,6 +6,7 @@ from pages.shared.correlation import table as correlation_table
 from pages.shared.shell import navigation
 from pages.shared.state import controls
 from pages.shared.widgets import panels, selection, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures.statistics import correlation
 from stiffcore.networks import catalogue
 
@@ -20,7 +21,7 @@ with panels.row():
     )
     block = statistics.one_block(network, str(len(catalogue.blocks(network))))
 with panels.row():
-    convention = controls.convention("slices")
+    convention = controls.convention(Convention.SLICES)
     log_loss = controls.switch("Loss on a log axis", "log", True)
 controls.notes()
 

@@ -6,6 +6,7 @@ from pages.shared.published import tables as published_tables, verdict_table
 from pages.shared.shell import navigation
 from pages.shared.state import ask, controls
 from pages.shared.widgets import panels, statistics
+from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue
 from stiffcore.paper import comparison, published
 
@@ -19,7 +20,7 @@ st.caption(
 with panels.row():
     network = controls.network(width=200)
     kind = controls.one_of("Table", "table", published.KINDS, "by_block", st.selectbox, width=420)
-    convention = controls.convention("slices")
+    convention = controls.convention(Convention.SLICES)
 controls.notes()
 paper = catalogue.architecture(network)
 

@@ -22,7 +22,7 @@ WITHOUT_TORCH = (
     "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local statistics.row_values "
     "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
-    "odes.stiff_systems odes.ode_net odes.block_flow jobs commands.main"
+    "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main"
 )
 HEAVY = ("torch", "torchvision", "numba", "streamlit")
 MAY_UNPICKLE = PACKAGE / "images" / "fetch.py"  # the official archive, after its hash check, arrays only

@@ -3,6 +3,7 @@
 import numpy as np
 
 from stiffcore.analysis import metrics as stiffness
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
@@ -29,7 +30,7 @@ def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
     return metrics, arrays, made.health, {}
 
 
-def of_matrix(state: BlockState, convention: str, quantity: str, stage: Progress) -> Computed:
+def of_matrix(state: BlockState, convention: Convention, quantity: str, stage: Progress) -> Computed:
     """The metrics of ``block`` or ``branch``, by the cheapest way that answers; the eigenvalues as well where they are asked for."""
     geometry = state.geometry
     live = state.live_outputs / geometry.n_out
@@ -40,7 +41,7 @@ def of_matrix(state: BlockState, convention: str, quantity: str, stage: Progress
         arrays = {"singular_values": singular.values} if full else {}
         return metrics, arrays, singular.health, {"complete": singular.complete}
     core, certificate, extra = None, None, {}
-    if convention == "block" and not full:
+    if convention.counts_are_provable and not full:
         certificate, core = full_spectra.certified(state, quantity == "counts", stage)
         extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
     by_extremes = quantity == "extremes" or (certificate and certificate.kind == "proved")
@@ -58,7 +59,7 @@ def of_matrix(state: BlockState, convention: str, quantity: str, stage: Progress
 
 
 def _by_extremes(
-    state: BlockState, convention: str, quantity: str, core, certificate, stage: Progress
+    state: BlockState, convention: Convention, quantity: str, core, certificate, stage: Progress
 ) -> Computed | None:
     """What of_matrix returns, without the whole spectrum; None where only that has the extremes."""
     proved = certificate is not None and certificate.kind == "proved"

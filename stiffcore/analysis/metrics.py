@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from stiffcore.conventions import Convention
 from stiffcore.odes import stability
 
 METRICS = (
@@ -66,7 +67,7 @@ def of_spectrum(spectrum, live_fraction: float) -> Metrics:
     metrics["stiffness_index"] = stiffness_index(metrics["max_re"], metrics["min_re"], tolerance)
     sizes = -negative.real
     metrics["stiffness_ratio"] = float(sizes.max() / sizes.min()) if len(sizes) else math.nan
-    if spectrum.convention == "branch":
+    if spectrum.convention.is_right_hand_side:
         metrics |= of_forward_euler(spectrum)
     return _with_reasons(metrics, spectrum.convention, UNTOLD if undetermined else NOTHING_NEGATIVE)
 
@@ -105,7 +106,7 @@ def of_method(
     }
 
 
-def of_extremes(extremes, made, convention: str, live_fraction: float, certificate=None) -> Metrics:
+def of_extremes(extremes, made, convention: Convention, live_fraction: float, certificate=None) -> Metrics:
     """Metrics of a spectrum.Extremes and a deflation.Plan; counts only where it is proved how many are negative."""
     metrics = {
         "max_re": extremes.max_re,
@@ -163,10 +164,10 @@ def of_slices(
     if slices.stiffness_ratio is not None:
         metrics["stiffness_ratio"] = slices.stiffness_ratio
     reasons["stiffness_ratio"] = NEEDS_SPECTRUM if slices.stiffness_ratio is None else NOTHING_NEGATIVE
-    return _with_reasons(metrics, "slices", NEEDS_COUNTS, reasons)
+    return _with_reasons(metrics, Convention.SLICES, NEEDS_COUNTS, reasons)
 
 
-def of_singular_values(singular, n_out: int, n_in: int, convention: str, live_fraction: float) -> Metrics:
+def of_singular_values(singular, n_out: int, n_in: int, convention: Convention, live_fraction: float) -> Metrics:
     """Singular values of a block that is not square; every metric of eigenvalues is undefined."""
     values = singular.values
     largest, smallest = (float(values[0]), float(values[-1])) if len(values) else (math.nan, math.nan)
@@ -185,24 +186,26 @@ def of_singular_values(singular, n_out: int, n_in: int, convention: str, live_fr
     return _with_reasons(metrics, convention, f"{NOT_SQUARE} ({n_out} × {n_in})", reasons)
 
 
-def _why_no_singular_value(singular, convention: str) -> str:
+def _why_no_singular_value(singular, convention: Convention) -> str:
     if not len(singular.values):
-        return "undefined: no live output" if convention == "block" else "undefined: no live inner unit"
+        return "undefined: no live output" if convention.has_skip else "undefined: no live inner unit"
     if singular.complete:
         return "undefined: the smallest singular value is 0"
-    if convention == "branch":
+    if not convention.has_skip:
         return "not computed: only the largest one is, for a block of this size"
     return "not computed: Lanczos' iteration did not reach it"
 
 
-def _with_reasons(metrics: dict, convention: str, missing: str, reasons: dict | None = None) -> Metrics:
+def _with_reasons(metrics: dict, convention: Convention, missing: str, reasons: dict | None = None) -> Metrics:
     """Every metric and count, in their order, NaN where it is missing, and why."""
     reasons = dict(reasons or {})
-    named = [*METRICS, *COUNTS, *(BASELINES if convention == "slices" else ())]
+    named = [*METRICS, *COUNTS, *(BASELINES if convention.has_baselines else ())]
     complete = {name: metrics.get(name, math.nan) for name in [*named, *(n for n in metrics if n not in named)]}
     for name, value in complete.items():
         if isinstance(value, float) and math.isnan(value) and name not in reasons:
-            only_branch = name in ("outside_euler", "largest_stable_step", "share_positive") and convention != "branch"
+            only_branch = (
+                name in ("outside_euler", "largest_stable_step", "share_positive") and not convention.is_right_hand_side
+            )
             square = NOT_SQUARE not in missing
             reasons[name] = ONLY_BRANCH if only_branch and square else missing
     return complete, {name: reason for name, reason in reasons.items() if math.isnan(complete[name])}

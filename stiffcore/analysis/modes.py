@@ -20,6 +20,7 @@ import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache, kept
@@ -53,10 +54,9 @@ class Mode:
     notice: str = ""  # for the user, of a cache that could not be written
 
 
-def check(convention: str, side: int) -> None:
+def check(convention: Convention, side: int) -> None:
     """Raises CannotCompute for a core whose modes take too long, or that has none. side: of the core."""
-    if convention == "slices":
-        raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
+    convention.check_matrix()
     if side > LARGEST_CORE:
         raise CannotCompute(
             f"Expected a core of side {LARGEST_CORE:,} at most for its modes, got {side:,}: choose a later block."
@@ -115,7 +115,7 @@ def compute(request: Request, eigenvalue: complex, progress: Progress | None = N
     return replace(mode, notice=notice)
 
 
-def of_state(state, convention: str, eigenvalue: complex, report: Progress) -> dict:
+def of_state(state, convention: Convention, eigenvalue: complex, report: Progress) -> dict:
     """The fields of a Mode for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
 
@@ -127,7 +127,7 @@ def of_state(state, convention: str, eigenvalue: complex, report: Progress) -> d
     y, z = core_vectors(core, complex(eigenvalue) - made.shift)
     x = deflation.to_outputs(state, convention, y)
     w = deflation.to_inputs(state, convention, z)
-    if convention == "block" and eigenvalue != 0:
+    if convention.masks_outputs and eigenvalue != 0:
         w = _product(state, convention, w, transpose=True) / eigenvalue
     x, w = _normalised(x, eigenvalue), _normalised(w, eigenvalue)
     right, left = (_product(state, convention, v, transpose) for v, transpose in ((x, False), (w, True)))
@@ -164,7 +164,7 @@ def core_vectors(core: np.ndarray, value: complex) -> tuple[np.ndarray, np.ndarr
     return vectors[0], vectors[1]
 
 
-def _product(state, convention: str, vector: np.ndarray, transpose: bool) -> np.ndarray:
+def _product(state, convention: Convention, vector: np.ndarray, transpose: bool) -> np.ndarray:
     """J v or Jᵀ v of a complex vector, by the convolutions in float64."""
     import torch
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache, kept
@@ -45,10 +46,9 @@ class NonNormality:
     notice: str = ""  # for the user, of a cache that could not be written
 
 
-def check(convention: str, side: int) -> None:
+def check(convention: Convention, side: int) -> None:
     """Raises CannotCompute for a core that is too large, or where there is no matrix. side: of the core."""
-    if convention == "slices":
-        raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
+    convention.check_matrix()
     if side > LARGEST_CORE:
         raise CannotCompute(
             f"Expected a core of side {LARGEST_CORE:,} at most for pseudospectra, got {side:,}: choose a later block."
@@ -106,7 +106,7 @@ def compute(request: Request, progress: Progress | None = None, again: bool = Fa
     return replace(made, notice=notice)
 
 
-def of_state(state, convention: str, report: Progress) -> dict:
+def of_state(state, convention: Convention, report: Progress) -> dict:
     """The fields of a NonNormality, but for the request, for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
     from stiffcore.spectra import schur_form
@@ -125,7 +125,7 @@ def of_state(state, convention: str, report: Progress) -> dict:
     }  # fmt: skip
 
 
-def outermost(state, convention: str) -> tuple[float, float]:
+def outermost(state, convention: Convention) -> tuple[float, float]:
     """ω(J) and ‖J‖₂ by Lanczos with the true J, its convolutions as the operator."""
     import torch
     from scipy.sparse.linalg import LinearOperator, eigsh

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
 from stiffcore.images.image import Image, pixels_sha256
@@ -201,7 +202,7 @@ def sweep_requests(request: PerturbationRequest) -> list[PerturbationRequest]:
     return [replace(request, strength=strength) for strength in SWEEP]
 
 
-def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "pd.DataFrame | None":
+def stored_sweep(request: PerturbationRequest, block: int, convention: Convention) -> "pd.DataFrame | None":
     """What ``sweep`` gives, if all of it is stored; no torch."""
     perturbed = [stored(one) for one in sweep_requests(request)]
     if None in perturbed:
@@ -213,7 +214,7 @@ def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "
 def sweep(
     request: PerturbationRequest,
     block: int,
-    convention: str,
+    convention: Convention,
     progress: Progress | None = None,
     again: bool = False,
 ) -> "pd.DataFrame":
@@ -234,14 +235,14 @@ def _stage(progress: Progress | None, done: int, total: int, name: str) -> Progr
     return None if progress is None else lambda part, parts, what: progress(done, total, f"{name}: {what}")
 
 
-def sweep_made(request: PerturbationRequest, block: int, convention: str) -> list[dict]:
+def sweep_made(request: PerturbationRequest, block: int, convention: Convention) -> list[dict]:
     """How the block's results of a sweep were made, as far as they are stored: device, precision, seconds ..."""
     perturbed = [found for one in sweep_requests(request) if (found := stored(one)) is not None]
     results = [analysis.stored(_of_block(one, block, convention)) for one in perturbed]
     return [result.made for result in results if result is not None]
 
 
-def _of_block(perturbed: Perturbed, block: int, convention: str) -> analysis.Request:
+def _of_block(perturbed: Perturbed, block: int, convention: Convention) -> analysis.Request:
     return analysis.Request(perturbed.request.network, perturbed.image, block, convention, "counts")
 
 

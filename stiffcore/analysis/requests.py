@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
-from stiffcore.networks import catalogue
 from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
@@ -35,7 +35,7 @@ class Request:
     network: Network
     image: Image
     block: int
-    convention: str
+    convention: Convention
     quantity: str = "counts"
 
     @property
@@ -75,9 +75,8 @@ class Result:
 
 
 def check(request: Request) -> Request:
-    """The request itself. Raises CannotCompute for a block, convention or quantity that there is not."""
+    """The request itself. Raises CannotCompute for a block or quantity that there is not."""
     request.network.block(request.block)
-    catalogue.check_convention(request.convention)
     if request.quantity not in QUANTITIES:
         raise CannotCompute(
             f"Expected a level among {', '.join(QUANTITIES)}, got {request.quantity!r}: choose one of them."
@@ -238,10 +237,10 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
 
     began = time.perf_counter()
     try:
-        if request.convention == "slices":
-            computed = block_metrics.of_slices(state, request.quantity, stage)
-        else:
+        if request.convention.has_matrix:
             computed = block_metrics.of_matrix(state, request.convention, request.quantity, stage)
+        else:
+            computed = block_metrics.of_slices(state, request.quantity, stage)
     except RuntimeError as error:  # torch has no error of its own for this on a CPU
         if "not enough memory" in str(error) or "out of memory" in str(error):
             raise CannotCompute(

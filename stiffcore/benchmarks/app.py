@@ -16,6 +16,7 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.benchmarks import app_server, browser as benchmark_browser, main as benchmark, sessions
 from stiffcore.benchmarks.app_server import AppServer
 from stiffcore.benchmarks.timing import as_seconds, as_spread, clocked, spread
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10, registry as images
 from stiffcore.networks import registry as networks
 from stiffcore.storage import cache as result_cache
@@ -23,7 +24,12 @@ from stiffcore.storage import cache as result_cache
 SERVERS, CLOUDS, VIEWS = 5, 5, 5  # rounds of the first three measurements
 SESSIONS = 50
 GOALS = {"title": 2.0, "stored view": 0.5, "drawing": 2.0, "health": 1.0}  # seconds, each of them an upper bound
-LARGE = ("resnet50", 0, 2, "branch")  # network, image, block, convention: 65,536 eigenvalues; nothing that large ships
+LARGE = (
+    "resnet50",
+    0,
+    2,
+    Convention.BRANCH,
+)  # network, image, block, convention: 65,536 eigenvalues; nothing that large ships
 QUICK = ("resnet18", 8)  # network, block: a new spectrum takes about a second
 
 Say = Callable[[str], None]

@@ -12,6 +12,7 @@ import numpy as np
 from stiffcore import files
 from stiffcore.analysis import estimate, requests as analysis
 from stiffcore.commands import analyse_table, terminal
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, decode as image_files, registry as images, uploaded as uploaded_images
 from stiffcore.images.image import Image
@@ -63,7 +64,7 @@ def _what(command: ArgumentParser) -> None:
     command.add_argument(
         "--convention",
         required=True,
-        help="whose eigenvalues: " + ", ".join(f"{c.name} ({c.title})" for c in catalogue.CONVENTIONS.values()),
+        help="whose eigenvalues: " + ", ".join(f"{c} ({c.title})" for c in Convention),
     )
     command.add_argument(
         "--weights", type=Path, metavar="FILE", help="a checkpoint of the network, instead of the weights that ship"
@@ -100,7 +101,7 @@ def _images(text: str | None, file: Path | None) -> list[Image]:
 def _analyse(arguments: Namespace) -> int:
     """A row per image and block: the metrics of the block's spectrum under one convention. What cannot be computed is named at
     the end, with its reason, and the exit code is 2."""
-    convention = catalogue.check_convention(arguments.convention)
+    convention = Convention(arguments.convention)
     blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.blocks)
     network, chosen = _network(arguments), _images(arguments.images, arguments.image_file)
     requests = [
@@ -150,7 +151,7 @@ def _computed(
 def _spectrum(arguments: Namespace) -> None:
     """Writes all eigenvalues of a block (complex128, structural zeros and ones included), its singular values where it
     is not square, or under slices the density over the complex plane; with a JSON header."""
-    convention = catalogue.check_convention(arguments.convention)
+    convention = Convention(arguments.convention)
     block, *more_blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.block)
     network, (image, *more) = _network(arguments), _images(arguments.image, arguments.image_file)
     if more or more_blocks:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import terminal
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 
 Show = Callable[[analysis.Result], None]
 
@@ -27,7 +27,6 @@ SHORT = {
     "n": ("n_eigenvalues", 8), "S": ("stiffness_index", 9), "P": ("percent_negative", 7), "min Re": ("min_re", 9),
     "max Re": ("max_re", 9), "ratio": ("stiffness_ratio", 9), "step": ("largest_stable_step", 9), "seconds": ("seconds", 7),
 }  # fmt: skip
-ALWAYS_UNDEFINED = {"slices": ("ratio", "step"), "block": ("step",), "branch": ()}  # or not computed at these levels
 
 
 def row(result: analysis.Result) -> dict[str, object]:
@@ -37,7 +36,7 @@ def row(result: analysis.Result) -> dict[str, object]:
 
 
 def _title(request: analysis.Request) -> str:
-    return f"{catalogue.CONVENTIONS[request.convention].title}; level {request.quantity}"
+    return f"{request.convention.title}; level {request.quantity}"
 
 
 def _cells(result: analysis.Result) -> dict[str, str]:
@@ -61,12 +60,13 @@ def wide(requests: list[analysis.Request]) -> Show:
 
 
 def _has_singular_values(request: analysis.Request) -> bool:
-    return request.convention != "slices" and not request.geometry.is_identity
+    return request.convention.has_matrix and not request.geometry.is_identity
 
 
-def short_columns(convention: str) -> dict[str, str]:
-    """Name above the column -> what it holds."""
-    return {short: name for short, (name, _) in SHORT.items() if short not in ALWAYS_UNDEFINED[convention]}
+def short_columns(convention: Convention) -> dict[str, str]:
+    """Name above the column -> what it holds; without those that never hold a number at these levels."""
+    has = {"ratio": convention.has_matrix, "step": convention.is_right_hand_side}
+    return {short: name for short, (name, _) in SHORT.items() if has.get(short, True)}
 
 
 def short(requests: list[analysis.Request]) -> Show:

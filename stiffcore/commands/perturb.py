@@ -6,13 +6,14 @@ from dataclasses import replace
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.analysis.perturbation import PerturbationRequest, Perturbed
 from stiffcore.commands import terminal
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, registry as images
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.storage import cache as result_cache
 
 SHIPPED = "spectra-twins.parquet"  # read with the spectra, by key
-BLOCK, CONVENTION = 8, "branch"  # what the Compare page opens on
+BLOCK, CONVENTION = 8, Convention.BRANCH  # what the Compare page opens on
 
 
 def add_parser(commands) -> None:

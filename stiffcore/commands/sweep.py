@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import terminal
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, registry as images
 from stiffcore.images.image import Image
@@ -36,7 +37,7 @@ def add_parser(subparsers) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, images: bool = True) -> None:
     parser.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
-    parser.add_argument("--convention", default="slices", metavar="NAME", help=", ".join(catalogue.CONVENTIONS))
+    parser.add_argument("--convention", default=Convention.SLICES.value, metavar="NAME", help=", ".join(Convention))
     if images:
         parser.add_argument(
             "--images", default="bundled", metavar="LIST", help="bundled, all, or 0,3,10:20 (end excluded)"
@@ -70,7 +71,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
     if arguments.workers is not None and arguments.workers < 1:  # whether there is anything to compute or not
         raise CannotCompute(f"Expected at least one worker, got {arguments.workers}: give a number from 1.")
-    network, convention = networks.find(arguments.network), arguments.convention
+    network, convention = networks.find(arguments.network), Convention(arguments.convention)
     chosen, blocks = _chosen(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = local_sweep.plan(network, chosen, blocks, convention, arguments.quantity)
     if arguments.out:
@@ -209,7 +210,7 @@ def _kind(text: str) -> str:
 def run_tables(arguments: argparse.Namespace) -> int:
     from stiffcore.paper import comparison, published, tables_text
 
-    network, convention = networks.find(arguments.network), catalogue.check_convention(arguments.convention)
+    network, convention = networks.find(arguments.network), Convention(arguments.convention)
     rows = _rows(network, convention, arguments.rows)
     kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
     made = {kind: comparison.side_by_side(network, kind, rows, convention) for kind in kinds}
@@ -217,7 +218,7 @@ def run_tables(arguments: argparse.Namespace) -> int:
         terminal.show_json({kind: table.to_dict("records") for kind, table in made.items()})
         return 0
     n_images = rows["image"].nunique() if len(rows) else 0
-    terminal.show(f"{network.title}, {catalogue.CONVENTIONS[convention].title}, {n_images:,} images")
+    terminal.show(f"{network.title}, {convention.title}, {n_images:,} images")
     if not n_images:
         terminal.show(f"Ours is not computed; this would: {sweep_command(network, convention)}")
     form = tables_text.markdown if arguments.markdown else tables_text.text
@@ -228,14 +229,14 @@ def run_tables(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def sweep_command(network: Network, convention: str, blocks: str = "", images: str = "bundled") -> str:
+def sweep_command(network: Network, convention: Convention, blocks: str = "", images: str = "bundled") -> str:
     """The command that computes what is missing; without blocks: those that can have eigenvalues under the convention."""
     able = [str(b.block) for b in network.blocks if b.n_eigenvalues(convention)]
     blocks = blocks or ("all" if len(able) == len(network.blocks) else ",".join(able))
     return f"python -m stiffcore sweep {network.name} --images {images} --blocks {blocks} --convention {convention}"
 
 
-def _rows(network: Network, convention: str, path: Path | None) -> "pd.DataFrame":
+def _rows(network: Network, convention: Convention, path: Path | None) -> "pd.DataFrame":
     import pandas as pd
 
     from stiffcore.sweeps import shipping
@@ -273,7 +274,11 @@ def _add_ship(subparsers) -> None:
 def run_ship(arguments: argparse.Namespace) -> int:
     from stiffcore.sweeps import shipping
 
-    network, convention, quantity = networks.find(arguments.network), arguments.convention, arguments.quantity
+    network, convention, quantity = (
+        networks.find(arguments.network),
+        Convention(arguments.convention),
+        arguments.quantity,
+    )
     chosen, blocks = _chosen(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = local_sweep.plan(network, chosen, blocks, convention, quantity)
     command = f"{sweep_command(network, convention, arguments.blocks, arguments.images)} --quantity {quantity}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.networks.catalogue import BlockGeometry
 
@@ -55,6 +56,10 @@ class BlockState:
     def live_outputs(self) -> int:
         """a: outputs of the outer ReLU that are positive."""
         return int(self.outer_mask.sum())
+
+    def kept_outputs(self, convention: Convention) -> Tensor:
+        """The outputs whose rows of J the outer ReLU does not make zero: the live ones, or all. bool, (C, H, W)."""
+        return self.outer_mask if convention.masks_outputs else torch.ones_like(self.outer_mask)
 
     @property
     def live_inner(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stiffcore.conventions import Convention
 from stiffcore.jacobians.linearise import BlockState
 
 LARGEST_ASSIGNMENT = 2000  # eigenvalues that spectral_distance matches optimally; above, greedily
@@ -18,18 +19,18 @@ def branch_of_module(block: nn.Module, x: Tensor) -> Tensor:
     return x
 
 
-def jacobian_of_module(block: nn.Module, x: Tensor, convention: str, chunk_size: int | None = None) -> Tensor:
+def jacobian_of_module(block: nn.Module, x: Tensor, convention: Convention, chunk_size: int | None = None) -> Tensor:
     """The Jacobian of a block in evaluation mode at x (C, H, W), by reverse differentiation of the module itself.
 
     Returns (n_out, n_in) for ``block`` and ``branch``, (C_out, H_out, W_out, C_in, H_in, W_in) for ``slices``.
     """
-    function = branch_of_module if convention == "branch" else (lambda module, image: module(image))
+    function = branch_of_module if convention.is_right_hand_side else (lambda module, image: module(image))
     jacobian = torch.func.jacrev(lambda image: function(block, image[None])[0], chunk_size=chunk_size)(x)
     jacobian = jacobian.detach()
-    return jacobian if convention == "slices" else jacobian.reshape(-1, x.numel())
+    return jacobian.reshape(-1, x.numel()) if convention.has_matrix else jacobian
 
 
-def dense_jacobian(state: BlockState, convention: str) -> Tensor:
+def dense_jacobian(state: BlockState, convention: Convention) -> Tensor:
     """The Jacobian of a block from its state: the block's linear maps applied to the identity.
 
     Shapes as in ``jacobian_of_module``.
@@ -40,11 +41,11 @@ def dense_jacobian(state: BlockState, convention: str) -> Tensor:
     for convolution, mask in zip(state.convolutions, (*state.inner_masks, None)):
         columns = convolution(columns)
         columns = columns if mask is None else columns * mask
-    if convention != "branch":
+    if convention.has_skip:
         columns = columns + (identity if state.skip is None else state.skip(identity))
-        columns = columns * state.outer_mask
+    columns = columns * state.kept_outputs(convention)
     jacobian = columns.reshape(geometry.n_in, geometry.n_out).T
-    return jacobian.reshape(*geometry.output_shape, *geometry.input_shape) if convention == "slices" else jacobian
+    return jacobian if convention.has_matrix else jacobian.reshape(*geometry.output_shape, *geometry.input_shape)
 
 
 def eigenvalues(matrix: Tensor) -> np.ndarray:

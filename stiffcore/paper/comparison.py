@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from stiffcore.conventions import Convention
 from stiffcore.networks.network import Network
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, tables
-from stiffcore.statistics.row_values import main_reason
+from stiffcore.statistics.row_values import convention_of, main_reason
 from stiffcore.statistics.tables import ALL, SHOWN
 
 CLOSE, COMPARABLE = 1.25, 2.0  # factors between two means that count as close, as comparable
@@ -29,7 +30,7 @@ AGREEMENTS = {
 
 
 def side_by_side(
-    network: Network, kind: str, rows: pd.DataFrame | None, convention: str = published.CONVENTION
+    network: Network, kind: str, rows: pd.DataFrame | None, convention: Convention = published.CONVENTION
 ) -> pd.DataFrame:
     """The paper's table beside the same from our rows (None or empty: nothing computed), one row per cell.
 
@@ -43,7 +44,7 @@ def side_by_side(
     if kind == "sizes":
         return _sizes_side_by_side(network, theirs)
     if rows is not None and len(rows):
-        convention = rows["convention"].iloc[0]
+        convention = convention_of(rows)
     ours = _ours(network, kind, rows)
     cells = _cells(network, kind)
     both = cells.merge(theirs, how="left", on=list(cells)).merge(ours, how="left", on=list(cells))
@@ -104,7 +105,7 @@ def _ours(network: Network, kind: str, rows: pd.DataFrame | None) -> pd.DataFram
 
 def _blocks_of_labels(network: Network, rows: pd.DataFrame) -> int:
     """How many blocks the paper's table of labels rests on, as far as they can have a value."""
-    definable = tables.definable(network.blocks, rows["convention"].iloc[0]) if len(rows) else ()
+    definable = tables.definable(network.blocks, convention_of(rows)) if len(rows) else ()
     return len({*_blocks_of_paper(network)} & {*definable})
 
 
@@ -123,7 +124,7 @@ def _sizes_side_by_side(network: Network, theirs: pd.DataFrame) -> pd.DataFrame:
     return both
 
 
-def _agreement(cell: dict, convention: str, judge: Callable[[dict], str]) -> str:
+def _agreement(cell: dict, convention: Convention, judge: Callable[[dict], str]) -> str:
     if pd.isna(cell["published"]):
         return "not published"
     if cell["state"]:
@@ -151,7 +152,7 @@ def _agreement_of_r(cell: dict) -> str:
 
 
 def along_depth(
-    network: Network, rows: pd.DataFrame | None, metric: str, convention: str = published.CONVENTION
+    network: Network, rows: pd.DataFrame | None, metric: str, convention: Convention = published.CONVENTION
 ) -> pd.DataFrame:
     """A metric block by block, one row for every block of the network, whether it is computed or not.
 
@@ -160,7 +161,7 @@ def along_depth(
     means. convention: of the rows, where there are none.
     """
     rows = pd.DataFrame() if rows is None else rows
-    convention = rows["convention"].iloc[0] if len(rows) else convention
+    convention = convention_of(rows) if len(rows) else convention
     theirs = published.table(network.architecture, "by_block").set_index(["block", "metric"])["published"]
     definable = tables.definable(network.blocks, convention, metric)
     made = []

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue
 from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, label_spread, tables
+from stiffcore.statistics.row_values import convention_of
 from stiffcore.statistics.tables import ALL, SHOWN
 
 HOLDS, FAILS, NOT_SHOWN, UNDEFINED, NOT_COMPUTED = ANSWERS = (
@@ -50,7 +52,7 @@ class Evidence:
     label_p: dict[str, float] = field(default_factory=dict)
     undefined: frozenset = frozenset()
     n_images: int | None = None  # None: the paper's
-    convention: str = published.CONVENTION
+    convention: Convention = published.CONVENTION
 
     def values(self, metric: str) -> dict[int, float]:
         """Block -> mean, in the order of the blocks."""
@@ -82,7 +84,7 @@ def of_paper(network: str) -> Evidence:
     )
 
 
-def of_rows(rows: pd.DataFrame | None, network: Network, convention: str = published.CONVENTION) -> Evidence:
+def of_rows(rows: pd.DataFrame | None, network: Network, convention: Convention = published.CONVENTION) -> Evidence:
     """Our rows, of one network, set of weights and convention, as evidence. convention: where there are none."""
     if rows is None or rows.empty:
         return Evidence(network.architecture, network.blocks, n_images=0, convention=convention)
@@ -103,7 +105,7 @@ def of_rows(rows: pd.DataFrame | None, network: Network, convention: str = publi
         {metric: label_spread.spread(kept, metric).p for metric in SHOWN} if len(kept) else {},
         frozenset(zip(nowhere["block"], nowhere["metric"])),
         int(rows["image"].nunique()),
-        rows["convention"].iloc[0],
+        convention_of(rows),
     )
 
 

@@ -12,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
+from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue
 from stiffcore.networks.network import Network
 from stiffcore.statistics.correlation import OUTCOMES
@@ -24,7 +25,7 @@ KINDS = {  # kind -> what the tables of this kind hold
     "by_label": "Stiffness by label",
     "sizes": "Sizes of the Jacobian and numbers of eigenvalues",
 }
-CONVENTION = "slices"  # of every published number: the counts of Tables 10 and 11 are its counts
+CONVENTION = Convention.SLICES  # of every published number: the counts of Tables 10 and 11 are its counts
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.progress import Progress
@@ -131,7 +132,7 @@ def _tallied(former: PatchFormer, parts: list[Part], counting: bool, threads: in
 
 def _summary(state: BlockState, tally, level: str) -> SliceSpectrum:
     """Adds the structural zeros, which are appended and never computed."""
-    n_eigenvalues = state.geometry.n_eigenvalues("slices")
+    n_eigenvalues = state.geometry.n_eigenvalues(Convention.SLICES)
     negative, positive, undetermined, non_zero = (int(count) for count in tally.counts)
     extremes = [float(value) for value in tally.extremes]
     n_zero = n_eigenvalues - non_zero

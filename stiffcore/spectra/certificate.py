@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stiffcore.conventions import Convention
 from stiffcore.device import UNIT_ROUNDOFF
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
@@ -58,12 +59,12 @@ def negative_eigenvalues(
     prove: whether the dense squaring of condition 3 is worth its time (several matrix products of the core's side).
     room: whether so many matrices of the core's side fit into memory; what does not fit is not tried.
     """
-    if deflation.plan(state, "block").side == 0:
+    if deflation.plan(state, Convention.BLOCK).side == 0:
         return Certificate("proved", "all eigenvalues are structural"), None
     core = None
     if room(COPIES_TO_FACTORISE):
         progress(0, 3, "is the symmetric part positive definite?")
-        core = deflation.form_core(state, "block")
+        core = deflation.form_core(state, Convention.BLOCK)
         if (found := _by_lyapunov(state, core, progress)) is not None:
             return found, core
     best = Certificate("none", "no condition held")
@@ -85,8 +86,8 @@ def negative_eigenvalues(
 def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Progress) -> Certificate | None:
     """Conditions 1 and 2."""
     matrix, shift, side = core.matrix, core.plan.shift, core.plan.side
-    forward = deflation.core_product(state, "block")
-    backward = deflation.core_product(state, "block", transpose=True)
+    forward = deflation.core_product(state, Convention.BLOCK)
+    backward = deflation.core_product(state, Convention.BLOCK, transpose=True)
     hopeless = side > PROBE_ABOVE and lyapunov.has_negative_direction(forward, backward, side)
     if not hopeless and lyapunov.is_proved(matrix, shift, order=deflation.by_pixel(state, core.plan.layer)):
         return Certificate("proved", "positive definite symmetric part")
@@ -104,10 +105,10 @@ def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Progress) ->
 
 def power_norm(state: BlockState, c: float, k: int) -> float:
     """An estimate, from below, of ‖(I − M/c)^k‖₂ by power iteration on BᵀB with the convolutions as operator."""
-    forward = deflation.core_product(state, "block")
-    backward = deflation.core_product(state, "block", transpose=True)
+    forward = deflation.core_product(state, Convention.BLOCK)
+    backward = deflation.core_product(state, Convention.BLOCK, transpose=True)
     generator = torch.Generator().manual_seed(0)
-    v = torch.randn(deflation.plan(state, "block").side, dtype=torch.float64, generator=generator)
+    v = torch.randn(deflation.plan(state, Convention.BLOCK).side, dtype=torch.float64, generator=generator)
     v, norm = v / v.norm(), 0.0
     for _ in range(POWER_ITERATIONS):
         w, before = v, norm

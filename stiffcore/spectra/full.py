@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from stiffcore import device
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
@@ -28,7 +29,7 @@ DENSE_BELOW = (
 class Spectrum:
     """All eigenvalues of a block's Jacobian: those of the core, and how often 0 and 1 come on top."""
 
-    convention: str
+    convention: Convention
     eigenvalues: np.ndarray  # complex128, shape (side,): of the core, the shift included
     n: int
     zeros: int
@@ -55,7 +56,7 @@ class Extremes:
 
 def full_spectrum(
     state: BlockState,
-    convention: str,
+    convention: Convention,
     progress: Progress = silent,
     core: deflation.Core | None = None,
     limit: int = SPECTRUM_MEMORY,
@@ -164,7 +165,7 @@ def matching_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def extremes(
     state: BlockState,
-    convention: str,
+    convention: Convention,
     progress: Progress = silent,
     core: deflation.Core | None = None,
     nothing_negative: bool = False,
@@ -201,7 +202,7 @@ def _extremes_of(spectrum: Spectrum) -> Extremes:
     )
 
 
-def _operator(state: BlockState, convention: str, core: deflation.Core | None = None) -> arnoldi.Product:
+def _operator(state: BlockState, convention: Convention, core: deflation.Core | None = None) -> arnoldi.Product:
     """v -> (shift + K) v by whichever is quicker: the dense core or the convolutions."""
     weights = sum(convolution.weight.numel() for convolution in state.convolutions)
     if deflation.plan(state, convention).side ** 2 < DENSE_BELOW * weights:
@@ -216,7 +217,7 @@ def certified(
     state: BlockState, prove: bool, progress: Progress = silent
 ) -> tuple[certificate.Certificate, deflation.Core | None]:
     """How many eigenvalues of the whole block are proved, or that none is estimated, to have a negative real part."""
-    side = deflation.plan(state, "block").side
+    side = deflation.plan(state, Convention.BLOCK).side
     allowed = min(METRICS_MEMORY, int(0.9 * device.available_memory()))
     return certificate.negative_eigenvalues(
         state, prove, lambda copies: needed_memory(side, copies) <= allowed, progress

@@ -9,6 +9,8 @@ import json
 import numpy as np
 import pandas as pd
 
+from stiffcore.conventions import Convention
+
 ROW_IS = ["network", "weights", "convention", "image", "block"]  # what makes a row unique
 BEYOND_GEOMETRY = "percent_negative_beyond_geometry"
 
@@ -24,6 +26,11 @@ def of_one_kind(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.duplicated(ROW_IS).any():
         raise ValueError("Expected each image and block once, got some of them twice.")
     return rows
+
+
+def convention_of(rows: pd.DataFrame) -> Convention:
+    """The convention of rows of one kind, at least one; a row itself holds the name."""
+    return Convention(rows["convention"].iloc[0])
 
 
 def reasons(rows: pd.DataFrame, metric: str) -> pd.Series:
@@ -46,7 +53,8 @@ def reasons(rows: pd.DataFrame, metric: str) -> pd.Series:
 
 def _reasons_beyond_geometry(rows: pd.DataFrame) -> pd.Series:
     of_p, missing = reasons(rows, "percent_negative"), ~np.isfinite(column(rows, BEYOND_GEOMETRY))
-    elsewhere = np.where(rows["convention"] == "slices", "not computed", "undefined: geometry's P belongs to slices")
+    has_baselines = [Convention(name).has_baselines for name in rows["convention"]]
+    elsewhere = np.where(has_baselines, "not computed", "undefined: geometry's P belongs to slices")
     return of_p.where((of_p != "") | ~missing, pd.Series(elsewhere, index=rows.index))
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stiffcore.conventions import Convention
 from stiffcore.images.labels import LABELS
 from stiffcore.networks.catalogue import BlockGeometry
-from stiffcore.statistics.row_values import column, of_one_kind, reasons
+from stiffcore.statistics.row_values import column, convention_of, of_one_kind, reasons
 
 ALL = "all"
 SHOWN = ("stiffness_index", "percent_negative")
@@ -42,7 +43,9 @@ def _statistics(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def definable(blocks: Sequence[BlockGeometry], convention: str, metric: str = "stiffness_index") -> tuple[int, ...]:
+def definable(
+    blocks: Sequence[BlockGeometry], convention: Convention, metric: str = "stiffness_index"
+) -> tuple[int, ...]:
     """Those of a network's blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity
     blocks."""
     of_every = metric in OF_EVERY_BLOCK
@@ -58,7 +61,7 @@ def definable_in(rows: pd.DataFrame, metric: str = "stiffness_index") -> tuple[i
     else:
         square = set(rows.loc[rows["n_in"] == rows["n_out"], "block"])
         there = sorted(set(rows["block"]))
-    every = metric in OF_EVERY_BLOCK or rows["convention"].iloc[0] == "slices"
+    every = metric in OF_EVERY_BLOCK or not convention_of(rows).has_matrix
     return tuple(int(block) for block in there if every or block in square)
 
 
@@ -189,8 +192,8 @@ def sizes(blocks: Sequence[BlockGeometry]) -> pd.DataFrame:
                 "n_in": block.n_in,
                 "n_out": block.n_out,
                 "jacobian_elements": block.n_in * block.n_out,
-                "eigenvalues": block.n_eigenvalues("slices"),
-                "eigenvalues_of_the_matrix": block.n_eigenvalues("block"),
+                "eigenvalues": block.n_eigenvalues(Convention.SLICES),
+                "eigenvalues_of_the_matrix": block.n_eigenvalues(Convention.BLOCK),
             }
             for block in blocks
         ]

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
-from stiffcore.networks import catalogue
 from stiffcore.networks.network import Network
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Task:
     network: Network
     image: Image
     blocks: tuple[int, ...]
-    convention: str
+    convention: Convention
     quantity: str = "counts"
 
     @property
@@ -64,11 +64,10 @@ class Outcome:
 
 
 def plan(
-    network: Network, images: Iterable[Image], blocks: Iterable[int], convention: str, quantity: str
+    network: Network, images: Iterable[Image], blocks: Iterable[int], convention: Convention, quantity: str
 ) -> list[Task]:
     """A task per image. Raises CannotCompute for what does not exist."""
     numbers = tuple(network.block(number).block for number in blocks)
-    catalogue.check_convention(convention)
     if quantity not in analysis.QUANTITIES:
         raise CannotCompute(
             f"Expected a quantity among {', '.join(analysis.QUANTITIES)}, got {quantity!r}: choose one of them."

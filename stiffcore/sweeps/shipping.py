@@ -18,6 +18,7 @@ import pandas as pd
 
 from stiffcore import files
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
 from stiffcore.images.image import Image
@@ -32,11 +33,11 @@ LEFT_OUT = ["stored", "n_blocks", "square_blocks"]  # of a row's columns: what o
 _log = logging.getLogger(__name__)
 
 
-def rows_path(network: str, convention: str) -> Path:
+def rows_path(network: str, convention: Convention) -> Path:
     return FOLDER / f"rows-{network}-{convention}.parquet"
 
 
-def rows(network: Network, convention: str) -> pd.DataFrame:
+def rows(network: Network, convention: Convention) -> pd.DataFrame:
     """The shipped rows of a network's weights; without rows where there are none, or the file is damaged."""
     path = rows_path(network.name, convention)
     if not path.exists():
@@ -86,7 +87,7 @@ def merged(*frames: pd.DataFrame) -> pd.DataFrame:
     return together.sort_values(["image", "block"], ignore_index=True)
 
 
-def ship_rows(network: Network, convention: str, new: pd.DataFrame, command: str) -> Path:
+def ship_rows(network: Network, convention: Convention, new: pd.DataFrame, command: str) -> Path:
     """Merge rows into the shipped ones of a network and convention, and note it in the manifest. For maintainers.
 
     Raises CannotCompute where nothing is left once rows of other weights are out.
@@ -130,7 +131,7 @@ def _refuse_uploaded(network: Network, are_uploaded: Iterable[bool]) -> None:
         )
 
 
-def ship_spectra(network: Network, convention: str, requests: Iterable[analysis.Request], command: str) -> Path:
+def ship_spectra(network: Network, convention: Convention, requests: Iterable[analysis.Request], command: str) -> Path:
     """Copy whole results from the cache to the shipped ones, beside those of the same weights that ship already.
 
     Raises CannotCompute for a missing one.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks.network import Network
@@ -28,7 +29,7 @@ class StoredRows:
         self._requests: dict[str, dict] = {}  # key -> the request in its header; empty: of no use here
         self._rows: dict[str, dict | None] = {}  # key -> its row; None: not current
 
-    def rows(self, network: Network, convention: str, images: Iterable[Image]) -> pd.DataFrame:
+    def rows(self, network: Network, convention: Convention, images: Iterable[Image]) -> pd.DataFrame:
         """Those of a network and a convention at some images, the richest quantity of each image and block; maybe none."""
         by_number = {image.in_rows: image for image in images}
         with self._lock:
@@ -48,7 +49,7 @@ class StoredRows:
             asked = {} if entry is None else entry.header.get("request", {})
             self._requests[new] = asked if isinstance(asked, dict) and "convention" in asked else {}
 
-    def _asked(self, network: Network, convention: str, images: dict) -> list[str]:
+    def _asked(self, network: Network, convention: Convention, images: dict) -> list[str]:
         wanted = (network.name, convention)
         return [
             key

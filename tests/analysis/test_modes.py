@@ -6,6 +6,7 @@ import scipy.linalg
 
 from stiffcore.analysis import modes
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation, reference
 from tests.made_up.blocks import small_blocks
@@ -25,7 +26,7 @@ def of_core(block, convention) -> np.ndarray:
     return values[np.argsort(-np.abs(values))]
 
 
-@pytest.mark.parametrize("convention", ["branch", "block"])
+@pytest.mark.parametrize("convention", [Convention.BRANCH, Convention.BLOCK])
 @pytest.mark.parametrize("block", IDENTITY, ids=repr)
 def test_a_mode_is_an_eigenvector_of_the_true_jacobian(block, convention):
     dense = reference.dense_jacobian(block.state, convention).reshape(block.geometry.n_out, -1).numpy()
@@ -57,7 +58,7 @@ def test_every_layer_that_a_core_may_live_on_was_among_them():
 @pytest.mark.parametrize("name", ["basic-identity", "bottleneck-side-2", "basic-a<b"])
 def test_maps_and_channels_hold_the_whole_vector(name):
     block = next(block for block in IDENTITY if block.name == name)
-    made = modes.of_state(block.state, "block", of_core(block, "block")[0], nothing)
+    made = modes.of_state(block.state, Convention.BLOCK, of_core(block, Convention.BLOCK)[0], nothing)
     channels, height, width = block.geometry.output_shape
     for side in ("right", "left"):
         assert made[f"{side}_map"].shape == (height, width)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from stiffcore.analysis import nonnormality
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import reference
 from stiffcore.spectra import schur_form
@@ -67,7 +68,7 @@ def test_couplings_to_structural_eigenvalues_count():
     assert schur_form.resolvent_norm(triangle, 0j) == schur_form.resolvent_norm(triangle, 2 + 0j) == np.inf
 
 
-@pytest.mark.parametrize("convention", ["branch", "block"])
+@pytest.mark.parametrize("convention", [Convention.BRANCH, Convention.BLOCK])
 @pytest.mark.parametrize("block", IDENTITY, ids=repr)
 def test_the_triangle_of_a_block_is_its_dense_jacobian(block, convention):
     matrix, triangle = dense(block, convention), schur_form.triangular_form(block.state, convention)
@@ -79,7 +80,7 @@ def test_the_triangle_of_a_block_is_its_dense_jacobian(block, convention):
         assert 1 / schur_form.resolvent_norm(triangle, z) == pytest.approx(expected, rel=1e-2, abs=1e-12)
 
 
-@pytest.mark.parametrize("convention", ["branch", "block"])
+@pytest.mark.parametrize("convention", [Convention.BRANCH, Convention.BLOCK])
 @pytest.mark.parametrize("block", IDENTITY[:4], ids=repr)
 def test_numerical_abscissa_and_norm_are_the_dense_ones(block, convention):
     matrix = dense(block, convention)
@@ -123,8 +124,8 @@ def test_everything_of_a_state_is_finite_and_right(monkeypatch):
     monkeypatch.setattr(nonnormality, "COLUMNS", 4)
     monkeypatch.setattr(nonnormality, "ROWS", 3)
     block = IDENTITY[0]
-    made = nonnormality.of_state(block.state, "branch", lambda *stage: None)
-    matrix = dense(block, "branch")
+    made = nonnormality.of_state(block.state, Convention.BRANCH, lambda *stage: None)
+    matrix = dense(block, Convention.BRANCH)
     assert made["frobenius"] == pytest.approx(np.linalg.norm(matrix))
     row, column = len(made["y"]) // 2, len(made["x"]) // 3
     z = complex(made["x"][column], made["y"][row])

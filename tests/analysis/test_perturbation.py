@@ -6,6 +6,7 @@ import torch
 
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.analysis.perturbation import PerturbationRequest
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import manifest, resnets
@@ -163,8 +164,8 @@ def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypa
 
     monkeypatch.setattr(analysis, "compute", compute)
     asked, stages = PerturbationRequest("resnet18", IMAGE, "noise", 4), []
-    assert perturbation.stored_sweep(asked, 8, "branch") is None
-    table = perturbation.sweep(asked, 8, "branch", lambda done, total, what: stages.append((done, total)))
+    assert perturbation.stored_sweep(asked, 8, Convention.BRANCH) is None
+    table = perturbation.sweep(asked, 8, Convention.BRANCH, lambda done, total, what: stages.append((done, total)))
     assert table["strength"].tolist() == list(perturbation.SWEEP)
     assert table["image"].iloc[0] == IMAGE
     assert [request.image for request in computed] == table["image"].tolist()
@@ -173,8 +174,8 @@ def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypa
     assert table["correct"].tolist() == [cifar10.label(IMAGE) == 3] * 5
     assert table["max_re"].tolist() == [0.25] * 5
     assert (max(done for done, _ in stages), {total for _, total in stages}) == (4, {5})
-    assert perturbation.stored_sweep(asked, 8, "branch").equals(table)
-    assert perturbation.stored_sweep(asked, 7, "branch") is None
+    assert perturbation.stored_sweep(asked, 8, Convention.BRANCH).equals(table)
+    assert perturbation.stored_sweep(asked, 7, Convention.BRANCH) is None
 
 
 def test_other_weights_are_another_perturbation(monkeypatch):

@@ -94,16 +94,16 @@ def test_the_key_names_all_that_determines_a_result():
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        (Request("resnet19", IMAGE, 8, "block"), "network among"),
-        (Request("resnet18", IMAGE, 9, "block"), "from 1 to 8, got 9"),
-        (Request("resnet18", IMAGE, 8, "blocks"), "convention among"),
-        (Request("resnet18", IMAGE, 8, "block", "all"), "level among"),
-        (Request("resnet18", 9_999, 8, "block"), "fetch-data"),
+        (("resnet19", IMAGE, 8, "block"), "network among"),
+        (("resnet18", IMAGE, 9, "block"), "from 1 to 8, got 9"),
+        (("resnet18", IMAGE, 8, "blocks"), "convention among"),
+        (("resnet18", IMAGE, 8, "block", "all"), "level among"),
+        (("resnet18", 9_999, 8, "block"), "fetch-data"),
     ],
 )
 def test_bad_requests_are_refused_with_a_sentence(request_, expected):
     with pytest.raises(errors.CannotCompute, match=expected):
-        analysis.compute(request_)
+        analysis.compute(Request(*request_))
 
 
 def test_estimate_counts_only_what_is_missing():

@@ -14,9 +14,10 @@ from pages.shared.shell import navigation
 from pages.shared.state import controls, service, zoom
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, manifest
+from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from tests.app.visitor import IMAGES, ROOT, SPECTRUM, Visitor, spectrum_of, wait_for
 from tests.made_up.spectra import made_up, store
@@ -143,7 +144,7 @@ def test_opens_on_branch_and_draws_what_is_stored(visitor):
     (figure,) = page.figures
     assert outermost(figure) == {round(-1 - image / 1000, 3) for image in IMAGES[3:6]}
     assert page.button("compute") is None, "nothing is missing"
-    assert catalogue.CONVENTIONS["branch"].question in page.texts("caption")
+    assert Convention.BRANCH.question in page.texts("caption")
     badge = page.texts("markdown")
     for part in ("green-badge[stored]", "cpu", "float64", "6 s", manifest.entry("resnet18").sha256[:8], "branch"):
         assert part in badge

@@ -10,8 +10,8 @@ from pages.shared.state import service
 from pages.shared.widgets import gallery, sides as compare_sides
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 from stiffcore.sweeps import shipping
 from tests.app.visitor import IMAGES, ROOT, cells, wait_for
 from tests.made_up.rows import bundled, ship, undefined
@@ -41,7 +41,7 @@ def losses(monkeypatch):
     monkeypatch.setattr(analysis, "all_losses", all_losses)
 
 
-def spectrum(image, block=8, convention="branch", network="resnet18") -> Request:
+def spectrum(image, block=8, convention=Convention.BRANCH, network="resnet18") -> Request:
     return Request(network, image, block, convention, "spectrum")
 
 
@@ -114,7 +114,7 @@ def test_different_conventions_are_said_to_be_different_questions(visit):
     said = page.texts("info")
     assert "answer different questions" in said
     for name in ("slices", "branch"):
-        assert catalogue.CONVENTIONS[name].question in said
+        assert Convention(name).question in said
     assert page.url["axes"] == "arcsinh"
     assert lines(page)["W₁ in the plane"][2] == "not computed"
     assert float(lines(page)["W₁ of Re λ"][2]) > 0

@@ -10,8 +10,8 @@ from scipy import stats
 
 from pages.shared.state import service
 from pages.shared.widgets import gallery, selection, statistics
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 from stiffcore.paper import published
 from stiffcore.statistics import label_spread, tables
 from stiffcore.sweeps import shipping
@@ -118,9 +118,7 @@ def test_blocks_side_by_side_has_a_panel_per_network_and_convention(visit):
     page = visit(BLOCKS, networks="resnet18,resnet34", conventions="slices,branch", paper="off", live="off")
     titles = [note.text for note in page.figures[0].layout.annotations if "·" in note.text]
     assert titles == [
-        f"{network} · {catalogue.CONVENTIONS[c].title}"
-        for network in ("ResNet18", "ResNet34")
-        for c in ("slices", "branch")
+        f"{network} · {Convention(c).title}" for network in ("ResNet18", "ResNet34") for c in ("slices", "branch")
     ]
     assert "the paper's mean (slices)" not in traces(page.figures[0])
     assert page.url["networks"] == "resnet18,resnet34"
@@ -187,10 +185,10 @@ def test_figure_titles_carry_network_and_convention(visit, page):
 
 def test_exports_carry_network_and_convention(visit):
     frame = ship(bundled(images=4))
-    named = statistics.named(tables.by_label(frame), "resnet18", "slices", block="all")
+    named = statistics.named(tables.by_label(frame), "resnet18", Convention.SLICES, block="all")
     assert list(named)[:4] == ["network", "convention", "block", "label"]
     assert set(named["convention"]) == {"slices"}
-    assert list(statistics.named(frame, "resnet18", "slices")).count("network") == 1
+    assert list(statistics.named(frame, "resnet18", Convention.SLICES)).count("network") == 1
 
 
 def test_the_command_asks_for_the_same_images_and_no_impossible_block(visit):

@@ -6,6 +6,7 @@ import pytest
 from pages.shared.shell import scenes
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.commands import perturb as perturb_command
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.odes import block_flow
@@ -53,12 +54,14 @@ def test_what_the_scenes_draw_ships(tmp_path, monkeypatch):
     assert [request for request in scenes.requests() if analysis.stored(request) is None] == []
     twin = perturbation.stored(perturb_command.twin())
     assert analysis.stored(analysis.Request("resnet18", twin.image, 8, "branch", "spectrum")) is not None
-    assert perturbation.stored_sweep(perturb_command.twin(), 8, "branch") is not None
+    assert perturbation.stored_sweep(perturb_command.twin(), 8, Convention.BRANCH) is not None
     assert twin.seen[0] != twin.seen[1], "as the story says"
     for image in (0, 22, 12):
         assert block_flow.stored(block_flow.FlowRequest("resnet18", image, 8)) is not None
     for network in catalogue.ARCHITECTURES:
-        means = tables.by_block(shipping.rows(network, "slices"), ("stiffness_index",)).set_index("block")["mean"]
+        means = tables.by_block(shipping.rows(network, Convention.SLICES), ("stiffness_index",)).set_index("block")[
+            "mean"
+        ]
         changes = [block.block for block in catalogue.blocks(network) if not block.is_identity]
         assert set(means.drop("all").nlargest(len(changes)).index) == set(changes), "nearest to 0, as the story says"
         if network == "resnet18":

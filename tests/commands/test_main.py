@@ -21,6 +21,7 @@ from stiffcore.commands import (
     main as command_line,
     terminal,
 )
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, manifest
@@ -142,7 +143,7 @@ def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
     assert out.splitlines()[1].split() == [*analyse_table.COLUMNS, *analyse_table.SINGULAR]
 
 
-@pytest.mark.parametrize("convention", catalogue.CONVENTIONS)
+@pytest.mark.parametrize("convention", Convention)
 def test_the_short_table_fits_120_characters(convention, capsys, monkeypatch):
     show = analyse_table.short([analysis.Request("resnet18", 0, 8, convention)])
     show(planted_branch8())

@@ -7,6 +7,7 @@ import pytest
 
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.commands import main as command_line, perturb as perturb_command
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
@@ -67,7 +68,7 @@ def test_ship_twins_writes_what_the_page_opens_on(tmp_path, monkeypatch, capsys)
     found = perturbation.stored(twin)
     assert found.seen == (3, 5)
     assert analysis.stored(analysis.Request("resnet18", found.image, 8, "branch", "spectrum")).stored
-    assert perturbation.stored_sweep(twin, 8, "branch")["strength"].tolist() == list(perturbation.SWEEP)
+    assert perturbation.stored_sweep(twin, 8, Convention.BRANCH)["strength"].tolist() == list(perturbation.SWEEP)
     facts = shipping.about()["spectra-twins.parquet"]
     made = analysis.stored(analysis.Request("resnet18", found.image, 8, "branch", "spectrum")).made
     assert facts["rows"] == len(shipped.keys())

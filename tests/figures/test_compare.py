@@ -7,6 +7,7 @@ import pytest
 
 from stiffcore.analysis import perturbation
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import compare, perturbation as perturbed
 from stiffcore.figures.statistics import groups
 from stiffcore.figures.theme import Style
@@ -17,7 +18,7 @@ from tests.made_up.spectra import made_up
 STYLE = Style()
 
 
-def spectrum(image=0, block=8, convention="branch", network="resnet18"):
+def spectrum(image=0, block=8, convention=Convention.BRANCH, network="resnet18"):
     return made_up(Request(network, image, block, convention, "spectrum"))
 
 

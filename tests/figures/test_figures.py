@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures import theme, wording
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 from tests.made_up.figures import MADE, planted
 
 STYLES = [Style(dark, talk) for dark in (False, True) for talk in (False, True)]
@@ -73,7 +73,9 @@ def test_many_points_go_to_webgl_and_above_5000_do_not_answer_to_the_mouse(count
     assert {trace.type for trace in figure.data} == {kind}, "WebGL would hide SVG below it"
 
 
-@pytest.mark.parametrize(("convention", "circle"), [("branch", (-2, 0)), ("block", (-1, 1)), ("slices", None)])
+@pytest.mark.parametrize(
+    ("convention", "circle"), [(Convention.BRANCH, (-2, 0)), (Convention.BLOCK, (-1, 1)), (Convention.SLICES, None)]
+)
 def test_region_belongs_to_the_convention(convention, circle):
     figure = spectrum.figure([planted(convention=convention)], Style())
     circles = [(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "circle"]
@@ -88,7 +90,7 @@ def test_step_moves_the_disc():
 
 
 @pytest.mark.parametrize("fit", list(spectrum.FITS))
-@pytest.mark.parametrize("convention", list(catalogue.CONVENTIONS))
+@pytest.mark.parametrize("convention", list(Convention))
 def test_axes_are_equal_and_fit_what_they_should(convention, fit):
     figure = spectrum.figure([planted(convention=convention)], Style(), fit=fit)
     assert figure.layout.yaxis.scaleanchor == "x"
@@ -104,7 +106,7 @@ def test_axes_are_equal_and_fit_what_they_should(convention, fit):
 
 
 def test_zoom_survives_other_images_but_not_another_question():
-    def revision(image=0, block=8, convention="branch", fit="all"):
+    def revision(image=0, block=8, convention=Convention.BRANCH, fit="all"):
         return spectrum.figure([planted(image, block, convention)], Style(), fit=fit).layout.uirevision
 
     assert revision() == revision(image=5)

@@ -15,6 +15,7 @@ from pages.shared.state import controls
 from stiffcore.analysis import requests as analysis
 from stiffcore.checkpoints import inspect as checkpoints, register
 from stiffcore.commands import analyse_table, main as command_line
+from stiffcore.conventions import Convention
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest, resnets, uploaded as uploaded_networks
@@ -195,11 +196,11 @@ def test_what_was_uploaded_never_ships_and_never_goes_to_a_cluster(content, quic
     number = uploaded_images.register(np.zeros((32, 32, 3), np.uint8), {})
     rows = pd.DataFrame([{"network": network, "convention": "slices", "image": 0, "block": 1}])
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_rows(network, "slices", rows, "")
+        shipping.ship_rows(network, Convention.SLICES, rows, "")
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_rows("resnet18", "slices", rows.assign(network="resnet18", image=number), "")
+        shipping.ship_rows("resnet18", Convention.SLICES, rows.assign(network="resnet18", image=number), "")
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_spectra("resnet18", "slices", [analysis.Request("resnet18", number, 1, "slices")], "")
+        shipping.ship_spectra("resnet18", Convention.SLICES, [analysis.Request("resnet18", number, 1, "slices")], "")
     with pytest.raises(CannotCompute, match="sweep it on this machine"):
         cluster.Weights(network)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stiffcore.conventions import Convention
 from stiffcore.paper import comparison, published
 from tests.made_up.rows import rows, undefined
 
@@ -99,7 +100,7 @@ def test_a_wide_interval_hides_no_contradiction():
     assert found["agreement"] == "comparable"
 
 
-@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.BLOCK, Convention.BRANCH])
 @pytest.mark.parametrize("kind", ["by_block", "correlation"])
 def test_blocks_that_are_not_square_are_undefined_with_and_without_rows(kind, convention):
     without = comparison.side_by_side("resnet18", kind, None, convention)
@@ -153,8 +154,8 @@ def test_along_depth_has_every_block_whether_computed_or_not():
 
 def test_along_depth_knows_what_is_not_square_without_rows():
     for frame in (None, rows(images=3, blocks=[8], convention="branch")):
-        table = comparison.along_depth("resnet18", frame, "percent_negative", "branch").set_index("block")
+        table = comparison.along_depth("resnet18", frame, "percent_negative", Convention.BRANCH).set_index("block")
         assert table.loc[[3, 5, 7], "reason"].eq("undefined: not square").all()
         assert table.loc[[1, 2, 4, 6], "state"].eq("not computed").all()
-    live = comparison.along_depth("resnet18", None, "live_fraction", "branch")
+    live = comparison.along_depth("resnet18", None, "live_fraction", Convention.BRANCH)
     assert live["state"].eq("not computed").all()  # every block has outputs

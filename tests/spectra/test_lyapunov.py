@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.jacobians import deflation
 from stiffcore.spectra import certificate, lyapunov
 
@@ -173,7 +174,7 @@ def test_pixel_order_makes_a_band_of_a_real_core():
     from stiffcore.analysis import requests as analysis
 
     state = analysis.block_state(analysis.Request("resnet18", 0, 2, "block"))
-    core = deflation.form_core(state, "block")
+    core = deflation.form_core(state, Convention.BLOCK)
     band = lyapunov._band(core.matrix, core.plan.shift, deflation.by_pixel(state, core.plan.layer))
     assert band is not None
     assert len(band) < 0.2 * core.plan.side

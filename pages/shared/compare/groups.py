@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import grid, panels, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare
 from stiffcore.figures.statistics import groups, labels
@@ -28,7 +29,7 @@ class Group:
 
     network: str
     label: str
-    convention: str
+    convention: Convention
 
     @property
     def title(self) -> str:
@@ -73,12 +74,8 @@ def _choose(side: str, style: Style) -> Group:
             (default,) = statistics.networks_before()
             network = controls.network(name=f"{side}.network", default=default, width=155)
             label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=125)
-            conventions = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
-            before = st.session_state.get("chosen", {}).get("convention")
-            default = before if before in conventions else "slices"
-            convention = controls.one_of(
-                "Convention", f"{side}.convention", conventions, default, st.selectbox, width=240
-            )
+            before = controls.convention_before(Convention.SLICES)
+            convention = controls.convention(before, f"{side}.convention", draw=st.selectbox, width=240)
     return Group(network, label, convention)
 
 
@@ -94,7 +91,7 @@ def _against(a: Group, baseline: str) -> None:
     """Callback: B becomes A's images under a baseline of A's network."""
     controls.choose("b.network", f"{catalogue.architecture(a.network)}-{baseline}")
     controls.choose("b.label", a.label)
-    controls.choose("b.convention", a.convention)
+    controls.choose("b.convention", a.convention.value)
 
 
 def _blocks(a: Group, b: Group) -> list[int]:

@@ -17,7 +17,6 @@ from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, perturbation as figures
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 from stiffcore.storage import cache as result_cache
 
 STRONGEST = 32  # grey levels on the slider; more is allowed by stiffcore, and no longer looks like the image
@@ -153,7 +152,7 @@ def _sweep(request: PerturbationRequest, side: Side, style: Style) -> None:
 def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) -> None:
     made = perturbation.sweep_made(request, side.block, side.convention)
     device = " / ".join(dict.fromkeys(one["device"] for one in made))
-    kinds = catalogue.CONVENTIONS[side.convention].title, perturbation.KINDS[request.kind]
+    kinds = side.convention.title, perturbation.KINDS[request.kind]
     seconds = sum(one.get("seconds") or 0 for one in made) if made else None
     about = job_badge.parts(device, analysis.PRECISION, seconds, request.network.name, *kinds)
 

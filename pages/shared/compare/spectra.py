@@ -15,7 +15,6 @@ from stiffcore.analysis.distances import Distance
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
 
 DISTANCES = {
     "real_parts": ("W₁ of Re λ", "Wasserstein distance of the real parts: ∫ |F_A(t) − F_B(t)| dt"),
@@ -69,24 +68,22 @@ def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = Non
 def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str]:
     """How compare.figure draws it."""
     conventions = {side.convention for side in sides.values()}
-    fits = {
-        name: text for name, text in spectrum.FITS.items() if name != "disc" or conventions & compare.REGIONS.keys()
-    }
+    fits = {name: text for name, text in spectrum.FITS.items() if name != "disc" or any(c.regions for c in conventions)}
     if st.session_state.get("chosen", {}).get("fit", "all") not in fits:
         controls.forget("fit")
     with panels.row():
         if buttons:
             buttons()
         look = {"view": controls.one_of("View", "view", compare.VIEWS, "side")}
-        look["axes"], look["marks"] = plane.axes_and_marks("slices" if "slices" in conventions else "branch")
+        look["axes"], look["marks"] = plane.axes_and_marks(*conventions)
         look["fit"] = controls.one_of("Fit", "fit", fits, "all", again=lambda: zoom.forget("compare"))
     return look
 
 
 def _questions(sides: Mapping[str, Side]) -> None:
     """Different conventions are allowed, and it is said plainly that they are different questions."""
-    asked = {letter: catalogue.CONVENTIONS[side.convention] for letter, side in sides.items()}
-    if len({convention.name for convention in asked.values()}) == 1:
+    asked = {letter: side.convention for letter, side in sides.items()}
+    if len({*asked.values()}) == 1:
         st.caption(next(iter(asked.values())).question)
         return
     lines = " ".join(f"**{letter}, {convention.title}**: {convention.question}" for letter, convention in asked.items())

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.widgets import grid, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures.theme import Style
 from stiffcore.statistics import correlation, tables
 from stiffcore.statistics.row_values import BEYOND_GEOMETRY
@@ -67,7 +68,7 @@ def _p(name: str, p: float) -> str:
     return f"{name} < 0.001" if p < 0.001 else f"{name} = {p:.3f}"
 
 
-def section(table: pd.DataFrame, measure: str, network: str, convention: str, style: Style) -> None:
+def section(table: pd.DataFrame, measure: str, network: str, convention: Convention, style: Style) -> None:
     """All blocks and measures: Pearson's r, in bold where the adjusted p is below 0.05; below, one measure in full."""
     st.subheader("All blocks")
     st.caption(
@@ -76,7 +77,7 @@ def section(table: pd.DataFrame, measure: str, network: str, convention: str, st
         "accuracy says that more negative S goes with higher accuracy."
     )
     cells = {(cell.block, cell.measure, cell.outcome): cell for cell in table.itertuples()}
-    measures = {name: title for name, title in MEASURES.items() if convention == "slices" or name != BEYOND_GEOMETRY}
+    measures = {name: title for name, title in MEASURES.items() if convention.has_baselines or name != BEYOND_GEOMETRY}
     body = [
         (
             _name(cells[block, measure, "loss"]),

@@ -8,7 +8,6 @@ from pages.shared.jobs import job_badge, ode_jobs
 from pages.shared.state import controls, service
 from pages.shared.widgets import panels
 from stiffcore.analysis import estimate, requests as analysis
-from stiffcore.networks import catalogue
 
 
 def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.Result]:
@@ -62,7 +61,7 @@ def _state_and_parts(results: Sequence[analysis.Result]) -> tuple[str, list[str]
         all_of("precision"),
         job_badge.took(sum(m.get("seconds") or 0 for m in made)),
         f"weights {all_of('weights', lambda sha: str(sha)[:8])}",
-        " / ".join(dict.fromkeys(catalogue.CONVENTIONS[r.request.convention].title for r in results)),
+        " / ".join(dict.fromkeys(r.request.convention.title for r in results)),
         f"key {all_of('key', lambda key: str(key)[:8])}" if len(results) == 1 else f"{len(results)} results",
     ]
     state = (

@@ -12,7 +12,7 @@ from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
 from stiffcore.paper import evidence, published
 from stiffcore.statistics import label_spread, tables
-from stiffcore.statistics.row_values import main_reason
+from stiffcore.statistics.row_values import convention_of, main_reason
 
 FEW_IMAGES = 30  # three of each label; below, "all" opens on the last block instead
 
@@ -88,7 +88,7 @@ def table(rows: pd.DataFrame, paper: pd.DataFrame, metric: str, block: int | str
         f"Mean, median and standard deviation are over the images of a label, of {what}. Images: those that have it; "
         "the others lack a value that is undefined or not computed."
     )
-    network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
+    network, convention = rows["network"].iloc[0], convention_of(rows)
     grid.download(statistics.named(made, network, convention, block=block), f"{name}-table")
 
 

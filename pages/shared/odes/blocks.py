@@ -10,6 +10,7 @@ from pages.shared.odes import answer as ode_answer, flows as ode_flows
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, panels, stability_overlay
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.odes import stability_plane
 from stiffcore.figures.odes.stability_plane import Cloud
 from stiffcore.figures.spectra import spectrum, spectrum_table
@@ -38,7 +39,7 @@ def show(style: Style) -> None:
     with panels.row():
         step = controls.number("Step h: the network's is 1", "blockstep", 0.05, 2.0, 1.0, 0.05, width=420)
         fit = controls.one_of("Fit", "planefit", FITS, "all")
-    requests = [ask.request(network, image, block, "branch") for image in images]
+    requests = [ask.request(network, image, block, Convention.BRANCH) for image in images]
     results = computing.results(requests, f"{controls.NETWORK_TITLES[network]}, block {block}, branch")
     with st.container(key="beside"):  # columns lie below each other where the window is narrow, as of panels.beside
         if results:

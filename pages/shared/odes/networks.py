@@ -10,6 +10,7 @@ from pages.shared.jobs import ode_jobs
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, panels
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.odes import ode_net as figures, stability_plane
 from stiffcore.figures.odes.stability_plane import Cloud
 from stiffcore.figures.theme import Style
@@ -147,7 +148,7 @@ def _eigenvalues(fit: ode_net.Fit, style: Style) -> None:
         f"draws it for real blocks, where h = 1. Outside of the disc: ResNet {outside[0]}, ODE-Net {outside[1]}; with "
         f"Re λ > 0, growth that no step of forward Euler damps: {growing[0]} and {growing[1]}."
     )
-    request = ask.request("resnet18", gallery.first_of_each_label()[3], 8, "branch")
+    request = ask.request("resnet18", gallery.first_of_each_label()[3], 8, Convention.BRANCH)
     real = analysis.stored(request)
     if real is not None and controls.switch("With a real block: ResNet18's last, at a cat", "real", default=True):
         clouds.append(Cloud("ResNet18, block 8", real.arrays["eigenvalues"], style.ink, "diamond", 4, 0.6))

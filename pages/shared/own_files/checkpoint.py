@@ -151,7 +151,7 @@ def comparison(a: compare_sides.Side, b: compare_sides.Side) -> dict[str, str]:
     """The parameters of two spectra on the page Compare, whichever part of it was shown before."""
     query = {"compare": "spectra"}
     for letter, side in {"a": a, "b": b}.items():
-        texts = (side.network, str(side.image), str(side.block), side.convention)
+        texts = (side.network, str(side.image), str(side.block), side.convention.value)
         query |= {f"{letter}.{name}": text for name, text in zip(compare_sides.CHOICES, texts, strict=True)}
     return query
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import grid, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
 from stiffcore.paper import comparison, published, tables_text
@@ -156,7 +157,7 @@ def other_slips() -> None:
         st.markdown("\n".join(f"- {slip.text} *({slip.where})*" for slip in published.slips()))
 
 
-def download(table: pd.DataFrame, network: str, convention: str, number: int | None) -> None:
+def download(table: pd.DataFrame, network: str, convention: Convention, number: int | None) -> None:
     with st.container(horizontal=True, gap="small"):
         grid.download(statistics.named(table, network, convention), f"table-{number or 'sizes'}-{network}-{convention}")
         controls.copy_link()

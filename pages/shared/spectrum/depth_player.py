@@ -14,6 +14,7 @@ from pages.shared.shell import scenes
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, plane, stability_overlay
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import spectrum, spectrum_table, through_depth
 from stiffcore.figures.spectra.through_depth import Look
@@ -108,7 +109,7 @@ export default function ({data, parentElement, setStateValue}) {
 """
 
 
-def show(network: str, convention: str, style: Style) -> None:
+def show(network: str, convention: Convention, style: Style) -> None:
     """Choose an image and a look; see what is stored of every block, and the offer to compute what is missing."""
     numbers = [block.block for block in catalogue.blocks(network)]
     first, others = panels.looks(panels.row(), style)
@@ -149,7 +150,7 @@ def _at(network: str) -> int:
     return controls.current("at", numbers[0], parse)
 
 
-def _draw(blocks: through_depth.Blocks, convention: str, style: Style, look: Look, at: int, title: str) -> None:
+def _draw(blocks: through_depth.Blocks, convention: Convention, style: Style, look: Look, at: int, title: str) -> None:
     results = [result for result in blocks.values() if result is not None]
     request = results[0].request
     figure = through_depth.figure(blocks, convention, style, look, at)

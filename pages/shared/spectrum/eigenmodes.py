@@ -14,7 +14,6 @@ from stiffcore.analysis import modes, requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import eigenvalue_cloud, mode as figures
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
 
 NONE = "none"
 EXTREMES = {  # what a list offers to whoever has no mouse
@@ -198,9 +197,7 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
 
 def _badge(mode: modes.Mode) -> None:
     request, value = mode.request, mode.eigenvalue
-    about = job_badge.parts(
-        "cpu", analysis.PRECISION, mode.seconds, request.network.name, catalogue.CONVENTIONS[request.convention].title
-    )
+    about = job_badge.parts("cpu", analysis.PRECISION, mode.seconds, request.network.name, request.convention.title)
     job_badge.show(
         modes.key(request, value), lambda progress: modes.compute(request, value, progress, again=True), mode,
         lambda made: {"the condition number": made.condition}, f"Block {request.block}: a mode", about,

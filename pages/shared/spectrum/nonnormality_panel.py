@@ -10,7 +10,6 @@ from pages.shared.widgets import ode_table, panels
 from stiffcore.analysis import nonnormality, requests as analysis
 from stiffcore.figures.spectra import pseudospectra as figures
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
 
 
 def show(result: analysis.Result, style: Style) -> None:
@@ -62,9 +61,7 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
 
 def _badge(found: nonnormality.NonNormality) -> None:
     request = found.request
-    about = job_badge.parts(
-        "cpu", analysis.PRECISION, found.seconds, request.network.name, catalogue.CONVENTIONS[request.convention].title
-    )
+    about = job_badge.parts("cpu", analysis.PRECISION, found.seconds, request.network.name, request.convention.title)
 
     def numbers(made: nonnormality.NonNormality) -> dict[str, float]:
         return {"ω(J)": made.numerical_abscissa, "‖J‖₂": made.norm, "Henrici's departure": made.departure}

@@ -11,6 +11,7 @@ from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, plane, stability_overlay
 from pages.shared.widgets.stability_overlay import Overlay
 from stiffcore.analysis import modes, requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.panel import Series
 from stiffcore.figures.spectra import spectrum, spectrum_table
 from stiffcore.figures.theme import Style
@@ -30,7 +31,7 @@ class Look:
     chosen: eigenmodes.Choice  # the eigenvalue whose mode is shown
 
 
-def show(network: str, convention: str, style: Style) -> None:
+def show(network: str, convention: Convention, style: Style) -> None:
     """Choose, compute, draw."""
     requests, look = _choose(network, convention, style)
     controls.notes()
@@ -46,7 +47,7 @@ def show(network: str, convention: str, style: Style) -> None:
             controls.copy_link()
 
 
-def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.Request], Look]:
+def _choose(network: str, convention: Convention, style: Style) -> tuple[list[analysis.Request], Look]:
     row = panels.row()
     with row:
         blocks = controls.blocks(network, wrap=True)

@@ -2,6 +2,7 @@
 
 from stiffcore.analysis.perturbation import PerturbationRequest
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
 from stiffcore.odes.block_flow import FlowRequest
@@ -11,7 +12,7 @@ find_image = images.find
 bundled = images.bundled
 
 
-def request(network: str, image: int, block: int, convention: str, quantity: str = "spectrum") -> Request:
+def request(network: str, image: int, block: int, convention: Convention, quantity: str = "spectrum") -> Request:
     """What a page asks of the engine. Raises CannotCompute for a network or an image that is not here."""
     return Request(networks.find(network), images.find(image), block, convention, quantity)
 

@@ -1,7 +1,7 @@
 """Stability regions behind the eigenvalues of a panel: {λ : |R(hλ)| ≤ 1}, the regions of `stability` shrunk by the step h.
 
 The unit circle, |λ| ≤ 1, is the region of the block as a map: no step belongs to it. Regions of one-step methods concern
-x' = F(x), and so the convention ``branch`` only: the outer ReLU projects, and spec(J_block) is not 1 + spec(J_F).
+x' = F(x), and so the convention ``branch`` only (``Convention.regions``): the outer ReLU projects, and spec(J_block) is not 1 + spec(J_F).
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,6 @@ TITLES = {
     name: stability.method(name).title if name != "rk4" else "RK4"
     for name in ("forward-euler", "rk4", "backward-euler")
 } | {UNIT_CIRCLE: "Unit circle"}
-OF_CONVENTION = {"branch": tuple(TITLES), "block": (UNIT_CIRCLE,)}  # what may be drawn; nothing under slices
-DEFAULT = {"branch": ("forward-euler",), "block": (UNIT_CIRCLE,)}
 # What the line is, with the step before λ. Dashes tell several regions apart, since colours are the images'.
 EQUATIONS = {
     "forward-euler": "|1 + {h}λ| = 1, forward Euler",

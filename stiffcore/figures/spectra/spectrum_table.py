@@ -31,7 +31,7 @@ def metrics_present(results: Sequence[Result]) -> list[str]:
     Without those that belong to another convention.
     """
     there = {name for result in results for name in (*result.metrics, *result.reasons)}
-    if all(result.request.convention != "branch" for result in results):
+    if not any(result.request.convention.is_right_hand_side for result in results):
         there -= wording.BRANCH_ONLY
     return [name for name in wording.METRIC_TITLES if name in there]
 

@@ -11,17 +11,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from stiffcore.conventions import Convention
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra.spectrum import Series
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
 from stiffcore.paper.published import network_title
 
 OVERLAYS = {"paper": "The paper's", "baseline": "Baselines", "live": "Live outputs", "yours": "Your images"}
 LONGEST_NOTE = 24  # characters that fit beside a bar; the whole reason is on hover
 BASELINE_NAMES = {"percent_negative": "P for random entries", "stiffness_index": "S without the skip's 1"}
 IDS = ("block", "network", "convention")  # the end of every mark's customdata; an image's number before it
-Panels = Mapping[tuple[str, str], pd.DataFrame]  # (network, convention) -> comparison.along_depth
+Panels = Mapping[tuple[str, Convention], pd.DataFrame]  # (network, convention) -> comparison.along_depth
 
 
 def figure(
@@ -39,9 +39,7 @@ def figure(
     made = make_subplots(
         len(networks),
         len(conventions),
-        subplot_titles=[
-            f"{network_title(n)}{between}{catalogue.CONVENTIONS[c].title}" for n in networks for c in conventions
-        ],
+        subplot_titles=[f"{network_title(n)}{between}{c.title}" for n in networks for c in conventions],
         specs=[[{"secondary_y": True}] * len(conventions)] * len(networks),
         horizontal_spacing=0.1 if len(conventions) < 3 else 0.07,
         vertical_spacing=0.26 / len(networks),
@@ -53,7 +51,7 @@ def figure(
         place = {"row": row, "col": column}
         table = table.assign(network=network, convention=convention)
         _bars(made, place, table, metric, style, named)
-        if "baseline" in overlays and convention == "slices":
+        if "baseline" in overlays and convention.has_baselines:
             _markers(
                 made, place, table, "baseline", BASELINE_NAMES.get(metric), metric, style, named, 2, "line-ew-open"
             )
@@ -212,7 +210,7 @@ def _layout(made, metric, style, n_rows) -> None:
 
 def title(panels: Panels, metric: str) -> str:
     """What the whole figure shows; each panel's title says network and convention, too."""
-    shown = ", ".join(f"{network_title(n)} under {catalogue.CONVENTIONS[c].title}" for n, c in panels)
+    shown = ", ".join(f"{network_title(n)} under {c.title}" for n, c in panels)
     return f"{wording.METRIC_TITLES[metric][1]}, along the depth of {shown}"
 
 
