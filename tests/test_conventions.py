@@ -12,12 +12,12 @@ import pytest
 from pages.shared.state import controls
 from pages.shared.widgets import statistics
 from stiffcore import conventions
-from stiffcore.analysis.requests import Request
 from stiffcore.commands import main
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.axes import AXES
 from stiffcore.figures.odes import stability_regions
+from tests.made_up.asked import asked
 
 ROOT = Path(__file__).parent.parent
 NAMES = {convention.value for convention in Convention}
@@ -98,7 +98,7 @@ def test_the_search_for_comparisons_finds_them(code):
     assert list(uses(ast.parse(code)))
 
 
-@pytest.mark.parametrize("code", ["{'block': 1, 'image': 2}", "row['block']", "Request(8, 'branch')", "1 == 2"])
+@pytest.mark.parametrize("code", ["{'block': 1, 'image': 2}", "row['block']", "asked(8, 'branch')", "1 == 2"])
 def test_the_search_for_comparisons_finds_nothing_else(code):
     assert not list(uses(ast.parse(code)))
 
@@ -131,7 +131,7 @@ def test_a_convention_is_stored_as_its_name():
 
 def test_a_name_from_outside_becomes_the_convention():
     assert Convention("branch") is Convention.BRANCH
-    assert Request("resnet18", 0, 8, "block").convention is Convention.BLOCK
+    assert asked("resnet18", 0, 8, "block").convention is Convention.BLOCK
     for name in ("Slices", "", None, "SLICES"):
         with pytest.raises(CannotCompute, match="Expected a convention among slices, block, branch, got"):
             Convention(name)

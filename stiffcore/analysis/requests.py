@@ -73,6 +73,27 @@ class Result:
     stored: bool = False
     notices: tuple[str, ...] = ()  # for example: the cache could not be written
 
+    def check_spectrum(self) -> None:
+        """Raises CannotCompute for a result whose arrays were not asked for."""
+        if not self.arrays:
+            raise CannotCompute(
+                f"Expected a result of level spectrum, got one of level {self.request.quantity}: compute it with that level."
+            )
+
+    def eigenvalues(self) -> np.ndarray:
+        """All n eigenvalues, complex128, shape (n,): those of the core, then the structural zeros and ones.
+
+        Raises CannotCompute where there are none: another level, a block that is not square, slices (a density).
+        """
+        self.check_spectrum()
+        if "eigenvalues" not in self.arrays:
+            raise CannotCompute(
+                f"Expected a result with eigenvalues, got {', '.join(self.arrays)}: choose an identity block under block or "
+                "branch, or read `arrays`."
+            )
+        structural = np.repeat([0j, 1 + 0j], [int(self.metrics["n_zero"]), int(self.metrics["n_one"])])
+        return np.concatenate([self.arrays["eigenvalues"], structural])
+
 
 def check(request: Request) -> Request:
     """The request itself. Raises CannotCompute for a block or quantity that there is not."""

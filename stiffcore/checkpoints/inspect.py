@@ -7,6 +7,7 @@ comes out of here has exactly the names, shapes and types of one of the three ne
 import math
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from stiffcore.checkpoints.safetensors_file import SafetensorsFile
 from stiffcore.checkpoints.torch_archive import Described, StateDictArchive, refused
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import resnets
+from stiffcore.networks import catalogue, resnets
+from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
+from stiffcore.storage import uploads
 
 LARGEST_FILE = 128 << 20  # bytes
 DEEPEST = 3  # dicts within dicts in which a PyTorch file's tensors are looked for
@@ -117,6 +120,29 @@ def read(content: bytes, progress: Progress = silent) -> tuple[dict[str, torch.T
     }
     resnets.check_state(state, shape_of, "the checkpoint")
     return state, inspection
+
+
+def network_in(path: Path, name: str = "") -> Network:
+    """The network of a checkpoint, kept nowhere: its file is read again by whoever needs the module.
+
+    name: what to call it, by default the file's. Raises CannotCompute for what is refused.
+    """
+    path = path.expanduser().absolute()
+    state, inspection = read(content_of(path))
+    sha256 = resnets.tensors_sha256(state)
+    called = name or uploads.clean_name(path.name)
+    blocks = catalogue.blocks(inspection.network)
+    return Network(
+        called, sha256, blocks, partial(_load_again, path, sha256), title=called, architecture=inspection.network
+    )
+
+
+def _load_again(path: Path, sha256: str) -> nn.Module:
+    """Raises CannotCompute where the file has changed since."""
+    state, inspection = read(content_of(path))
+    if resnets.tensors_sha256(state) != sha256:
+        raise CannotCompute(f"Expected the weights that {path} held before, got others: load the checkpoint again.")
+    return resnets.with_weights(inspection.network, state, sha256)
 
 
 def self_test(model: nn.Module, progress: Progress = silent) -> SelfTest:

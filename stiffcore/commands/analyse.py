@@ -179,11 +179,8 @@ def _spectrum(arguments: Namespace) -> None:
 
 def whole_spectrum(result: analysis.Result) -> dict[str, np.ndarray]:
     """The arrays of a result, the structural zeros and ones appended to the eigenvalues of its core."""
-    arrays = dict(result.arrays)
-    if "eigenvalues" in arrays:
-        structural = np.repeat([0j, 1 + 0j], [int(result.metrics["n_zero"]), int(result.metrics["n_one"])])
-        arrays["eigenvalues"] = np.concatenate([arrays["eigenvalues"], structural])
-    return arrays
+    whole = {"eigenvalues": result.eigenvalues()} if "eigenvalues" in result.arrays else {}
+    return result.arrays | whole
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -3,7 +3,12 @@
 branch:  J_F = A2 D1 A1  or  A3 D2 A2 D1 A1        block:  J = D_out (J_F + J_s)
 """
 
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
 import torch
+from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from stiffcore.conventions import Convention
@@ -45,6 +50,23 @@ def apply_transpose(state: BlockState, convention: Convention, w: Tensor) -> Ten
     if convention.has_skip:
         inner = inner + (y if state.skip is None else state.skip.transpose(y, sides[0]))
     return _flat(inner)
+
+
+def as_linear_operator(state: BlockState, convention: Convention) -> LinearOperator:
+    """J as a scipy LinearOperator with its transpose: float64, shape (n_out, n_in). Raises CannotCompute where there is no
+    one matrix."""
+    convention.check_matrix()
+
+    def times(product: Callable[[BlockState, Convention, Tensor], Tensor], vectors: np.ndarray) -> np.ndarray:
+        """vectors: (n,) or (n, k), as scipy hands them over."""
+        columns = torch.from_numpy(np.array(vectors, dtype=np.float64).reshape(len(vectors), -1).T.copy())
+        return product(state, convention, columns).T.numpy().reshape(-1, *vectors.shape[1:])
+
+    forward, backward = partial(times, apply), partial(times, apply_transpose)
+    shape = state.geometry.n_out, state.geometry.n_in
+    return LinearOperator(
+        shape, matvec=forward, rmatvec=backward, matmat=forward, rmatmat=backward, dtype=np.dtype(np.float64)
+    )
 
 
 def dense_rows(state: BlockState, convention: Convention) -> Tensor:

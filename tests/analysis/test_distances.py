@@ -9,9 +9,10 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from stiffcore.analysis import distances as spectral_distances
-from stiffcore.analysis.requests import Request, Result
+from stiffcore.analysis.requests import Result
+from tests.made_up.asked import asked
 
-REQUEST = Request("resnet18", 0, 8, "branch", "spectrum")
+REQUEST = asked("resnet18", 0, 8, "branch", "spectrum")
 
 
 def result(eigenvalues=(), zeros=0, ones=0, metrics=None, reasons=None, **arrays) -> Result:

@@ -22,6 +22,7 @@ from stiffcore.networks import manifest, uploaded as uploaded_networks
 from stiffcore.progress import silent
 from stiffcore.storage import cache as result_cache
 from tests.app.visitor import wait_for
+from tests.made_up.asked import asked
 from tests.made_up.spectra import store
 
 pytestmark = pytest.mark.usefixtures("nothing_ships")
@@ -312,7 +313,7 @@ def test_a_bad_picture_is_one_sentence(visitor, bad):
 
 def test_an_own_image_without_a_label_has_its_spectrum_and_its_place_in_the_gallery(visitor):
     number = uploaded_images.register(image_files.read(picture()), {"name": "mine"})
-    request = analysis.Request("resnet18", number, 8, "branch", "spectrum")
+    request = asked("resnet18", number, 8, "branch", "spectrum")
     store(request)
     assert result_cache.default().get(analysis.key(request)) is not None
     page = visitor().open(SPECTRUM, images=f"{number},0", show="own", overlay="label")

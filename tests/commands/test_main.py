@@ -25,6 +25,7 @@ from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, manifest
+from tests.made_up.asked import asked
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -62,7 +63,7 @@ def singular_block7() -> analysis.Result:
         "threads": 1,
     }
     reasons = {name: reason for name, value in metrics.items() if value != value}
-    return analysis.Result(analysis.Request("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
+    return analysis.Result(asked("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
 
 
 def test_a_row_per_image_and_block(capsys, monkeypatch):
@@ -114,7 +115,7 @@ def planted_branch8(image: int = 8, **more) -> analysis.Result:
     metrics = {name: value for name, value in metrics.items() if name not in analyse_table.SINGULAR}
     quantity = more.pop("quantity", "counts")
     request, made = (
-        analysis.Request("resnet18", image, 8, "branch", quantity),
+        asked("resnet18", image, 8, "branch", quantity),
         singular_block7().made | {"quantity": "counts"},
     )
     return analysis.Result(request, metrics, more.pop("reasons", {}), {}, {}, made, **more)
@@ -145,7 +146,7 @@ def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
 
 @pytest.mark.parametrize("convention", Convention)
 def test_the_short_table_fits_120_characters(convention, capsys, monkeypatch):
-    show = analyse_table.short([analysis.Request("resnet18", 0, 8, convention)])
+    show = analyse_table.short([asked("resnet18", 0, 8, convention)])
     show(planted_branch8())
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
 
@@ -225,7 +226,7 @@ def test_a_spectrum_has_every_eigenvalue_and_says_how_it_was_made(capsys, tmp_pa
 
 
 def test_structural_zeros_and_ones_are_part_of_a_spectrum():
-    request = analysis.Request("resnet18", 0, 8, "block", "spectrum")
+    request = asked("resnet18", 0, 8, "block", "spectrum")
     result = analysis.Result(request, {"n_zero": 2, "n_one": 3}, {}, {"eigenvalues": np.array([5j])}, {}, {})
     assert analyse_command.whole_spectrum(result)["eigenvalues"].tolist() == [5j, 0, 0, 1, 1, 1]
 

@@ -15,6 +15,7 @@ from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
+from tests.made_up.asked import asked
 from tests.made_up.figures import MADE, planted
 
 STYLES = [Style(dark, talk) for dark in (False, True) for talk in (False, True)]
@@ -279,7 +280,7 @@ def test_metrics_in_words(metric, value, reason, expected):
 
 
 def test_python_lines_name_the_same_requests(monkeypatch):
-    requests = [analysis.Request("resnet18", image, 8, "branch", "spectrum") for image in (0, 22)]
+    requests = [asked("resnet18", image, 8, "branch", "spectrum") for image in (0, 22)]
     asked = []
     monkeypatch.setattr(analysis, "compute_many", lambda wanted: asked.extend(wanted) or [planted(0), planted(22)])
     monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda figure: asked.append(len(figure.data)))

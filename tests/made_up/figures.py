@@ -6,13 +6,14 @@ import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.networks import catalogue
+from tests.made_up.asked import asked
 
 MADE = {"weights": "ab" * 32, "device": "cpu", "precision": "float64", "seconds": 1.5, "key": "cd" * 32}
 
 
 def planted(image=0, block=8, convention="branch", network="resnet18", values=None, zeros=1000, ones=0):
     """A result with known eigenvalues; a downsampling block gets singular values, ``slices`` a density."""
-    request = analysis.Request(network, image, block, convention, "spectrum")
+    request = asked(network, image, block, convention, "spectrum")
     values = np.array([-0.9, 0.1 + 0.2j, 0.1 - 0.2j]) if values is None else np.asarray(values, complex)
     metrics, reasons = {"n_zero": zeros, "n_one": ones, "max_re": 0.5, "min_re": -0.25}, {}
     arrays = {"eigenvalues": values}

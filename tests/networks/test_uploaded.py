@@ -23,6 +23,7 @@ from stiffcore.progress import silent
 from stiffcore.storage import uploads
 from stiffcore.sweeps import cluster, shipping
 from tests.made_up import spectra as spectra_made_up
+from tests.made_up.asked import asked
 
 
 @pytest.fixture(autouse=True)
@@ -87,10 +88,8 @@ def test_everything_that_takes_a_network_takes_an_uploaded_one(content, quick_te
     assert catalogue.blocks(network) == catalogue.blocks("resnet18")
     entry = manifest.entry(network)
     assert (entry.accuracy, entry.accuracy_bundled, len(entry.predicted)) == (None, 0.5, 1000)
-    assert analysis.check(analysis.Request(network, 0, 8, "branch")).network == network
-    assert analysis.key(analysis.Request(network, 0, 8, "branch")) != analysis.key(
-        analysis.Request("resnet18", 0, 8, "branch")
-    )
+    assert analysis.check(asked(network, 0, 8, "branch")).network == network
+    assert analysis.key(asked(network, 0, 8, "branch")) != analysis.key(asked("resnet18", 0, 8, "branch"))
     assert controls.NETWORK_TITLES[network] == "ResNet18, own: /x_b_.pt"
     assert list(controls.NETWORK_TITLES) == [*catalogue.NETWORKS, network]
     assert len(controls.NETWORK_TITLES) == len(catalogue.NETWORKS) + 1
@@ -200,7 +199,7 @@ def test_what_was_uploaded_never_ships_and_never_goes_to_a_cluster(content, quic
     with pytest.raises(CannotCompute, match="only the project's own ship"):
         shipping.ship_rows("resnet18", Convention.SLICES, rows.assign(network="resnet18", image=number), "")
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_spectra("resnet18", Convention.SLICES, [analysis.Request("resnet18", number, 1, "slices")], "")
+        shipping.ship_spectra("resnet18", Convention.SLICES, [asked("resnet18", number, 1, "slices")], "")
     with pytest.raises(CannotCompute, match="sweep it on this machine"):
         cluster.Weights(network)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from stiffcore.analysis import modes, nonnormality, perturbation
-from stiffcore.analysis.requests import Request
 from stiffcore.errors import Cancelled
 from stiffcore.images import cifar10
 from stiffcore.odes import block_flow, ode_net
 from stiffcore.storage import cache as result_cache, kept, shipped as shipped_results
 from stiffcore.storage.cache import Entry
+from tests.made_up.asked import asked, asked_flow, asked_perturbation
 
 KEY = result_cache.key({"what": "a number"})
 
@@ -115,25 +115,25 @@ def test_who_waits_is_told_so_and_finds_the_result(cache):
 
 def test_every_kind_of_result_is_found_where_it_ships(cache, tmp_path, monkeypatch):
     image = cifar10.bundled()[0]
-    request = Request("resnet18", image, 8, "branch", "spectrum")
+    request = asked("resnet18", image, 8, "branch", "spectrum")
     plane, line = np.ones((2, 3)), np.ones(3)
     mode = modes.Mode(request, 0.5 + 1j, plane, plane, line, line, 1e-9, 1e-9, 2.0, 0.1, "w")
     normal = nonnormality.NonNormality(request, 1.0, 2.0, 3.0, 0.5, line, line[:2], plane, 0.1, "w")
-    flow = block_flow.BlockFlow(block_flow.FlowRequest("resnet18", image, 8), line, line, 1.0, 0.0, 9, 0.1, "w")
-    noise = perturbation.PerturbationRequest("resnet18", image, "noise", 0)
+    flow = block_flow.BlockFlow(asked_flow("resnet18", image, 8), line, line, 1.0, 0.0, 9, 0.1, "w")
+    noise = asked_perturbation("resnet18", image, "noise", 0)
     pixels = {"pixels": cifar10.image(image), "losses": np.arange(20.0).reshape(2, 10)}
     settings = ode_net.Settings()
     fit = ode_net.Fit(settings, *[line] * 6, 0.5, *[line] * 7, parameters=(1, 2), seconds=(0.1, 0.2))
-    asked = {
+    entries = {
         modes.key(request, 0.5 + 1j): (lambda: modes.stored(request, 0.5 + 1j), modes.as_entry(mode)),
         nonnormality.key(request): (lambda: nonnormality.stored(request), nonnormality.as_entry(normal)),
         block_flow.key(flow.request): (lambda: block_flow.stored(flow.request), block_flow.as_entry(flow)),
         perturbation.key(noise): (lambda: perturbation.stored(noise), Entry({"seconds": 0.1}, pixels)),
         ode_net.key(settings): (lambda: ode_net.stored(settings), ode_net.as_entry(fit)),
     }
-    assert [stored() for stored, _ in asked.values()] == [None] * 5
-    ship(tmp_path, monkeypatch, *((key, entry) for key, (_, entry) in asked.items()))
-    found = [stored() for stored, _ in asked.values()]
+    assert [stored() for stored, _ in entries.values()] == [None] * 5
+    ship(tmp_path, monkeypatch, *((key, entry) for key, (_, entry) in entries.items()))
+    found = [stored() for stored, _ in entries.values()]
     assert [type(one).__name__ for one in found] == ["Mode", "NonNormality", "BlockFlow", "Perturbed", "Fit"]
     assert found[0].condition == 2.0
     assert found[1].departure == 0.5

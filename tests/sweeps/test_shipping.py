@@ -18,6 +18,7 @@ from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
 from stiffcore.sweeps import shipping
 from tests.made_up import rows as rows_made_up
+from tests.made_up.asked import asked
 from tests.made_up.spectra import store
 
 
@@ -104,7 +105,7 @@ def test_nothing_computed_names_the_command():
 
 def test_spectra_are_copied_from_the_cache(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
-    request = analysis.Request("resnet18", cifar10.bundled()[500], 8, "branch", "spectrum")  # does not ship
+    request = asked("resnet18", cifar10.bundled()[500], 8, "branch", "spectrum")  # does not ship
     with pytest.raises(CannotCompute, match="--quantity spectrum"):
         shipping.ship_spectra("resnet18", Convention.BRANCH, [request], "command")
     store(request)
@@ -116,7 +117,7 @@ def test_spectra_are_copied_from_the_cache(folder, tmp_path, monkeypatch):
 
 def test_spectra_of_the_same_weights_stay_beside_new_ones(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
-    first, second = (analysis.Request("resnet18", image, 8, "branch", "spectrum") for image in (0, 1))
+    first, second = (asked("resnet18", image, 8, "branch", "spectrum") for image in (0, 1))
     for request, command in ((first, "one"), (second, "two")):
         store(request)
         path = shipping.ship_spectra("resnet18", Convention.BRANCH, [request], command)
@@ -170,7 +171,7 @@ def test_shipped_spectra_are_those_of_the_shipped_weights():
         if "convention" in request and not uploaded_images.is_number(
             request["image"]
         ):  # of the twins: see test_cli_perturb.py
-            assert analysis.key(analysis.Request(**request)) == key
+            assert analysis.key(asked(**request)) == key
             checked += 1
     assert checked == sum(
         facts["rows"] for facts in shipping.about().values() if "network" in facts and facts["kind"] == "spectra"
@@ -213,7 +214,7 @@ def _recompute(found: pd.DataFrame) -> None:
     assert len(chosen) == 13
     assert set(zip(shipped["network"], shipped["convention"])) <= covered
     for row in chosen.to_dict("records"):
-        request = analysis.Request(row["network"], row["image"], row["block"], row["convention"], row["quantity"])
+        request = asked(row["network"], row["image"], row["block"], row["convention"], row["quantity"])
         again = analysis.compute(request)
         assert not again.stored
         if row["convention"] != "slices":
@@ -226,7 +227,7 @@ def test_the_shipped_twin_is_of_the_shipped_weights():
     """Without it the scene of the adversarial twin would offer a computation."""
     twin = perturbation.stored(perturb_command.twin())
     assert twin is not None
-    spectrum = analysis.Request("resnet18", twin.image, perturb_command.BLOCK, perturb_command.CONVENTION, "spectrum")
+    spectrum = asked("resnet18", twin.image, perturb_command.BLOCK, perturb_command.CONVENTION, "spectrum")
     assert analysis.stored(spectrum).made["weights"] == manifest.entry("resnet18").sha256
 
 

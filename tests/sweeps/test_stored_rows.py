@@ -10,9 +10,10 @@ from stiffcore.images import cifar10
 from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps.stored_rows import StoredRows
+from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up, store
 
-REQUESTS = [analysis.Request("resnet18", cifar10.bundled()[at], block, "branch") for at in (0, 1) for block in (6, 8)]
+REQUESTS = [asked("resnet18", cifar10.bundled()[at], block, "branch") for at in (0, 1) for block in (6, 8)]
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_rows_of_one_network_and_convention():
-    store(*REQUESTS, analysis.Request("resnet18", 0, 8, "slices"), analysis.Request("resnet34", 0, 8, "branch"))
+    store(*REQUESTS, asked("resnet18", 0, 8, "slices"), asked("resnet34", 0, 8, "branch"))
     found = StoredRows().rows("resnet18", Convention.BRANCH)
     assert found[["image", "block"]].to_numpy().tolist() == [[r.image, r.block] for r in REQUESTS]
     assert found["percent_negative"].eq(12.5).all()

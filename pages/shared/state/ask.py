@@ -12,9 +12,9 @@ find_image = images.find
 bundled = images.bundled
 
 
-def request(network: str, image: int, block: int, convention: Convention, quantity: str = "spectrum") -> Request:
-    """What a page asks of the engine. Raises CannotCompute for a network or an image that is not here."""
-    return Request(networks.find(network), images.find(image), block, convention, quantity)
+def request(network: str, image: int, block: int, convention: str, quantity: str = "spectrum") -> Request:
+    """What a page asks of the engine. Raises CannotCompute for a network, image or convention that there is not."""
+    return Request(networks.find(network), images.find(image), block, Convention(convention), quantity)
 
 
 def flow(network: str, image: int, block: int) -> FlowRequest:

@@ -82,7 +82,7 @@ def _kind(result: Result | None) -> str:
         return "not computed"
     block = result.request.geometry
     if not result.request.convention.has_matrix:
-        return f"{block.n_eigenvalues('slices'):,} eigenvalues (slices)"
+        return f"{block.n_eigenvalues(result.request.convention):,} eigenvalues ({result.request.convention})"
     size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"
     return f"{size} ({result.request.convention})"
 
