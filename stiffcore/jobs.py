@@ -76,7 +76,8 @@ class JobService:
     """Runs jobs in threads of its own, one a device. Every method is safe to call from any thread and returns at once.
 
     capacity: jobs that may wait. devices: names of the devices, the first is where jobs go by default. lease, kept,
-    kept_for: see LEASE, KEPT, KEPT_FOR. clock: seconds, monotonic.
+    kept_for: see LEASE, KEPT, KEPT_FOR. clock: seconds, monotonic. prepare: called once in every worker's thread, before its
+    first job; it should raise nothing.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class JobService:
         kept: int = KEPT,
         kept_for: float = KEPT_FOR,
         clock: Callable[[], float] = time.monotonic,
+        prepare: Callable[[], None] = lambda: None,
     ):
         self.capacity, self.devices = capacity, tuple(devices)
-        self._lease, self._kept, self._kept_for, self._clock = lease, kept, kept_for, clock
+        self._lease, self._kept, self._kept_for, self._clock, self._prepare = lease, kept, kept_for, clock, prepare
         self._changed = threading.Condition()
         self._active: dict[str, _Record] = {}  # queued and running
         self._finished: OrderedDict[str, _Record] = OrderedDict()  # the oldest first
@@ -254,6 +256,7 @@ class JobService:
             return None
 
     def _work(self, device: str) -> None:
+        self._prepare()
         while (record := self._next(device)) is not None:
             self._run(record)
             del record  # and with it the result, which may be large

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from stiffcore.imports import scipy_stats
 from stiffcore.statistics import tables
 from stiffcore.statistics.row_values import BEYOND_GEOMETRY, column, main_reason, of_one_kind
 from stiffcore.statistics.tables import ALL, SHOWN
@@ -57,13 +58,12 @@ def correlate(
     reason = _undefined(x, y, len(np.unique(groups)), left_out)
     if reason:
         return Correlation(*[np.nan] * 6, n=len(x), n_left_out=left_out, reason=reason)
-    from scipy import stats  # takes a moment
-
-    pearson = stats.pearsonr(x, y)
-    if not resamples:
+    with scipy_stats() as stats:
+        pearson = stats.pearsonr(x, y)
+        spearman = stats.spearmanr(x, y) if resamples else None
+    if spearman is None:
         numbers = (pearson.statistic, pearson.pvalue, *[np.nan] * 4)
         return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
-    spearman = stats.spearmanr(x, y)
     low, high = _interval(x, y, groups, seed, resamples)
     numbers = (pearson.statistic, pearson.pvalue, low, high, spearman.statistic, spearman.pvalue)
     return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
@@ -114,9 +114,8 @@ def adjusted(p: np.ndarray) -> np.ndarray:
     p = np.asarray(p, dtype=float)
     made, tested = np.full_like(p, np.nan), np.isfinite(p)
     if tested.any():
-        from scipy import stats
-
-        made[tested] = stats.false_discovery_control(p[tested], method="bh")
+        with scipy_stats() as stats:
+            made[tested] = stats.false_discovery_control(p[tested], method="bh")
     return made
 
 

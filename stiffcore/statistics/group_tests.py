@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.images import cifar10
+from stiffcore.imports import scipy_stats
 from stiffcore.statistics import correlation, tables
 
 FEWEST = 3  # values on a side, below which a spread says nothing
@@ -74,11 +75,10 @@ def _independent(a: pd.Series, b: pd.Series) -> dict:
     reason = _too_few(len(a), len(b)) or _constant(a, b)
     if reason:
         return _nothing(reason, float(b.mean() - a.mean()) if len(a) and len(b) else np.nan)
-    from scipy import stats  # takes a moment
-
-    welch = stats.ttest_ind(b, a, equal_var=False)
-    low, high = welch.confidence_interval(0.95)
-    ranks = stats.mannwhitneyu(b, a).pvalue
+    with scipy_stats() as stats:
+        welch = stats.ttest_ind(b, a, equal_var=False)
+        low, high = welch.confidence_interval(0.95)
+        ranks = stats.mannwhitneyu(b, a).pvalue
     return _numbers(float(b.mean() - a.mean()), low, high, welch.pvalue, ranks, np.nan)
 
 
@@ -88,11 +88,11 @@ def _pairs(a: pd.Series, b: pd.Series) -> dict:
     reason = _too_few(len(both), len(both), "images that both have") or _constant(change, change)
     if reason:
         return _nothing(reason, float(change.mean()) if len(both) else np.nan) | {"n_pairs": len(both)}
-    from scipy import stats  # takes a moment
-
-    paired = stats.ttest_rel(b[both], a[both])
-    low, high = paired.confidence_interval(0.95)
-    return _numbers(float(change.mean()), low, high, paired.pvalue, stats.wilcoxon(change).pvalue, len(both))
+    with scipy_stats() as stats:
+        paired = stats.ttest_rel(b[both], a[both])
+        low, high = paired.confidence_interval(0.95)
+        signed_ranks = stats.wilcoxon(change).pvalue
+    return _numbers(float(change.mean()), low, high, paired.pvalue, signed_ranks, len(both))
 
 
 def _too_few(n_a: int, n_b: int, what: str = "values") -> str:

@@ -185,12 +185,12 @@ def _drain(
                 flying[pool.submit(compute, queue[0])] = queue[0]
                 queue.popleft()
             done, _ = wait(flying, timeout=LOOK, return_when=FIRST_COMPLETED)
-            if stop():
-                raise KeyboardInterrupt
             for future in done:
                 outcome = _outcome(future, flying[future])
                 del flying[future]
                 yield outcome
+            if stop():
+                raise KeyboardInterrupt
         except BrokenProcessPool:
             if at_once == 1:
                 yield from (Outcome(task, (), dict.fromkeys(task.blocks, DIED)) for task in flying.values())

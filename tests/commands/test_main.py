@@ -312,6 +312,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch):
 
 
 IN_LAPACK = """
+import signal
 import sys
 import time
 import torch
@@ -327,6 +328,7 @@ def compute_many(requests, stage, refused):
     yield
 
 analysis.compute_many = compute_many
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background job it is ignored, and that is inherited
 sys.exit(cli.main("analyse resnet18 --convention branch --blocks 8 --images 0".split()))
 """
 

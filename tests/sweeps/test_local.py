@@ -100,10 +100,14 @@ def test_killed_at_random_and_resumed(tmp_path, full):
 
 
 def test_interrupted_by_the_keyboard(tmp_path):
-    """In the middle: as soon as a result is there, with hundreds left to compute, however fast or busy the machine is."""
+    """In the middle: as soon as a result is counted, with hundreds left to compute, however fast or busy the machine is.
+
+    A worker stores its result before it hands it over, so that the first one in the cache may not be counted yet. More than
+    the workers are given at once means that the parent has counted one, and then handed out the next task.
+    """
     cache = result_cache.ResultCache(tmp_path / "cache")
     process = started(cache.folder, images=cifar10.bundled()[100:])
-    while not cache.keys():
+    while len(cache.keys()) <= local_sweep.AHEAD * 2:
         assert process.poll() is None
         time.sleep(0.1)
     pids = children(process.pid)

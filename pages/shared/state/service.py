@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from stiffcore import imports
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 
@@ -21,7 +22,7 @@ def job_service():
     """One stiffcore.jobs.JobService for the whole server."""
     from stiffcore import jobs
 
-    return jobs.JobService()
+    return jobs.JobService(prepare=_import_torch)
 
 
 @st.cache_resource(show_spinner=False)
@@ -37,7 +38,7 @@ def warm_up() -> threading.Timer | None:
 
 def _import_torch() -> None:
     try:
-        import torch  # noqa: F401
+        imports.import_torch()
     except Exception:  # the computation will say it to the visitor
         log.exception("torch could not be imported")
 
