@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.conventions import Convention
-from stiffcore.networks import catalogue
 from stiffcore.networks.network import Network
 from stiffcore.statistics.correlation import OUTCOMES
 from stiffcore.statistics.tables import SHOWN
 
-NETWORKS = tuple(catalogue.ARCHITECTURES)
+NETWORKS = ("resnet18", "resnet34", "resnet50")  # those of the paper; the catalogue may have others
 KINDS = {  # kind -> what the tables of this kind hold
     "correlation": "Correlation of stiffness with accuracy and loss",
     "by_block": "Stiffness by block",
@@ -58,17 +57,19 @@ def source() -> str:
     return _paper()["source"]
 
 
+def _tables_of(network: str) -> dict:
+    """What the paper has of a network; nothing where it is not one of the paper's."""
+    return _paper()[network] if network in NETWORKS else {}
+
+
 def number(network: str, kind: str) -> int | None:
     """The number of the paper's table, None where it has none (the sizes of ResNet50)."""
-    return _paper()[network]["tables"].get(kind) if network in _paper() else None
+    return _tables_of(network).get("tables", {}).get(kind)
 
 
 def blocks(network: str) -> tuple[int, ...]:
-    """The blocks that the paper's tables of a network rest on: all, but for ResNet50 the last alone; none where the paper has
-    no such network."""
-    if network not in _paper():
-        return ()
-    return tuple(row["block"] for row in _paper()[network]["by_block"] if row["block"] != "all")
+    """The blocks that the paper's tables of a network rest on: all, but for ResNet50 the last alone."""
+    return tuple(row["block"] for row in _tables_of(network).get("by_block", []) if row["block"] != "all")
 
 
 def kinds_and_networks() -> list[tuple[int, str, str]]:
@@ -94,7 +95,7 @@ def table(network: str, kind: str) -> pd.DataFrame:
     by_block: block, metric, published. by_label: label, metric, published. correlation: block, measure, outcome,
     published (r), published_p. sizes: block, jacobian_elements, eigenvalues. Without rows where the paper has none.
     """
-    entries = _paper().get(network, {}).get(kind, [])
+    entries = _tables_of(network).get(kind, [])
     if kind == "sizes":
         return pd.DataFrame(entries, columns=["block", "jacobian_elements", "eigenvalues"])
     if kind == "correlation":

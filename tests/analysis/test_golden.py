@@ -1,6 +1,6 @@
 """Metrics of the shipped weights at a few images, computed anew: they change only with the weights, or with a mistake.
 
-Measured with `python -m stiffcore analyse NETWORK --images … --blocks … --convention …`, float64; see "Upgrading" in the README.
+Measured with `python -m stiffcore analyse NETWORK --images … --blocks … --convention …`, float64; see .github/CONTRIBUTING.md.
 """
 
 import pytest

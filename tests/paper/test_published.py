@@ -13,6 +13,13 @@ def test_all_eleven_tables_are_there():
     assert published.table("resnet50", "sizes").empty
 
 
+@pytest.mark.parametrize("kind", published.KINDS)
+def test_a_network_that_the_paper_does_not_have_has_no_tables(kind):
+    assert published.number("resnet26", kind) is None
+    assert published.blocks("resnet26") == ()
+    assert published.table("resnet26", kind).empty
+
+
 @pytest.mark.parametrize("network", published.NETWORKS)
 def test_shapes(network):
     blocks = published.blocks(network)

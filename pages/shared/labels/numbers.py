@@ -30,7 +30,7 @@ def published_labels(network: str, metric: str, block: int | str) -> pd.DataFram
     """The paper's means by label, where they are of this choice: all blocks, for ResNet50 the last one alone."""
     paper = catalogue.architecture(network)
     wanted = published.blocks(paper)
-    fits = block == (tables.ALL if len(wanted) > 1 else wanted[0])
+    fits = block == tables.ALL if len(wanted) > 1 else block in wanted
     table = published.table(paper, "by_label")
     return table[(table["metric"] == metric) & fits]
 
