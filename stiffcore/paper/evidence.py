@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, label_spread, tables
@@ -126,7 +127,7 @@ def label_ratio(evidence: Evidence, metric: str) -> float | None:
 def incomplete(evidence: Evidence, metric: str, needed: Iterable[int] | None = None) -> Verdict | None:
     """What stands in the way of judging: a needed block without a value. needed: by default all that can have one."""
     needed = evidence.definable if needed is None else needed
-    symbol = tables.SYMBOLS[metric]
+    symbol = definitions.named(metric).symbol
     no_square = [block for block in needed if block not in evidence.definable]
     if no_square:
         return Verdict(UNDEFINED, f"{symbol} is undefined for {named(no_square)}: not square.")
@@ -153,7 +154,7 @@ def partial(evidence: Evidence) -> Verdict | None:
         if pool.partial:
             lacking = [block for block in pool.needed if block not in pool.blocks]
             sentence = (
-                f"{tables.SYMBOLS[metric]} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the images "
+                f"{definitions.named(metric).symbol} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the images "
                 "that the other blocks have one at."
             )
             return Verdict(NOT_COMPUTED, sentence)

@@ -11,24 +11,21 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.images import cifar10
+from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue
-from stiffcore.statistics.row_values import column, of_one_kind, reasons
+from stiffcore.statistics.row_values import column, is_undefined, of_one_kind, reasons
 
 ALL = "all"
-SHOWN = ("stiffness_index", "percent_negative")
-SYMBOLS = {"stiffness_index": "S", "percent_negative": "P", "absolute_stiffness_index": "|S|"}
-BASELINES = {"percent_negative": "expected_percent_negative", "stiffness_index": "stiffness_index_without_skip"}
+SHOWN = tuple(metric.name for metric in definitions.METRICS if metric.main)
 STATISTICS = ["mean", "median", "std", "n", "n_undefined", "n_not_computed"]
 BLOCKS = ["n_blocks", "of_blocks"]  # of a row over all blocks: over how many of those that can have a value
-OF_EVERY_BLOCK = ("live_fraction", "largest_singular_value", "smallest_singular_value", "condition_number")
-NOT_SQUARE = "undefined: not square"
 FEWEST_POOLED = 10  # images in common; a block with fewer than that is left out of "all"
 
 
 def describe(rows: pd.DataFrame, metric: str) -> dict[str, float]:
     """Mean, median and sample standard deviation of what is defined; how many that is, and how many are not."""
     found = _statistics(column(rows, metric).to_numpy())
-    undefined = int(reasons(rows, metric).str.startswith("undefined").sum())
+    undefined = int(is_undefined(reasons(rows, metric)).sum())
     return found | {"n_undefined": undefined, "n_not_computed": len(rows) - found["n"] - undefined}
 
 
@@ -44,7 +41,7 @@ def _statistics(values: np.ndarray) -> dict[str, float]:
 
 def definable(network: str, convention: str, metric: str = "stiffness_index") -> tuple[int, ...]:
     """The blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity blocks."""
-    of_every = metric in OF_EVERY_BLOCK
+    of_every = definitions.named(metric).is_of_every_block
     return tuple(b.block for b in catalogue.blocks(network) if of_every or b.n_eigenvalues(convention))
 
 
@@ -156,7 +153,7 @@ def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]
     inside, outside = part[pooled.holds(part)], part[~part["image"].isin(pooled.images)]
     averages = column(inside, metric).groupby(inside["image"]).mean()
     of_pool = outside["block"].isin(pooled.blocks or pooled.needed)
-    undefined = outside.loc[of_pool & reasons(outside, metric).str.startswith("undefined"), "image"].nunique()
+    undefined = outside.loc[of_pool & is_undefined(reasons(outside, metric)), "image"].nunique()
     return _statistics(averages.to_numpy()) | {
         "n_undefined": undefined,
         "n_not_computed": outside["image"].nunique() - undefined,
@@ -183,6 +180,11 @@ def sizes(network: str) -> pd.DataFrame:
     )
 
 
+def with_baselines() -> dict[str, str]:
+    """metric -> its baseline."""
+    return {one.baseline_of: one.name for one in definitions.METRICS if one.baseline_of}
+
+
 def baselines(rows: pd.DataFrame) -> pd.DataFrame:
     """The two baselines under ``slices`` and what is left over, by block, means over the images.
 
@@ -193,7 +195,7 @@ def baselines(rows: pd.DataFrame) -> pd.DataFrame:
     made = []
     for block, part in rows.groupby("block", sort=True):
         row = {"block": int(block)}
-        for metric, baseline in BASELINES.items():
+        for metric, baseline in with_baselines().items():
             value, expected = column(part, metric), column(part, baseline)
             row |= {metric: describe(part, metric)["mean"], baseline: describe(part, baseline)["mean"]}
             both = np.isfinite(value) & np.isfinite(expected)

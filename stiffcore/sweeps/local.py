@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
+from stiffcore.metrics import missing
 from stiffcore.networks import catalogue
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def row(result: analysis.Result) -> dict:
         "certificate": made.get("certificate", {}).get("kind", ""),
         "algorithm": made["algorithm"],
         "date": made["date"],
-        "reasons": json.dumps(result.reasons, sort_keys=True, ensure_ascii=False),
+        "reasons": json.dumps(missing.as_texts(result.reasons), sort_keys=True, ensure_ascii=False),
     }
 
 

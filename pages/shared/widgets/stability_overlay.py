@@ -8,12 +8,13 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import ode_table, panels
-from stiffcore.analysis import metrics as stiffness, requests as analysis
+from stiffcore.analysis import requests as analysis
 from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.odes.stability_regions import UNIT_CIRCLE
 from stiffcore.figures.panel import Series
 from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
+from stiffcore.odes import spectrum_stability
 
 WHY_NOT = {
     "slices": "No region under slices: their eigenvalues are those of parts of the Jacobian, which no step multiplies.",
@@ -50,10 +51,10 @@ def choose(network: str, blocks: Sequence[int], convention: str) -> Overlay:
 
 
 def of_result(result: analysis.Result, name: str, step: float) -> dict[str, float]:
-    """stiffness.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
+    """spectrum_stability.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
     zeros, ones = (int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
     tolerance = float(result.health.get("tolerance", 0.0))
-    return stiffness.of_method(result.arrays["eigenvalues"], zeros, ones, tolerance, step, name)
+    return spectrum_stability.of_method(result.arrays["eigenvalues"], zeros, ones, tolerance, step, name)
 
 
 def per_cent(share: float) -> str:
