@@ -14,6 +14,7 @@ from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
+from stiffcore.metrics.missing import NOT_SQUARE, not_computed
 from stiffcore.networks import catalogue
 
 MADE = {"weights": "ab" * 32, "device": "cpu", "precision": "float64", "seconds": 1.5, "key": "cd" * 32}
@@ -34,7 +35,7 @@ def planted(image=0, block=8, convention="branch", network="resnet18", values=No
     elif not catalogue.block(network, block).is_identity:
         arrays = {"singular_values": np.array([0.5, 2.0, 1.0])}
         metrics = {"n_zero": zeros, "largest_singular_value": 2.0, "stiffness_index": math.nan}
-        reasons = {"stiffness_index": "undefined: not square"}
+        reasons = {"stiffness_index": NOT_SQUARE}
     return analysis.Result(request, metrics, reasons, arrays, {}, MADE)
 
 
@@ -282,8 +283,8 @@ def test_metrics_table_says_the_word_and_the_reason():
     ("metric", "value", "reason", "expected"),
     [
         ("stiffness_index", -4.12345, None, "−4.123"),
-        ("stiffness_index", math.nan, "undefined: not square", "undefined"),
-        ("percent_negative", math.nan, "not computed: needs counts", "not computed"),
+        ("stiffness_index", math.nan, NOT_SQUARE, "undefined"),
+        ("percent_negative", math.nan, not_computed("needs counts"), "not computed"),
         ("largest_stable_step", math.inf, None, "∞"),
         ("live_fraction", 0.355, None, "35.5"),
         ("n_zero", 16777216.0, None, "16,777,216"),
