@@ -13,6 +13,8 @@ import numpy as np
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
+from stiffcore.metrics import definitions, missing
+from stiffcore.metrics.missing import Missing
 from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
@@ -53,8 +55,8 @@ class Request:
 class Result:
     """What was computed, and how.
 
-    metrics: the names of ``metrics.METRICS`` and the counts; NaN where undefined or not computed.
-    reasons: metric -> "undefined: ..." or "not computed: ..." for every NaN.
+    metrics: as `metrics.definitions` lists them; NaN where undefined or not computed.
+    reasons: metric -> why, for every NaN.
     arrays: ``block`` and ``branch``: ``eigenvalues`` complex128 of the deflated core (metrics["n_zero"] structural zeros
         and metrics["n_one"] structural ones come on top), or ``singular_values`` float64 where the block is not square;
         ``slices``: ``density`` int64 (rows: imaginary part, columns: real part), ``re_edges``, ``im_edges``; the structural zeros lie in the bin of 0.
@@ -66,7 +68,7 @@ class Result:
 
     request: Request
     metrics: dict[str, float]
-    reasons: dict[str, str]
+    reasons: dict[str, Missing]
     arrays: dict[str, np.ndarray]
     health: dict[str, float]
     made: dict[str, object]
@@ -130,7 +132,7 @@ def _from_entry(request: Request, entry: result_cache.Entry) -> Result:
     return Result(
         request,
         result_cache.numbers_from_json(header["metrics"]),
-        header["reasons"],
+        missing.from_texts(header["reasons"]),
         entry.arrays,
         result_cache.numbers_from_json(header["health"]),
         header["made"] | {"loss": _loss(request.image, header["made"])},
@@ -152,7 +154,7 @@ def header_of(result: Result) -> dict:
     return {
         "request": result.request.in_header(),
         "metrics": result_cache.numbers_to_json(result.metrics),
-        "reasons": result.reasons,
+        "reasons": missing.as_texts(result.reasons),
         "health": result_cache.numbers_to_json(result.health),
         "made": result.made | result_cache.numbers_to_json({"loss": result.made["loss"]}),
     }
@@ -269,7 +271,8 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
                 "programs, choose a later block, or ask for the extremes only."
             ) from error
         raise
-    (metrics, reasons), arrays, health, extra = computed
+    facts, arrays, health, extra = computed
+    metrics, reasons = definitions.of(facts)
     predicted, loss, extra = *prediction(request.network, request.image), dict(extra)
     if not request.image.is_official:
         extra["losses"] = [float(loss) for loss in all_losses(request.network, request.image)]

@@ -117,7 +117,7 @@ def _analyse(arguments: Namespace) -> int:
     if arguments.json:
         terminal.show_json([analyse_table.row(result) | {"reasons": result.reasons} for result in results])
     else:
-        columns = analyse_table.short_columns(convention).values() if short else analyse_table.COLUMNS
+        columns = analyse_table.short_columns(convention).values() if short else analyse_table.columns()
         for line in analyse_table.below(results, columns):
             terminal.say(line)
     for notice in dict.fromkeys(notice for result in results for notice in result.notices):

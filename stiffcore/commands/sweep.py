@@ -209,13 +209,14 @@ def _kind(text: str) -> str:
 
 def run_tables(arguments: argparse.Namespace) -> int:
     from stiffcore.paper import comparison, published, tables_text
+    from stiffcore.statistics.row_values import as_texts
 
     network, convention = networks.find(arguments.network), Convention(arguments.convention)
     rows = _rows(network, convention, arguments.rows)
     kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
     made = {kind: comparison.side_by_side(network, kind, rows, convention) for kind in kinds}
     if arguments.json:
-        terminal.show_json({kind: table.to_dict("records") for kind, table in made.items()})
+        terminal.show_json({kind: as_texts(table).to_dict("records") for kind, table in made.items()})
         return 0
     n_images = rows["image"].nunique() if len(rows) else 0
     terminal.show(f"{network.title}, {convention.title}, {n_images:,} images")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stiffcore.errors import CannotCompute
+from stiffcore.metrics.missing import Missing
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
@@ -108,12 +109,13 @@ def show_json(value: object) -> None:
 
 
 def plain(value: object) -> object:
-    """Built-in types only, numpy's scalars converted, NaN as None, infinity (a step without a limit) as "Infinity"."""
+    """Built-in types only, numpy's scalars converted, NaN as None, infinity (a step without a limit) as "Infinity",
+    what is missing as its text."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, Path):
+    if isinstance(value, Path | Missing):
         return str(value)
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float) and math.isinf(value):
@@ -121,11 +123,11 @@ def plain(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def as_text(value: object, reason: str = "") -> str:
-    """A value in a table: NaN as ``undefined`` or ``not computed`` by its reason, a hash by its first 12 digits."""
+def as_text(value: object, missing: Missing | None = None) -> str:
+    """A value in a table: NaN as ``undefined`` or ``not computed`` by why it is missing, a hash by its first 12 digits."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return reason.partition(":")[0] or "unknown"
+        return missing.word if missing else "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.conventions import Convention
+from stiffcore.metrics.missing import NOT_COMPUTED, NOT_SQUARE, Missing
 from stiffcore.networks.network import Network
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, tables
@@ -35,7 +36,7 @@ def side_by_side(
     """The paper's table beside the same from our rows (None or empty: nothing computed), one row per cell.
 
     Columns: the cell's name (block or label, metric or measure, outcome), published, ours, difference (ours −
-    published), agreement, state ("", "undefined" or "not computed") and its reason, n, n_blocks, of_blocks, n_undefined or,
+    published), agreement, state ("", "undefined" or "not computed") and its reason (a Missing or None), n, n_blocks, of_blocks, n_undefined or,
     for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high. convention: of the rows, where there are none.
     Cells that only we have are kept, published NaN. A baseline stands beside the network that it is made from. Labels
     average the blocks that the paper's table rests on.
@@ -52,19 +53,24 @@ def side_by_side(
     both["difference"] = both["ours"] - both["published"]
     square = tables.definable(network.blocks, convention)
     both["reason"] = [_reason(cell, square) for cell in both.to_dict("records")]
-    both["state"] = both["reason"].str.partition(":")[0]
+    both["state"] = [_word(reason) for reason in both["reason"]]
     judge = _agreement_of_r if kind == "correlation" else _agreement_of_means
     both["agreement"] = [_agreement(cell, convention, judge) for cell in both.to_dict("records")]
     return both
 
 
-def _reason(cell: dict, definable: tuple[int, ...]) -> str:
-    """Why ours has no value, "" where it has one."""
+def _reason(cell: dict, definable: tuple[int, ...]) -> Missing | None:
+    """Why ours has no value, None where it has one."""
     if pd.notna(cell["ours"]):
-        return ""
+        return None
     if cell.get("block", ALL) not in (ALL, *definable):
-        return tables.NOT_SQUARE
-    return cell["reason"] if isinstance(cell["reason"], str) and cell["reason"] else "not computed"
+        return NOT_SQUARE
+    return cell["reason"] if isinstance(cell["reason"], Missing) else NOT_COMPUTED
+
+
+def _word(reason: Missing | None) -> str:
+    """What stands in place of the number, "" where there is one."""
+    return "" if reason is None else reason.word
 
 
 def _cells(network: Network, kind: str) -> pd.DataFrame:
@@ -157,13 +163,13 @@ def along_depth(
     """A metric block by block, one row for every block of the network, whether it is computed or not.
 
     Columns: block, keeps_shape, mean, median, low, high (5 and 95 % of the images), n, n_undefined, state ("", "undefined",
-    "not computed") and its reason, published, baseline (under ``slices``: P if random, S without skip) and live_fraction,
+    "not computed") and its reason (a Missing or None), published, baseline (under ``slices``: P if random, S without skip) and live_fraction,
     means. convention: of the rows, where there are none.
     """
     rows = pd.DataFrame() if rows is None else rows
     convention = convention_of(rows) if len(rows) else convention
     theirs = published.table(network.architecture, "by_block").set_index(["block", "metric"])["published"]
-    definable = tables.definable(network.blocks, convention, metric)
+    definable, baseline = tables.definable(network.blocks, convention, metric), tables.with_baselines().get(metric)
     made = []
     for block in network.blocks:
         part = rows[rows["block"] == block.block] if len(rows) else rows
@@ -171,7 +177,7 @@ def along_depth(
             {"block": block.block, "keeps_shape": block.is_identity}
             | _along_one(part, metric, block.block in definable)
             | {"published": theirs.get((block.block, metric), np.nan)}
-            | {"baseline": _mean(part, tables.BASELINES.get(metric)), "live_fraction": _mean(part, "live_fraction")}
+            | {"baseline": _mean(part, baseline), "live_fraction": _mean(part, "live_fraction")}
         )
     return pd.DataFrame(made)
 
@@ -183,8 +189,8 @@ def _along_one(part: pd.DataFrame, metric: str, definable: bool) -> dict:
         found = {name: value for name, value in tables.describe(part, metric).items() if name in found}
     values = tables.column(part, metric).dropna() if len(part) else pd.Series(dtype=float)
     low, high = np.quantile(values, SPREAD) if len(values) else (np.nan, np.nan)
-    reason = "" if found["n"] else main_reason(part, metric) if definable else tables.NOT_SQUARE
-    return found | {"low": low, "high": high, "state": reason.partition(":")[0], "reason": reason}
+    reason = None if found["n"] else main_reason(part, metric) if definable else NOT_SQUARE
+    return found | {"low": low, "high": high, "state": _word(reason), "reason": reason}
 
 
 def _mean(part: pd.DataFrame, metric: str | None) -> float:

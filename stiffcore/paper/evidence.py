@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.conventions import Convention
+from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue
 from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network
@@ -134,7 +135,7 @@ def label_ratio(evidence: Evidence, metric: str) -> float | None:
 def incomplete(evidence: Evidence, metric: str, needed: Iterable[int] | None = None) -> Verdict | None:
     """What stands in the way of judging: a needed block without a value. needed: by default all that can have one."""
     needed = evidence.definable if needed is None else needed
-    symbol = tables.SYMBOLS[metric]
+    symbol = definitions.named(metric).symbol
     no_square = [block for block in needed if block not in evidence.definable]
     if no_square:
         return Verdict(UNDEFINED, f"{symbol} is undefined for {named(no_square)}: not square.")
@@ -161,7 +162,7 @@ def partial(evidence: Evidence) -> Verdict | None:
         if pool.partial:
             lacking = [block for block in pool.needed if block not in pool.blocks]
             sentence = (
-                f"{tables.SYMBOLS[metric]} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the images "
+                f"{definitions.named(metric).symbol} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the images "
                 "that the other blocks have one at."
             )
             return Verdict(NOT_COMPUTED, sentence)

@@ -12,24 +12,21 @@ import pandas as pd
 
 from stiffcore.conventions import Convention
 from stiffcore.images.labels import LABELS
+from stiffcore.metrics import definitions
 from stiffcore.networks.catalogue import BlockGeometry
-from stiffcore.statistics.row_values import column, convention_of, of_one_kind, reasons
+from stiffcore.statistics.row_values import column, convention_of, is_undefined, of_one_kind, reasons
 
 ALL = "all"
-SHOWN = ("stiffness_index", "percent_negative")
-SYMBOLS = {"stiffness_index": "S", "percent_negative": "P", "absolute_stiffness_index": "|S|"}
-BASELINES = {"percent_negative": "expected_percent_negative", "stiffness_index": "stiffness_index_without_skip"}
+SHOWN = tuple(metric.name for metric in definitions.METRICS if metric.main)
 STATISTICS = ["mean", "median", "std", "n", "n_undefined", "n_not_computed"]
 BLOCKS = ["n_blocks", "of_blocks"]  # of a row over all blocks: over how many of those that can have a value
-OF_EVERY_BLOCK = ("live_fraction", "largest_singular_value", "smallest_singular_value", "condition_number")
-NOT_SQUARE = "undefined: not square"
 FEWEST_POOLED = 10  # images in common; a block with fewer than that is left out of "all"
 
 
 def describe(rows: pd.DataFrame, metric: str) -> dict[str, float]:
     """Mean, median and sample standard deviation of what is defined; how many that is, and how many are not."""
     found = _statistics(column(rows, metric).to_numpy())
-    undefined = int(reasons(rows, metric).str.startswith("undefined").sum())
+    undefined = int(is_undefined(reasons(rows, metric)).sum())
     return found | {"n_undefined": undefined, "n_not_computed": len(rows) - found["n"] - undefined}
 
 
@@ -48,20 +45,21 @@ def definable(
 ) -> tuple[int, ...]:
     """Those of a network's blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity
     blocks."""
-    of_every = metric in OF_EVERY_BLOCK
+    of_every = definitions.named(metric).is_of_every_block
     return tuple(b.block for b in blocks if of_every or b.n_eigenvalues(convention))
 
 
 def definable_in(rows: pd.DataFrame, metric: str = "stiffness_index") -> tuple[int, ...]:
     """``definable``, of the network that the rows belong to: from their columns ``n_blocks`` and ``square_blocks``, which say
     it of blocks without a row, too, or else from the blocks that have rows."""
+    there: Iterable[int]
     if "square_blocks" in rows:
         square = {int(block) for block in rows["square_blocks"].iloc[0].split(",") if block}
-        there: Iterable[int] = range(1, int(rows["n_blocks"].iloc[0]) + 1)
+        there = range(1, int(rows["n_blocks"].iloc[0]) + 1)
     else:
         square = set(rows.loc[rows["n_in"] == rows["n_out"], "block"])
         there = sorted(set(rows["block"]))
-    every = metric in OF_EVERY_BLOCK or not convention_of(rows).has_matrix
+    every = definitions.named(metric).is_of_every_block or not convention_of(rows).has_matrix
     return tuple(int(block) for block in there if every or block in square)
 
 
@@ -173,7 +171,7 @@ def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]
     inside, outside = part[pooled.holds(part)], part[~part["image"].isin(pooled.images)]
     averages = column(inside, metric).groupby(inside["image"]).mean()
     of_pool = outside["block"].isin(pooled.blocks or pooled.needed)
-    undefined = outside.loc[of_pool & reasons(outside, metric).str.startswith("undefined"), "image"].nunique()
+    undefined = outside.loc[of_pool & is_undefined(reasons(outside, metric)), "image"].nunique()
     return _statistics(averages.to_numpy()) | {
         "n_undefined": undefined,
         "n_not_computed": outside["image"].nunique() - undefined,
@@ -200,6 +198,11 @@ def sizes(blocks: Sequence[BlockGeometry]) -> pd.DataFrame:
     )
 
 
+def with_baselines() -> dict[str, str]:
+    """metric -> its baseline."""
+    return {one.baseline_of: one.name for one in definitions.METRICS if one.baseline_of}
+
+
 def baselines(rows: pd.DataFrame) -> pd.DataFrame:
     """The two baselines under ``slices`` and what is left over, by block, means over the images.
 
@@ -210,7 +213,7 @@ def baselines(rows: pd.DataFrame) -> pd.DataFrame:
     made = []
     for block, part in rows.groupby("block", sort=True):
         row = {"block": int(block)}
-        for metric, baseline in BASELINES.items():
+        for metric, baseline in with_baselines().items():
             value, expected = column(part, metric), column(part, baseline)
             row |= {metric: describe(part, metric)["mean"], baseline: describe(part, baseline)["mean"]}
             both = np.isfinite(value) & np.isfinite(expected)

@@ -23,6 +23,7 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
+from stiffcore.metrics import missing
 from stiffcore.networks.network import Network
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def row(result: analysis.Result) -> dict:
         "algorithm": made["algorithm"],
         "date": made["date"],
         **geometry_columns(result.request.network),
-        "reasons": json.dumps(result.reasons, sort_keys=True, ensure_ascii=False),
+        "reasons": json.dumps(missing.as_texts(result.reasons), sort_keys=True, ensure_ascii=False),
     }
 
 

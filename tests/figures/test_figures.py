@@ -15,6 +15,7 @@ from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
+from stiffcore.metrics.missing import NOT_SQUARE, not_computed
 from tests.made_up.asked import asked
 from tests.made_up.figures import MADE, planted
 
@@ -267,8 +268,8 @@ def test_metrics_table_says_the_word_and_the_reason():
     ("metric", "value", "reason", "expected"),
     [
         ("stiffness_index", -4.12345, None, "−4.123"),
-        ("stiffness_index", math.nan, "undefined: not square", "undefined"),
-        ("percent_negative", math.nan, "not computed: needs counts", "not computed"),
+        ("stiffness_index", math.nan, NOT_SQUARE, "undefined"),
+        ("percent_negative", math.nan, not_computed("needs counts"), "not computed"),
         ("largest_stable_step", math.inf, None, "∞"),
         ("live_fraction", 0.355, None, "35.5"),
         ("n_zero", 16777216.0, None, "16,777,216"),

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.metrics.missing import NOT_SQUARE
 from stiffcore.networks import catalogue
 from tests.made_up.asked import asked
 
@@ -25,5 +26,5 @@ def planted(image=0, block=8, convention="branch", network="resnet18", values=No
     elif not catalogue.block(network, block).is_identity:
         arrays = {"singular_values": np.array([0.5, 2.0, 1.0])}
         metrics = {"n_zero": zeros, "largest_singular_value": 2.0, "stiffness_index": math.nan}
-        reasons = {"stiffness_index": "undefined: not square"}
+        reasons = {"stiffness_index": NOT_SQUARE}
     return analysis.Result(request, metrics, reasons, arrays, {}, MADE)

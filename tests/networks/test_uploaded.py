@@ -228,7 +228,8 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
         yield from (spectra_made_up.made_up(request) for request in requests)
 
     monkeypatch.setattr(analysis, "compute_many", compute_many)
-    monkeypatch.setattr(analyse_table, "COLUMNS", ["network", "image", "label", "predicted", "loss", "stiffness_index"])
+    shown = ["network", "image", "label", "predicted", "loss", "stiffness_index"]
+    monkeypatch.setattr(analyse_table, "columns", lambda: shown)
     brought = ("--weights", str(tmp_path / "best.safetensors"), "--image-file", str(tmp_path / "mine.png"))
     assert command_line.main(["analyse", "resnet18", "--convention", "branch", "--blocks", "8", *brought]) == 0
     (request,) = asked

@@ -173,7 +173,7 @@ def test_spread_is_the_variance_of_means_and_the_analysis_of_variance():
 def test_spread_without_variance_has_a_reason(frame, reason):
     found = label_spread.spread(frame, "percent_negative")
     assert np.isnan([found.label_share, found.F, found.p]).all()
-    assert reason in found.reason
+    assert reason in str(found.reason)
 
 
 def test_labels_that_explain_everything():

@@ -7,6 +7,7 @@ import pytest
 from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
+from stiffcore.metrics.missing import not_computed
 from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps.stored_rows import StoredRows
@@ -32,7 +33,7 @@ def test_rows_of_one_network_and_convention():
 def test_the_richest_quantity_stands_for_an_image_and_block():
     poor = replace(REQUESTS[0], quantity="extremes")
     result = made_up(poor)
-    reasons = result.reasons | {"percent_negative": "not computed: needs the full spectrum"}
+    reasons = result.reasons | {"percent_negative": not_computed("needs the full spectrum")}
     metrics, made = result.metrics | {"percent_negative": float("nan")}, result.made | {"quantity": "extremes"}
     header = analysis.header_of(replace(result, reasons=reasons, metrics=metrics, made=made))
     result_cache.default().put(analysis.key(poor), header, {})

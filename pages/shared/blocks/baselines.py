@@ -25,7 +25,7 @@ def section(network: str, convention: Convention, rows: pd.DataFrame, style: Sty
     body = []
     for row in table.to_dict("records"):
         cells = []
-        for metric, baseline in tables.BASELINES.items():
+        for metric, baseline in tables.with_baselines().items():
             cells += [grid.number(row[metric]), grid.number(row[baseline])]
             cells.append(grid.number(row[f"{metric}_left_over"], strong=True))
         name = f"{row['block']}" if keeps_shape[row["block"]] else f"{row['block']} ↘ changes the shape"

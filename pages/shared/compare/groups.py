@@ -14,9 +14,11 @@ from stiffcore.figures.spectra import compare
 from stiffcore.figures.statistics import groups, labels
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
+from stiffcore.metrics.missing import NOT_COMPUTED
 from stiffcore.networks import catalogue
 from stiffcore.paper import published
 from stiffcore.statistics import group_tests, tables
+from stiffcore.statistics.row_values import as_texts
 
 SIGNIFICANT = 0.05  # of the adjusted p
 LABELS = {"a": "cat", "b": "dog"}  # that the page opens with
@@ -149,7 +151,7 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
     drawn = {name: group_tests.values(part, metric, blocks) for name, part in sides.items()}
     if not any(len(values) for values in drawn.values()):
         why = next(
-            (reason for part in sides.values() for reason in tables.reasons(part, metric) if reason), "not computed"
+            (reason for part in sides.values() for reason in tables.reasons(part, metric) if reason), NOT_COMPUTED
         )
         st.info(f"{wording.title(metric)} has no value at these blocks ({why}).", icon=":material/block:")
     figure = groups.figure(drawn, metric, blocks, style, kind)
@@ -162,11 +164,11 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
 
 def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
     """The figure's equivalent, and the tests."""
-    factor, paired = 100 if metric in wording.SHARES else 1, (made["test"] == "paired").all()
+    factor, paired = wording.factor(metric), (made["test"] == "paired").all()
     body = []
     for row in made.to_dict("records"):
-        sure, why = row["p_adjusted"] < SIGNIFICANT, row["reason"]
-        word = why.split(":")[0] if why else "–"
+        sure, reason = row["p_adjusted"] < SIGNIFICANT, row["reason"]
+        word, why = ("–", "") if reason is None else (reason.word, str(reason))
         cells = [grid.number(factor * row[f"{of}_{side}"], 3) for of in ("mean", "median") for side in ("a", "b")]
         cells.append(grid.number(factor * row["difference"], 3, missing=word, strong=sure, title=why))
         cells.append(grid.Cell(_interval(row, factor), word=bool(why), title=why))
@@ -190,10 +192,10 @@ def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
         f"{tests} p of t is adjusted over the blocks (Benjamini and Hochberg); bold: below {SIGNIFICANT}. With hundreds of "
         "images small differences are significant: look at their size."
     )
-    for why in dict.fromkeys(made.loc[made["reason"] != "", "reason"]):
+    for why in made["reason"].dropna().unique():
         blocks = ", ".join(map(str, made.loc[made["reason"] == why, "block"]))
         st.caption(f"Block {blocks}: {why}")
-    grid.download(made, name)
+    grid.download(as_texts(made), name)
 
 
 def _interval(row: dict, factor: float) -> str:

@@ -15,6 +15,7 @@ from stiffcore.analysis.distances import Distance
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
+from stiffcore.metrics.missing import Missing
 
 DISTANCES = {
     "real_parts": ("W₁ of Re λ", "Wasserstein distance of the real parts: ∫ |F_A(t) − F_B(t)| dt"),
@@ -106,7 +107,8 @@ def table(a: analysis.Result, b: analysis.Result, style: Style) -> None:
     for line in made.to_dict("records"):
         name = line["metric"]
         cells = [_cell(name, line["a"], line["why_a"]), _cell(name, line["b"], line["why_b"])]
-        body.append((wording.title(name), [*cells, _cell(name, line["difference"], line["why"], signed=True)]))
+        cells.append(_cell(name, line["difference"], line["why"], _both(line), signed=True))
+        body.append((wording.title(name), cells))
     # Computed again, a result has its key still, and other seconds.
     apart = distances(*(f"{result.made['key']} {result.made['seconds']}" for result in (a, b)), a, b)
     for name, distance in apart.items():
@@ -119,11 +121,17 @@ def table(a: analysis.Result, b: analysis.Result, style: Style) -> None:
         st.caption(f"{title}: {formula}." + (f" Here {distance.reason}." if distance.reason else ""))
 
 
-def _cell(name: str, value: float, why: str, signed: bool = False) -> grid.Cell:
-    text = wording.in_words(name, value, why.removeprefix("A ").removeprefix("B ") or None).replace("-", "−")
-    if signed and not why and value > 0:
+def _both(line: dict) -> str:
+    """Why there is no difference: what each side lacks, in a text."""
+    sides = [f"{side} {line[why]}" for side, why in (("A", "why_a"), ("B", "why_b")) if line[why]]
+    return "; ".join(sides)
+
+
+def _cell(name: str, value: float, why: Missing | None, title: str = "", signed: bool = False) -> grid.Cell:
+    text = wording.in_words(name, value, why).replace("-", "−")
+    if signed and why is None and value > 0:
         text = f"+{text}"
-    return grid.Cell(text, word=bool(why), title=why)
+    return grid.Cell(text, word=why is not None, title=title or ("" if why is None else str(why)))
 
 
 def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -> None:

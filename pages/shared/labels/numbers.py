@@ -5,10 +5,10 @@ import math
 import pandas as pd
 import streamlit as st
 
-from pages.shared.state import ask
 from pages.shared.widgets import grid, statistics
 from stiffcore.figures import wording
 from stiffcore.figures.theme import Style
+from stiffcore.metrics.missing import NOT_SQUARE
 from stiffcore.networks import catalogue
 from stiffcore.paper import evidence, published
 from stiffcore.statistics import label_spread, tables
@@ -69,7 +69,7 @@ def table(rows: pd.DataFrame, paper: pd.DataFrame, metric: str, block: int | str
         return
     made = tables.by_label(rows, (metric,), block)
     theirs = paper.set_index("label")["published"]
-    factor = 100 if metric in wording.SHARES else 1
+    factor = wording.factor(metric)
     body = [
         (
             row["name"],
@@ -96,7 +96,6 @@ def no_value(rows: pd.DataFrame, metric: str, block: int | str) -> None:
     """No image has a value: say whether it is undefined or not computed, and why."""
     kept = rows if block == tables.ALL else rows[rows["block"] == block]
     where = "at this block" if block != tables.ALL else "at any block"
-    network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
-    able = block == tables.ALL or block in tables.definable(ask.find_network(network).blocks, convention, metric)
-    reason = main_reason(kept, metric) if able else tables.NOT_SQUARE
+    able = block == tables.ALL or block in tables.definable_in(rows, metric)
+    reason = main_reason(kept, metric) if able else NOT_SQUARE
     st.info(f"{wording.title(metric)} has no value {where} ({reason}).", icon=":material/block:")

@@ -13,6 +13,7 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra import spectrum_table
+from stiffcore.metrics.missing import Missing
 
 if TYPE_CHECKING:  # pandas would delay the first paint
     import pandas as pd
@@ -98,7 +99,7 @@ def metrics(results: Sequence[analysis.Result], colours: dict[int, str], paper: 
         for r in across
     )
     body = "".join(
-        f'<tr><th scope="row" title="{escape(wording.METRIC_TITLES[name][1])}">{escape(wording.title(name))}</th>'
+        f'<tr><th scope="row" title="{escape(wording.meaning(name))}">{escape(wording.title(name))}</th>'
         + "".join(_cell(name, result) for result in across)
         + "</tr>"
         for name in names
@@ -111,13 +112,13 @@ def metrics(results: Sequence[analysis.Result], colours: dict[int, str], paper: 
 
 
 def _cell(name: str, result: analysis.Result) -> str:
-    text, reason = escape(spectrum_table.cell(name, result)), result.reasons.get(name)
-    return f'<td class="word" title="{escape(reason)}">{text}</td>' if reason else f"<td>{text}</td>"
+    text, missing = escape(spectrum_table.cell(name, result)), result.reasons.get(name)
+    return f'<td class="word" title="{escape(str(missing))}">{text}</td>' if missing else f"<td>{text}</td>"
 
 
 def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:
     """Why numbers are missing, once per reason."""
-    lines: dict[str, list[str]] = {}
+    lines: dict[Missing, list[str]] = {}
     for name in names:
         for reason in dict.fromkeys(result.reasons[name] for result in results if name in result.reasons):
             lines.setdefault(reason, []).append(wording.title(name))

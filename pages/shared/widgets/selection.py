@@ -106,6 +106,5 @@ def _value(one: pd.DataFrame, metric: str, blocks: tuple[int, ...]) -> str:
     kept = one[one["block"].isin(blocks)]
     values = tables.column(kept, metric).dropna()
     if not len(values):
-        return main_reason(kept, metric)
-    name = metric if metric in wording.METRIC_TITLES else "max_re"
-    return wording.in_words(name, float(values.mean()))
+        return str(main_reason(kept, metric))
+    return wording.in_words(metric, float(values.mean()))

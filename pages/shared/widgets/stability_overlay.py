@@ -8,13 +8,14 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import ode_table, panels
-from stiffcore.analysis import metrics as stiffness, requests as analysis
+from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
 from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.odes.stability_regions import UNIT_CIRCLE
 from stiffcore.figures.panel import Series
 from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
+from stiffcore.odes import spectrum_stability
 
 NOT_SQUARE = "Nothing to overlay on a block that changes the shape: it has no eigenvalues, only singular values."
 
@@ -49,10 +50,10 @@ def choose(network: str, blocks: Sequence[int], convention: Convention) -> Overl
 
 
 def of_result(result: analysis.Result, name: str, step: float) -> dict[str, float]:
-    """stiffness.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
+    """spectrum_stability.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
     zeros, ones = (int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
     tolerance = float(result.health.get("tolerance", 0.0))
-    return stiffness.of_method(result.arrays["eigenvalues"], zeros, ones, tolerance, step, name)
+    return spectrum_stability.of_method(result.arrays["eigenvalues"], zeros, ones, tolerance, step, name)
 
 
 def per_cent(share: float) -> str:

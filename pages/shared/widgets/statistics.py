@@ -12,9 +12,11 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.commands import sweep as sweep_command
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
+from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue, manifest
 from stiffcore.paper import claims, evidence, published, tables_text
 from stiffcore.statistics import correlation, tables
+from stiffcore.statistics.row_values import as_texts
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import local as local_sweep, shipping
 from stiffcore.sweeps.stored_rows import StoredRows
@@ -213,7 +215,10 @@ def view_title(title: str, network: str, convention: Convention, block: int | st
 
 def named(frame: pd.DataFrame, network: str, convention: Convention, **more: object) -> pd.DataFrame:
     """A table to take away: with the network and the convention of its numbers in front."""
-    front = pd.DataFrame({"network": network, "convention": convention, **more}, index=frame.index)
+    front, frame = (
+        pd.DataFrame({"network": network, "convention": convention, **more}, index=frame.index),
+        as_texts(frame),
+    )
     return pd.concat([front, frame.drop(columns=list(front), errors="ignore")], axis=1)
 
 
@@ -228,14 +233,9 @@ def python(network: str, convention: Convention, module: str, expression: str) -
 
 def metric_titles(convention: Convention | None = None) -> dict[str, str]:
     """Metrics to choose from, of one convention or of all."""
-    from stiffcore.figures import wording
-
-    names = [*tables.SHOWN, "stiffness_ratio", "max_re", "min_re", "spectral_radius", "live_fraction"]
-    if convention is None or convention.is_right_hand_side:
-        names += ["outside_euler", "largest_stable_step", "share_positive"]
-    if convention is None or convention.has_matrix:
-        names += ["largest_singular_value", "smallest_singular_value"]
-    return {name: f"{wording.title(name)}: {wording.METRIC_TITLES[name][1]}" for name in names}
+    chosen = [metric for metric in definitions.METRICS if metric.is_chosen]
+    there = [metric for metric in chosen if convention is None or metric.is_of(convention)]
+    return {metric.name: f"{metric.heading}: {metric.title}" for metric in there}
 
 
 def networks_before() -> tuple[str, ...]:

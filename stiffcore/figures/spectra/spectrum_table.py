@@ -8,6 +8,7 @@ import numpy as np
 from stiffcore.analysis.requests import Request, Result
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import slice_density
+from stiffcore.metrics import definitions
 
 if TYPE_CHECKING:  # pandas would delay the first paint
     import pandas as pd
@@ -26,14 +27,17 @@ def _identity(result: Result) -> dict:
 
 
 def metrics_present(results: Sequence[Result]) -> list[str]:
-    """The metrics that any of the results has, or says why it has not, in the order of wording.METRIC_TITLES.
+    """The metrics that any of the results has, or says why it has not, in the order of tables.
 
     Without those that belong to another convention.
     """
     there = {name for result in results for name in (*result.metrics, *result.reasons)}
-    if not any(result.request.convention.is_right_hand_side for result in results):
-        there -= wording.BRANCH_ONLY
-    return [name for name in wording.METRIC_TITLES if name in there]
+    conventions = {result.request.convention for result in results}
+    return [
+        metric.name
+        for metric in definitions.in_table_order()
+        if metric.name in there and conventions & {*metric.conventions}
+    ]
 
 
 def cell(name: str, result: Result) -> str:

@@ -117,4 +117,4 @@ def _points(made, inside: pd.DataFrame, metric: str, style: Style, name: str, ri
 
 def alt_text(values: pd.DataFrame, metric: str) -> str:
     """One sentence for screen readers; the table below the figure has the numbers."""
-    return f"{wording.METRIC_TITLES[metric][1]} of {len(values):,} images, distributed by label."
+    return f"{wording.meaning(metric)} of {len(values):,} images, distributed by label."
