@@ -17,16 +17,12 @@ class Convention(StrEnum):
 
     title: str  # type: ignore[assignment]  # as the app shows it; nobody asks a convention for str.title
     question: str  # the one that it answers
-    has_matrix: (
-        bool  # one matrix, with n eigenvalues where it is square; else many slices, of which only counts are kept
-    )
-    has_skip: bool  # whether J contains the skip's Jacobian J_s
-    masks_outputs: bool  # whether J contains D_out, which makes the rows of dead outputs zero
-    is_right_hand_side: (
-        bool  # J = J_F, the right-hand side of an ODE: it has a step, and forward Euler's region is |1 + hλ| ≤ 1
-    )
-    has_baselines: bool  # whether there is a P of random entries on the same receptive field, and an S without the skip
-    counts_are_provable: bool  # how many Re λ < 0 can be proved without computing any: the core is I + K
+    has_matrix: bool  # J is one matrix, with n eigenvalues where it is square; else many slices
+    has_skip: bool  # J contains the skip's Jacobian J_s
+    masks_outputs: bool  # J contains D_out, which makes the rows of dead outputs zero
+    is_right_hand_side: bool  # J = J_F of an ODE, which forward Euler integrates: it has a step h
+    has_baselines: bool  # there is a P of random entries on the same receptive field, and an S without the skip
+    counts_are_provable: bool  # spectra.certificate can prove how many Re λ < 0 without computing any: M = I + K
     default_axes: str  # of the complex plane, one of figures.axes.AXES
     regions: tuple[str, ...]  # stability regions that concern the eigenvalues: names of stability_regions.TITLES
     default_regions: tuple[str, ...]  # those that are drawn where none are named

@@ -172,6 +172,13 @@ def test_the_commands_list_every_convention(capsys, monkeypatch):
         assert any(text in said for text in listed), command
 
 
+@pytest.mark.parametrize("command", ["analyse", "spectrum --image 0 --block 8 --out x.npz", "sweep", "tables", "ship"])
+def test_the_commands_refuse_a_convention_that_there_is_not(command, capsys):
+    name, *options = command.split()
+    assert main.main([name, "resnet18", *options, "--convention", "matrix"]) == main.BAD_INPUT
+    assert "Expected a convention among slices, block, branch, got 'matrix'" in capsys.readouterr().err
+
+
 def test_the_pages_list_every_convention():
     assert list(controls.CONVENTION_TITLES.items()) == [(one.value, one.title) for one in Convention]
     assert {one.title: (one, "") for one in Convention}.items() <= statistics.READINGS.items()

@@ -12,9 +12,9 @@ from stiffcore.sweeps import shipping
 
 
 def rows(network="resnet18", convention=Convention.SLICES, images=20, blocks=None, seed=0, **columns) -> pd.DataFrame:
-    """A row per image and block, labels in turn, every fifth image wrong; ``columns`` replace whole columns."""
+    """A row per image and block, labels in turn, every fifth image wrong; convention: or its name; ``columns`` replace whole columns."""
     rng = np.random.default_rng(seed)
-    made = []
+    convention, made = Convention(convention), []
     for image in range(images):
         loss, label = float(rng.exponential()), image % 10
         for block in blocks or [b.block for b in catalogue.blocks(network)]:

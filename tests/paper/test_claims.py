@@ -49,7 +49,7 @@ def of(frame, network="resnet18"):
 
 def squares(convention, images=12, without=(), network="resnet18", **columns):
     """Rows of the blocks that can have eigenvalues, but for some."""
-    kept = [block for block in tables.definable(network, convention) if block not in without]
+    kept = [block for block in tables.definable(network, Convention(convention)) if block not in without]
     return rows(network, convention, images, kept, **columns)
 
 

@@ -192,7 +192,7 @@ def test_what_is_there_is_not_planned_again(tmp_path, monkeypatch):
 )
 def test_plans_refuse_what_does_not_exist(blocks, convention, quantity, says):
     with pytest.raises(CannotCompute, match=says):
-        local_sweep.plan("resnet18", [0], blocks, convention, quantity)
+        local_sweep.plan("resnet18", [0], blocks, Convention(convention), quantity)
 
 
 def test_a_plan_has_a_task_an_image():

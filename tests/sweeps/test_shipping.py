@@ -182,7 +182,9 @@ def _check(row: dict) -> None:
     reasons = json.loads(row["reasons"])
     for metric in ("stiffness_index", "percent_negative", "max_re", "min_re", "live_fraction"):
         assert np.isfinite(row[metric]) != (metric in reasons), (row["network"], row["image"], row["block"], metric)
-    assert row["n_eigenvalues"] == catalogue.block(row["network"], row["block"]).n_eigenvalues(row["convention"])
+    assert row["n_eigenvalues"] == catalogue.block(row["network"], row["block"]).n_eigenvalues(
+        Convention(row["convention"])
+    )
 
 
 LARGEST_CORE = 1_500  # side; below it a row takes a second or two
