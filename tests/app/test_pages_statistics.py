@@ -19,6 +19,7 @@ from stiffcore.paper import published
 from stiffcore.statistics import label_spread, tables
 from stiffcore.sweeps import shipping
 from tests.app.test_app import Visitor
+from tests.made_up.paper_tables import kinds_and_networks
 from tests.made_up.rows import bundled, ship
 
 ROOT = Path(__file__).parents[2]
@@ -347,7 +348,7 @@ def test_points_that_the_browser_makes_up_are_ignored(data):
     assert selection.chosen({}, {1}) is None
 
 
-@pytest.mark.parametrize(("number", "kind", "network"), published.kinds_and_networks())
+@pytest.mark.parametrize(("number", "kind", "network"), kinds_and_networks())
 def test_every_published_number_is_on_its_page_with_nothing_computed(visit, number, kind, network):
     page = visit(PUBLISHED, network=network, table=kind)
     assert f"Table {number}:" in page.texts("subheader")
