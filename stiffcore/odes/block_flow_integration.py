@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import linearise
 from stiffcore.odes import block_flow
+from stiffcore.networks import catalogue, resnets
+from stiffcore.odes import block_flow, one_step
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
 from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache, kept
@@ -39,14 +42,6 @@ def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
         return layers[-1](x)
 
     return lambda x: slope(x[None])[0]
-
-
-def euler(slope: Callable[[np.ndarray], np.ndarray], start: np.ndarray, n_steps: int) -> np.ndarray:
-    """x(1) by n steps of size 1/n."""
-    x = start
-    for _ in range(n_steps):
-        x = x + slope(x) / n_steps
-    return x
 
 
 def exact_flow(
@@ -94,7 +89,9 @@ def follow(
     errors = []
     for position, step in enumerate(STEPS):
         tell(len(TOLERANCES) + position, f"Forward Euler, h = 1/{round(1 / step)}")
-        errors.append(np.linalg.norm(euler(slope, start, round(1 / step)) - exact))
+        steps = one_step.euler([lambda t, x: slope(x)] * round(1 / step), start, step)
+        (end,) = deque(steps, maxlen=1)
+        errors.append(np.linalg.norm(end - exact))
     size, travel = np.linalg.norm(exact), np.linalg.norm(exact - start)
     growth = float(size / np.linalg.norm(start))
     return (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
-from stiffcore.odes import ode_net
+from stiffcore.odes import ode_net, one_step
 from stiffcore.odes.ode_net import DURATION, Fit, Settings
 from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache, kept
@@ -95,10 +95,7 @@ class OdeNet(Network):
 
 def euler(blocks: list[RightHandSide], x: Tensor) -> Tensor:
     """Forward Euler with step T / len(blocks); the states, shape: (len(blocks) + 1, N, width)."""
-    step, states = DURATION / len(blocks), [x]
-    for position, block in enumerate(blocks):
-        states.append(states[-1] + step * block(position * step, states[-1]))
-    return torch.stack(states)
+    return torch.stack(list(one_step.euler(blocks, x, DURATION / len(blocks))))
 
 
 def compute(settings: Settings, progress: Progress | None = None) -> Fit:

@@ -72,12 +72,6 @@ def blocks(network: str) -> tuple[int, ...]:
     return tuple(row["block"] for row in _tables_of(network).get("by_block", []) if row["block"] != "all")
 
 
-def kinds_and_networks() -> list[tuple[int, str, str]]:
-    """(number, kind, network) of every table of the paper, in its order."""
-    found = [(number(network, kind), kind, network) for network in NETWORKS for kind in KINDS]
-    return sorted(entry for entry in found if entry[0] is not None)
-
-
 def title(network: Network, kind: str) -> str:
     """For a network or a baseline, which stands beside the table of the network that it is made from."""
     table = number(network.architecture, kind)

@@ -89,67 +89,80 @@ class BytesCache(diskcache.Cache):
         self._busy_timeout = int(1000 * timeout)  # milliseconds
         super().__init__(directory, timeout=timeout, disk=BytesDisk, **settings)
 
+    # diskcache's private attributes are used in the next two methods only; requirements.txt keeps it below 6 for their sake.
+
     @property
     def _sql_retry(self):
-        """diskcache tries what it does at opening for a minute where another process is stuck in a write; we wait less."""
+        """Overridden: diskcache tries what it does at opening for a minute where another process is stuck in a write; we wait
+        less, and no setting of diskcache says so."""
         self._sql(f"PRAGMA busy_timeout = {self._busy_timeout}")
         return self._sql
 
+    def _rows(self, statement: str, arguments: tuple = ()) -> list[tuple]:
+        """What an SQL statement gives, over diskcache's connection of this thread, so that it counts in ``transact``.
+
+        diskcache's own methods cannot do what is asked here: they unpickle what they read, note every look by a write, evict
+        without a bound, and list keys by one query each.
+        """
+        return self._sql(statement, arguments).fetchall()
+
     def read_bytes(self, key: str) -> bytes | None:
         """A value, or None. Raises DamagedEntry for a row that this program did not write."""
-        rows = self._sql(
+        rows = self._rows(
             "SELECT rowid, access_time, mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,)
-        ).fetchall()
+        )
         if not rows:
             return None
         rowid, used, *stored = rows[0]
         try:
-            value = self._disk.fetch(*stored, False)
+            value = self.disk.fetch(*stored, False)
         except FileNotFoundError:
             return None  # evicted meanwhile
         now = time.time()
         if not isinstance(used, float) or abs(now - used) > TOUCH_AFTER:
             with suppress(sqlite3.OperationalError):  # a full disk or a busy writer: the value counts, not the note
-                self._sql("UPDATE Cache SET access_time = ? WHERE rowid = ?", (now, rowid))
+                self._rows("UPDATE Cache SET access_time = ? WHERE rowid = ?", (now, rowid))
         return value
 
     def write_bytes(self, key: str, value: bytes) -> None:
         """Store a value. Raises OSError, sqlite3.Error or diskcache.Timeout, and then leaves no file behind."""
-        self._disk.written.file = None
+        self.disk.written.file = None
         try:
             self.set(key, value)
         except BaseException:
-            if self._disk.written.file:
-                self._disk.remove(self._disk.written.file)  # diskcache leaves it, half of it on a full disk
+            if self.disk.written.file:
+                self.disk.remove(self.disk.written.file)  # diskcache leaves it, half of it on a full disk
             raise
 
     def evict_oldest(self) -> int:
         """Remove what was not used for the longest time until the size limit holds; the newest stays. Returns how many."""
         count = 0
         while self.volume() > self.size_limit and len(self) > 1:
-            with self._transact() as (sql, remove_file_after_commit):
-                rows = sql("SELECT rowid, filename FROM Cache ORDER BY access_time LIMIT 1").fetchall()
-                if not rows:
+            with self.transact():
+                oldest = self._rows("SELECT rowid, filename FROM Cache ORDER BY access_time LIMIT 1")
+                if not oldest:
                     break
-                sql("DELETE FROM Cache WHERE rowid = ?", rows[0][:1])
-                remove_file_after_commit(rows[0][1])
+                rowid, file_name = oldest[0]
+                self._rows("DELETE FROM Cache WHERE rowid = ?", (rowid,))
+            if file_name is not None:
+                self.disk.remove(file_name)  # once the transaction is committed: no row ever names a file that is gone
             count += 1
         return count
 
     def keys(self) -> set[str]:
         """All keys by one query, where iterating asks once a key."""
-        return {key for (key,) in self._sql("SELECT key FROM Cache WHERE raw = 1")}
+        return {key for (key,) in self._rows("SELECT key FROM Cache WHERE raw = 1")}
 
     def file_names(self) -> set[str]:
         """The files that rows refer to, relative to the folder."""
-        return {name for (name,) in self._sql("SELECT filename FROM Cache WHERE filename IS NOT NULL")}
+        return {name for (name,) in self._rows("SELECT filename FROM Cache WHERE filename IS NOT NULL")}
 
     def recount(self) -> None:
         """Set what triggers keep, the number of rows and their size, to what the rows say."""
-        with self._transact() as (sql, _):
+        with self.transact():
             for name, counted in (("count", "COUNT(*)"), ("size", "COALESCE(SUM(size), 0)")):
-                sql(f"UPDATE Settings SET value = (SELECT {counted} FROM Cache) WHERE key = ?", (name,))
+                self._rows(f"UPDATE Settings SET value = (SELECT {counted} FROM Cache) WHERE key = ?", (name,))
 
     def is_sound(self) -> bool:
         """SQLite's own check of the whole database."""
-        return self._sql("PRAGMA quick_check(1)").fetchall() == [("ok",)]
+        return self._rows("PRAGMA quick_check(1)") == [("ok",)]

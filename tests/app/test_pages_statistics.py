@@ -8,6 +8,7 @@ import pytest
 import streamlit as st
 from scipy import stats
 
+from pages.shared.jobs import ode_jobs
 from pages.shared.state import service
 from pages.shared.widgets import gallery, selection, statistics
 from stiffcore.conventions import Convention
@@ -16,6 +17,7 @@ from stiffcore.paper import published
 from stiffcore.statistics import label_spread, tables
 from stiffcore.sweeps import shipping
 from tests.app.visitor import ROOT, Visitor, cells
+from tests.made_up.paper_tables import kinds_and_networks
 from tests.made_up.rows import bundled, ship
 
 BLOCKS, LABELS = "pages/2_Blocks.py", "pages/3_Labels.py"
@@ -87,7 +89,8 @@ def test_blocks_draws_means_hatches_images_and_baselines(visit):
 
 def test_blocks_keeps_the_images_of_a_link_and_computes_them_at_every_block(visit, monkeypatch):
     asked = []
-    monkeypatch.setattr(service, "submit", lambda view, wanted, title: asked.extend(wanted))
+    monkeypatch.setattr(service, "work", lambda wanted: wanted)
+    monkeypatch.setattr(ode_jobs, "submit", lambda key, wanted, title: asked.extend(wanted))
     page = visit(BLOCKS, images="31", conventions="slices,branch")
     assert page.run().url["images"] == "31"
     page.run(page.button("compute").click())
@@ -332,7 +335,7 @@ def test_points_that_the_browser_makes_up_are_ignored(data):
     assert selection.chosen({}, {1}) is None
 
 
-@pytest.mark.parametrize(("number", "kind", "network"), published.kinds_and_networks())
+@pytest.mark.parametrize(("number", "kind", "network"), kinds_and_networks())
 def test_every_published_number_is_on_its_page_with_nothing_computed(visit, number, kind, network):
     page = visit(PUBLISHED, network=network, table=kind)
     assert f"Table {number}:" in page.texts("subheader")

@@ -93,7 +93,7 @@ def _numbers(results: Sequence[analysis.Result], looks: dict, method: str, step:
         f"Outside at h = {step:g}", "Re λ < 0, yet outside", "Largest stable step", "set by λ =", "Decay alone allows",
         "Re λ > 0", "Zeros, of all",
     )  # fmt: skip
-    ode_table.show(heads, list(zip(names, *columns, strict=True)), style.paper)
+    ode_table.show(heads, list(zip(names, *columns, strict=True)), style)
     st.markdown(ode_answer.what_sets_it(limits))
     interval = stability.real_stability_interval(method)
     st.caption(

@@ -43,9 +43,7 @@ def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
              f"{flow.observed_orders[-1]:.2f}", ode_table.number(flow.converged_to, 1))
             for name, flow in zip(names, there, strict=True)
         ]  # fmt: skip
-        ode_table.show(
-            ("Image", "Distance, h = 1", "Of the way", "Growth", "Order", "Exact to at least"), rows, style.paper
-        )
+        ode_table.show(("Image", "Distance, h = 1", "Of the way", "Growth", "Order", "Exact to at least"), rows, style)
         st.caption(
             "Distance: ‖x₁ − x(1)‖ / ‖x(1)‖ of the network's single step. Of the way: the same over ‖x(1) − x(0)‖. Growth: "
             "‖x(1)‖ / ‖x(0)‖. Order: what halving the last step gains. Exact to at least: what a hundred times the tolerance changes in x(1)."
@@ -109,7 +107,7 @@ def every_block(style: Style) -> None:
     if rows:
         st.markdown("**One number per block: the last stages**")
         heads = ("Block", "Distance, median", "Smallest", "Largest", "Of the way, median", "Images")
-        ode_table.show(heads, rows, style.paper)
+        ode_table.show(heads, rows, style)
 
 
 def _alt(flows: Sequence[BlockFlow]) -> str:

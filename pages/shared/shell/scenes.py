@@ -46,8 +46,8 @@ class Scene:
     link: Mapping[str, str]
 
 
-def _side(letter: str, network: str, block: str, convention: str, image: str = CAT) -> dict[str, str]:
-    texts = {"network": network, "images": image, "block": block, "convention": convention}
+def _side(letter: str, network: str, block: str, convention: str) -> dict[str, str]:
+    texts = {"network": network, "images": CAT, "block": block, "convention": convention}
     return {f"{letter}.{name}": text for name, text in texts.items()}
 
 

@@ -38,7 +38,7 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
     with picture:
         panels.chart(figure, "pseudospectra", figures.alt_text(found))
     with numbers:
-        ode_table.show(("Of J", "Value"), _rows(found, result), style.paper)
+        ode_table.show(("Of J", "Value"), _rows(found, result), style)
         st.caption(
             "Lines: log₁₀ ε, the boundary of all eigenvalues that a change of J of norm ε can make. ω(J): the rate at which "
             "‖exp(tJ)‖ grows at t = 0; right of the rightmost eigenvalue, something grows before it decays. Departure: "

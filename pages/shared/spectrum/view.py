@@ -77,7 +77,7 @@ def _draw(
         panels.drawn(*spectrum.drawn_and_all(results, look.marks), spectrum.is_density(results, look.marks))
         stability_overlay.numbers(results, look.series, look.overlay, style)
     with numbers:
-        panels.metrics(results, {image: series.colour for image, series in look.series.items()}, style.paper)
+        panels.metrics(results, {image: series.colour for image, series in look.series.items()}, style)
     computing.badge(results, title)
     first = requests[0]
     name, python = f"spectrum-{first.network.name}-{first.convention}", spectrum_table.python(requests)

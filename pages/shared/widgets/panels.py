@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from html import escape
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from pages.shared.state import controls, zoom
+from pages.shared.widgets import grid
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import theme, wording
@@ -24,18 +24,6 @@ CHART = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
     "toImageButtonOptions": {"format": "png", "scale": 2},
 }
-TABLE_LOOK = """
-<style>
-  .metrics {overflow-x: auto;}
-  .metrics table {border-collapse: separate; border-spacing: 0; font-size: 0.86rem; font-variant-numeric: tabular-nums; width: 100%;}
-  .metrics th, .metrics td {padding: 0.16rem 0.5rem; text-align: right; white-space: nowrap;
-    box-shadow: inset 0 -1px color-mix(in srgb, currentColor 14%, transparent);}
-  .metrics th {font-weight: 600;}
-  .metrics tbody th {text-align: left; font-weight: 400; position: sticky; left: 0; cursor: help; background: var(--metrics-paper);}
-  .metrics td.word {opacity: 0.65; font-style: italic; cursor: help;}
-  .metrics i.dot {display: inline-block; width: 0.65rem; height: 0.65rem; border-radius: 50%; margin-right: 0.3rem;}
-</style>
-"""
 
 
 def row():
@@ -85,35 +73,28 @@ def drawn(count: int, there: int, as_density: bool = False) -> None:
         st.caption(f"Showing {count:,} of {there:,} eigenvalues, chosen at random; the extremes are always among them.")
 
 
-def metrics(results: Sequence[analysis.Result], colours: dict[int, str], paper: str) -> None:
+def metrics(results: Sequence[analysis.Result], colours: dict[int, str], style: theme.Style) -> None:
     """Metrics down, spectra across; missing numbers as their word, the reason on the word and below the table."""
     names = spectrum_table.metrics_present(results)
     blocks = {
         block: [r for r in results if r.request.block == block] for block in sorted({r.request.block for r in results})
     }
     across = [result for inside in blocks.values() for result in inside]
-    top = "".join(f'<th colspan="{len(inside)}">Block {block}</th>' for block, inside in blocks.items())
-    heads = "".join(
-        f'<th><i class="dot" style="background:{colours[r.request.image]}"></i>'
-        f"{r.request.image.label_name}<br><small>{escape(r.request.image.name)}</small></th>"
-        for r in across
-    )
-    body = "".join(
-        f'<tr><th scope="row" title="{escape(wording.meaning(name))}">{escape(wording.title(name))}</th>'
-        + "".join(_cell(name, result) for result in across)
-        + "</tr>"
+    images = [result.request.image for result in across]
+    heads = [grid.Cell(at.label_name, small=at.name, dot=colours[at]) for at in images]
+    body = [
+        (
+            grid.Cell(wording.title(name), title=wording.meaning(name)),
+            [_cell(spectrum_table.cell(name, result), result.reasons.get(name)) for result in across],
+        )
         for name in names
-    )
-    st.html(
-        f'{TABLE_LOOK}<div class="metrics" style="--metrics-paper:{paper}"><table><thead><tr><th></th>{top}</tr>'
-        f"<tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    ]
+    grid.draw(body, heads, style, "", [(f"Block {block}", len(inside)) for block, inside in blocks.items()], "close")
     reasons(across, names)
 
 
-def _cell(name: str, result: analysis.Result) -> str:
-    text, missing = escape(spectrum_table.cell(name, result)), result.reasons.get(name)
-    return f'<td class="word" title="{escape(str(missing))}">{text}</td>' if missing else f"<td>{text}</td>"
+def _cell(text: str, missing: Missing | None) -> grid.Cell:
+    return grid.Cell(text, word=missing is not None, title="" if missing is None else str(missing))
 
 
 def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:

@@ -76,7 +76,7 @@ def numbers(results: Sequence[analysis.Result], series: Mapping[int, Series], ov
         heads += ["Outside of |λ| = 1"] if is_circle else [f"Outside, {title}", f"Largest step, {title}"]
     several = len({result.request.block for result in shown}) > 1
     rows = [_row(result, series[result.request.image].name, overlay, several) for result in shown]
-    ode_table.show(heads, rows, style.paper)
+    ode_table.show(heads, rows, style)
     caption = "Shares are of all eigenvalues, the structural ones included."
     if set(overlay.regions) != {UNIT_CIRCLE}:
         caption = (
