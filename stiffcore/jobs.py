@@ -227,7 +227,7 @@ class JobService:
         """Drop the finished jobs that are too old or too many."""
         while self._finished:
             oldest = next(iter(self._finished.values()))
-            if len(self._finished) <= self._kept and self._clock() - oldest.finished <= self._kept_for:
+            if len(self._finished) <= self._kept and self._clock() - (oldest.finished or 0.0) <= self._kept_for:
                 break
             del self._finished[oldest.key]
 

@@ -10,12 +10,16 @@ import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
 from stiffcore.storage import encoding
+
+if TYPE_CHECKING:
+    import torch
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -196,7 +200,7 @@ def _quoted(text: str) -> str:
     return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…")
 
 
-def normalised(images: np.ndarray):
+def normalised(images: np.ndarray) -> "torch.Tensor":
     """uint8 (N, 32, 32, 3) -> float32 tensor (N, 3, 32, 32): (x / 255 − mean) / standard deviation, by channel."""
     import torch
 

@@ -24,7 +24,7 @@ def jacobian_of_module(block: nn.Module, x: Tensor, convention: str, chunk_size:
     Returns (n_out, n_in) for ``block`` and ``branch``, (C_out, H_out, W_out, C_in, H_in, W_in) for ``slices``.
     """
     function = branch_of_module if convention == "branch" else (lambda module, image: module(image))
-    jacobian = torch.func.jacrev(lambda image: function(block, image[None])[0], chunk_size=chunk_size)(x)
+    jacobian: Tensor = torch.func.jacrev(lambda image: function(block, image[None])[0], chunk_size=chunk_size)(x)
     jacobian = jacobian.detach()
     return jacobian if convention == "slices" else jacobian.reshape(-1, x.numel())
 
@@ -49,7 +49,8 @@ def dense_jacobian(state: BlockState, convention: str) -> Tensor:
 
 def eigenvalues(matrix: Tensor) -> np.ndarray:
     """complex128 eigenvalues of a square matrix, or of a batch of them, by LAPACK; the batch comes back flat."""
-    return torch.linalg.eigvals(matrix.double()).reshape(-1).numpy()
+    values: np.ndarray = torch.linalg.eigvals(matrix.double()).reshape(-1).numpy()
+    return values
 
 
 def naive_slices(jacobian: Tensor) -> np.ndarray:
@@ -82,9 +83,9 @@ def peeled_lapack(jacobian: Tensor) -> np.ndarray:
         index = kept[chosen].nonzero()[:, 1].reshape(-1, size)
         patches = slices[chosen].gather(1, index[:, :, None].expand(-1, -1, jacobian.shape[-1]))
         found.append(eigenvalues(patches.gather(2, index[:, None, :].expand(-1, size, -1))))
-    found = np.concatenate(found)
     total = int(np.prod(jacobian.shape[:-1]))
-    return np.concatenate([found, np.zeros(total - found.size, dtype=np.complex128)])
+    peeled = total - sum(values.size for values in found)
+    return np.concatenate([*found, np.zeros(peeled, dtype=np.complex128)])
 
 
 def spectral_distance(a: np.ndarray, b: np.ndarray) -> float:

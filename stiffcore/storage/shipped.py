@@ -64,7 +64,7 @@ def entries_in(path: Path) -> dict[str, Entry]:
 def _places(path: Path) -> dict[str, tuple[Path, int, int]]:
     import pyarrow.parquet
 
-    found = {}
+    found: dict[str, tuple[Path, int, int]] = {}
     with pyarrow.parquet.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             keys = file.read_row_group(group, columns=["key"]).column("key").to_pylist()
@@ -112,4 +112,4 @@ def write_shipped(path: Path, entries: Iterable[tuple[str, Entry]]) -> int:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     pyarrow.parquet.write_table(table, unfinished, row_group_size=ROW_GROUP, compression="zstd")
     os.replace(unfinished, path)
-    return table.num_rows
+    return int(table.num_rows)
