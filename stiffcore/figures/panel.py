@@ -29,8 +29,7 @@ def series_of(images: Sequence[int], overlay: str, style: Style) -> dict[int, Se
     for image in dict.fromkeys(images):
         label = cifar10.label(image)
         if overlay == "label":
-            known = label is not None
-            look = (style.colour(label), style.shape(label)) if known else (style.muted, WITHOUT_LABEL)
+            look = (style.muted, WITHOUT_LABEL) if label is None else (style.colour(label), style.shape(label))
             made[image] = Series(cifar10.label_name(image), *look)
             continue
         name = cifar10.name(image) if label is None else f"{cifar10.name(image)} · {cifar10.label_name(image)}"
@@ -62,7 +61,8 @@ class Panel:
     @property
     def markers(self) -> type:
         """SVG is crisp and needs no graphics card; WebGL for many points. One kind a figure: WebGL hides SVG below it."""
-        return go.Scatter if self.as_density or self.points <= LARGEST_SVG else go.Scattergl
+        kind: type = go.Scatter if self.as_density or self.points <= LARGEST_SVG else go.Scattergl
+        return kind
 
     def legend(self, name: str) -> dict:
         """A trace's name and group; only the first of a name is listed."""

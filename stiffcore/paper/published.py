@@ -49,11 +49,12 @@ class Slip:
 
 @cache
 def _paper() -> dict:
-    return json.loads((Path(__file__).parents[1] / "data" / "paper_tables.json").read_text(encoding="utf-8"))
+    paper: dict = json.loads((Path(__file__).parents[1] / "data" / "paper_tables.json").read_text(encoding="utf-8"))
+    return paper
 
 
 def source() -> str:
-    return _paper()["source"]
+    return str(_paper()["source"])
 
 
 def _tables_of(network: str) -> dict:
@@ -63,7 +64,8 @@ def _tables_of(network: str) -> dict:
 
 def number(network: str, kind: str) -> int | None:
     """The number of the paper's table, None where it has none (the sizes of ResNet50)."""
-    return _tables_of(network).get("tables", {}).get(kind)
+    numbers: dict[str, int] = _tables_of(network).get("tables", {})
+    return numbers.get(kind)
 
 
 def blocks(network: str) -> tuple[int, ...]:
@@ -73,8 +75,8 @@ def blocks(network: str) -> tuple[int, ...]:
 
 def kinds_and_networks() -> list[tuple[int, str, str]]:
     """(number, kind, network) of every table of the paper, in its order."""
-    found = [(number(network, kind), kind, network) for network in NETWORKS for kind in KINDS]
-    return sorted(entry for entry in found if entry[0] is not None)
+    found = ((number(network, kind), kind, network) for network in NETWORKS for kind in KINDS)
+    return sorted((table, kind, network) for table, kind, network in found if table is not None)
 
 
 def title(network: str, kind: str) -> str:

@@ -22,7 +22,7 @@ class StoredRows:
     Safe to share among threads.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: dict[str, dict | None] = {}  # key -> its row; None: of no use here
 

@@ -38,7 +38,9 @@ def decades(*values: np.ndarray, most: int = 5) -> dict:
     }
 
 
-def _line(x, y, name: str, colour: str, style: Style, **look) -> go.Scatter:
+def _line(
+    x: Sequence[float] | np.ndarray, y: np.ndarray, name: str, colour: str, style: Style, **look: object
+) -> go.Scatter:
     line = {"color": colour, "width": look.pop("width", style.line_width), "dash": look.pop("dash", "solid")}
     return go.Scatter(x=x, y=y, mode=look.pop("mode", "lines"), name=name, line=line, **look)
 

@@ -40,8 +40,8 @@ def curves(fit: Fit, style: Style) -> go.Figure:
     made.update_xaxes(title_text="x", row=1, col=1)
     made.update_yaxes(title_text="y", row=1, col=1)
     made.update_xaxes(title_text="iteration", row=1, col=2)
-    losses = decades(fit.resnet_losses, fit.ode_losses, np.array([fit.line_loss]))
-    made.update_yaxes(title_text="mean square error", **losses, row=1, col=2)
+    axis = decades(fit.resnet_losses, fit.ode_losses, np.array([fit.line_loss]))
+    made.update_yaxes(title_text="mean square error", **axis, row=1, col=2)
     return _finished(made, style, 400, f"curves {fit.settings}")
 
 
@@ -114,7 +114,7 @@ def clouds(fit: Fit, style: Style) -> list[Cloud]:
     ]
 
 
-def _line(x, y, name: str, colour: str, style: Style, **look) -> go.Scatter:
+def _line(x: np.ndarray, y: np.ndarray, name: str, colour: str, style: Style, **look: object) -> go.Scatter:
     line = {"color": colour, "width": style.line_width, "dash": look.pop("dash", "solid")}
     return go.Scatter(x=x, y=y, mode=look.pop("mode", "lines"), name=name, line=line, **look)
 
