@@ -6,6 +6,7 @@ comes out of here has exactly the names, shapes and types of one of the three ne
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -164,12 +165,12 @@ def _hint(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> str:
     """Another normalisation, or the usual variant without max-pool, if the network does well with it."""
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (cifar10.MEAN, cifar10.STANDARD_DEVIATION))
     ours = cifar10.normalised(images)
-    tried = {}
-    for name, (other_mean, other_std) in OTHER_NORMALISATIONS.items():
-        other_mean, other_std = (torch.tensor(v).view(3, 1, 1) for v in (other_mean, other_std))
+    tried: dict[str, tuple[nn.Module, torch.Tensor]] = {}
+    for name, normalisation in OTHER_NORMALISATIONS.items():
+        other_mean, other_std = (torch.tensor(v).view(3, 1, 1) for v in normalisation)
         tried[f"was trained with another normalisation, {name}"] = (model, (ours * std + mean - other_mean) / other_std)
-    without_pool = nn.Sequential(model.conv1, model.bn1, model.relu, model.layer1, model.layer2, model.layer3)
-    without_pool = nn.Sequential(without_pool, model.layer4, model.avgpool, nn.Flatten(), model.fc)
+    before = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "layer4", "avgpool")
+    without_pool = nn.Sequential(*map(model.get_submodule, before), nn.Flatten(), model.get_submodule("fc"))
     tried["is the variant without max-pool, whose blocks have other sizes"] = (without_pool, ours)
     for reason, (network, batch) in tried.items():
         right = float((network(batch).argmax(1).numpy() == labels).mean())
@@ -184,7 +185,7 @@ def _too_large(size: int) -> CannotCompute:
     )
 
 
-def _opened(content: bytes, progress: Progress):
+def _opened(content: bytes, progress: Progress) -> tuple[Inspection, Callable[[str], torch.Tensor]]:
     """The inspection, and a function from the file's name of a tensor to the tensor, which reads that tensor alone."""
     if len(content) > LARGEST_FILE:
         raise _too_large(len(content))
@@ -192,17 +193,19 @@ def _opened(content: bytes, progress: Progress):
     if content[:4] == b"PK\x03\x04":
         archive = StateDictArchive(content)
         described = _state_dict(archive.content)
-        types = {name: d.storage.dtype for name, d in described.items()}
+        shapes = {name: d.shape for name, d in described.items()}
+        types: dict[str, torch.dtype | str] = {name: d.storage.dtype for name, d in described.items()}
         form, tensor = "PyTorch", lambda name: archive.tensor(described[name])
     else:
         old = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
         if content[8:9] != b"{" and content[:2] in old:
             raise refused("an old or compressed format, which could hold code")
         file = SafetensorsFile(content)
-        described, form, tensor = file.tensors, "safetensors", file.tensor
-        types = {name: listed.dtype for name, listed in described.items()}
+        shapes = {name: listed.shape for name, listed in file.tensors.items()}
+        types = {name: listed.dtype for name, listed in file.tensors.items()}
+        form, tensor = "safetensors", file.tensor
     progress(0, 0, "looking for a network among them")
-    return _inspected(form, {name: d.shape for name, d in described.items()}, types), tensor
+    return _inspected(form, shapes, types), tensor
 
 
 def _inspected(form: str, shapes: dict[str, tuple[int, ...]], types: dict[str, torch.dtype | str]) -> Inspection:

@@ -23,7 +23,7 @@ IMAGE_FILE = "a PNG or JPEG, cut to its middle and made 32 × 32"
 REFUSED = 2  # exit code, as for bad input
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     analyse = commands.add_parser(
         "analyse", help="metrics of blocks at images, a row each", description=_analyse.__doc__
     )

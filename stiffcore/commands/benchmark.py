@@ -7,7 +7,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.networks import registry as networks
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     benchmark = commands.add_parser(
         "benchmark", help="measure ours against the obvious ways", description=_benchmark.__doc__
     )

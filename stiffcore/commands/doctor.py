@@ -27,7 +27,7 @@ PACKAGES = (
 PROBLEMS = 1  # exit code
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     doctor = commands.add_parser("doctor", help="is this installation sound?", description=_doctor.__doc__)
     doctor.add_argument("--quick", action="store_true", help="check the weights' hashes only, run no network")
     doctor.add_argument("--json", action="store_true", help="the findings for programs")

@@ -12,7 +12,7 @@ from stiffcore.storage import cache as result_cache
 SHIPPED = "spectra-stiff-odes.parquet"  # read with the spectra, by key
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     flow = commands.add_parser(
         "flow",
         help="how far a block's single step is from the exact flow of its ODE",

@@ -16,7 +16,7 @@ SHIPPED = "spectra-twins.parquet"  # read with the spectra, by key
 BLOCK, CONVENTION = 8, Convention.BRANCH  # what the Compare page opens on
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     perturb = commands.add_parser(
         "perturb",
         help="what a network sees in an image with noise or an adversarial step on it",
@@ -46,7 +46,8 @@ def run_perturb(arguments: argparse.Namespace) -> int:
         perturbation.check(PerturbationRequest(network, image, *(getattr(arguments, name) for name in names)))
         for image in chosen
     ]
-    rows, notices = [], {}
+    rows: list[dict] = []
+    notices: dict[str, None] = {}
     with terminal.progress() as tell:
         for at, request in enumerate(wanted):
             tell(at, len(wanted), perturbation.name_of(request))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FAILED, INTERRUPTED = 1, 130  # exit codes; 2 is bad input
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: terminal.Commands) -> None:
     """Register the commands; each sets ``run``, which takes the arguments and returns the exit code."""
     _add_sweep(subparsers)
     _add_tables(subparsers)
@@ -45,7 +45,7 @@ def _add_common(parser: argparse.ArgumentParser, images: bool = True) -> None:
         parser.add_argument("--blocks", default="all", metavar="LIST", help="all, or numbers from 1 like 6,8")
 
 
-def _add_sweep(subparsers) -> None:
+def _add_sweep(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "sweep",
         help="compute many images, resumable",
@@ -79,7 +79,8 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     if problem := terminal.cache_problem():  # before hours of work that would not be kept
         terminal.say(problem)
     rows, remaining = local_sweep.split(tasks, shipping.rows(network, convention))
-    there, failures, began, code = len(rows), {}, time.perf_counter(), 0
+    failures: dict[tuple[int, int], str] = {}
+    there, began, code = len(rows), time.perf_counter(), 0
     stop = threading.Event()
     outcomes = _outcomes(remaining, arguments, stop.is_set)
     with (
@@ -118,7 +119,7 @@ def _ctrl_c_asks(stop: threading.Event, arguments: argparse.Namespace) -> Iterat
         yield
         return
 
-    def asked(number, frame) -> None:
+    def asked(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, before)
         stop.set()
 
@@ -159,7 +160,9 @@ class _Bar:
         self._bar.close()
 
 
-def _report(arguments, there: int, rows: list, failures: dict, wanted: int, seconds: float, code: int) -> None:
+def _report(
+    arguments: argparse.Namespace, there: int, rows: list, failures: dict, wanted: int, seconds: float, code: int
+) -> None:
     """In words, or as JSON: what was computed, what was there, what failed and why."""
     computed = len(rows) - there
     summary = {"wanted": wanted, "there": there, "computed": computed, "failed": len(failures), "seconds": seconds}
@@ -179,7 +182,7 @@ def _report(arguments, there: int, rows: list, failures: dict, wanted: int, seco
         terminal.say("Interrupted: run the same command again for what is missing.")
 
 
-def _add_tables(subparsers) -> None:
+def _add_tables(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "tables",
         help="the paper's tables beside ours",
@@ -257,7 +260,7 @@ def _rows(network: Network, convention: Convention, path: Path | None) -> "pd.Da
     return shipping.of_weights(found, network)
 
 
-def _add_ship(subparsers) -> None:
+def _add_ship(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "ship",
         help="for maintainers: put computed rows or spectra into cache/shipped",

@@ -1,5 +1,6 @@
 """What the commands share: progress on a terminal, Ctrl-C, rows as text or JSON, arguments that several of them read."""
 
+import argparse
 import json
 import math
 import multiprocessing
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from stiffcore.errors import CannotCompute
 from stiffcore.metrics.missing import Missing
@@ -18,6 +20,7 @@ from stiffcore.networks.network import Network
 from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # to which a module adds its own
 INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
 SAID_WHEN_INTERRUPTED = "Interrupted: what was finished is stored, run the command again to go on."
 GRACE = 0.5  # seconds after Ctrl-C in which Python may end the command by itself
@@ -77,7 +80,9 @@ def _leave(reader: socket.socket, left: threading.Event) -> None:
 def cache_problem() -> str:
     """A sentence about a cache that cannot be used, or "": a command works without, but somebody should know."""
     health = result_cache.default().health()
-    return health["problem"] and (
+    if not health["problem"]:
+        return ""
+    return (
         f"Expected a cache folder that can be written, got “{health['problem']}” at {health['folder']}: results are shown but "
         "not stored; free space there or set STIFFCORE_CACHE to another folder."
     )

@@ -67,7 +67,8 @@ class Panel:
     @property
     def markers(self) -> type:
         """SVG is crisp and needs no graphics card; WebGL for many points. One kind a figure: WebGL hides SVG below it."""
-        return go.Scatter if self.as_density or self.points <= LARGEST_SVG else go.Scattergl
+        kind: type = go.Scatter if self.as_density or self.points <= LARGEST_SVG else go.Scattergl
+        return kind
 
     def legend(self, name: str) -> dict:
         """A trace's name and group; only the first of a name is listed."""

@@ -137,7 +137,7 @@ def _from_files(archive: Archive, source: Path, progress: Progress) -> dict[str,
     candidates = [file for file in candidates if not (file.exists() and mine.exists() and file.samefile(mine))]
     for folder in batches:
         if (folder / "test_batch").is_file():
-            return _from_batches(archive, lambda name, folder=folder: (folder / name).read_bytes(), folder, progress)
+            return _from_batches(archive, _reader(folder), folder, progress)
     for file in candidates:
         if file.suffix == ".npz" and file.is_file():
             return cifar10.load_arrays(file)
@@ -158,9 +158,18 @@ def _from_archive(archive: Archive, path: Path, progress: Progress) -> dict[str,
             f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {found[:12]}… in {path}: remove it and fetch again."
         )
     with tarfile.open(path, "r:gz") as tar:  # members are read by name, nothing is extracted to disk
-        return _from_batches(
-            archive, lambda name: tar.extractfile(f"{FOLDER_IN_ARCHIVE}/{name}").read(), path, progress
-        )
+        return _from_batches(archive, lambda name: _member(tar, name), path, progress)
+
+
+def _reader(folder: Path) -> Callable[[str], bytes]:
+    return lambda name: (folder / name).read_bytes()
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(f"{FOLDER_IN_ARCHIVE}/{name}")
+    if file is None:
+        raise KeyError(f"{name} is not a regular file")
+    return file.read()
 
 
 def _from_batches(
@@ -195,7 +204,7 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> object:
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return np._core.multiarray._reconstruct
+            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]  # private: the stubs leave it out
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         raise pickle.UnpicklingError(f"Expected numpy arrays only, got {module}.{name}.")

@@ -57,7 +57,7 @@ class OwnImage:
 
 def is_number(index: object) -> bool:
     """Whether this is the number of an own image, whether or not it is here."""
-    return isinstance(index, int | np.integer) and not isinstance(index, bool) and FIRST <= index <= LAST
+    return isinstance(index, int | np.integer) and not isinstance(index, bool) and bool(FIRST <= index <= LAST)
 
 
 def number_of(pixels: np.ndarray) -> int:
@@ -127,7 +127,7 @@ class OwnImages:
             raise ValueError(f"Expected one uint8 image of shape (32, 32, 3), got {np.shape(pixels)}.")
         sha256 = _sha256(pixels)
         header = {"kind": "upload", "label": None} | dict(about)
-        header["name"] = uploads.clean_name(header.get("name", ""), "own image")
+        header["name"] = uploads.clean_name(str(header.get("name") or ""), "own image")
         with self._lock:
             before = self.find(_number(sha256))
             seen = before.predicted if before and before.sha256 == sha256 else {}

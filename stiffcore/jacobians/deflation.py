@@ -185,7 +185,9 @@ def _at_each_pixel(a1: Tensor, outer: Tensor, a3: Tensor) -> Callable[[int, int]
     return product
 
 
-def _bottleneck_outer_factors(spread, a1, a3, masks, here: _Neighbourhood) -> Factors:
+def _bottleneck_outer_factors(
+    spread: ScaledConvolution, a1: Tensor, a3: Tensor, masks: dict[str, Tensor], here: _Neighbourhood
+) -> Factors:
     """K = A3 D2 (A2 D1 A1), for the rare case that the live outputs are the smallest layer."""
     for y, x, live in _pixels(masks["inner1"]):
         columns, local = here.at(y, x)
@@ -203,7 +205,7 @@ def core_product(state: BlockState, convention: Convention, transpose: bool = Fa
     """v -> (shift + K) v, or its transpose, with the convolutions as the operator; v: float64, shape (side,)."""
     made = plan(state, convention)
     masks = _masks(state, convention)
-    order = [name for name in ("inner1", "inner2", "outer") if name in masks]
+    order: list[str] = [name for name in ("inner1", "inner2", "outer") if name in masks]
     start = order.index(made.layer)
     cycle = [order[(start + i) % len(order)] for i in range(len(order) + 1)]  # from the core's layer back to it
     convolutions = dict(zip(order, state.convolutions, strict=True))  # by the layer that each of them writes
@@ -255,4 +257,5 @@ def _placed(mask: Tensor, values: np.ndarray) -> Tensor:
 
 def _complex(x: Tensor) -> np.ndarray:
     real, imaginary = x.flatten(1).numpy()
-    return real + 1j * imaginary
+    values: np.ndarray = real + 1j * imaginary
+    return values

@@ -50,7 +50,8 @@ def dense_jacobian(state: BlockState, convention: Convention) -> Tensor:
 
 def eigenvalues(matrix: Tensor) -> np.ndarray:
     """complex128 eigenvalues of a square matrix, or of a batch of them, by LAPACK; the batch comes back flat."""
-    return torch.linalg.eigvals(matrix.double()).reshape(-1).numpy()
+    values: np.ndarray = torch.linalg.eigvals(matrix.double()).reshape(-1).numpy()
+    return values
 
 
 def naive_slices(jacobian: Tensor) -> np.ndarray:
@@ -83,9 +84,9 @@ def peeled_lapack(jacobian: Tensor) -> np.ndarray:
         index = kept[chosen].nonzero()[:, 1].reshape(-1, size)
         patches = slices[chosen].gather(1, index[:, :, None].expand(-1, -1, jacobian.shape[-1]))
         found.append(eigenvalues(patches.gather(2, index[:, None, :].expand(-1, size, -1))))
-    found = np.concatenate(found)
     total = int(np.prod(jacobian.shape[:-1]))
-    return np.concatenate([found, np.zeros(total - found.size, dtype=np.complex128)])
+    peeled = total - sum(values.size for values in found)
+    return np.concatenate([*found, np.zeros(peeled, dtype=np.complex128)])
 
 
 def spectral_distance(a: np.ndarray, b: np.ndarray) -> float:

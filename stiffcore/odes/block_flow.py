@@ -15,8 +15,6 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, manifest
 from stiffcore.odes import one_step
 from stiffcore.storage import cache as result_cache, kept
 

@@ -14,8 +14,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import linearise
-from stiffcore.odes import block_flow
-from stiffcore.networks import catalogue, resnets
 from stiffcore.odes import block_flow, one_step
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
 from stiffcore.progress import Progress

@@ -50,11 +50,12 @@ class Slip:
 
 @cache
 def _paper() -> dict:
-    return json.loads((Path(__file__).parents[1] / "data" / "paper_tables.json").read_text(encoding="utf-8"))
+    paper: dict = json.loads((Path(__file__).parents[1] / "data" / "paper_tables.json").read_text(encoding="utf-8"))
+    return paper
 
 
 def source() -> str:
-    return _paper()["source"]
+    return str(_paper()["source"])
 
 
 def _tables_of(network: str) -> dict:
@@ -64,7 +65,8 @@ def _tables_of(network: str) -> dict:
 
 def number(network: str, kind: str) -> int | None:
     """The number of the paper's table, None where it has none (the sizes of ResNet50)."""
-    return _tables_of(network).get("tables", {}).get(kind)
+    numbers: dict[str, int] = _tables_of(network).get("tables", {})
+    return numbers.get(kind)
 
 
 def blocks(network: str) -> tuple[int, ...]:

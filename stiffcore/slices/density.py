@@ -28,7 +28,7 @@ def edges(max_re: float, min_re: float, radius: float, bulk: float) -> tuple[np.
 
 def trimmed(density: np.ndarray, im_edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Without the outermost rows that are empty, equally many above and below."""
-    filled = density.any(1)
+    filled = np.asarray(density.any(1))
     empty = min(int(filled.argmax()), int(filled[::-1].argmax())) if filled.any() else len(filled) // 2
     return density[empty : len(filled) - empty], im_edges[empty : len(im_edges) - empty]
 

@@ -61,7 +61,7 @@ def outermost(
     runs = []
     for number, seed in enumerate(seeds):
 
-        def report(number=number) -> None:
+        def report(number: int = number) -> None:
             progress(number, len(seeds), f"outermost eigenvalues, start {number + 1} of {len(seeds)}")
 
         report()

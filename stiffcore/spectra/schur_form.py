@@ -39,7 +39,7 @@ class Triangle:
 
     @property
     def size(self) -> int:
-        return len(self.upper) + sum(coupling.shape[1] for _, coupling in self.couplings)
+        return len(self.upper) + sum(int(coupling.shape[1]) for _, coupling in self.couplings)
 
 
 def sum_of_squares(state: BlockState, convention: Convention, triangle: Triangle) -> float:
@@ -83,7 +83,8 @@ def _compressed(part: np.ndarray) -> np.ndarray:
     """At most as many columns as rows, with the same C Cᵀ: a rotation of the space behind it."""
     if part.shape[1] <= part.shape[0]:
         return part
-    return np.linalg.qr(part.T, mode="r").T
+    triangle: np.ndarray = np.linalg.qr(part.T, mode="r")  # type: ignore[assignment]  # mode "r" gives R alone
+    return triangle.T
 
 
 def resolvent_norm(triangle: Triangle, z: complex, workspace: np.ndarray | None = None) -> float:

@@ -24,26 +24,26 @@ _FILE_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}\.val")
 class BytesDisk(diskcache.Disk):
     """Stores and returns bytes under text keys; refuses every other mode, key and file name."""
 
-    def __init__(self, directory, **settings):
+    def __init__(self, directory: str, **settings: object):
         super().__init__(directory, **settings)
         self.written = threading.local()  # .file: the file that this thread wrote last
 
-    def put(self, key):
+    def put(self, key: object) -> tuple[str, bool]:
         if type(key) is not str:
             raise TypeError(f"Expected a key of type str, got {type(key).__name__}.")
         return key, True
 
-    def get(self, key, raw):
+    def get(self, key: object, raw: object) -> str:
         if not raw or type(key) is not str:
             raise DamagedEntry("its key is not text")
         return key
 
-    def filename(self, key=UNKNOWN, value=UNKNOWN):
+    def filename(self, key: object = UNKNOWN, value: object = UNKNOWN) -> tuple[str, str]:
         name = os.urandom(16).hex()
         relative = f"{name[:2]}/{name[2:]}.val"  # one level of folders: diskcache's two make nearly one a file
         return relative, os.path.join(self._directory, relative)
 
-    def store(self, value, read, key=UNKNOWN):
+    def store(self, value: object, read: object, key: object = UNKNOWN) -> tuple[int, int, str | None, bytes | None]:
         if type(value) is not bytes or read:
             raise TypeError(f"Expected bytes to store, got {type(value).__name__}.")
         if len(value) < self.min_file_size:
@@ -53,7 +53,7 @@ class BytesDisk(diskcache.Disk):
         self._write(full_path, iter((value,)), "xb")
         return len(value), MODE_BINARY, relative, None
 
-    def fetch(self, mode, filename, value, read):
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> bytes:
         if mode == MODE_RAW and type(value) is bytes and not read:
             return value
         if mode == MODE_BINARY and not read:
@@ -61,7 +61,7 @@ class BytesDisk(diskcache.Disk):
                 return file.read()
         raise DamagedEntry(f"its database row has mode {mode!r}")
 
-    def remove(self, file_path):
+    def remove(self, file_path: object) -> None:
         with suppress(OSError, DamagedEntry):
             os.remove(self._own_file(file_path))
 

@@ -63,7 +63,7 @@ def entries_in(path: Path) -> dict[str, Entry]:
 def _places(path: Path) -> dict[str, tuple[Path, int, int]]:
     import pyarrow.parquet
 
-    found = {}
+    found: dict[str, tuple[Path, int, int]] = {}
     with pyarrow.parquet.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             keys = file.read_row_group(group, columns=["key"]).column("key").to_pylist()

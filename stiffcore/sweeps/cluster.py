@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
@@ -17,13 +18,16 @@ from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import local as local_sweep
 from stiffcore.sweeps.local import Outcome, Task
 
+if TYPE_CHECKING:
+    from distributed import Client, Worker
+
 CONNECT_WITHIN = 10  # seconds
 AHEAD = 4  # tasks handed out per thread of a worker
 
 try:
     from distributed import WorkerPlugin
 except ImportError:
-    WorkerPlugin = object
+    WorkerPlugin = object  # type: ignore[assignment,misc]  # Weights is then never used
 
 
 class Weights(WorkerPlugin):
@@ -42,7 +46,7 @@ class Weights(WorkerPlugin):
         self.files = {"manifest.json": (manifest.FOLDER / "manifest.json").read_bytes()}
         self.files |= {f"{name}.safetensors": (manifest.FOLDER / f"{name}.safetensors").read_bytes() for name in found}
 
-    def setup(self, worker) -> None:
+    def setup(self, worker: "Worker") -> None:
         import torch
 
         folder = Path(tempfile.mkdtemp(prefix="stiffcore-weights-", dir=worker.local_directory))
@@ -52,7 +56,7 @@ class Weights(WorkerPlugin):
         self.files = {}  # the worker's copy: they are on its disk now
         torch.set_num_threads(1)
 
-    def teardown(self, worker) -> None:
+    def teardown(self, worker: "Worker") -> None:
         manifest.FOLDER = self.before
 
 
@@ -78,7 +82,7 @@ def run(tasks: Iterable[Task], scheduler: str) -> Iterator[Outcome]:
         yield from _outcomes(client, tasks)
 
 
-def _client(scheduler: str):
+def _client(scheduler: str) -> "Client":
     try:
         from distributed import Client
     except ImportError:
@@ -94,7 +98,7 @@ def _client(scheduler: str):
         ) from error
 
 
-def _outcomes(client, tasks: list[Task]) -> Iterator[Outcome]:
+def _outcomes(client: "Client", tasks: list[Task]) -> Iterator[Outcome]:
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 

@@ -24,7 +24,7 @@ class StoredRows:
     Safe to share among threads.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: dict[str, dict] = {}  # key -> the request in its header; empty: of no use here
         self._rows: dict[str, dict | None] = {}  # key -> its row; None: not current

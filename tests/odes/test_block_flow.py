@@ -8,9 +8,7 @@ from scipy.linalg import expm
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
-from stiffcore.odes import block_flow, block_flow_integration
 from stiffcore.odes import block_flow, block_flow_integration, one_step
-from stiffcore.odes.block_flow import FlowRequest
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
 from stiffcore.torchvision_compat import torchvision

@@ -38,7 +38,8 @@ FINEST = 0.15  # drawn units between two points of an outline, where axes bend i
 def outline(name: str, step: float = 1.0) -> np.ndarray:
     """The curve |R(hλ)| = 1 in the plane of λ, closed. complex128"""
     if name == UNIT_CIRCLE:
-        return np.exp(1j * np.linspace(0, 2 * np.pi, 361))
+        disc: np.ndarray = np.exp(1j * np.linspace(0, 2 * np.pi, 361))
+        return disc
     return stability.boundary(name) / step
 
 

@@ -1,5 +1,7 @@
 """Loss and metrics of one block against the strength of a perturbation: a panel each. Computes nothing."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -52,7 +54,7 @@ def _line(table: pd.DataFrame, name: str, style: Style) -> go.Scatter:
     )
 
 
-def _marker(right, style: Style) -> dict:
+def _marker(right: Iterable[bool], style: Style) -> dict:
     return {"symbol": ["circle" if one else "x" for one in right], "size": style.marker_size + 4}
 
 

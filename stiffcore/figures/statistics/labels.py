@@ -83,7 +83,7 @@ def figure(
     return made
 
 
-def _points(made, inside: pd.DataFrame, metric: str, style: Style, name: str, right: bool) -> None:
+def _points(made: go.Figure, inside: pd.DataFrame, metric: str, style: Style, name: str, right: bool) -> None:
     jitter = ((inside["image"].to_numpy() * GOLDEN) % 1 - 0.5) * 2 * JITTER
     seen = [cifar10.LABELS[int(label)] for label in inside["predicted"]]
     symbol, size = ("circle", style.marker_size) if right else ("x", style.marker_size + 2)
