@@ -106,6 +106,23 @@ def test_blocks_says_undefined_where_a_block_is_not_square(visit):
     assert notes == [(block, "undefined: not square") for block in (3, 5, 7)]
 
 
+@pytest.mark.parametrize("convention", ["block", "branch"])
+def test_the_condition_number_of_blocks_that_are_not_square_is_shown(visit, convention):
+    frame = bundled(convention=convention, images=10)
+    frame["condition_number"] = np.where(
+        frame["block"].isin([3, 5, 7]), 10.0 * frame["block"] + frame["image"] % 5, np.nan
+    )
+    ship(frame)
+    page = visit(BLOCKS, conventions=convention, metric="condition_number", images=str(cifar10.bundled()[0]))
+    bars = [trace for trace in page.figures[0].data if trace.type == "bar"]
+    drawn = {block: mean for bar in bars for block, mean in zip(bar.x, bar.y) if np.isfinite(mean)}
+    means = frame.groupby("block")["condition_number"].mean().dropna()
+    assert drawn == pytest.approx(means.to_dict())
+    labels = visit(LABELS, convention=convention, of="7", metric="condition_number")
+    assert sum(trace.type == "box" for trace in labels.figures[0].data) == frame["label"].nunique()
+    assert "σ max / σ min" in labels.figures[0].layout.title.text
+
+
 def test_blocks_knows_what_is_not_square_with_nothing_computed(visit):
     page = visit(BLOCKS, conventions="branch", yours="off")
     texts = [note.text for note in page.figures[0].layout.annotations]
