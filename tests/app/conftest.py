@@ -1,9 +1,11 @@
 """What tests of the app share: a window on an app of its own, an engine that is planted, and an app with nothing shipped."""
 
 import threading
+from functools import cache
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 
 from pages.shared.state import service
 from stiffcore.analysis import requests as analysis
@@ -12,6 +14,14 @@ from stiffcore.storage.shipped import ShippedResults
 from tests.app import stiff_odes
 from tests.app.visitor import Visitor
 from tests.made_up.spectra import made_up, store
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_scan_for_components():
+    """Every AppTest reads the metadata of all installed packages, in search of Streamlit components: half of a test's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture

@@ -32,8 +32,7 @@ class Visitor:
         return self
 
     def open(self, page: str, /, **url: str) -> "Visitor":
-        """As a link does: app.py first, then the page with its parameters."""
-        self.run()
+        """As a link does that opens a new window: the page with its parameters, and not the home page before it."""
         self.at.switch_page(page)
         for name, value in url.items():
             self.at.query_params[name] = value
