@@ -6,15 +6,20 @@ import pytest
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
-from stiffcore.images import cifar10
+from stiffcore.images import cifar10, registry as images
 from stiffcore.metrics.missing import not_computed
-from stiffcore.networks import manifest
+from stiffcore.networks import manifest, registry as networks
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps.stored_rows import StoredRows
 from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up, store
 
 REQUESTS = [asked("resnet18", cifar10.bundled()[at], block, "branch") for at in (0, 1) for block in (6, 8)]
+
+
+def of(stored, network, convention):
+    """Its rows at the images that ship."""
+    return stored.rows(networks.find(network), Convention(convention), images.bundled())
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 def test_rows_of_one_network_and_convention():
     store(*REQUESTS, asked("resnet18", 0, 8, "slices"), asked("resnet34", 0, 8, "branch"))
     found = StoredRows().rows("resnet18", Convention.BRANCH)
-    assert found[["image", "block"]].to_numpy().tolist() == [[r.image, r.block] for r in REQUESTS]
+    assert found[["image", "block"]].to_numpy().tolist() == [[r.image.number, r.block] for r in REQUESTS]
     assert found["percent_negative"].eq(12.5).all()
     assert StoredRows().rows("resnet50", Convention.BLOCK).empty
 
