@@ -126,6 +126,7 @@ def test_spectra_of_the_same_weights_stay_beside_new_ones(folder, tmp_path, monk
     assert (facts["rows"], facts["images"], facts["commands"]) == (2, 2, ["one", "two"])
     entry = manifest.entry("resnet18")
     monkeypatch.setattr(manifest, "entry", lambda network: dataclasses.replace(entry, sha256="f" * 64))
+    first = asked("resnet18", 0, 8, "branch", "spectrum")  # of the other weights
     store(first)
     shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [first], "other weights")
     assert ShippedResults(folder).keys() == {analysis.key(first)}
@@ -148,7 +149,7 @@ def test_all_that_ships_is_whole_and_of_the_shipped_weights(tmp_path, monkeypatc
             continue
         assert facts["weights"] == manifest.entry(facts["network"]).sha256, name
         if facts["kind"] == "rows":
-            found = shipping.rows(facts["network"], facts["convention"])
+            found = shipping.rows(networks.find(facts["network"]), Convention(facts["convention"]))
             assert len(found) == facts["rows"], name
             assert not found.duplicated(["image", "block"]).any()
             assert set(found["image"]) <= set(cifar10.bundled())
