@@ -28,7 +28,7 @@ CONVENTION = Convention.SLICES  # of every published number: the counts of Table
 
 
 @dataclass(frozen=True)
-class Slip:
+class Erratum:
     """Something in the paper that does not fit its own text, tables or equations.
 
     tables: the numbers of the tables that it concerns; block, label, measure, outcome: the cells in them, None for all.
@@ -139,29 +139,29 @@ def implied_images_sentence(network: str) -> str:
 
 _ALL_S = (2, 3, 5, 6, 8, 9)
 _CORRELATIONS = (1, 4, 7)
-SLIPS = (
-    Slip(
+ERRATA = (
+    Erratum(
         "Equation 11 counts Re λ > 0, where the text and the tables mean Re λ < 0.",
         "Eq. 11",
         _ALL_S,
         measure="percent_negative",
     ),
-    Slip(
+    Erratum(
         "Equation 10, max Re λ / min Re λ, is not the textbook ratio and inverts on the textbook's own case: λ = −1 and "
         "−1000 give S = 0.001, and Equation 8 alone gives 1.",
         "Eq. 10",
         _ALL_S,
         measure="stiffness_index",
     ),
-    Slip(
+    Erratum(
         "S is signed: a negative correlation with accuracy says that more negative S goes with higher accuracy. "
         "The text reads it the other way.",
         "text on Tables 1, 4, 7",
         _CORRELATIONS,
         measure="stiffness_index",
     ),
-    Slip("§5.3 prints 35.32 without its sign.", "§5.3", (8,), 16, "stiffness_index"),
-    Slip(
+    Erratum("§5.3 prints 35.32 without its sign.", "§5.3", (8,), 16, "stiffness_index"),
+    Erratum(
         "The introduction attributes −0.36 to S; this table has it under P.",
         "introduction",
         (1,),
@@ -169,40 +169,40 @@ SLIPS = (
         "percent_negative",
         "accuracy",
     ),
-    Slip("§5.1 attributes 0.34 to S; this table has it under P.", "§5.1", (1,), 8, "percent_negative", "loss"),
-    Slip(
+    Erratum("§5.1 attributes 0.34 to S; this table has it under P.", "§5.1", (1,), 8, "percent_negative", "loss"),
+    Erratum(
         "The introduction gives 0.25 for P with loss; this table has 0.25 under S and −0.15 under P.",
         "introduction",
         (7,),
         16,
         outcome="loss",
     ),
-    Slip(
+    Erratum(
         "ResNet50's P correlates with the opposite sign of the other networks'.",
         "Table 7",
         (7,),
         16,
         "percent_negative",
     ),
-    Slip("“Spikes in the last three blocks”: block 7's S is −1.28.", "§4.1", (2,), 7, "stiffness_index"),
-    Slip(
+    Erratum("“Spikes in the last three blocks”: block 7's S is −1.28.", "§4.1", (2,), 7, "stiffness_index"),
+    Erratum(
         "§4.1 calls all block Jacobians square; the downsampling blocks' are not. The count of eigenvalues is that of the "
         "trailing height × width slices of the Jacobian tensor, n_out · C_in · H_in, not of the n × n matrix.",
         "§4.1",
         (10, 11),
     ),
-    Slip(
+    Erratum(
         "§4.1 calls step 0.0015 unstable for Equation 8; forward Euler's factor there is −0.5, so it starts wrong and "
         "settles; the limit is 0.002.",
         "§4.1",
     ),
-    Slip("Equation 9's coefficients are rounded; exact: y = 3 − (997/999) e^(−1000t) − (2000/999) e^(−t).", "Eq. 9"),
-    Slip("Q⁻¹ = Qᵀ holds for real symmetric matrices, not for every diagonalisable one.", "text"),
+    Erratum("Equation 9's coefficients are rounded; exact: y = 3 − (997/999) e^(−1000t) − (2000/999) e^(−t).", "Eq. 9"),
+    Erratum("Q⁻¹ = Qᵀ holds for real symmetric matrices, not for every diagonalisable one.", "text"),
 )
 
 
-def slips(table_number: int | None = None) -> tuple[Slip, ...]:
+def errata(table_number: int | None = None) -> tuple[Erratum, ...]:
     """Those about one table; without a number, those about no table."""
     if table_number is None:
-        return tuple(slip for slip in SLIPS if not slip.tables)
-    return tuple(slip for slip in SLIPS if table_number in slip.tables)
+        return tuple(erratum for erratum in ERRATA if not erratum.tables)
+    return tuple(erratum for erratum in ERRATA if table_number in erratum.tables)

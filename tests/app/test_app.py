@@ -102,7 +102,7 @@ def test_homes_figure_has_its_badge_data_and_code(visitor):
     assert "green-badge[stored]" in home.texts("markdown")
     assert [button.label for button in home.at.button if button.label == "Compute again"]
     assert [button.proto.label for button in home.at.get("download_button")] == ["Figure (HTML)", "Data (CSV)"]
-    code = next(code.value for code in home.at.get("code") if "analysis.Request" in code.value)
+    code = next(code.value for code in home.at.get("code") if "sc.analyse" in code.value)
     assert str(IMAGES) in code
 
 
@@ -603,6 +603,6 @@ def test_downloads_hold_the_figure_and_its_data(visitor):
     page = visitor().open(SPECTRUM, images="0")
     labels = [button.proto.label for button in page.at.get("download_button")]
     assert labels == ["Figure (HTML)", "Data (CSV)"]
-    assert "asked('resnet18'" in page.texts("code")
+    assert "sc.analyse('resnet18', 0, 8, 'branch', \"spectrum\").plot()" in page.texts("code")
     assert len(page.at.dataframe) == 1, "the equivalent table"
     assert page.at.dataframe[0].value["S"][0] == "−0.25"

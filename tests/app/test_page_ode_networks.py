@@ -32,7 +32,7 @@ def planted_fit(settings: ode_net.Settings) -> ode_net.Fit:
 
 
 def planted_flow(request: block_flow.FlowRequest) -> block_flow.BlockFlow:
-    distance = 0.25 * np.array(block_flow.STEPS) * (1 + request.image / 1000)
+    distance = 0.25 * np.array(block_flow.STEPS) * (1 + request.image.number / 1000)
     return block_flow.BlockFlow(request, distance, 2 * distance, 1.5, 1e-6, 300, 2.0, "f" * 64)
 
 

@@ -95,7 +95,7 @@ def test_blocks_keeps_the_images_of_a_link_and_computes_them_at_every_block(visi
     assert page.run().url["images"] == "31"
     page.run(page.button("compute").click())
     assert page.url["images"] == "31"
-    wanted = {(request.image, request.block, request.convention, request.quantity) for request in asked}
+    wanted = {(request.image.number, request.block, request.convention, request.quantity) for request in asked}
     assert wanted == {(31, block, c, "counts") for block in range(1, 9) for c in ("slices", "branch")}
 
 

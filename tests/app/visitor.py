@@ -51,7 +51,7 @@ class Visitor:
         return {k: v[0] if isinstance(v, list) else v for k, v in self.at.query_params.items()}
 
     def texts(self, *kinds: str) -> str:
-        """As visitors read them, without the backslashes and joiners of controls.plain."""
+        """As visitors read them, without the backslashes and joiners of controls.escape_markdown."""
         found = "\n".join(str(element.value) for kind in kinds for element in self.at.get(kind))
         return re.sub(r"\\([\\`*_~\[\]$<>&|+=#.)-])", r"\1", found.replace(controls.JOINER, ""))
 

@@ -29,9 +29,9 @@ def pixels(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
 
-def another_process() -> uploaded_images.OwnImages:
+def another_process() -> uploaded_images.UploadedImages:
     """What another process sees: nothing in memory yet."""
-    return uploaded_images.OwnImages(uploaded_images.default().folder)
+    return uploaded_images.UploadedImages(uploaded_images.default().folder)
 
 
 def test_an_image_has_the_number_of_its_pixels_and_comes_back_whole():
@@ -119,7 +119,7 @@ def test_a_file_under_another_number_is_not_used(folder):
 
 
 def test_the_number_of_images_is_limited_and_the_least_looked_at_go(folder):
-    kept = uploaded_images.OwnImages(folder, most=3)
+    kept = uploaded_images.UploadedImages(folder, most=3)
     numbers = [kept.register(pixels(seed), {}) for seed in range(3)]
     for age, number in zip((3, 1, 2), numbers):
         os.utime(folder / f"{number}.image", (1e9 - age, 1e9 - age))

@@ -50,9 +50,9 @@ def quick_test(monkeypatch):
     monkeypatch.setattr(checkpoints, "self_test", self_test)
 
 
-def made_up(number: int, **changes) -> uploaded_networks.OwnWeights:
+def made_up(number: int, **changes) -> uploaded_networks.UploadedWeights:
     sha256 = f"{number:064x}"[::-1]
-    own = uploaded_networks.OwnWeights(
+    own = uploaded_networks.UploadedWeights(
         uploaded_networks.name_of("resnet34", sha256), f"net {number}", sha256, "made up", 0.1, "", (0, 1), (3, 8), (0.5, 0.25),
         1e9 + number,
     )  # fmt: skip
