@@ -7,22 +7,20 @@ import pytest
 from pages.shared.shell import scenes
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
-from tests.browser.window import needs_chromium, running_app
+from tests.browser.window import running_app
 from tests.made_up.spectra import store
 
 A, B, C = gallery.first_of_each_label()[:3]
 
-pytestmark = needs_chromium
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of an app with made-up spectra of three images."""
+    """An app with made-up spectra of three images."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
         store(*(analysis.Request("resnet18", image, 8, "branch", "spectrum") for image in (A, B, C)))
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
+        with running_app(tmp_path_factory.mktemp("server") / "log") as app:
+            yield app
 
 
 def shows(visitor, letter: str, what: str) -> None:

@@ -5,19 +5,17 @@ import pytest
 
 from stiffcore.analysis import modes, requests as analysis
 from stiffcore.storage import cache as result_cache
-from tests.browser.window import needs_chromium, running_app
+from tests.browser.window import running_app
 from tests.made_up.spectra import store
 
 IMAGE, BLOCKS = 7, (4, 7, 8)  # nothing ships of it; the other blocks are not computed
 REQUEST = analysis.Request("resnet18", IMAGE, 8, "branch", "spectrum")
 VALUE = 0.25 + 0.5j  # of the made-up spectrum
 
-pytestmark = needs_chromium
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of an app with three made-up blocks of one image, and the mode of one eigenvalue."""
+    """An app with three made-up blocks of one image, and the mode of one eigenvalue."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
         store(*(analysis.Request("resnet18", IMAGE, block, "branch", "spectrum") for block in BLOCKS))
@@ -25,8 +23,8 @@ def server(tmp_path_factory):
         arrays |= {f"{side}_channels": np.full(512, 512**-0.5) for side in ("right", "left")}
         header = {"residual": 1e-15, "left_residual": 1e-15, "condition": 8.19, "seconds": 0.5, "weights": "ab"}
         assert result_cache.default().put(modes.key(REQUEST, VALUE), header, arrays) is None
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
+        with running_app(tmp_path_factory.mktemp("server") / "log") as app:
+            yield app
 
 
 def drawn_at(visitor, value: complex) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.storage import cache as result_cache
-from tests.browser.window import needs_chromium, running_app
+from tests.browser.window import running_app
 from tests.made_up.spectra import made_up
 
 NETWORK = "resnet34-untrained"  # no rows of it ship
@@ -19,8 +19,6 @@ BLOCKS = len(catalogue.blocks(NETWORK))
 IMAGES = cifar10.bundled()[:24]
 ALONE = IMAGES[5]  # its value lies far from the others', so that a click meets no other point
 VIEW = f"network={NETWORK}&convention=slices"
-
-pytestmark = needs_chromium
 
 
 def store_rows() -> None:
@@ -43,8 +41,8 @@ def server(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
         store_rows()
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
+        with running_app(tmp_path_factory.mktemp("server") / "log") as app:
+            yield app
 
 
 def csv_of(visitor, button) -> list[str]:
