@@ -4,12 +4,12 @@ import streamlit as st
 
 from pages.shared.jobs import computing
 from pages.shared.shell import navigation, scenes
-from pages.shared.state import controls, service
+from pages.shared.state import ask, controls, service
 from pages.shared.widgets import gallery, panels
-from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import spectrum, spectrum_table
 
-NETWORK, BLOCK, CONVENTION = "resnet18", 8, "branch"
+NETWORK, BLOCK, CONVENTION = "resnet18", 8, Convention.BRANCH
 
 style = navigation.page("Home")
 st.title("How stiff is a residual network?")
@@ -22,7 +22,7 @@ st.markdown(
 controls.notes()
 images = gallery.first_of_each_label()
 with panels.refusals():
-    requests = [analysis.Request(NETWORK, image, BLOCK, CONVENTION, "spectrum") for image in images]
+    requests = [ask.request(NETWORK, image, BLOCK, CONVENTION) for image in images]
     results = [result for result in service.results(requests) if result is not None]
     picture, doors = panels.beside([2.2, 1])
     with picture:

@@ -6,7 +6,7 @@ from pages.shared.shell import navigation
 from pages.shared.spectrum import depth_player, view as spectrum_view
 from pages.shared.state import controls
 from pages.shared.widgets import panels
-from stiffcore.networks import catalogue
+from stiffcore.conventions import Convention
 
 MODES = {
     "one": ("One view", spectrum_view.show),
@@ -17,7 +17,7 @@ style = navigation.page("Spectrum")
 st.title("Spectrum")
 with panels.row():
     network = controls.network(width=190)
-    convention = controls.convention("branch")
+    convention = controls.convention(Convention.BRANCH)
     mode = controls.one_of("Show", "mode", {name: title for name, (title, _) in MODES.items()}, "one")
-st.caption(catalogue.CONVENTIONS[convention].question)
+st.caption(convention.question)
 MODES[mode][1](network, convention, style)

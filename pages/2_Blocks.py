@@ -6,11 +6,11 @@ import streamlit as st
 from pages.shared.blocks import baselines
 from pages.shared.jobs import computing
 from pages.shared.shell import navigation
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, selection, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import spectrum
 from stiffcore.figures.statistics import depth
-from stiffcore.networks import catalogue
 from stiffcore.paper import comparison
 
 style = navigation.page("Blocks")
@@ -26,8 +26,7 @@ with panels.row():
     )
     images = gallery.choose(networks[0], gallery.first_of_each_label()[3:6])
 with panels.row():
-    titles = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
-    conventions = controls.several_of("Conventions", "conventions", titles, ("slices",))
+    conventions = controls.conventions(Convention.SLICES)
     same = controls.switch("Same scale", "same", False)
 with panels.row():
     on = {name: controls.switch(title, name, True) for name, title in depth.OVERLAYS.items()}
@@ -40,12 +39,13 @@ with panels.refusals():
     title = f"{', '.join(controls.NETWORK_TITLES[n] for n in networks)} along the depth, images {', '.join(map(str, images))}"
     fresh = computing.results(missing, title) if missing else []
     rows = {view: statistics.rows(*view) for view in shown}
-    tables = {view: comparison.along_depth(view[0], rows[view], metric, view[1]) for view in shown}
+    tables = {view: comparison.along_depth(ask.find_network(view[0]), rows[view], metric, view[1]) for view in shown}
     chosen = pd.concat([statistics.of_images(*view, images, fresh) for view in shown], ignore_index=True)
 
     # Draw.
     overlays = tuple(name for name, is_on in on.items() if is_on)
-    series = spectrum.series_of(images, "image", style)
+    found = spectrum.series_of([*map(ask.find_image, images)], "image", style)
+    series = {image.in_rows: look for image, look in found.items()}
     figure = depth.figure(tables, metric, style, overlays, chosen, series, same)
     gallery.strip(networks[0], images, {image: look.colour for image, look in series.items()})
     event = panels.chart(figure, "depth", depth.alt_text(tables, metric), on_select="rerun", selection_mode="points")
@@ -58,9 +58,10 @@ with panels.refusals():
     for view in shown:
         statistics.about(rows[view], *view)
     whole = pd.concat([statistics.named(table, *view) for view, table in tables.items()], ignore_index=True)
-    code = f'comparison.along_depth("{networks[0]}", rows, "{metric}")'
+    code = f'comparison.along_depth(sc.network("{networks[0]}"), rows, "{metric}")'
     python = statistics.python(networks[0], conventions[0], "paper.comparison", code)
     panels.downloads(figure, whole, f"depth-{metric}", depth.title(tables, metric), python)
     panels.equivalent_table(whole, "Means over images, the middle 90 %, the paper's value and the baseline, per block.")
-    for network in networks if "slices" in conventions else ():
-        baselines.section(network, rows[network, "slices"], style)
+    for network, convention in shown:
+        if convention.has_baselines:
+            baselines.section(network, convention, rows[network, convention], style)

@@ -6,6 +6,7 @@ from pages.shared.labels import numbers as label_numbers
 from pages.shared.shell import navigation
 from pages.shared.state import controls
 from pages.shared.widgets import panels, selection, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures import wording
 from stiffcore.figures.statistics import labels
 from stiffcore.statistics import tables
@@ -21,7 +22,7 @@ with above:
         "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=310
     )
 with below:
-    convention = controls.convention("slices")
+    convention = controls.convention(Convention.SLICES)
     kind = controls.one_of("Drawn as", "kind", labels.KINDS, "box")
 with panels.refusals():
     rows = statistics.rows(network, convention)

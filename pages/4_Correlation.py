@@ -6,6 +6,7 @@ from pages.shared.correlation import table as correlation_table
 from pages.shared.shell import navigation
 from pages.shared.state import controls
 from pages.shared.widgets import panels, selection, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures.statistics import correlation
 from stiffcore.networks import catalogue
 
@@ -16,11 +17,11 @@ st.title("Does stiffness go with accuracy and loss?")
 with panels.row():
     network = controls.network(width=180)
     measure = controls.one_of(
-        "Stiffness", "measure", correlation_table.MEASURES, "percent_negative", st.selectbox, width=310
+        "Stiffness", "measure", correlation_table.measures(), correlation_table.OPENS_ON, st.selectbox, width=310
     )
     block = statistics.one_block(network, str(len(catalogue.blocks(network))))
 with panels.row():
-    convention = controls.convention("slices")
+    convention = controls.convention(Convention.SLICES)
     log_loss = controls.switch("Loss on a log axis", "log", True)
 controls.notes()
 
@@ -35,8 +36,10 @@ with panels.refusals():
         picture, beside = panels.beside([2.2, 1])
         if len(values):
             with picture:
-                axis = correlation_table.MEASURES[measure]
-                title = statistics.view_title(f"{axis.partition(':')[0]} and loss", network, convention, block)
+                axis = correlation_table.measures()[measure]
+                title = statistics.view_title(
+                    f"{correlation_table.symbol(measure)} and loss", network, convention, block
+                )
                 figure = correlation.figure(values, title, style, log_loss, axis)
                 alt = correlation.alt_text(values, title)
                 event = panels.chart(figure, "correlation", alt, on_select="rerun", selection_mode="points")

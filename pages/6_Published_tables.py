@@ -4,8 +4,9 @@ import streamlit as st
 
 from pages.shared.published import tables as published_tables, verdict_table
 from pages.shared.shell import navigation
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import panels, statistics
+from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue
 from stiffcore.paper import comparison, published
 
@@ -19,17 +20,17 @@ st.caption(
 with panels.row():
     network = controls.network(width=200)
     kind = controls.one_of("Table", "table", published.KINDS, "by_block", st.selectbox, width=420)
-    convention = controls.convention("slices")
+    convention = controls.convention(Convention.SLICES)
 controls.notes()
 paper = catalogue.architecture(network)
 
 # Compute.
 with panels.refusals():
     rows = statistics.rows(network, convention)
-    table = comparison.side_by_side(network, kind, rows, convention)
+    table = comparison.side_by_side(ask.find_network(network), kind, rows, convention)
 
     # Draw.
-    st.subheader(published.title(network, kind))
+    st.subheader(published.title(ask.find_network(network), kind))
     if kind != "sizes":
         statistics.about(rows, network, convention, paper=False)
         st.caption(published.implied_images_sentence(paper))

@@ -1,0 +1,60 @@
+"""stiffcore: do residual networks behave like stiff ODEs?
+
+    import stiffcore as sc
+
+    result = sc.analyse("resnet18", image=0, block=8, convention="branch", level="spectrum")
+    result.metrics["percent_negative"], result.eigenvalues(), result.plot()
+
+README.md, "From Python", shows the rest. What is offered here is imported when it is first used: this module alone imports
+neither torch nor pandas.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stiffcore.errors import Cancelled, CannotCompute
+    from stiffcore.front_door import (
+        Analysis,
+        analyse,
+        by_block,
+        by_label,
+        correlate,
+        image,
+        jacobian,
+        linearise,
+        load_checkpoint,
+        network,
+        request,
+        rows,
+        sweep,
+    )
+
+_WHERE = {"CannotCompute": "errors", "Cancelled": "errors"}
+__all__ = [
+    "Analysis",
+    "Cancelled",
+    "CannotCompute",
+    "analyse",
+    "by_block",
+    "by_label",
+    "correlate",
+    "image",
+    "jacobian",
+    "linearise",
+    "load_checkpoint",
+    "network",
+    "request",
+    "rows",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"stiffcore.{_WHERE.get(name, 'front_door')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -32,7 +32,7 @@ def training_device() -> torch.device:
 def has_bfloat16(where: torch.device) -> bool:
     """Whether bf16 is worth using: on a GPU that has it, and on a CPU with AVX-512, bf16 instructions or not."""
     if where.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return (
         torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AMX")) or torch.cpu._is_avx512_bf16_supported()
     )
@@ -46,7 +46,8 @@ def compiled(model: nn.Module) -> nn.Module:
         get_cpp_compiler()
     except Exception:  # no C++ compiler on this machine: slower, not wrong
         return model
-    return torch.compile(model)
+    compiled_model: nn.Module = torch.compile(model)  # type: ignore[assignment]  # a module in, a module out
+    return compiled_model
 
 
 UNIT_ROUNDOFF = 2.0**-53  # of float64, which every spectrum here is computed in

@@ -1,10 +1,10 @@
-"""Long computations for many viewers: a bounded queue, a worker per device, progress, cancel. Knows nothing of Streamlit.
+"""Long computations for many viewers: a bounded queue, one worker, progress, cancel. Knows nothing of Streamlit.
 
 A job is found by the key of what it computes: whoever asks for the same while it waits or runs joins it. A viewer that
-watches a job renews that by ``watch``; when the last one has left, or has not been heard of for LEASE seconds (a closed tab),
-the job is cancelled. Cancelling works between two stages of a computation: its next call of ``progress`` raises Cancelled.
+watches a job renews that by ``watch``; when none of them has been heard of for LEASE seconds (closed tabs), the job is
+cancelled. Cancelling works between two stages of a computation: its next call of ``progress`` raises Cancelled.
 
-Workers are threads: torch, numpy and numba (with ``nogil=True``) free Python's lock while they compute.
+The worker is a thread: torch, numpy and numba (with ``nogil=True``) free Python's lock while they compute.
 """
 
 import atexit
@@ -16,17 +16,17 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stiffcore.errors import Cancelled, CannotCompute
+from stiffcore.progress import Progress
 
-CAPACITY = 16  # jobs that wait; one a device runs on top
+CAPACITY = 16  # jobs that wait; one runs on top
 LEASE = 120.0  # seconds; browsers let the timers of a hidden tab fire once a minute
 KEPT = 32  # finished jobs that a reload or a second window still finds ...
 KEPT_FOR = 900.0  # ... for so many seconds
 
-Progress = Callable[[int, int, str], None]  # done, total, what; raises Cancelled
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +58,6 @@ class _Record:
     key: str
     title: str
     work: Callable[[Progress], object] | None
-    device: str
     priority: int
     number: int
     watchers: dict[str, float] = field(default_factory=dict)  # watcher -> when heard of last
@@ -73,31 +72,18 @@ class _Record:
 
 
 class JobService:
-    """Runs jobs in threads of its own, one a device. Every method is safe to call from any thread and returns at once.
+    """Runs jobs one by one in a thread of its own. Every method is safe to call from any thread and returns at once.
 
-    capacity: jobs that may wait. devices: names of the devices, the first is where jobs go by default. lease, kept,
-    kept_for: see LEASE, KEPT, KEPT_FOR. clock: seconds, monotonic. prepare: called once in every worker's thread, before its
-    first job; it should raise nothing.
+    capacity: jobs that may wait. clock: seconds, monotonic.
     """
 
-    def __init__(
-        self,
-        capacity: int = CAPACITY,
-        devices: Sequence[str] = ("cpu",),
-        *,
-        lease: float = LEASE,
-        kept: int = KEPT,
-        kept_for: float = KEPT_FOR,
-        clock: Callable[[], float] = time.monotonic,
-        prepare: Callable[[], None] = lambda: None,
-    ):
-        self.capacity, self.devices = capacity, tuple(devices)
-        self._lease, self._kept, self._kept_for, self._clock, self._prepare = lease, kept, kept_for, clock, prepare
+    def __init__(self, capacity: int = CAPACITY, clock: Callable[[], float] = time.monotonic):
+        self.capacity, self._clock = capacity, clock
         self._changed = threading.Condition()
         self._active: dict[str, _Record] = {}  # queued and running
         self._finished: OrderedDict[str, _Record] = OrderedDict()  # the oldest first
         self._numbers = itertools.count()
-        self._threads: list[threading.Thread] = []
+        self._thread: threading.Thread | None = None  # started by the first job
         self._closed = False
         atexit.register(_end, weakref.ref(self))
 
@@ -109,20 +95,16 @@ class JobService:
         title: str,
         watcher: str,
         priority: int = 0,
-        device: str | None = None,
     ) -> Job:
         """Queue ``work(progress)``, or join the job that waits or runs under this key. Call it from a button only.
 
         priority: the larger, the sooner; among equals, first come, first served. Raises CannotCompute where the queue is full.
         """
-        device = self.devices[0] if device is None else device
-        if device not in self.devices:
-            raise ValueError(f"Expected a device among {', '.join(self.devices)}, got {device!r}.")
         with self._changed:
             self._expire()
             record = self._active.get(key)
             if record is None:
-                record = self._queue(_Record(key, title, work, device, priority, next(self._numbers)))
+                record = self._queue(_Record(key, title, work, priority, next(self._numbers)))
             record.priority = max(record.priority, priority)
             record.watchers[watcher] = self._clock()
             return self._snapshot(record)
@@ -142,14 +124,6 @@ class JobService:
                 self._active[key].watchers[watcher] = self._clock()
             return self.find(key)
 
-    def leave(self, key: str, watcher: str) -> Job | None:
-        """This viewer does not want the job any more; without others it is cancelled."""
-        with self._changed:
-            record = self._active.get(key)
-            if record is not None and record.watchers.pop(watcher, None) is not None and not record.watchers:
-                self._finish(record, "cancelled")
-            return self.find(key)
-
     def cancel(self, key: str) -> Job | None:
         """Cancel the job for everybody. Its worker is free at the computation's next call of progress."""
         with self._changed:
@@ -159,28 +133,29 @@ class JobService:
             return self.find(key)
 
     def active(self) -> tuple[Job, ...]:
-        """The jobs that run, then those that wait in their order."""
+        """The job that runs, then those that wait in their order."""
         with self._changed:
             self._expire()
             records = sorted(self._active.values(), key=lambda record: (record.status == "queued", *_order(record)))
             return tuple(self._snapshot(record) for record in records)
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Cancel everything, and wait for the workers at most so many seconds; whether all of them have ended."""
+        """Cancel everything, and wait for the worker at most so many seconds; whether it has ended."""
         with self._changed:
             self._closed = True
             for record in list(self._active.values()):
                 self._finish(record, "cancelled")
             self._changed.notify_all()
-        deadline = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+            thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
 
     # All below is called with the lock held, but for _work and the call of a job's work.
 
     def _queue(self, record: _Record) -> _Record:
-        waiting = sum(other.status == "queued" for other in self._active.values())
+        waiting = len(self._waiting())
         if self._closed:
             raise CannotCompute("Expected a running job service, got one that was closed: start the program again.")
         if waiting >= self.capacity:
@@ -190,20 +165,16 @@ class JobService:
             )
         self._finished.pop(record.key, None)
         self._active[record.key] = record
-        if not self._threads:
-            self._threads = [
-                threading.Thread(target=self._work, args=(device,), name=f"jobs-{device}", daemon=True)
-                for device in self.devices
-            ]
-            for thread in self._threads:
-                thread.start()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+            self._thread.start()
         self._changed.notify_all()
         return record
 
     def _snapshot(self, record: _Record) -> Job:
         position, seconds = 0, 0.0
         if record.status == "queued":
-            position = 1 + sum(_order(other) < _order(record) for other in self._waiting(record.device))
+            position = 1 + sum(_order(other) < _order(record) for other in self._waiting())
         if record.started is not None:
             seconds = (self._clock() if record.finished is None else record.finished) - record.started
         return Job(
@@ -211,8 +182,8 @@ class JobService:
             record.error, record.result, len(record.watchers),
         )  # fmt: skip
 
-    def _waiting(self, device: str) -> list[_Record]:
-        return [other for other in self._active.values() if other.status == "queued" and other.device == device]
+    def _waiting(self) -> list[_Record]:
+        return [record for record in self._active.values() if record.status == "queued"]
 
     def _finish(self, record: _Record, status: str, *, error: str | None = None, result: object | None = None) -> None:
         """Move a job to the finished ones. One that is cancelled stays so, whatever its worker still brings."""
@@ -229,7 +200,7 @@ class JobService:
         """Drop the finished jobs that are too old or too many."""
         while self._finished:
             oldest = next(iter(self._finished.values()))
-            if len(self._finished) <= self._kept and self._clock() - oldest.finished <= self._kept_for:
+            if len(self._finished) <= KEPT and self._clock() - oldest.finished <= KEPT_FOR:
                 break
             del self._finished[oldest.key]
 
@@ -237,27 +208,26 @@ class JobService:
         """Cancel the jobs that nobody has watched for the length of a lease."""
         now = self._clock()
         for record in list(self._active.values()):
-            gone = [watcher for watcher, heard in record.watchers.items() if now - heard > self._lease]
+            gone = [watcher for watcher, heard in record.watchers.items() if now - heard > LEASE]
             for watcher in gone:
                 del record.watchers[watcher]
             if gone and not record.watchers:
                 self._finish(record, "cancelled")
 
-    def _next(self, device: str) -> _Record | None:
+    def _next(self) -> _Record | None:
         """Wait for a job; None when the service is closed."""
         with self._changed:
             while not self._closed:
                 self._expire()
-                if waiting := self._waiting(device):
+                if waiting := self._waiting():
                     record = min(waiting, key=_order)
                     record.status, record.started = "running", self._clock()
                     return record
                 self._changed.wait()
             return None
 
-    def _work(self, device: str) -> None:
-        self._prepare()
-        while (record := self._next(device)) is not None:
+    def _work(self) -> None:
+        while (record := self._next()) is not None:
             self._run(record)
             del record  # and with it the result, which may be large
 

@@ -10,7 +10,7 @@ import threading
 from types import ModuleType
 
 _lock = threading.Lock()  # declaring a schema twice is an error
-_kept_alive = []  # a torch.library.Library removes its schemas when it is collected
+_kept_alive: list[object] = []  # a torch.library.Library removes its schemas when it is collected
 
 
 def torchvision(submodule: str = "") -> ModuleType:

@@ -14,15 +14,16 @@ PACKAGE = ROOT / "stiffcore"
 
 # The layout in stiffcore/README.md: what stands in a folder imports from this folder, and from what stands above it there.
 ORDER = re.findall(r"^    ([a-z0-9_]+) {2,}\S", (PACKAGE / "README.md").read_text("utf-8"), re.MULTILINE)
-FRONT = ("__init__", "__main__")  # above the layout: they offer what stands in it
+FRONT = ("__init__", "__main__", "front_door")  # above the layout: they offer what stands in it
 MODULES_IN_A_FOLDER = 14
 WITHOUT_TORCH = (
     "networks.uploaded images.uploaded images.decode networks.catalogue networks.manifest images.cifar10 odes.stability "
-    "odes.step_limits storage.cache analysis.requests analysis.estimate analysis.agreement analysis.modes "
+    "odes.step_limits odes.spectrum_stability metrics.definitions metrics.readme "
+    "storage.cache analysis.requests analysis.estimate analysis.agreement analysis.modes "
     "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local statistics.row_values "
     "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
-    "odes.stiff_systems odes.ode_net odes.block_flow jobs commands.main"
+    "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main"
 )
 HEAVY = ("torch", "torchvision", "numba", "streamlit")
 MAY_UNPICKLE = PACKAGE / "images" / "fetch.py"  # the official archive, after its hash check, arrays only

@@ -1,20 +1,22 @@
-"""A block made linear at an image -> metrics, arrays, health: each convention and quantity by the cheapest way that answers."""
+"""A block made linear at an image -> facts, arrays, health: each convention and quantity by the cheapest way that answers."""
 
 import numpy as np
 
-from stiffcore.analysis import metrics as stiffness
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.metrics import facts
+from stiffcore.metrics.facts import Facts
+from stiffcore.progress import Progress
 from stiffcore.spectra import full as full_spectra, singular_values
-from stiffcore.spectra.full import Progress
 
-# (metrics, reasons), arrays, health, what else was said of how it was made: as analysis.Result holds them
-Computed = tuple[tuple[dict[str, float], dict[str, str]], dict[str, np.ndarray], dict[str, float], dict[str, object]]
+# facts, and as analysis.Result holds them: arrays, health, what else was said of how it was made
+Computed = tuple[Facts, dict[str, np.ndarray], dict[str, float], dict[str, object]]
 
 
 def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
-    """The metrics of the published reading; the density as well where the spectrum is asked for."""
+    """The facts of the published reading; the density as well where the spectrum is asked for."""
     from stiffcore.slices import spectrum as slice_spectra  # it brings numba, which takes a second to import
 
     made = slice_spectra.slice_spectrum(state, quantity, stage)
@@ -22,43 +24,43 @@ def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
     stage(1, 1, "baselines")
     expected = slice_spectra.expected_percent_negative(state)
     without_skip = made.max_re_without_skip, made.min_re_without_skip
-    metrics = stiffness.of_slices(made, live, expected, without_skip, quantity != "extremes")
+    found = facts.of_slices(made, live, expected, without_skip, quantity != "extremes")
     arrays = {}
     if made.density is not None:
         arrays = {"density": made.density, "re_edges": made.re_edges, "im_edges": made.im_edges}
-    return metrics, arrays, made.health, {}
+    return found, arrays, made.health, {}
 
 
-def of_matrix(state: BlockState, convention: str, quantity: str, stage: Progress) -> Computed:
-    """The metrics of ``block`` or ``branch``, by the cheapest way that answers; the eigenvalues as well where they are asked for."""
+def of_matrix(state: BlockState, convention: Convention, quantity: str, stage: Progress) -> Computed:
+    """The facts of ``block`` or ``branch``, by the cheapest way that answers; the eigenvalues as well where they are asked for."""
     geometry = state.geometry
     live = state.live_outputs / geometry.n_out
     full = quantity == "spectrum"
     if not geometry.is_identity:
         singular = singular_values.compute(state, convention, quantity != "extremes", stage)
-        metrics = stiffness.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
+        found = facts.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
         arrays = {"singular_values": singular.values} if full else {}
-        return metrics, arrays, singular.health, {"complete": singular.complete}
+        return found, arrays, singular.health, {"complete": singular.complete}
     core, certificate, extra = None, None, {}
-    if convention == "block" and not full:
+    if convention.counts_are_provable and not full:
         certificate, core = full_spectra.certified(state, quantity == "counts", stage)
         extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
     by_extremes = quantity == "extremes" or (certificate and certificate.kind == "proved")
-    if by_extremes and (found := _by_extremes(state, convention, quantity, core, certificate, stage)) is not None:
-        return found
+    if by_extremes and (computed := _by_extremes(state, convention, quantity, core, certificate, stage)) is not None:
+        return computed
     limit = full_spectra.SPECTRUM_MEMORY if full else full_spectra.METRICS_MEMORY
     whole = full_spectra.full_spectrum(state, convention, stage, core, limit)
-    metrics, reasons = stiffness.of_spectrum(whole, live)
-    if metrics["n_negative"] and certificate and certificate.kind == "estimated":
+    found = facts.of_spectrum(whole, live)
+    if found.negative and certificate and certificate.kind == "estimated":
         extra = {}  # refuted
-    most = metrics["n_negative"] + metrics["n_undetermined"]
+    most = found.negative + found.undetermined
     health = whole.health | {"percent_negative_at_most": 100 * most / whole.n}
     arrays = {"eigenvalues": whole.eigenvalues} if full else {}
-    return (metrics, reasons), arrays, health, extra | {"device": whole.device}
+    return found, arrays, health, extra | {"device": whole.device}
 
 
 def _by_extremes(
-    state: BlockState, convention: str, quantity: str, core, certificate, stage: Progress
+    state: BlockState, convention: Convention, quantity: str, core, certificate, stage: Progress
 ) -> Computed | None:
     """What of_matrix returns, without the whole spectrum; None where only that has the extremes."""
     proved = certificate is not None and certificate.kind == "proved"
@@ -79,4 +81,4 @@ def _by_extremes(
     extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}} if certificate else {}
     live = state.live_outputs / state.geometry.n_out
     made = deflation.plan(state, convention)
-    return stiffness.of_extremes(outermost, made, convention, live, certificate), {}, outermost.health, extra
+    return facts.of_extremes(outermost, made, convention, live, certificate), {}, outermost.health, extra

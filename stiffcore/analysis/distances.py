@@ -18,9 +18,11 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.analysis.requests import Result
+from stiffcore.metrics.missing import NOT_COMPUTED, Missing, not_computed, undefined
 
 LARGEST_PAIRED = 1200  # eigenvalues a side; about half a second on one core, and the cube of it beyond
-NO_METRIC = "undefined: no metric of this convention"
+NO_METRIC = undefined("no metric of this convention")
+WITHOUT_LIMIT = undefined("both sides are without limit")
 Masses = tuple[np.ndarray, np.ndarray]  # values float64 (m,), how many eigenvalues each stands for float64 (m,)
 
 
@@ -29,40 +31,40 @@ class Distance:
     """value: NaN where reason says why."""
 
     value: float
-    reason: str = ""
+    reason: Missing | None = None
 
 
 def differences(a: Result, b: Result, names: Iterable[str] | None = None) -> pd.DataFrame:
-    """A row per metric: metric, a, b, difference (b − a), and why each may be missing: why_a, why_b, why.
+    """A row per metric: metric, a, b, difference (b − a), and why each may be missing (None: it is not): why_a, why_b, why.
 
     names: of metrics; all that either side has where None.
     """
     rows = []
     for name in dict.fromkeys([*a.metrics, *b.metrics]) if names is None else names:
         (value_a, why_a), (value_b, why_b) = _metric(a, name), _metric(b, name)
-        why = "; ".join(f"{side} {text}" for side, text in (("A", why_a), ("B", why_b)) if text)
+        why = why_a or why_b
         difference = math.nan if why else value_b - value_a
-        if not why and math.isnan(difference):
-            why = "undefined: both sides are without limit"
+        if why is None and math.isnan(difference):
+            why = WITHOUT_LIMIT
         rows.append((name, value_a, value_b, difference, why_a, why_b, why))
     return pd.DataFrame(rows, columns=["metric", "a", "b", "difference", "why_a", "why_b", "why"])
 
 
-def _metric(result: Result, name: str) -> tuple[float, str]:
+def _metric(result: Result, name: str) -> tuple[float, Missing | None]:
     value = float(result.metrics.get(name, math.nan))
     if not math.isnan(value):
-        return value, ""
-    return math.nan, result.reasons.get(name, "not computed" if name in result.metrics else NO_METRIC)
+        return value, None
+    return math.nan, result.reasons.get(name, NOT_COMPUTED if name in result.metrics else NO_METRIC)
 
 
 def distances(a: Result, b: Result) -> dict[str, Distance]:
     """``real_parts`` and ``plane``, or ``singular_values`` where both blocks are not square."""
     if all("singular_values" in result.arrays for result in (a, b)):
         if not all(result.made.get("complete", True) for result in (a, b)):
-            return {"singular_values": Distance(math.nan, "not computed: of a block of this size only the ends are")}
+            return {"singular_values": Distance(math.nan, not_computed("of a block of this size only the ends are"))}
         return {"singular_values": Distance(wasserstein(_singular(a), _singular(b)))}
     if any("singular_values" in result.arrays for result in (a, b)):
-        why = "undefined: one side has singular values, being not square, and the other eigenvalues"
+        why = undefined("one side has singular values, being not square, and the other eigenvalues")
         return {"real_parts": Distance(math.nan, why), "plane": Distance(math.nan, why)}
     return {"real_parts": Distance(wasserstein(real_parts(a), real_parts(b))), "plane": in_the_plane(a, b)}
 
@@ -103,16 +105,15 @@ def in_the_plane(a: Result, b: Result) -> Distance:
     other pairing is cheaper. So only the cores and the surplus of zeros and ones are left to pair.
     """
     if any("eigenvalues" not in result.arrays for result in (a, b)):
-        return Distance(math.nan, "not computed: slices are kept as a density, not one by one")
+        return Distance(math.nan, not_computed("slices are kept as a density, not one by one"))
     left = [_unshared(one, other) for one, other in ((a, b), (b, a))]
     total = [len(r.arrays["eigenvalues"]) + sum(_structural(r)) for r in (a, b)]
     if total[0] != total[1]:
         sizes = f"{total[0]:,} and {total[1]:,}"
-        return Distance(math.nan, f"undefined: {sizes} eigenvalues cannot be paired one to one")
+        return Distance(math.nan, undefined(f"{sizes} eigenvalues cannot be paired one to one"))
     if len(left[0]) > LARGEST_PAIRED:
-        return Distance(
-            math.nan, f"not computed: {len(left[0]):,} pairs, and above {LARGEST_PAIRED:,} it would take too long"
-        )
+        why = f"{len(left[0]):,} pairs, and above {LARGEST_PAIRED:,} it would take too long"
+        return Distance(math.nan, not_computed(why))
     if not len(left[0]):
         return Distance(0.0)
     from scipy.optimize import linear_sum_assignment  # takes a moment

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
-from stiffcore.networks import catalogue
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ def of(requests: Iterable[Request], again: bool = False) -> Estimate:
 
 
 def _cost(request: Request) -> tuple[float, int]:
-    geometry = catalogue.block(request.network, request.block)
-    if request.convention == "slices":
-        return SECONDS_PER_SLICE_EIGENVALUE[request.quantity] * geometry.n_eigenvalues("slices"), 3 * 10**8
+    geometry = request.geometry
+    if not request.convention.has_matrix:
+        return SECONDS_PER_SLICE_EIGENVALUE[request.quantity] * geometry.n_eigenvalues(request.convention), 3 * 10**8
     side = TYPICAL_LIVE_SHARE * min(math.prod(shape) for shape in geometry.inner_shapes)
     if not geometry.is_identity:
         rows = 0.4 * geometry.n_out
@@ -54,8 +53,8 @@ def _cost(request: Request) -> tuple[float, int]:
             return 60.0, 5 * 10**8
         return 2e-10 * rows**2 * geometry.n_in + 2, needed
     full = 2 * SECONDS_PER_SIDE_CUBED * side**3
-    if request.quantity == "extremes" or (request.quantity == "counts" and request.convention == "block"):
-        proof = SHARE_OF_PROOF * full if request.convention == "block" else 0.0
+    if request.quantity == "extremes" or (request.quantity == "counts" and request.convention.counts_are_provable):
+        proof = SHARE_OF_PROOF * full if request.convention.counts_are_provable else 0.0
         return SECONDS_PER_EXTREMES + proof, int(24 * side**2)
     return full + 1.0, int(32 * side**2)
 

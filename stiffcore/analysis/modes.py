@@ -14,23 +14,22 @@ by ε moves λ by at most about ε times that (Wilkinson 1965); 1 for a normal m
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import manifest
-from stiffcore.storage import cache as result_cache
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import cache as result_cache, kept
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side; above it factorising K - μI takes more than a few seconds
 ITERATIONS = 3  # of inverse iteration; one is enough where λ is as exact as LAPACK makes it
 _NUMBERS = ("residual", "left_residual", "condition", "seconds", "weights")
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
+_ARRAYS = ("right_map", "left_map", "right_channels", "left_channels")
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,12 @@ class Mode:
     condition: float
     seconds: float
     weights: str
+    notice: str = ""  # for the user, of a cache that could not be written
 
 
-def check(request: Request, side: int) -> None:
+def check(convention: Convention, side: int) -> None:
     """Raises CannotCompute for a core whose modes take too long, or that has none. side: of the core."""
-    if request.convention == "slices":
-        raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
+    convention.check_matrix()
     if side > LARGEST_CORE:
         raise CannotCompute(
             f"Expected a core of side {LARGEST_CORE:,} at most for its modes, got {side:,}: choose a later block."
@@ -69,8 +68,7 @@ def key(request: Request, eigenvalue: complex) -> str:
         {
             "kind": "mode",
             "algorithm": [ALGORITHM, analysis.ALGORITHM],
-            "weights": manifest.entry(request.network).sha256,
-            "image": cifar10.image_sha256(request.image),
+            **request.network.key_fields(request.image),
             "block": request.block,
             "convention": request.convention,
             "eigenvalue": [float(eigenvalue.real), float(eigenvalue.imag)],
@@ -79,12 +77,21 @@ def key(request: Request, eigenvalue: complex) -> str:
 
 
 def stored(request: Request, eigenvalue: complex) -> Mode | None:
-    """A mode that was kept. No torch."""
-    entry = result_cache.default().get(key(request, eigenvalue))
-    if entry is None:
-        return None
-    numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
-    return Mode(request, complex(eigenvalue), **entry.arrays, **numbers)
+    """A mode that was stored before or ships. No torch."""
+
+    def read(entry: result_cache.Entry) -> Mode:
+        numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
+        return Mode(request, complex(eigenvalue), **entry.arrays, **numbers)
+
+    return kept.find(key(request, eigenvalue), read)
+
+
+def as_entry(mode: Mode) -> result_cache.Entry:
+    """A mode as it is stored."""
+    numbers = result_cache.numbers_to_json({name: getattr(mode, name) for name in _NUMBERS})
+    return result_cache.Entry(
+        {"request": mode.request.in_header(), "kind": "mode"} | numbers, {name: getattr(mode, name) for name in _ARRAYS}
+    )
 
 
 def compute(request: Request, eigenvalue: complex, progress: Progress | None = None, again: bool = False) -> Mode:
@@ -92,38 +99,35 @@ def compute(request: Request, eigenvalue: complex, progress: Progress | None = N
 
     again: whatever is stored, which the new one replaces.
     """
-    found = None if again else stored(request, eigenvalue)
-    if found is not None:
-        return found
-    report = progress or (lambda done, total, what: None)
-    began = time.perf_counter()
-    report(0, 3, "one forward pass")
-    state = analysis.block_state(request)
-    vectors = of_state(state, request.convention, eigenvalue, report)
-    seconds = round(time.perf_counter() - began, 3)
-    mode = Mode(
-        request, complex(eigenvalue), **vectors, seconds=seconds, weights=manifest.entry(request.network).sha256
-    )
-    numbers = result_cache.numbers_to_json({name: getattr(mode, name) for name in _NUMBERS})
-    arrays = {name: getattr(mode, name) for name in ("right_map", "left_map", "right_channels", "left_channels")}
-    header = {"request": vars(request), "kind": "mode"} | numbers
-    result_cache.default().put(key(request, eigenvalue), header, arrays)  # best effort: shown all the same
-    return mode
+    report = progress or silent
+
+    def fresh() -> tuple[Mode, result_cache.Entry]:
+        began = time.perf_counter()
+        report(0, 3, "one forward pass")
+        state = analysis.block_state(request)
+        vectors = of_state(state, request.convention, eigenvalue, report)
+        seconds = round(time.perf_counter() - began, 3)
+        mode = Mode(request, complex(eigenvalue), **vectors, seconds=seconds, weights=request.network.weights_sha256)
+        return mode, as_entry(mode)
+
+    name = key(request, eigenvalue)
+    mode, notice = kept.computed_once(name, lambda: stored(request, eigenvalue), fresh, report, again)
+    return replace(mode, notice=notice)
 
 
-def of_state(state, convention: str, eigenvalue: complex, report: Progress) -> dict:
+def of_state(state, convention: Convention, eigenvalue: complex, report: Progress) -> dict:
     """The fields of a Mode for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
 
     made = deflation.plan(state, convention)
-    check(Request("", 0, state.geometry.block, convention), made.side)
+    check(convention, made.side)
     report(1, 3, f"forming a core of side {made.side}")
     core = deflation.form_core(state, convention).matrix.numpy()
     report(2, 3, "inverse iteration")
     y, z = core_vectors(core, complex(eigenvalue) - made.shift)
     x = deflation.to_outputs(state, convention, y)
     w = deflation.to_inputs(state, convention, z)
-    if convention == "block" and eigenvalue != 0:
+    if convention.masks_outputs and eigenvalue != 0:
         w = _product(state, convention, w, transpose=True) / eigenvalue
     x, w = _normalised(x, eigenvalue), _normalised(w, eigenvalue)
     right, left = (_product(state, convention, v, transpose) for v, transpose in ((x, False), (w, True)))
@@ -160,7 +164,7 @@ def core_vectors(core: np.ndarray, value: complex) -> tuple[np.ndarray, np.ndarr
     return vectors[0], vectors[1]
 
 
-def _product(state, convention: str, vector: np.ndarray, transpose: bool) -> np.ndarray:
+def _product(state, convention: Convention, vector: np.ndarray, transpose: bool) -> np.ndarray:
     """J v or Jᵀ v of a complex vector, by the convolutions in float64."""
     import torch
 

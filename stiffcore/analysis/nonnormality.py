@@ -11,24 +11,22 @@ They belong to J, not to the core: schur_form.py has the one Schur form that the
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import manifest
-from stiffcore.storage import cache as result_cache
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import cache as result_cache, kept
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side
 COLUMNS, ROWS = 20, 10  # of the grid, evenly; as many again follow the eigenvalues
 SECONDS_PER_POINT = 4e-8  # times the side squared, on one core; for the estimate
 _NUMBERS = ("numerical_abscissa", "norm", "frobenius", "departure", "seconds", "weights")
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,12 @@ class NonNormality:
     log_resolvent: np.ndarray
     seconds: float
     weights: str
+    notice: str = ""  # for the user, of a cache that could not be written
 
 
-def check(request: Request, side: int) -> None:
+def check(convention: Convention, side: int) -> None:
     """Raises CannotCompute for a core that is too large, or where there is no matrix. side: of the core."""
-    if request.convention == "slices":
-        raise CannotCompute("Expected a convention with a matrix, got slices: choose block or branch.")
+    convention.check_matrix()
     if side > LARGEST_CORE:
         raise CannotCompute(
             f"Expected a core of side {LARGEST_CORE:,} at most for pseudospectra, got {side:,}: choose a later block."
@@ -62,8 +60,7 @@ def key(request: Request) -> str:
         {
             "kind": "non-normality",
             "algorithm": [ALGORITHM, analysis.ALGORITHM],
-            "weights": manifest.entry(request.network).sha256,
-            "image": cifar10.image_sha256(request.image),
+            **request.network.key_fields(request.image),
             "block": request.block,
             "convention": request.convention,
         }
@@ -71,12 +68,20 @@ def key(request: Request) -> str:
 
 
 def stored(request: Request) -> NonNormality | None:
-    """What was kept. No torch."""
-    entry = result_cache.default().get(key(request))
-    if entry is None:
-        return None
-    numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
-    return NonNormality(request, **entry.arrays, **numbers)
+    """What was stored before or ships. No torch."""
+
+    def read(entry: result_cache.Entry) -> NonNormality:
+        numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
+        return NonNormality(request, **entry.arrays, **numbers)
+
+    return kept.find(key(request), read)
+
+
+def as_entry(made: NonNormality) -> result_cache.Entry:
+    """A result as it is stored."""
+    numbers = result_cache.numbers_to_json({name: getattr(made, name) for name in _NUMBERS})
+    arrays = {name: getattr(made, name) for name in ("x", "y", "log_resolvent")}
+    return result_cache.Entry({"request": made.request.in_header(), "kind": "non-normality"} | numbers, arrays)
 
 
 def estimated_seconds(side: int) -> float:
@@ -86,28 +91,27 @@ def estimated_seconds(side: int) -> float:
 
 def compute(request: Request, progress: Progress | None = None, again: bool = False) -> NonNormality:
     """One block's non-normality at an image, through the cache; again: whatever is stored, which the new one replaces."""
-    found = None if again else stored(request)
-    if found is not None:
-        return found
-    report = progress or (lambda done, total, what: None)
-    began = time.perf_counter()
-    report(0, 0, "one forward pass")
-    state = analysis.block_state(request)
-    made = of_state(state, request.convention, report)
-    made |= {"seconds": round(time.perf_counter() - began, 2), "weights": manifest.entry(request.network).sha256}
-    result = NonNormality(request, **made)
-    numbers = result_cache.numbers_to_json({name: made[name] for name in _NUMBERS})
-    arrays = {name: made[name] for name in ("x", "y", "log_resolvent")}
-    result_cache.default().put(key(request), {"request": vars(request), "kind": "non-normality"} | numbers, arrays)
-    return result
+    report = progress or silent
+
+    def fresh() -> tuple[NonNormality, result_cache.Entry]:
+        began = time.perf_counter()
+        report(0, 0, "one forward pass")
+        state = analysis.block_state(request)
+        numbers = of_state(state, request.convention, report)
+        seconds = round(time.perf_counter() - began, 2)
+        made = NonNormality(request, **numbers, seconds=seconds, weights=request.network.weights_sha256)
+        return made, as_entry(made)
+
+    made, notice = kept.computed_once(key(request), lambda: stored(request), fresh, report, again)
+    return replace(made, notice=notice)
 
 
-def of_state(state, convention: str, report: Progress) -> dict:
+def of_state(state, convention: Convention, report: Progress) -> dict:
     """The fields of a NonNormality, but for the request, for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
     from stiffcore.spectra import schur_form
 
-    check(Request("", 0, state.geometry.block, convention), deflation.plan(state, convention).side)
+    check(convention, deflation.plan(state, convention).side)
     report(0, 0, "Schur form")
     triangle = schur_form.triangular_form(state, convention)
     report(0, 0, "numerical abscissa")
@@ -121,7 +125,7 @@ def of_state(state, convention: str, report: Progress) -> dict:
     }  # fmt: skip
 
 
-def outermost(state, convention: str) -> tuple[float, float]:
+def outermost(state, convention: Convention) -> tuple[float, float]:
     """ω(J) and ‖J‖₂ by Lanczos with the true J, its convolutions as the operator."""
     import torch
     from scipy.sparse.linalg import LinearOperator, eigsh

@@ -11,20 +11,22 @@ of the noise's: equal k are equally large steps, one in a direction that is chos
 Imports torch only to compute.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import catalogue, manifest
-from stiffcore.storage import cache as result_cache
+from stiffcore.images import uploaded as uploaded_images
+from stiffcore.images.image import Image, pixels_sha256
+from stiffcore.networks.network import Network
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import cache as result_cache, kept
 
 if TYPE_CHECKING:  # pandas would delay the commands that need none
     import pandas as pd
@@ -41,21 +43,25 @@ SWEPT = ("stiffness_index", "percent_negative", "max_re")  # metrics
 class PerturbationRequest:
     """kind: of KINDS; strength: k, in grey levels; seed: of the noise, 0 under fgsm."""
 
-    network: str
-    image: int
+    network: Network
+    image: Image
     kind: str
     strength: int
     seed: int = 0
 
+    def in_header(self) -> dict[str, object]:
+        """As a stored result's header holds it: names in place of the objects."""
+        return vars(self) | {"network": self.network.name, "image": self.image.in_rows}
+
 
 @dataclass(frozen=True)
 class Perturbed:
-    """pixels: uint8 (32, 32, 3). image: their number, by which everything else takes them. losses, losses_before: the
+    """pixels: uint8 (32, 32, 3). image: what everything else takes them by. losses, losses_before: the
     cross-entropy for each of the ten labels, float64 (10,). notice: of a cache that could not be written."""
 
     request: PerturbationRequest
     pixels: np.ndarray
-    image: int
+    image: Image
     losses_before: np.ndarray
     losses: np.ndarray
     notice: str = ""
@@ -64,7 +70,7 @@ class Perturbed:
     @property
     def label(self) -> int:
         """The one whose loss counts: the image's, or where nobody said it, the one seen before."""
-        known = cifar10.label(self.request.image)
+        known = self.request.image.label
         return int(self.losses_before.argmin()) if known is None else known
 
     @property
@@ -79,8 +85,6 @@ class Perturbed:
 
 def check(request: PerturbationRequest) -> PerturbationRequest:
     """The request itself. Raises CannotCompute for what is not one."""
-    catalogue.architecture(request.network)
-    cifar10.image(request.image)
     if request.kind not in KINDS:
         raise CannotCompute(
             f"Expected a perturbation among {', '.join(KINDS)}, got {request.kind!r}: choose one of them."
@@ -96,9 +100,8 @@ def key(request: PerturbationRequest) -> str:
         {
             "what": "perturbation",
             "algorithm": ALGORITHM,
-            "weights": manifest.entry(request.network).sha256,
-            "image": cifar10.image_sha256(request.image),
-            "label": cifar10.label(request.image),
+            **request.network.key_fields(request.image),
+            "label": request.image.label,
             "kind": request.kind,
             "strength": request.strength,
             "seed": request.seed if request.kind == "noise" else 0,
@@ -106,26 +109,24 @@ def key(request: PerturbationRequest) -> str:
     )
 
 
-def noise(image: int, strength: int, seed: int) -> np.ndarray:
+def noise(image: Image, strength: int, seed: int) -> np.ndarray:
     """uint8 (32, 32, 3). The same seed is the same direction at every strength and on every image."""
-    drawn = np.random.RandomState(seed).standard_normal(cifar10.SHAPE)  # its streams are frozen, as the baselines'
+    drawn = np.random.RandomState(seed).standard_normal(image.pixels.shape)  # its streams are frozen, as the baselines'
     return _moved(image, strength * drawn)
 
 
-def fgsm(network: str, image: int, strength: int) -> np.ndarray:
+def fgsm(network: Network, image: Image, strength: int) -> np.ndarray:
     """uint8 (32, 32, 3); no value further than ``strength`` from the image's."""
-    entry = manifest.entry(network)
-    signs = _signs(network, entry.sha256, image, cifar10.image_sha256(image), cifar10.label(image))
-    return _moved(image, strength * signs)
+    return _moved(image, strength * _signs(network, image))
 
 
-def _moved(image: int, step: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(cifar10.image(image) + step), 0, 255).astype(np.uint8)
+def _moved(image: Image, step: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(image.pixels + step), 0, 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=64)
-def _signs(network: str, weights: str, image: int, sha256: str, label: int | None) -> np.ndarray:
-    """sign ∇ₓ L, float64 (32, 32, 3): of −1, 0 and 1; weights, sha256 and label only tell apart what is kept.
+def _signs(network: Network, image: Image) -> np.ndarray:
+    """sign ∇ₓ L, float64 (32, 32, 3): of −1, 0 and 1.
 
     The gradient is taken in the network's own units, (x / 255 − mean) / standard deviation: each of them grows with x, so
     the sign is that of the gradient in grey levels.
@@ -135,9 +136,9 @@ def _signs(network: str, weights: str, image: int, sha256: str, label: int | Non
     from stiffcore import device
 
     device.use_one_thread()
-    x = cifar10.normalised(cifar10.image(image)[None]).requires_grad_()
-    scores = analysis.model(network)(x)
-    aim = scores.argmax(1) if label is None else torch.tensor([label])
+    x = network.normalised(image)[None].requires_grad_()
+    scores = network.module()(x)
+    aim = scores.argmax(1) if image.label is None else torch.tensor([image.label])
     (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(scores, aim), x)
     signs = gradient[0].sign().permute(1, 2, 0).double().numpy()
     signs.flags.writeable = False  # shared by every caller
@@ -146,61 +147,62 @@ def _signs(network: str, weights: str, image: int, sha256: str, label: int | Non
 
 def stored(request: PerturbationRequest) -> Perturbed | None:
     """The perturbed image if it ships or was made before, back among the own images; no torch."""
-    wanted = key(check(request))
-    entry = result_cache.shipped().get(wanted) or result_cache.default().get(wanted)
-    if entry is None:
-        return None
-    pixels, losses = entry.arrays["pixels"], entry.arrays["losses"]
-    return Perturbed(request, pixels, _number(request, pixels), losses[0], losses[1], "", entry.header.get("seconds"))
+
+    def read(entry: result_cache.Entry) -> Perturbed:
+        pixels, (before, after) = entry.arrays["pixels"], entry.arrays["losses"]
+        return Perturbed(request, pixels, _kept(request, pixels), before, after, "", entry.header.get("seconds"))
+
+    return kept.find(key(check(request)), read)
 
 
-def compute(request: PerturbationRequest, progress: analysis.Progress | None = None, again: bool = False) -> Perturbed:
+def compute(request: PerturbationRequest, progress: Progress | None = None, again: bool = False) -> Perturbed:
     """The perturbed image, stored or fresh, with what the network makes of both; again: whatever is stored."""
-    found = None if again else stored(request)
-    if found is not None:
-        return found
-    check(request)
-    began = time.perf_counter()
-    report = progress or (lambda done, total, what: None)
-    report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
-    made_of = (request.network, request.image, request.strength)
-    pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
-    number = _number(request, pixels)
-    report(1, 3, "what the network sees")
-    losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, number)])
-    arrays = {"pixels": pixels, "losses": losses}
-    seconds = round(time.perf_counter() - began, 3)
-    notice = result_cache.default().put(key(request), {"request": asdict(request), "seconds": seconds}, arrays)
+    report = progress or silent
+
+    def fresh() -> tuple[Perturbed, result_cache.Entry]:
+        began = time.perf_counter()
+        report(0, 3, "the image's gradient" if request.kind == "fgsm" else "noise")
+        made_of = (request.network, request.image, request.strength)
+        pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
+        among_uploaded = _kept(request, pixels)
+        report(1, 3, "what the network sees")
+        losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, among_uploaded)])
+        seconds = round(time.perf_counter() - began, 3)
+        header = {"request": request.in_header(), "seconds": seconds}
+        made = Perturbed(request, pixels, among_uploaded, *losses, seconds=seconds)
+        return made, result_cache.Entry(header, {"pixels": pixels, "losses": losses})
+
+    name = key(check(request))
+    made, notice = kept.computed_once(name, lambda: stored(request), fresh, report, again)
     report(3, 3, "done")
-    return Perturbed(request, pixels, number, *losses, notice or "", seconds)
+    return replace(made, notice=notice)
 
 
 def name_of(request: PerturbationRequest) -> str:
     """``0 + FGSM 4/255``; of noise, with its seed."""
     what = f"FGSM {request.strength}/255" if request.kind == "fgsm" else f"noise {request.strength}/255"
     seed = f", seed {request.seed}" if request.kind == "noise" else ""
-    return f"{cifar10.name(request.image)} + {what}{seed}"
+    return f"{request.image.name} + {what}{seed}"
 
 
-def _number(request: PerturbationRequest, pixels: np.ndarray) -> int:
-    """The image's number among the own images; of pixels that did not change, that of the image itself."""
-    if np.array_equal(pixels, cifar10.image(request.image)):
+def _kept(request: PerturbationRequest, pixels: np.ndarray) -> Image:
+    """The pixels among the uploaded images; where nothing changed, the image itself."""
+    if np.array_equal(pixels, request.image.pixels):
         return request.image
-    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
-    known = uploaded_images.default().find(uploaded_images.FIRST + int(sha256[:7], 16))
-    if known is not None and known.sha256 == sha256:
-        return known.number
-    label = cifar10.label(request.image)
-    about = {"name": name_of(request), "label": label, "source": request.image} | asdict(request)
-    return uploaded_images.register(pixels, {name: value for name, value in about.items() if name != "image"})
+    known = uploaded_images.default().find(uploaded_images.number_of(pixels))
+    if known is None or known.sha256 != pixels_sha256(pixels):
+        about = {"name": name_of(request), "label": request.image.label, "source": request.image.in_rows}
+        about |= {name: value for name, value in request.in_header().items() if name != "image"}
+        known = uploaded_images.get(uploaded_images.register(pixels, about))
+    return known.as_image()
 
 
 def sweep_requests(request: PerturbationRequest) -> list[PerturbationRequest]:
     """The same at every strength of SWEEP."""
-    return [PerturbationRequest(**asdict(request) | {"strength": strength}) for strength in SWEEP]
+    return [replace(request, strength=strength) for strength in SWEEP]
 
 
-def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "pd.DataFrame | None":
+def stored_sweep(request: PerturbationRequest, block: int, convention: Convention) -> "pd.DataFrame | None":
     """What ``sweep`` gives, if all of it is stored; no torch."""
     perturbed = [stored(one) for one in sweep_requests(request)]
     if None in perturbed:
@@ -212,8 +214,8 @@ def stored_sweep(request: PerturbationRequest, block: int, convention: str) -> "
 def sweep(
     request: PerturbationRequest,
     block: int,
-    convention: str,
-    progress: analysis.Progress | None = None,
+    convention: Convention,
+    progress: Progress | None = None,
     again: bool = False,
 ) -> "pd.DataFrame":
     """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
@@ -229,17 +231,18 @@ def sweep(
     return _table(perturbed, results)
 
 
-def _stage(progress: analysis.Progress | None, done: int, total: int, name: str) -> analysis.Progress | None:
+def _stage(progress: Progress | None, done: int, total: int, name: str) -> Progress | None:
     return None if progress is None else lambda part, parts, what: progress(done, total, f"{name}: {what}")
 
 
-def sweep_made(table: "pd.DataFrame", network: str, block: int, convention: str) -> list[dict]:
+def sweep_made(request: PerturbationRequest, block: int, convention: Convention) -> list[dict]:
     """How the block's results of a sweep were made, as far as they are stored: device, precision, seconds ..."""
-    requests = [analysis.Request(network, int(image), block, convention, "counts") for image in table["image"]]
-    return [result.made for request in requests if (result := analysis.stored(request)) is not None]
+    perturbed = [found for one in sweep_requests(request) if (found := stored(one)) is not None]
+    results = [analysis.stored(_of_block(one, block, convention)) for one in perturbed]
+    return [result.made for result in results if result is not None]
 
 
-def _of_block(perturbed: Perturbed, block: int, convention: str) -> analysis.Request:
+def _of_block(perturbed: Perturbed, block: int, convention: Convention) -> analysis.Request:
     return analysis.Request(perturbed.request.network, perturbed.image, block, convention, "counts")
 
 
@@ -248,8 +251,12 @@ def _table(perturbed: Sequence[Perturbed], results: Sequence[analysis.Result]) -
 
     rows = []
     for one, result in zip(perturbed, results, strict=True):
-        row = {"strength": one.request.strength, "epsilon": one.request.strength / 255, "image": one.image}
-        row |= {"seen": cifar10.LABELS[one.seen[1]], "correct": one.seen[1] == one.label, "loss": one.loss[1]}
+        row = {"strength": one.request.strength, "epsilon": one.request.strength / 255, "image": one.image.in_rows}
+        row |= {
+            "seen": one.request.network.classes[one.seen[1]],
+            "correct": one.seen[1] == one.label,
+            "loss": one.loss[1],
+        }
         row |= {name: result.metrics.get(name, np.nan) for name in SWEPT}
         rows.append(row | {"reasons": {name: result.reasons[name] for name in SWEPT if name in result.reasons}})
     return pd.DataFrame(rows)

@@ -7,14 +7,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import catalogue, manifest
-from stiffcore.storage import cache as result_cache
+from stiffcore.images.image import Image
+from stiffcore.metrics import definitions, missing
+from stiffcore.metrics.missing import Missing
+from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.network import Network
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import cache as result_cache, kept
 
 FORMAT = 1  # of what is stored: raise it when the stored fields change
 # Raise it when a number can change; stored and shipped results are then computed anew. It stayed 1 when ARPACK gave way to
@@ -22,28 +26,37 @@ FORMAT = 1  # of what is stored: raise it when the stored fields change
 ALGORITHM = 1
 PRECISION = "float64"
 QUANTITIES = ("extremes", "counts", "spectrum")  # each holds what the ones before it hold
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to compute. ``image`` is an official test index, or an own image's number; ``block`` counts from 1."""
+    """What to compute. ``block`` counts from 1."""
 
-    network: str
-    image: int
+    network: Network
+    image: Image
     block: int
-    convention: str
+    convention: Convention
     quantity: str = "counts"
+
+    @property
+    def geometry(self) -> BlockGeometry:
+        """The block's sizes. Raises CannotCompute for a block that the network does not have."""
+        return self.network.block(self.block)
+
+    def in_header(self) -> dict[str, object]:
+        """As a stored result's header holds it: names in place of the objects."""
+        image = self.image.in_rows
+        return vars(self) | {"network": self.network.name, "image": image, "convention": str(self.convention)}
 
 
 @dataclass(frozen=True)
 class Result:
     """What was computed, and how.
 
-    metrics: the names of ``metrics.METRICS`` and the counts; NaN where undefined or not computed.
-    reasons: metric -> "undefined: ..." or "not computed: ..." for every NaN.
+    metrics: as `metrics.definitions` lists them; NaN where undefined or not computed.
+    reasons: metric -> why, for every NaN.
     arrays: ``block`` and ``branch``: ``eigenvalues`` complex128 of the deflated core (metrics["n_zero"] structural zeros
         and metrics["n_one"] structural ones come on top), or ``singular_values`` float64 where the block is not square;
         ``slices``: ``density`` int64 (rows: imaginary part, columns: real part), ``re_edges``, ``im_edges``; the structural zeros lie in the bin of 0.
@@ -55,59 +68,62 @@ class Result:
 
     request: Request
     metrics: dict[str, float]
-    reasons: dict[str, str]
+    reasons: dict[str, Missing]
     arrays: dict[str, np.ndarray]
     health: dict[str, float]
     made: dict[str, object]
     stored: bool = False
     notices: tuple[str, ...] = ()  # for example: the cache could not be written
 
+    def check_spectrum(self) -> None:
+        """Raises CannotCompute for a result whose arrays were not asked for."""
+        if not self.arrays:
+            raise CannotCompute(
+                f"Expected a result of level spectrum, got one of level {self.request.quantity}: compute it with that level."
+            )
+
+    def eigenvalues(self) -> np.ndarray:
+        """All n eigenvalues, complex128, shape (n,): those of the core, then the structural zeros and ones.
+
+        Raises CannotCompute where there are none: another level, a block that is not square, slices (a density).
+        """
+        self.check_spectrum()
+        if "eigenvalues" not in self.arrays:
+            raise CannotCompute(
+                f"Expected a result with eigenvalues, got {', '.join(self.arrays)}: choose an identity block under block or "
+                "branch, or read `arrays`."
+            )
+        structural = np.repeat([0j, 1 + 0j], [int(self.metrics["n_zero"]), int(self.metrics["n_one"])])
+        return np.concatenate([self.arrays["eigenvalues"], structural])
+
 
 def check(request: Request) -> Request:
-    """The request itself. Raises CannotCompute for an unknown network, image, block, convention or quantity."""
-    catalogue.block(request.network, request.block)
-    catalogue.check_convention(request.convention)
+    """The request itself. Raises CannotCompute for a block or quantity that there is not."""
+    request.network.block(request.block)
     if request.quantity not in QUANTITIES:
         raise CannotCompute(
             f"Expected a level among {', '.join(QUANTITIES)}, got {request.quantity!r}: choose one of them."
         )
-    cifar10.image(request.image)
     return request
 
 
 def key(request: Request) -> str:
     """The name of a result: a hash over all that determines it."""
-    return result_cache.key(
-        {
-            "format": FORMAT,
-            "algorithm": ALGORITHM,
-            "weights": manifest.entry(request.network).sha256,
-            "image": cifar10.image_sha256(request.image),
-            "block": request.block,
-            "convention": request.convention,
-            "precision": PRECISION,
-            "quantity": request.quantity,
-        }
-    )
+    fields = request.network.key_fields(request.image) | {
+        "block": request.block,
+        "convention": request.convention,
+        "quantity": request.quantity,
+    }
+    return result_cache.key(fields | {"format": FORMAT, "algorithm": ALGORITHM, "precision": PRECISION})
 
 
 def stored(request: Request) -> Result | None:
-    """The result if it was stored before or ships, richer quantities serving poorer ones; imports no torch.
-
-    What this machine stored goes before what ships: a shipped result that was computed again is shown as computed here,
-    and deleting cache/results/ brings back the shipped one.
-    """
+    """The result if it was stored before or ships, richer quantities serving poorer ones; imports no torch."""
     check(request)
     for quantity in QUANTITIES[QUANTITIES.index(request.quantity) :]:
-        name = key(replace(request, quantity=quantity))
-        for place in (result_cache.default(), result_cache.shipped()):
-            entry = place.get(name)
-            if entry is None:
-                continue
-            try:
-                return _from_entry(request, entry)
-            except (KeyError, TypeError, ValueError) as error:
-                _log.warning("Stored result %s is not used, because it cannot be read: %r", name, error)
+        found = kept.find(key(replace(request, quantity=quantity)), lambda entry: _from_entry(request, entry))
+        if found is not None:
+            return found
     return None
 
 
@@ -116,7 +132,7 @@ def _from_entry(request: Request, entry: result_cache.Entry) -> Result:
     return Result(
         request,
         result_cache.numbers_from_json(header["metrics"]),
-        header["reasons"],
+        missing.from_texts(header["reasons"]),
         entry.arrays,
         result_cache.numbers_from_json(header["health"]),
         header["made"] | {"loss": _loss(request.image, header["made"])},
@@ -124,22 +140,21 @@ def _from_entry(request: Request, entry: result_cache.Entry) -> Result:
     )
 
 
-def _loss(image: int, made: dict) -> float:
-    """Of a stored result. A label may have been said, or changed, since: then all ten losses are there to choose from."""
-    label = cifar10.label(image)
-    if label is None:
+def _loss(image: Image, made: dict) -> float:
+    """Of a stored result. An image may have been labelled since: then the losses at all labels are there to choose from."""
+    if image.label is None:
         return math.nan
     if "losses" in made:
-        return float(made["losses"][label])
-    return math.nan if uploaded_images.is_number(image) else float(made["loss"])
+        return float(made["losses"][image.label])
+    return float(made["loss"]) if image.is_official and made["loss"] is not None else math.nan
 
 
 def header_of(result: Result) -> dict:
     """The JSON header that a result is stored under; its arrays go beside it."""
     return {
-        "request": vars(result.request),
+        "request": result.request.in_header(),
         "metrics": result_cache.numbers_to_json(result.metrics),
-        "reasons": result.reasons,
+        "reasons": missing.as_texts(result.reasons),
         "health": result_cache.numbers_to_json(result.health),
         "made": result.made | result_cache.numbers_to_json({"loss": result.made["loss"]}),
     }
@@ -167,7 +182,7 @@ def compute_many(
     takes the stored one's place when it is complete, and whatever is cancelled leaves it as it was.
     """
     requests = list(requests)
-    report = progress or (lambda done, total, what: None)
+    report = progress or silent
     by_image = defaultdict(list)
     for request in requests:
         by_image[request.network, request.image].append(check(request))
@@ -175,7 +190,7 @@ def compute_many(
     for group in by_image.values():
         states: dict = {}
         for request in group:
-            where = f"block {request.block} of {request.network} at image {cifar10.name(request.image)}"
+            where = f"block {request.block} of {request.network.name} at image {request.image.name}"
 
             def stage(part: int, parts: int, what: str, done=done, where=where) -> None:
                 report(done, len(requests), f"{where}: {what}")
@@ -192,38 +207,18 @@ def compute_many(
 
 def _one(request: Request, group: list[Request], states: dict, stage: Progress, again: bool = False) -> Result:
     """One result; ``states`` is filled by the first request of a group that has to compute."""
-    found = None if again else stored(request)
-    if found is not None:
-        return found
-    cache, name = result_cache.default(), key(request)
+    name = key(request)
 
-    def waiting() -> None:
-        stage(0, 1, "another computation of the same is under way")
-
-    with cache.computed_once(name, waiting):
-        found = None if again else stored(request)
-        if found is not None:
-            return found
+    def fresh() -> tuple[Result, result_cache.Entry]:
         _log.info("computing %s: %s", name, request)
         stage(0, 1, "one forward pass")
         if not states:
             states.update(_states(request, {other.block for other in group}))
         result = _fresh(request, states[request.block], stage)
-        notice = cache.put(name, header_of(result), result.arrays)
-    return replace(result, notices=(notice,) if notice else ())
+        return result, result_cache.Entry(header_of(result), result.arrays)
 
-
-@lru_cache(maxsize=3)
-def _model(network: str, sha256: str):
-    """A network, kept for the next request; sha256 makes changed weights another entry."""
-    from stiffcore.networks import resnets
-
-    return resnets.load(network)
-
-
-def model(network: str):
-    """The network with its weights as they are now, kept for the next call; not to be changed."""
-    return _model(network, manifest.entry(network).sha256)
+    result, notice = kept.computed_once(name, lambda: stored(request), fresh, stage, again)
+    return replace(result, notices=(notice,)) if notice else result
 
 
 def block_state(request: Request):
@@ -236,28 +231,25 @@ def _states(request: Request, blocks: set[int]) -> dict:
     from stiffcore.jacobians import linearise
 
     device.use_one_thread()
-    network = model(request.network)
-    image = cifar10.normalised(cifar10.image(request.image)[None])[0]
-    return linearise.block_states(network, catalogue.blocks(request.network), image, blocks)
+    network, image = request.network, request.network.normalised(request.image)
+    return linearise.block_states(network.module(), network.blocks, image, blocks)
 
 
-def prediction(network: str, image: int) -> tuple[int, float]:
-    """Predicted label and cross-entropy, NaN without a label; from the manifest for bundled images, else by a forward pass."""
-    entry = manifest.entry(network)
-    if image in entry.predicted:
-        return entry.predicted[image], entry.loss[image]
-    losses, label = all_losses(network, image), cifar10.label(image)
-    return int(losses.argmin()), math.nan if label is None else float(losses[label])
+def prediction(network: Network, image: Image) -> tuple[int, float]:
+    """Predicted label and cross-entropy, NaN without a label; by a forward pass where the network does not know them already."""
+    if image.is_official and image.number in network.predicted:
+        return network.predicted[image.number], network.loss[image.number]
+    losses = all_losses(network, image)
+    return int(losses.argmin()), math.nan if image.label is None else float(losses[image.label])
 
 
-def all_losses(network: str, image: int) -> np.ndarray:
-    """Cross-entropy for each of the ten labels, float64 (10,), by a forward pass; exp(−loss) is the label's probability."""
+def all_losses(network: Network, image: Image) -> np.ndarray:
+    """Cross-entropy at each of the network's classes, float64 (classes,), by a forward pass; exp(−loss) is a class's probability."""
     from stiffcore.networks import resnets
 
-    sha256 = manifest.entry(network).sha256
-    losses = resnets.all_losses(model(network), cifar10.image(image)[None])[0]
-    if uploaded_images.is_number(image):
-        uploaded_images.note_prediction(image, sha256, int(losses.argmin()))
+    losses = resnets.all_losses(network.module(), image.pixels[None], preprocessing=network.preprocessing)[0]
+    if image.on_prediction:
+        image.on_prediction(network.weights_sha256, int(losses.argmin()))
     return losses
 
 
@@ -268,24 +260,25 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
 
     began = time.perf_counter()
     try:
-        if request.convention == "slices":
-            computed = block_metrics.of_slices(state, request.quantity, stage)
-        else:
+        if request.convention.has_matrix:
             computed = block_metrics.of_matrix(state, request.convention, request.quantity, stage)
+        else:
+            computed = block_metrics.of_slices(state, request.quantity, stage)
     except RuntimeError as error:  # torch has no error of its own for this on a CPU
         if "not enough memory" in str(error) or "out of memory" in str(error):
             raise CannotCompute(
-                f"Expected enough memory for block {request.block} of {request.network}, got too little: close other "
+                f"Expected enough memory for block {request.block} of {request.network.name}, got too little: close other "
                 "programs, choose a later block, or ask for the extremes only."
             ) from error
         raise
-    (metrics, reasons), arrays, health, extra = computed
+    facts, arrays, health, extra = computed
+    metrics, reasons = definitions.of(facts)
     predicted, loss, extra = *prediction(request.network, request.image), dict(extra)
-    if uploaded_images.is_number(request.image):
+    if not request.image.is_official:
         extra["losses"] = [float(loss) for loss in all_losses(request.network, request.image)]
     made = {
-        "weights": manifest.entry(request.network).sha256,
-        "image_sha256": cifar10.image_sha256(request.image),
+        "weights": request.network.weights_sha256,
+        "image_sha256": request.image.sha256,
         "predicted": predicted,
         "loss": loss,
         "algorithm": ALGORITHM,
@@ -303,14 +296,14 @@ def _fresh(request: Request, state, stage: Progress) -> Result:
 def row(result: Result) -> dict[str, object]:
     """One flat row for tables and the command line; NaN where undefined or not computed (see ``reasons``).
 
-    An own image without a label has None as its ``label`` and ``correct``, and NaN as its ``loss``.
+    An image without a label has None as its ``label`` and ``correct``, and NaN as its ``loss``.
     """
-    request, geometry = result.request, catalogue.block(result.request.network, result.request.block)
-    label, predicted = cifar10.label(request.image), int(result.made["predicted"])
+    request, geometry = result.request, result.request.geometry
+    label, predicted = request.image.label, int(result.made["predicted"])
     return {
-        "network": request.network,
+        "network": request.network.name,
         "weights": result.made["weights"],
-        "image": request.image,
+        "image": request.image.in_rows,
         "label": label,
         "predicted": predicted,
         "correct": None if label is None else predicted == label,

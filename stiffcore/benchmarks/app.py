@@ -16,14 +16,20 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.benchmarks import app_server, browser as benchmark_browser, main as benchmark, sessions
 from stiffcore.benchmarks.app_server import AppServer
 from stiffcore.benchmarks.timing import as_seconds, as_spread, clocked, spread
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, manifest
+from stiffcore.conventions import Convention
+from stiffcore.images import cifar10, registry as images
+from stiffcore.networks import registry as networks
 from stiffcore.storage import cache as result_cache
 
 SERVERS, CLOUDS, VIEWS = 5, 5, 5  # rounds of the first three measurements
 SESSIONS = 50
 GOALS = {"title": 2.0, "stored view": 0.5, "drawing": 2.0, "health": 1.0}  # seconds, each of them an upper bound
-LARGE = analysis.Request("resnet50", 0, 2, "branch", "spectrum")  # 65,536 eigenvalues; nothing that large ships
+LARGE = (
+    "resnet50",
+    0,
+    2,
+    Convention.BRANCH,
+)  # network, image, block, convention: 65,536 eigenvalues; nothing that large ships
 QUICK = ("resnet18", 8)  # network, block: a new spectrum takes about a second
 
 Say = Callable[[str], None]
@@ -77,7 +83,8 @@ def large_cloud(chromium, folder: Path, say: Say, rounds: int = CLOUDS) -> dict:
     """A made-up spectrum of 65,536 eigenvalues: from the server's answer, and from the navigation, until WebGL has painted."""
     cache = folder / "large"
     store_cloud(cache)
-    view = f"network={LARGE.network}&blocks={LARGE.block}&convention={LARGE.convention}&images={LARGE.image}"
+    network, image, block, convention = LARGE
+    view = f"network={network}&blocks={block}&convention={convention}&images={image}"
     address = f"/Spectrum?{view}&marks=points"  # by themselves so many are drawn as a density
     found = []
     with AppServer(cache) as server:
@@ -96,16 +103,18 @@ def large_cloud(chromium, folder: Path, say: Say, rounds: int = CLOUDS) -> dict:
 
 def store_cloud(cache: Path) -> None:
     """A spectrum as large as LARGE has one, of random numbers, into a cache folder that the app will use."""
-    n = catalogue.block(LARGE.network, LARGE.block).n_in
+    network, image, block, convention = LARGE
+    large = analysis.Request(networks.find(network), images.find(image), block, convention, "spectrum")
+    n = large.geometry.n_in
     half = np.random.default_rng(0).normal(size=(n // 2, 2)) @ [0.3, 0.3j]
     values = np.concatenate([half, half.conj()])
     extremes = {"max_re": float(values.real.max()), "min_re": float(values.real.min()), "n_eigenvalues": n}
     made = {
-        "weights": manifest.entry(LARGE.network).sha256, "image_sha256": cifar10.image_sha256(LARGE.image),
+        "weights": large.network.weights_sha256, "image_sha256": large.image.sha256,
         "predicted": 0, "loss": 0.0, "algorithm": analysis.ALGORITHM, "device": "made up", "precision": "float64",
-        "threads": 1, "seconds": 0.0, "date": "", "key": analysis.key(LARGE), "quantity": LARGE.quantity,
+        "threads": 1, "seconds": 0.0, "date": "", "key": analysis.key(large), "quantity": large.quantity,
     }  # fmt: skip
-    result = analysis.Result(LARGE, extremes, {}, {"eigenvalues": values}, {}, made)
+    result = analysis.Result(large, extremes, {}, {"eigenvalues": values}, {}, made)
     stored = result_cache.ResultCache(cache)
     stored.put(made["key"], analysis.header_of(result), result.arrays)
     stored.close()
@@ -127,9 +136,9 @@ def stored_view(server: AppServer, say: Say, rounds: int = VIEWS) -> list[dict]:
 
 def crowds(server: AppServer, n_sessions: int, say: Say) -> tuple[dict, dict]:
     """Sessions that ask for the same new spectrum, and sessions that ask for one each."""
-    images = cifar10.bundled()[-n_sessions - 1 :]  # of the last ones none ships
+    last = cifar10.bundled()[-n_sessions - 1 :]  # of these none ships
     found = []
-    for title, asked in (("the same spectrum", [images[0]] * n_sessions), ("different spectra", images[1:])):
+    for title, asked in (("the same spectrum", [last[0]] * n_sessions), ("different spectra", last[1:])):
         crowd = sessions.crowd(server, *QUICK, asked)
         found.append(
             {

@@ -76,7 +76,7 @@ class AppServer:
         self.seconds_to_start = time.monotonic() - began
         return self
 
-    def __exit__(self, *unused) -> None:
+    def __exit__(self, *unused: object) -> None:
         self.end()
 
     def end(self) -> None:
@@ -112,7 +112,7 @@ class AppServer:
         except OSError:
             return None
 
-    def interact(self, **request) -> dict:
+    def interact(self, **request: object) -> dict:
         """One step of a session without a browser: the page after it has run. The first step is without session_id.
 
         Keywords: as in the app's /_stcore/agent/openapi.json: session_id, page, query_params, widget_state, trigger.
@@ -124,7 +124,8 @@ class AppServer:
         )
         try:
             with _direct.open(asked, timeout=180) as answer:
-                return json.load(answer)
+                page: dict = json.load(answer)
+                return page
         except urllib.error.HTTPError as error:
             said = error.read()[:300].decode("utf-8", "replace")
             raise CannotCompute(f"Expected a page of the app, got {error.code} {said}: read the app's log.") from error
@@ -134,7 +135,7 @@ def free_port() -> int:
     """A port of the loopback that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def elements(page: dict, kind: str) -> list[dict]:

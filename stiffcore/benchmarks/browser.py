@@ -7,8 +7,12 @@ saw it first, in seconds since the navigation began; the browser itself says whe
 import contextlib
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from stiffcore.errors import CannotCompute
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = (
@@ -79,7 +83,7 @@ def chromium() -> Iterator:
             browser.close()
 
 
-def seconds_to_paint(context, address: str, until: str) -> dict[str, float]:
+def seconds_to_paint(context: "BrowserContext", address: str, until: str) -> dict[str, float]:
     """Opens an address in a new window of a browser context; when each thing was there first, since the navigation began.
 
     until: "figure" or "webgl". Returns the seconds of "paint" (anything at all), "title", "answer" (a large figure has
@@ -90,10 +94,11 @@ def seconds_to_paint(context, address: str, until: str) -> dict[str, float]:
         page.add_init_script(NOTE)
         page.goto(address, timeout=PATIENCE)
         page.wait_for_function(f"window.seenFirst.{until} && window.seenFirst.paint", timeout=PATIENCE)
-        seen = page.evaluate("window.seenFirst")
+        seen: dict[str, float] = page.evaluate("window.seenFirst")
         points = page.evaluate(
             "document.querySelector('.js-plotly-plot')._fullData.reduce((sum, trace) => sum + (trace.x?.length || 0), 0)"
         )
-        return seen | {"points": points}
+        seen["points"] = points
+        return seen
     finally:
         page.close()

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stiffcore import device
 from stiffcore.benchmarks.timing import Answer, Comparison, Contender, answer_of
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.jacobians import deflation, linearise, reference
 from stiffcore.jacobians.linearise import BlockState
@@ -101,7 +102,7 @@ def _dense(case: Case, where: torch.device) -> Contender:
 
     def form() -> Tensor:
         check_dense(n, n, 4)
-        return reference.jacobian_of_module(module, x, "block", ROWS_AT_ONCE)
+        return reference.jacobian_of_module(module, x, Convention.BLOCK, ROWS_AT_ONCE)
 
     return Contender(DENSE, _eigvals, form, lambda _, values: answer_of(values))
 
@@ -127,8 +128,8 @@ def _core(case: Case, where: torch.device, name: str) -> Contender:
     """Ours: the core, formed on the CPU, decomposed on ``where``."""
 
     def form() -> deflation.Core:
-        full_spectra.check_core_memory(deflation.plan(case.state, "block").side, full_spectra.SPECTRUM_MEMORY)
-        return deflation.form_core(case.state, "block")
+        full_spectra.check_core_memory(deflation.plan(case.state, Convention.BLOCK).side, full_spectra.SPECTRUM_MEMORY)
+        return deflation.form_core(case.state, Convention.BLOCK)
 
     def answer(core: deflation.Core, values: np.ndarray) -> Answer:
         return answer_of(values + core.plan.shift, core.plan.zeros, core.plan.ones)
@@ -144,15 +145,15 @@ def _core_checked(case: Case) -> Contender:
 
     return Contender(
         CHECKED,
-        lambda core: full_spectra.full_spectrum(case.state, "block", core=core),
-        lambda: deflation.form_core(case.state, "block"),
+        lambda core: full_spectra.full_spectrum(case.state, Convention.BLOCK, core=core),
+        lambda: deflation.form_core(case.state, Convention.BLOCK),
         answer,
     )
 
 
 def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
     """Item 1: every eigenvalue of the whole block in float64. On a GPU, item 5: also ours there against ours here."""
-    plan = deflation.plan(case.state, "block")
+    plan = deflation.plan(case.state, Convention.BLOCK)
     contenders = [_dense(case, where), _live(case, where), _core(case, where, OURS)]
     pairs = [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,))]
     if device.eigensolver_device(plan.side).type == where.type:
@@ -164,7 +165,7 @@ def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
     return Comparison(
         "1" if where.type == "cpu" else "5",
         f"full spectrum of {case.title}, block, float64, on {device.name(where)}",
-        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": "block"},
+        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": Convention.BLOCK},
         contenders,
         pairs,
         mask_problem(case, where),
@@ -181,26 +182,28 @@ def outermost(case: Case, where: torch.device = CPU) -> Comparison:
 
     That is timed as the bare eigensolver and, where the app would run it there, with the checks (the transpose, residuals).
     """
-    plan = deflation.plan(case.state, "block")
+    plan = deflation.plan(case.state, Convention.BLOCK)
     contenders, full = [_core(case, where, OURS)], [OURS]
     if device.eigensolver_device(plan.side).type == where.type:
         contenders.append(_core_checked(case))
         full.append(CHECKED)
     contenders += [
         Contender(
-            EXTREMES, lambda _: full_spectra.extremes(case.state, "block"), answer=lambda _, found: _outer(found)
+            EXTREMES,
+            lambda _: full_spectra.extremes(case.state, Convention.BLOCK),
+            answer=lambda _, found: _outer(found),
         ),
         Contender(
             PROOF, lambda _: full_spectra.certified(case.state, prove=True)[0], answer=lambda _, found: _proved(found)
         ),
         Contender(COUNTED, lambda _: _counted(case.state), answer=lambda _, found: found),
-        Contender("extremes under branch", lambda _: full_spectra.extremes(case.state, "branch")),
+        Contender("extremes under branch", lambda _: full_spectra.extremes(case.state, Convention.BRANCH)),
     ]
     return Comparison(
         "2" if where.type == "cpu" else "5",
         f"extremes and certificate of {case.title}, block, float64, full spectrum on {device.name(where)}",
-        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": "block"}
-        | {"branch_core_side": deflation.plan(case.state, "branch").side},
+        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": Convention.BLOCK}
+        | {"branch_core_side": deflation.plan(case.state, Convention.BRANCH).side},
         contenders,
         [(slow, (fast,)) for slow in full for fast in (EXTREMES, PROOF, COUNTED)],
     )  # fmt: skip
@@ -212,7 +215,7 @@ def _counted(state: BlockState) -> Answer:
     proof = _proved(certificate)
     if proof.missing:
         return proof
-    found = _outer(full_spectra.extremes(state, "block", core=core, nothing_negative=not certificate.negative))
+    found = _outer(full_spectra.extremes(state, Convention.BLOCK, core=core, nothing_negative=not certificate.negative))
     return Answer(proof.counts, found.extremes)
 
 
@@ -234,14 +237,19 @@ FORMATION, PRODUCT = "core formation", f"float64 product of side {RATE_SIDE:,}"
 
 def formation(case: Case) -> Comparison:
     """Item 4: forming the core, beside a plain matrix product that says what the machine can do."""
-    plan = deflation.plan(case.state, "block")
+    plan = deflation.plan(case.state, Convention.BLOCK)
     generator = torch.Generator().manual_seed(0)
     square = torch.randn(RATE_SIDE, RATE_SIDE, dtype=torch.float64, generator=generator)
     contenders = [
-        Contender(FORMATION, None, lambda: deflation.form_core(case.state, "block")),
+        Contender(FORMATION, None, lambda: deflation.form_core(case.state, Convention.BLOCK)),
         Contender(PRODUCT, lambda _: square @ square),
     ]
-    facts = {"core_side": plan.side, "core_layer": plan.layer, "convention": "block", "flops": flops(case.state)}
+    facts = {
+        "core_side": plan.side,
+        "core_layer": plan.layer,
+        "convention": Convention.BLOCK,
+        "flops": flops(case.state),
+    }
     return Comparison(
         "4", f"formation of {case.title}'s core, block, float64, on cpu", case.facts | facts, contenders, []
     )
@@ -250,7 +258,7 @@ def formation(case: Case) -> Comparison:
 def flops(state: BlockState) -> int:
     """Floating-point operations, 2·m·n·k each, of all matrix products in form_core."""
     with FlopCounterMode(display=False) as counter:
-        deflation.form_core(state, "block")
+        deflation.form_core(state, Convention.BLOCK)
     return counter.get_total_flops()
 
 

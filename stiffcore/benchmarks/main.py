@@ -25,11 +25,11 @@ __all__ = ["as_text", "exit_code", "run"]
 ITEMS = ("1", "2", "3", "4", "5")
 IMAGE = 0  # official test index
 FULL_ROUNDS = 5
-QUICK = {"full_spectrum": {"resnet18": (6, 8)}, "outermost": {"resnet18": (4, 6, 8)}, "slices": (6, 8)}
+QUICK = {"full_spectrum": {"resnet18": (6, 8)}, "outermost": {"resnet18": (4, 6, 8)}, "all_slices": (6, 8)}
 FULL = {
     "full_spectrum": {"resnet18": (4, 6, 8), "resnet50": (16,)},
     "outermost": {"resnet18": (2, 4, 6, 8), "resnet50": (2,)},
-    "slices": (1, 2, 3, 4, 5, 6, 7, 8),
+    "all_slices": (1, 2, 3, 4, 5, 6, 7, 8),
 }
 ONE_ROUND = {("resnet50", 16)}  # of item 1: its dense side takes minutes
 ON_GPU_SLICES = {8: 64}  # block -> live outputs: cuSOLVER takes about 1 ms for each tiny matrix
@@ -53,7 +53,7 @@ def run(
     extent = FULL if full else QUICK
     if only is not None:
         network, blocks = only
-        extent = {"full_spectrum": {network: tuple(blocks)}, "outermost": {network: tuple(blocks)}, "slices": ()}
+        extent = {"full_spectrum": {network: tuple(blocks)}, "outermost": {network: tuple(blocks)}, "all_slices": ()}
         items = [item for item in items if item != "3"]
     rounds = rounds or (FULL_ROUNDS if full else 1)
     device.use_one_thread()
@@ -65,7 +65,7 @@ def run(
         "environment": made,
         "comparisons": [described(comparison) for comparison in comparisons],
         "totals": totals(comparisons),
-        "memory": memory(extent["slices"], say) if "3" in items else [],
+        "memory": memory(extent["all_slices"], say) if "3" in items else [],
         "notes": notes,
     }
     if made["load_before"] > BUSY * made["cores"]:
@@ -87,8 +87,8 @@ def chosen(extent: dict, items: Sequence[str]) -> tuple[list[Comparison], list[s
     for part in ("full_spectrum", "outermost"):
         for network, blocks in extent[part].items():
             wanted.setdefault(network, set()).update(blocks)
-    if extent["slices"]:
-        wanted["resnet18"] |= set(extent["slices"])
+    if extent["all_slices"]:
+        wanted["resnet18"] |= set(extent["all_slices"])
     loaded = {network: cases.load_cases(network, sorted(blocks), IMAGE) for network, blocks in wanted.items()}
     places, notes = [cases.CPU], []
     if "5" in items and torch.cuda.is_available():
@@ -103,8 +103,8 @@ def chosen(extent: dict, items: Sequence[str]) -> tuple[list[Comparison], list[s
         if "2" in items or not on_cpu:
             comparisons += [cases.outermost(case, where) for case in _of(loaded, extent["outermost"])]
         if "3" in items and on_cpu:
-            comparisons += [slice_cases.all_slices(loaded["resnet18"][block]) for block in extent["slices"]]
-        if extent["slices"] and not on_cpu:
+            comparisons += [slice_cases.all_slices(loaded["resnet18"][block]) for block in extent["all_slices"]]
+        if extent["all_slices"] and not on_cpu:
             sampled = [(loaded["resnet18"][block], where, outputs) for block, outputs in ON_GPU_SLICES.items()]
             comparisons += [slice_cases.all_slices(*sample) for sample in sampled]
         if "4" in items and on_cpu:

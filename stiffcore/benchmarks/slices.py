@@ -19,6 +19,7 @@ from torch import Tensor
 from stiffcore import device
 from stiffcore.benchmarks.cases import CPU, ROWS_AT_ONCE, Case, check_dense, live_jacobian, load_cases, mask_problem
 from stiffcore.benchmarks.timing import Answer, Comparison, Contender, disagreements
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import reference
 from stiffcore.jacobians.linearise import BlockState
@@ -47,7 +48,11 @@ def all_slices(case: Case, where: torch.device = CPU, sample: int | None = None)
         pairs.append((SLICES, (contenders[-1].name,)))
     of_what = "" if sample is None else f", a sample of {case.state.live_outputs} outputs"
     place = "" if where.type == "cpu" else f", naive on {device.name(where)}"
-    here = {"n_eigenvalues": case.state.geometry.n_eigenvalues("slices"), "convention": "slices", "sample": sample}
+    here = {
+        "n_eigenvalues": case.state.geometry.n_eigenvalues(Convention.SLICES),
+        "convention": Convention.SLICES,
+        "sample": sample,
+    }
     return Comparison(
         "3" if where.type == "cpu" else "5",
         f"slices of {case.title}{of_what}, S and P, float64{place}",
@@ -77,7 +82,7 @@ def _naive(case: Case, where: torch.device, only_live: bool) -> Contender:
         if only_live:
             return live_jacobian(module, x, live).reshape(len(live), *geometry.input_shape)
         check_dense(geometry.n_out, geometry.n_in, 4)
-        return reference.jacobian_of_module(module, x, "slices", ROWS_AT_ONCE)
+        return reference.jacobian_of_module(module, x, Convention.SLICES, ROWS_AT_ONCE)
 
     def answer(jacobian: Tensor, values: Tensor) -> Answer:
         size = geometry.input_shape[1]
@@ -85,7 +90,7 @@ def _naive(case: Case, where: torch.device, only_live: bool) -> Contender:
             values.reshape(-1, size).split(SLICES_AT_ONCE), jacobian.reshape(-1, size, size).split(SLICES_AT_ONCE)
         )
         return answer_of_slices(
-            ((some, matrices.cpu()) for some, matrices in batches), geometry.n_eigenvalues("slices")
+            ((some, matrices.cpu()) for some, matrices in batches), geometry.n_eigenvalues(Convention.SLICES)
         )
 
     return Contender(NAIVE, lambda jacobian: torch.linalg.eigvals(jacobian).cpu(), form, answer)
@@ -104,7 +109,7 @@ def _peeled(case: Case) -> Contender:
     """Our patches, LAPACK's eigenvalues: what peeling gains without the compiled counts."""
 
     def answer(patches: list[Tensor], values: list[Tensor]) -> Answer:
-        return answer_of_slices(zip(values, patches), case.state.geometry.n_eigenvalues("slices"))
+        return answer_of_slices(zip(values, patches), case.state.geometry.n_eigenvalues(Convention.SLICES))
 
     return Contender(
         PEELED, lambda patches: [torch.linalg.eigvals(some) for some in patches], lambda: list(_patches(case)), answer

@@ -9,25 +9,26 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.images.registry import bundled
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.sweeps import local as local_sweep
 
-QUICK = (("resnet18", "slices", (8,), 12),)
+QUICK = (("resnet18", Convention.SLICES, (8,), 12),)
 FULL = (
-    ("resnet18", "slices", None, 12),
-    ("resnet34", "slices", None, 6),
-    ("resnet50", "slices", (16,), 8),
-    ("resnet18", "block", (2, 4, 6, 8), 6),
-    ("resnet34", "block", (14, 15, 16), 6),
-    ("resnet50", "block", (15, 16), 6),
-    ("resnet18", "branch", (6, 8), 6),
-    ("resnet34", "branch", (15, 16), 8),
-    ("resnet50", "branch", (15, 16), 4),
+    ("resnet18", Convention.SLICES, None, 12),
+    ("resnet34", Convention.SLICES, None, 6),
+    ("resnet50", Convention.SLICES, (16,), 8),
+    ("resnet18", Convention.BLOCK, (2, 4, 6, 8), 6),
+    ("resnet34", Convention.BLOCK, (14, 15, 16), 6),
+    ("resnet50", Convention.BLOCK, (15, 16), 6),
+    ("resnet18", Convention.BRANCH, (6, 8), 6),
+    ("resnet34", Convention.BRANCH, (15, 16), 8),
+    ("resnet50", Convention.BRANCH, (15, 16), 4),
 )
-GROWTH = ("resnet18", "slices", (8,), (10, 100, 1000))
-QUICK_GROWTH = ("resnet18", "slices", (8,), (10, 40))
+GROWTH = ("resnet18", Convention.SLICES, (8,), (10, 100, 1000))
+QUICK_GROWTH = ("resnet18", Convention.SLICES, (8,), (10, 40))
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Measured:
     """
 
     network: str
-    convention: str
+    convention: Convention
     blocks: str
     images: int
     workers: int
@@ -60,13 +61,13 @@ def run(full: bool, say: Callable[[str], None] = lambda line: None) -> dict[str,
     return {"rates": rates, "growth": growth}
 
 
-def measure(network: str, convention: str, blocks: Sequence[int] | None, images: int, workers: int) -> Measured:
+def measure(network: str, convention: Convention, blocks: Sequence[int] | None, images: int, workers: int) -> Measured:
     """Sweep so many bundled images with so many workers. Raises CannotCompute where a task failed or is too few."""
     if images <= workers:
         raise CannotCompute(f"Expected more images than workers, got {images} and {workers}: give more images.")
     numbers = blocks or [block.block for block in catalogue.blocks(network)]
     # The last ones: spectra of the first ones ship, and are not computed again.
-    tasks = local_sweep.plan(network, cifar10.bundled()[-images:], numbers, convention, "counts")
+    tasks = local_sweep.plan(networks.find(network), bundled()[-images:], numbers, convention, "counts")
     arrived: list[tuple[float, local_sweep.Outcome]] = []
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="stiffcore-benchmark-") as folder:

@@ -62,7 +62,7 @@ def _row(contender: dict) -> tuple[str, ...]:
 
 def _answers(contenders: list[dict], n_eigenvalues: int | None) -> list[str]:
     """What the contenders found, those of one mind in one line; with the number of eigenvalues, S and P too."""
-    texts = {}
+    texts: dict[str, list[str]] = {}
     for contender in contenders:
         answer = contender["answer"] or {"counts": {}, "extremes": {}}
         found = [f"{name} {as_interval(tuple(count))}" for name, count in answer["counts"].items()]

@@ -159,8 +159,8 @@ def timed(contender: Contender) -> Run:
     if contender.form is not None:
         formed, formation = clocked(contender.form)
     solved, eigensolver = None, None
-    if contender.solve is not None:
-        solved, eigensolver = clocked(lambda: contender.solve(formed))
+    if (solve := contender.solve) is not None:
+        solved, eigensolver = clocked(lambda: solve(formed))
     together = (formation or 0.0) + (eigensolver or 0.0)
     answer = contender.answer(formed, solved)
     # A contender in one piece has no eigensolver of its own to time.

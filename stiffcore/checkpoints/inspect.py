@@ -8,6 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,10 @@ from stiffcore.checkpoints.safetensors_file import SafetensorsFile
 from stiffcore.checkpoints.torch_archive import Described, StateDictArchive, refused
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import resnets
+from stiffcore.networks import catalogue, resnets
+from stiffcore.networks.network import Network
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import uploads
 
 LARGEST_FILE = 128 << 20  # bytes
 DEEPEST = 3  # dicts within dicts in which a PyTorch file's tensors are looked for
@@ -32,11 +36,6 @@ OTHER_NORMALISATIONS = {  # mean and standard deviation by channel
     "ImageNet's mean and standard deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "images from 0 to 255": ((0, 0, 0), (1 / 255, 1 / 255, 1 / 255)),
 }
-Progress = Callable[[str], None]  # what comes next; may raise errors.Cancelled to stop
-
-
-def _silent(what: str) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def content_of(path: Path) -> bytes:
         raise CannotCompute(f"Expected a checkpoint in {path}, got {error.strerror}: name another file.") from error
 
 
-def inspect(content: bytes, progress: Progress = _silent) -> Inspection:
+def inspect(content: bytes, progress: Progress = silent) -> Inspection:
     """What a checkpoint holds, by its list of tensors alone; nothing in it is executed, and no number of a tensor is read.
 
     Raises CannotCompute, in one sentence, for what is refused."""
@@ -109,10 +108,10 @@ def load(content: bytes) -> tuple[nn.Module, Inspection]:
     return resnets.with_weights(inspection.network, state, resnets.tensors_sha256(state)), inspection
 
 
-def read(content: bytes, progress: Progress = _silent) -> tuple[dict[str, torch.Tensor], Inspection]:
+def read(content: bytes, progress: Progress = silent) -> tuple[dict[str, torch.Tensor], Inspection]:
     """A checkpoint's tensors by the network's own names, in the checkpoint's precision, checked against the network."""
     inspection, tensor = _opened(content, progress)
-    progress("reading its numbers")
+    progress(0, 0, "reading its numbers")
     shape_of = resnets.template(inspection.network).state_dict()
     state = {name: tensor(source) for name, source in inspection.names.items()}
     for name in shape_of.keys() - state.keys():  # only counters of batches may be missing
@@ -124,13 +123,36 @@ def read(content: bytes, progress: Progress = _silent) -> tuple[dict[str, torch.
     return state, inspection
 
 
-def self_test(model: nn.Module, progress: Callable[[int, int], None] = lambda done, total: None) -> SelfTest:
-    """Accuracy on the bundled images; where it is near chance, what would explain it. progress: images done, of all."""
+def network_in(path: Path, name: str = "") -> Network:
+    """The network of a checkpoint, kept nowhere: its file is read again by whoever needs the module.
+
+    name: what to call it, by default the file's. Raises CannotCompute for what is refused.
+    """
+    path = path.expanduser().absolute()
+    state, inspection = read(content_of(path))
+    sha256 = resnets.tensors_sha256(state)
+    called = name or uploads.clean_name(path.name)
+    blocks = catalogue.blocks(inspection.network)
+    return Network(
+        called, sha256, blocks, partial(_load_again, path, sha256), title=called, architecture=inspection.network
+    )
+
+
+def _load_again(path: Path, sha256: str) -> nn.Module:
+    """Raises CannotCompute where the file has changed since."""
+    state, inspection = read(content_of(path))
+    if resnets.tensors_sha256(state) != sha256:
+        raise CannotCompute(f"Expected the weights that {path} held before, got others: load the checkpoint again.")
+    return resnets.with_weights(inspection.network, state, sha256)
+
+
+def self_test(model: nn.Module, progress: Progress = silent) -> SelfTest:
+    """Accuracy on the bundled images; where it is near chance, what would explain it. progress counts images."""
     indices = cifar10.bundled()
     images, labels = np.stack([cifar10.image(i) for i in indices]), np.array([cifar10.label(i) for i in indices])
     predicted, loss = np.empty(len(images), np.int64), np.empty(len(images))
     for at in range(0, len(images), SELF_TEST_BATCH):
-        progress(at, len(images))
+        progress(at, len(images), "self-test on the images that ship")
         part = slice(at, at + SELF_TEST_BATCH)
         predicted[part], loss[part] = resnets.predictions(model, images[part], labels[part])
     accuracy = float((predicted == labels).mean())
@@ -143,12 +165,12 @@ def _hint(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> str:
     """Another normalisation, or the usual variant without max-pool, if the network does well with it."""
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (cifar10.MEAN, cifar10.STANDARD_DEVIATION))
     ours = cifar10.normalised(images)
-    tried = {}
-    for name, (other_mean, other_std) in OTHER_NORMALISATIONS.items():
-        other_mean, other_std = (torch.tensor(v).view(3, 1, 1) for v in (other_mean, other_std))
+    tried: dict[str, tuple[nn.Module, torch.Tensor]] = {}
+    for name, normalisation in OTHER_NORMALISATIONS.items():
+        other_mean, other_std = (torch.tensor(v).view(3, 1, 1) for v in normalisation)
         tried[f"was trained with another normalisation, {name}"] = (model, (ours * std + mean - other_mean) / other_std)
-    without_pool = nn.Sequential(model.conv1, model.bn1, model.relu, model.layer1, model.layer2, model.layer3)
-    without_pool = nn.Sequential(without_pool, model.layer4, model.avgpool, nn.Flatten(), model.fc)
+    before = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "layer4", "avgpool")
+    without_pool = nn.Sequential(*map(model.get_submodule, before), nn.Flatten(), model.get_submodule("fc"))
     tried["is the variant without max-pool, whose blocks have other sizes"] = (without_pool, ours)
     for reason, (network, batch) in tried.items():
         right = float((network(batch).argmax(1).numpy() == labels).mean())
@@ -163,25 +185,27 @@ def _too_large(size: int) -> CannotCompute:
     )
 
 
-def _opened(content: bytes, progress: Progress):
+def _opened(content: bytes, progress: Progress) -> tuple[Inspection, Callable[[str], torch.Tensor]]:
     """The inspection, and a function from the file's name of a tensor to the tensor, which reads that tensor alone."""
     if len(content) > LARGEST_FILE:
         raise _too_large(len(content))
-    progress("reading the names of its tensors")
+    progress(0, 0, "reading the names of its tensors")
     if content[:4] == b"PK\x03\x04":
         archive = StateDictArchive(content)
         described = _state_dict(archive.content)
-        types = {name: d.storage.dtype for name, d in described.items()}
+        shapes = {name: d.shape for name, d in described.items()}
+        types: dict[str, torch.dtype | str] = {name: d.storage.dtype for name, d in described.items()}
         form, tensor = "PyTorch", lambda name: archive.tensor(described[name])
     else:
         old = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
         if content[8:9] != b"{" and content[:2] in old:
             raise refused("an old or compressed format, which could hold code")
         file = SafetensorsFile(content)
-        described, form, tensor = file.tensors, "safetensors", file.tensor
-        types = {name: listed.dtype for name, listed in described.items()}
-    progress("looking for a network among them")
-    return _inspected(form, {name: d.shape for name, d in described.items()}, types), tensor
+        shapes = {name: listed.shape for name, listed in file.tensors.items()}
+        types = {name: listed.dtype for name, listed in file.tensors.items()}
+        form, tensor = "safetensors", file.tensor
+    progress(0, 0, "looking for a network among them")
+    return _inspected(form, shapes, types), tensor
 
 
 def _inspected(form: str, shapes: dict[str, tuple[int, ...]], types: dict[str, torch.dtype | str]) -> Inspection:

@@ -4,7 +4,7 @@ The names of torchvision and of the public CIFAR-10 zoos, behind whatever traini
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from stiffcore.errors import CannotCompute
@@ -81,14 +81,14 @@ def _shapes(network: str) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in resnets.template(network).state_dict().items()}
 
 
-def _prefixes(names) -> list[str]:
+def _prefixes(names: Iterable[str]) -> list[str]:
     """Where a network may begin, in the order in which they are preferred; where none does, at the names' beginning."""
     found = {match[1] for match in map(_FIRST.fullmatch, names) if match}
     order = sorted(found, key=lambda prefix: (bool(_AVERAGED.search(prefix)), prefix.count("."), prefix))
     return order[:MOST_SETS] or [""]
 
 
-def _renamed(names, prefix: str) -> tuple[dict[str, str], str]:
+def _renamed(names: Iterable[str], prefix: str) -> tuple[dict[str, str], str]:
     """Our name -> the file's, of what begins with a prefix; and a name that two of them would have, if there is one."""
     renamed: dict[str, str] = {}
     twice = ""

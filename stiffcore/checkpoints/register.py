@@ -1,7 +1,6 @@
 """Takes an inspected checkpoint in: loads it strictly, tries it on the bundled images, and keeps it for every page."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from safetensors.torch import save
@@ -10,9 +9,8 @@ from stiffcore import device
 from stiffcore.checkpoints import inspect as checkpoints
 from stiffcore.images import cifar10
 from stiffcore.networks import resnets, uploaded as uploaded_networks
+from stiffcore.progress import Progress, silent
 from stiffcore.storage import uploads
-
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 @dataclass(frozen=True)
@@ -23,17 +21,13 @@ class Registered:
     dropped: tuple[str, ...]
 
 
-def register(content: bytes, file_name: str, progress: Progress = lambda done, total, what: None) -> Registered:
+def register(content: bytes, file_name: str, progress: Progress = silent) -> Registered:
     """Load a checkpoint, test it, keep it. Raises CannotCompute for what ``inspect`` refuses, or the disk."""
     device.use_one_thread()
-    state, inspection = checkpoints.read(content, lambda what: progress(0, 0, what))
+    state, inspection = checkpoints.read(content, progress)
     sha256 = resnets.tensors_sha256(state)
     model = resnets.with_weights(inspection.network, state, sha256)
-
-    def tell(done: int, total: int) -> None:
-        progress(done, total, "self-test on the images that ship")
-
-    tested = checkpoints.self_test(model, tell)
+    tested = checkpoints.self_test(model, progress)
     own = uploaded_networks.OwnWeights(
         network=uploaded_networks.name_of(inspection.network, sha256),
         title=uploads.clean_name(file_name),

@@ -7,6 +7,7 @@ The library reads every tensor at once, and refuses files for types that no netw
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,8 @@ class SafetensorsFile:
     def tensor(self, name: str) -> Tensor:
         """One tensor, its own copy."""
         listed = self.tensors[name]
+        if isinstance(listed.dtype, str):
+            raise _refused(f"a tensor of type {listed.dtype}")
         numbers = bytearray(memoryview(self._content)[listed.begin : listed.end])
         return torch.frombuffer(numbers, dtype=listed.dtype).reshape(listed.shape)
 
@@ -71,7 +74,7 @@ def _listed(about: dict, start: int) -> Listed:
     return Listed(dtype, tuple(shape), start + begin, start + end)
 
 
-def _check_gaps(listed, start: int, size: int) -> None:
+def _check_gaps(listed: Iterable[Listed], start: int, size: int) -> None:
     """Each tensor begins where another ends, the last one at the file's end: none shares bytes, and nothing is hidden."""
     at = start
     for begin, end in sorted((one.begin, one.end) for one in listed):

@@ -9,6 +9,7 @@ import math
 import pickletools
 import zipfile
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,12 +156,12 @@ def _interpreted(pickled: bytes) -> object:
 class _Machine:
     """The pickle machine, as far as state dicts need it, in protocols 2 to 5."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.stack: list = []
         self.marks: list[int] = []  # positions in the stack
         self.memo: dict[int, object] = {}
 
-    def step(self, opcode: str, argument: object) -> None:
+    def step(self, opcode: str, argument: Any) -> None:
         """One opcode; those that dicts of tensors, numbers and text do not need are refused."""
         stack = self.stack
         if opcode in _VALUES:

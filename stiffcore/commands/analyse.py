@@ -1,7 +1,6 @@
 """``analyse`` and ``spectrum``: results of blocks at images, as rows and as a file."""
 
 import json
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -10,17 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from stiffcore import files
 from stiffcore.analysis import estimate, requests as analysis
 from stiffcore.commands import analyse_table, terminal
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
-from stiffcore.networks import catalogue
+from stiffcore.images import cifar10, decode as image_files, registry as images, uploaded as uploaded_images
+from stiffcore.images.image import Image
+from stiffcore.networks import catalogue, registry as networks
+from stiffcore.networks.network import Network
 
 IMAGE_FILE = "a PNG or JPEG, cut to its middle and made 32 × 32"
 REFUSED = 2  # exit code, as for bad input
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     analyse = commands.add_parser(
         "analyse", help="metrics of blocks at images, a row each", description=_analyse.__doc__
     )
@@ -61,17 +64,17 @@ def _what(command: ArgumentParser) -> None:
     command.add_argument(
         "--convention",
         required=True,
-        help="whose eigenvalues: " + ", ".join(f"{c.name} ({c.title})" for c in catalogue.CONVENTIONS.values()),
+        help="whose eigenvalues: " + ", ".join(f"{c} ({c.title})" for c in Convention),
     )
     command.add_argument(
         "--weights", type=Path, metavar="FILE", help="a checkpoint of the network, instead of the weights that ship"
     )
 
 
-def _network(arguments: Namespace) -> str:
+def _network(arguments: Namespace) -> Network:
     """The network, or with --weights the one that the file holds, tested and kept as the app's page Own files does."""
     if arguments.weights is None:
-        return arguments.network
+        return networks.find(arguments.network)
     from stiffcore.checkpoints import inspect as checkpoints, register
 
     content, wanted = checkpoints.content_of(arguments.weights), catalogue.architecture(arguments.network)
@@ -84,25 +87,25 @@ def _network(arguments: Namespace) -> str:
         made = register.register(content, arguments.weights.name, progress)
     own, share = made.own, 100 * made.own.accuracy_bundled
     terminal.say(f"{own.network}: right at {share:.1f} % of the images that ship. {own.hint}".strip())
-    return own.network
+    return networks.find(own.network)
 
 
-def _images(text: str | None, file: Path | None) -> list[int]:
+def _images(text: str | None, file: Path | None) -> list[Image]:
     if file is None:
-        return cifar10.parse_images(text)
+        return [images.find(number) for number in cifar10.parse_images(text)]
     number = uploaded_images.register(image_files.read(image_files.content_of(file)), {"name": file.name})
     terminal.say(f"{file.name} is image {number}.")
-    return [number]
+    return [images.find(number)]
 
 
 def _analyse(arguments: Namespace) -> int:
     """A row per image and block: the metrics of the block's spectrum under one convention. What cannot be computed is named at
     the end, with its reason, and the exit code is 2."""
-    convention = catalogue.check_convention(arguments.convention)
-    blocks = terminal.parse_blocks(arguments.network, arguments.blocks)
-    network, images = _network(arguments), _images(arguments.images, arguments.image_file)
+    convention = Convention(arguments.convention)
+    blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.blocks)
+    network, chosen = _network(arguments), _images(arguments.images, arguments.image_file)
     requests = [
-        analysis.Request(network, image, block, convention, arguments.level) for image in images for block in blocks
+        analysis.Request(network, image, block, convention, arguments.level) for image in chosen for block in blocks
     ]
     if sys.stderr.isatty():
         terminal.say(estimate.of(requests).sentence)
@@ -114,7 +117,7 @@ def _analyse(arguments: Namespace) -> int:
     if arguments.json:
         terminal.show_json([analyse_table.row(result) | {"reasons": result.reasons} for result in results])
     else:
-        columns = analyse_table.short_columns(convention).values() if short else analyse_table.COLUMNS
+        columns = analyse_table.short_columns(convention).values() if short else analyse_table.columns()
         for line in analyse_table.below(results, columns):
             terminal.say(line)
     for notice in dict.fromkeys(notice for result in results for notice in result.notices):
@@ -130,26 +133,26 @@ def _computed(
     """The results, each shown as it comes, without their arrays; and reason -> where it could not be computed."""
     results, refusals = [], {}
     with terminal.progress("block") as progress:
-        progress(0, len(requests), requests[0].network)
+        progress(0, len(requests), requests[0].network.name)
 
         def stage(done: int, total: int, what: str) -> None:
             progress(len(results), len(requests), what)
 
         def refused(request: analysis.Request, error: CannotCompute) -> None:
-            refusals.setdefault(str(error), []).append(f"image {request.image} block {request.block}")
+            refusals.setdefault(str(error), []).append(f"image {request.image.in_rows} block {request.block}")
 
         for result in analysis.compute_many(requests, stage, refused):
             results.append(replace(result, arrays={}))  # of a stored spectrum: thousands of them would not fit
             show(result)
-            progress(len(results), len(requests), requests[0].network)
+            progress(len(results), len(requests), requests[0].network.name)
     return results, refusals
 
 
 def _spectrum(arguments: Namespace) -> None:
     """Writes all eigenvalues of a block (complex128, structural zeros and ones included), its singular values where it
     is not square, or under slices the density over the complex plane; with a JSON header."""
-    convention = catalogue.check_convention(arguments.convention)
-    block, *more_blocks = terminal.parse_blocks(arguments.network, arguments.block)
+    convention = Convention(arguments.convention)
+    block, *more_blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.block)
     network, (image, *more) = _network(arguments), _images(arguments.image, arguments.image_file)
     if more or more_blocks:
         raise CannotCompute(
@@ -159,7 +162,7 @@ def _spectrum(arguments: Namespace) -> None:
     with terminal.progress() as progress:
         result = analysis.compute(analysis.Request(network, image, block, convention, "spectrum"), progress)
     header = {
-        "network": network, "image": image, "label": cifar10.label_name(image), "block": block,
+        "network": network.name, "image": image.in_rows, "label": image.label_name, "block": block,
         "convention": convention, "metrics": result.metrics, "reasons": result.reasons, "health": result.health,
         "made": result.made,
     }  # fmt: skip
@@ -176,15 +179,10 @@ def _spectrum(arguments: Namespace) -> None:
 
 def whole_spectrum(result: analysis.Result) -> dict[str, np.ndarray]:
     """The arrays of a result, the structural zeros and ones appended to the eigenvalues of its core."""
-    arrays = dict(result.arrays)
-    if "eigenvalues" in arrays:
-        structural = np.repeat([0j, 1 + 0j], [int(result.metrics["n_zero"]), int(result.metrics["n_one"])])
-        arrays["eigenvalues"] = np.concatenate([arrays["eigenvalues"], structural])
-    return arrays
+    whole = {"eigenvalues": result.eigenvalues()} if "eigenvalues" in result.arrays else {}
+    return result.arrays | whole
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with files.replaced(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    os.replace(partial, path)

@@ -1,111 +1,130 @@
 """Rows of ``analyse`` as text: a short table on a terminal, every column by its full name elsewhere, and what explains them."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import terminal
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.metrics import definitions
+from stiffcore.metrics.metric import Group, Metric, Unit
+from stiffcore.metrics.missing import NOT_COMPUTED, Missing, not_computed
 
 Show = Callable[[analysis.Result], None]
 
-# The order of text and JSON; the convention stands above the table and in each JSON object.
-COLUMNS = (  # noqa: SIM905
-    "network weights image label predicted correct loss block n_in n_out n_eigenvalues n_negative n_zero n_undetermined "
-    "stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius live_fraction outside_euler "
-    "largest_stable_step seconds device precision stored"
-).split()
-SINGULAR = ("largest_singular_value", "smallest_singular_value", "condition_number")  # of blocks that are not square
-WIDTHS = {"network": 18, "label": 10, "predicted": 10, "n_eigenvalues": 13, "n_negative": 12, "n_zero": 12} | dict.fromkeys(
-    "weights loss stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius outside_euler "  # noqa: SIM905
-    "largest_singular_value smallest_singular_value condition_number".split(), 12
-)  # fmt: skip
-# On a terminal: 106 characters under `block`, 119 under `branch`. Name above the column -> what it holds, and its width.
-SHORT = {
-    "image": ("image", 5), "label": ("label", 10), "predicted": ("predicted", 10), "block": ("block", 5),
-    "n": ("n_eigenvalues", 8), "S": ("stiffness_index", 9), "P": ("percent_negative", 7), "min Re": ("min_re", 9),
-    "max Re": ("max_re", 9), "ratio": ("stiffness_ratio", 9), "step": ("largest_stable_step", 9), "seconds": ("seconds", 7),
-}  # fmt: skip
-ALWAYS_UNDEFINED = {"slices": ("ratio", "step"), "block": ("step",), "branch": ()}  # or not computed at these levels
+# Before the metrics, and behind them; the convention stands above the table and in each JSON object.
+WHICH = ("network", "weights", "image", "label", "predicted", "correct", "loss", "block", "n_in", "n_out")
+HOW = ("seconds", "device", "precision", "stored")
+WIDTHS = {"network": 18, "weights": 12, "label": 10, "predicted": 10, "loss": 12}
+WIDTH = 12  # of a metric
+# On a terminal: 106 characters under `block`, 119 under `branch`. Column -> its width, before the metrics and behind them.
+SHORT_WHICH = {"image": 5, "label": 10, "predicted": 10, "block": 5}
+SHORT_HOW = {"seconds": 7}
+HAS_EIGENVALUES = not_computed("the block has eigenvalues")  # why it has no singular values
+
+
+def columns() -> list[str]:
+    """The order of text and JSON: which block, its counts, its other metrics, how they were computed."""
+    metrics = [metric for metric in definitions.METRICS if metric.wide and metric.derived is None]
+    metrics = [metric for metric in metrics if metric.group is not Group.SINGULAR]
+    return [*WHICH, *(metric.name for metric in sorted(metrics, key=lambda one: one.unit is not Unit.COUNT)), *HOW]
+
+
+def singular() -> list[str]:
+    """The metrics of blocks that are not square."""
+    return [metric.name for metric in definitions.of_group(Group.SINGULAR)]
 
 
 def row(result: analysis.Result) -> dict[str, object]:
-    """The columns in their order, then what else there is."""
+    """The columns in their order, then what else there is; NaN for a metric that is younger than a stored result."""
     row = analysis.row(result)
-    return {name: row[name] for name in COLUMNS} | row
+    return {name: row.get(name, math.nan) for name in columns()} | row
 
 
 def _title(request: analysis.Request) -> str:
-    return f"{catalogue.CONVENTIONS[request.convention].title}; level {request.quantity}"
+    return f"{request.convention.title}; level {request.quantity}"
 
 
-def _cells(result: analysis.Result) -> dict[str, str]:
-    """Every column as text; singular values that were not asked for, of a square block, are not computed."""
-    row = dict.fromkeys(SINGULAR, math.nan) | analysis.row(result)
-    row |= {name: "none" if row[name] is None else cifar10.LABELS[row[name]] for name in ("label", "predicted")}
-    reasons = dict.fromkeys(SINGULAR, "not computed: the block has eigenvalues") | result.reasons
-    return {name: terminal.as_text(value, reasons.get(name, "")) for name, value in row.items()}
+def _cells(result: analysis.Result) -> tuple[dict[str, str], dict[str, Missing]]:
+    """Every column as text; and why a metric has no value, of those that have none: singular values that were not asked for,
+    of a square block, are not computed."""
+    values = dict.fromkeys(singular(), math.nan) | row(result)
+    absent = [metric.name for metric in definitions.METRICS if math.isnan(values.get(metric.name, 0))]
+    why = dict.fromkeys(absent, NOT_COMPUTED) | dict.fromkeys(singular(), HAS_EIGENVALUES) | result.reasons
+    missing = {name: why[name] for name in absent}
+    values |= {
+        name: "none" if values[name] is None else cifar10.LABELS[values[name]] for name in ("label", "predicted")
+    }
+    return {name: terminal.as_text(value, missing.get(name)) for name, value in values.items()}, missing
 
 
 def wide(requests: list[analysis.Request]) -> Show:
     """All columns by their names, singular values too where a block is not square."""
-    columns = [*COLUMNS, *(SINGULAR if any(map(_has_singular_values, requests)) else ())]
-    table = terminal.Table(_title(requests[0]), {name: WIDTHS.get(name, 0) for name in columns})
+    shown = [*columns(), *(singular() if any(map(_has_singular_values, requests)) else ())]
+    widths = WIDTHS | dict.fromkeys((metric.name for metric in definitions.METRICS), WIDTH)
+    table = terminal.Table(_title(requests[0]), {name: widths.get(name, 0) for name in shown})
 
     def show(result: analysis.Result) -> None:
-        cells = _cells(result)
-        table.row({name: cells[name] for name in columns})
+        cells, _ = _cells(result)
+        table.row({name: cells[name] for name in shown})
 
     return show
 
 
 def _has_singular_values(request: analysis.Request) -> bool:
-    return request.convention != "slices" and not catalogue.block(request.network, request.block).is_identity
+    return request.convention.has_matrix and not request.geometry.is_identity
+
+
+def _short_metrics(convention: str) -> list[Metric]:
+    """Those of the short table, without what is always undefined, or not computed at these levels."""
+    there = (metric for metric in definitions.METRICS if metric.short is not None and metric.is_of(convention))
+    return sorted((one for one in there if convention not in one.needs_spectrum), key=lambda one: one.short.place)
 
 
 def short_columns(convention: str) -> dict[str, str]:
     """Name above the column -> what it holds."""
-    return {short: name for short, (name, _) in SHORT.items() if short not in ALWAYS_UNDEFINED[convention]}
+    metrics = {metric.short.name: metric.name for metric in _short_metrics(convention)}
+    return {name: name for name in SHORT_WHICH} | metrics | {name: name for name in SHORT_HOW}
 
 
 def short(requests: list[analysis.Request]) -> Show:
     """What fits a terminal: four digits, "stored" in place of the seconds, singular values in place of eigenvalues."""
-    columns = short_columns(requests[0].convention)
-    meanings = ", ".join(
-        f"{short} {name}" for short, name in columns.items() if short in ("n", "S", "P", "ratio", "step")
-    )
+    convention = requests[0].convention
+    columns, metrics = short_columns(convention), _short_metrics(convention)
+    meanings = ", ".join(f"{metric.short.name} {metric.name}" for metric in metrics if metric.short.explained)
     title = f"{_title(requests[0])}\n{meanings}; --wide: more"
-    table = terminal.Table(title, {short: SHORT[short][1] for short in columns})
+    table = terminal.Table(title, SHORT_WHICH | {one.short.name: one.short.width for one in metrics} | SHORT_HOW)
 
     def show(result: analysis.Result) -> None:
-        row, cells = analysis.row(result), _cells(result)
-        for name, value in row.items():
+        cells, missing = _cells(result)
+        for name, value in row(result).items():
             if isinstance(value, float) and not math.isnan(value):
                 cells[name] = f"{value:.4g}"
-            elif cells[name] == "not computed":
+            elif name in missing and not missing[name].is_undefined:
                 cells[name] = "–"  # the lines below the table say why
         if result.stored:
             cells["seconds"] = "stored"
         if not _has_singular_values(result.request):
             table.row({short: cells[name] for short, name in columns.items()})
             return
-        kept = ("image", "label", "predicted", "block", "seconds")
-        table.row({short: cells[short] for short in kept}, _singular_values(cells))
+        kept = (*SHORT_WHICH, *SHORT_HOW)
+        table.row({short: cells[short] for short in kept}, _singular_values(cells, missing))
 
     return show
 
 
-def _singular_values(cells: dict[str, str]) -> str:
-    largest, smallest, condition = (cells[name] for name in SINGULAR)
-    if smallest in ("–", "undefined"):
-        return f"largest singular value {largest}, smallest {smallest.replace('–', 'not computed')}"
-    return f"singular values {smallest} to {largest}, condition number {condition}"
+def _singular_values(cells: dict[str, str], missing: Mapping[str, Missing]) -> str:
+    """What stands in the place of what a block that is not square has not."""
+    largest, smallest = cells["largest_singular_value"], missing.get("smallest_singular_value")
+    if smallest is not None:
+        return f"largest singular value {largest}, smallest {smallest.word}"
+    condition = cells["condition_number"]
+    return f"singular values {cells['smallest_singular_value']} to {largest}, condition number {condition}"
 
 
 def _explained(results: list[analysis.Result], columns: Iterable[str]) -> list[str]:
     """One line for each reason why a metric of the table is undefined or was not computed, with the blocks and metrics."""
-    shown, places = [*columns, *SINGULAR], {}
+    shown, places = [*columns, *singular()], {}
     for result in results:
         for name in shown:
             if name in result.reasons:

@@ -4,10 +4,10 @@ from argparse import Namespace
 
 from stiffcore.commands import terminal
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import catalogue
+from stiffcore.networks import registry as networks
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     benchmark = commands.add_parser(
         "benchmark", help="measure ours against the obvious ways", description=_benchmark.__doc__
     )
@@ -48,10 +48,11 @@ def _only(text: str | None) -> tuple[str, list[int]] | None:
     """``resnet50:15,16`` -> a network and its blocks. Raises CannotCompute for what has no eigenvalues."""
     if text is None:
         return None
-    network, _, numbers = text.partition(":")
+    name, _, numbers = text.partition(":")
+    network = networks.find(name)
     blocks = terminal.parse_blocks(network, numbers)
-    if changing := [number for number in blocks if not catalogue.block(network, number).is_identity]:
+    if changing := [number for number in blocks if not network.block(number).is_identity]:
         raise CannotCompute(
-            f"Expected identity blocks of {network}, got block {changing[0]}, which has no eigenvalues: leave it out."
+            f"Expected identity blocks of {name}, got block {changing[0]}, which has no eigenvalues: leave it out."
         )
-    return network, blocks
+    return name, blocks

@@ -5,7 +5,7 @@ from argparse import Namespace
 from stiffcore.commands import terminal
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     benchmark = commands.add_parser(
         "benchmark-app",
         help="measure the app: first paint, stored views, many sessions",

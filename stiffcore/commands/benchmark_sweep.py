@@ -5,7 +5,7 @@ import argparse
 from stiffcore.commands import terminal
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "benchmark-sweep",
         help="how fast sweeps are here",

@@ -9,6 +9,7 @@ from stiffcore.commands import terminal
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, manifest
+from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
 
 PACKAGES = (
@@ -26,7 +27,7 @@ PACKAGES = (
 PROBLEMS = 1  # exit code
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     doctor = commands.add_parser("doctor", help="is this installation sound?", description=_doctor.__doc__)
     doctor.add_argument("--quick", action="store_true", help="check the weights' hashes only, run no network")
     doctor.add_argument("--json", action="store_true", help="the findings for programs")
@@ -82,7 +83,7 @@ def devices() -> dict[str, object]:
     }
 
 
-def weights(measured: bool, progress: terminal.Progress) -> dict[str, dict]:
+def weights(measured: bool, progress: Progress) -> dict[str, dict]:
     """Per network: the hash, the accuracies as listed, the one measured here on the bundled images, and a problem or "".
 
     The baselines' files are checked, their chance-level accuracy is not measured.

@@ -4,15 +4,15 @@ import argparse
 import datetime
 
 from stiffcore.commands import terminal
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.images import cifar10, registry as images
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.odes import block_flow, ode_net
 from stiffcore.storage import cache as result_cache
 
 SHIPPED = "spectra-stiff-odes.parquet"  # read with the spectra, by key
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     flow = commands.add_parser(
         "flow",
         help="how far a block's single step is from the exact flow of its ODE",
@@ -34,11 +34,12 @@ def add_parser(commands) -> None:
 
 
 def run_flow(arguments: argparse.Namespace) -> int:
-    blocks = block_flow.last_stage_blocks(arguments.network)
+    network = networks.find(arguments.network)
+    blocks = block_flow.last_stage_blocks(network)
     if arguments.blocks:
-        blocks = terminal.parse_blocks(arguments.network, arguments.blocks)
-    images = cifar10.parse_images(arguments.images)
-    wanted = [block_flow.FlowRequest(arguments.network, image, block) for image in images for block in blocks]
+        blocks = terminal.parse_blocks(network, arguments.blocks)
+    chosen = [images.find(number) for number in cifar10.parse_images(arguments.images)]
+    wanted = [block_flow.FlowRequest(network, image, block) for image in chosen for block in blocks]
     rows = [_row(flow) for flow in _flows([block_flow.check(request) for request in wanted])]
     if arguments.json:
         terminal.show_json(rows)
@@ -61,16 +62,16 @@ def _flows(requests: list[block_flow.FlowRequest]) -> list[block_flow.BlockFlow]
     flows = []
     with terminal.progress() as tell:
         for position, request in enumerate(requests):
-            tell(position, len(requests), f"{request.network}, block {request.block}, image {request.image}")
+            tell(position, len(requests), f"{request.network.name}, block {request.block}, image {request.image.name}")
             flows.append(block_flow_integration.compute(request))
     return flows
 
 
 def _row(flow: block_flow.BlockFlow) -> dict:
     return {
-        "network": flow.request.network,
+        "network": flow.request.network.name,
         "weights": flow.weights,
-        "image": flow.request.image,
+        "image": flow.request.image.in_rows,
         "block": flow.request.block,
         "step": list(block_flow.STEPS),
         "distance": flow.distance.tolist(),
@@ -88,19 +89,19 @@ def run_ship(_: argparse.Namespace) -> int:
 
     settings = ode_net.Settings()
     entries = [(ode_net.key(settings), ode_net.as_entry(ode_net_fit.compute(settings)))]
-    first = {cifar10.label(image): image for image in reversed(cifar10.bundled())}
+    first = {image.label: image for image in reversed(images.bundled())}
     flows = _flows(
         [
             block_flow.FlowRequest(network, image, block)
-            for network in catalogue.ARCHITECTURES
+            for network in map(networks.find, catalogue.ARCHITECTURES)
             for block in block_flow.last_stage_blocks(network)
-            for image in sorted(first.values())
+            for image in sorted(first.values(), key=lambda image: image.number)
         ]
     )
     entries += [(block_flow.key(flow.request), block_flow.as_entry(flow)) for flow in flows]
     path = shipping.FOLDER / SHIPPED
     rows = result_cache.write_shipped(path, entries)
-    weights = {flow.request.network: flow.weights for flow in flows}
+    weights = {flow.request.network.name: flow.weights for flow in flows}
     facts = {"kind": "odes", "rows": rows, "images": len(first), "weights": weights} | _how_made()
     shipping.note(path, facts, "python -m stiffcore ship-odes")
     terminal.show(f"{path.name}: {rows} results, {path.stat().st_size:,} bytes.")

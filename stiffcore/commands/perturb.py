@@ -6,16 +6,17 @@ from dataclasses import replace
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.analysis.perturbation import PerturbationRequest, Perturbed
 from stiffcore.commands import terminal
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, manifest
+from stiffcore.images import cifar10, registry as images
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.storage import cache as result_cache
 
 SHIPPED = "spectra-twins.parquet"  # read with the spectra, by key
-BLOCK, CONVENTION = 8, "branch"  # what the Compare page opens on
+BLOCK, CONVENTION = 8, Convention.BRANCH  # what the Compare page opens on
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     perturb = commands.add_parser(
         "perturb",
         help="what a network sees in an image with noise or an adversarial step on it",
@@ -40,11 +41,13 @@ def add_parser(commands) -> None:
 
 def run_perturb(arguments: argparse.Namespace) -> int:
     names = ("kind", "strength", "seed")
+    network, chosen = networks.find(arguments.network), map(images.find, cifar10.parse_images(arguments.images))
     wanted = [
-        perturbation.check(PerturbationRequest(arguments.network, image, *(getattr(arguments, name) for name in names)))
-        for image in cifar10.parse_images(arguments.images)
+        perturbation.check(PerturbationRequest(network, image, *(getattr(arguments, name) for name in names)))
+        for image in chosen
     ]
-    rows, notices = [], {}
+    rows: list[dict] = []
+    notices: dict[str, None] = {}
     with terminal.progress() as tell:
         for at, request in enumerate(wanted):
             tell(at, len(wanted), perturbation.name_of(request))
@@ -66,18 +69,18 @@ def run_perturb(arguments: argparse.Namespace) -> int:
 
 def _row(perturbed: Perturbed) -> dict:
     request = perturbed.request
-    return vars(request) | {
-        "label": cifar10.label_name(request.image),
-        "seen": [cifar10.LABELS[label] for label in perturbed.seen],
+    return request.in_header() | {
+        "label": request.image.label_name,
+        "seen": [request.network.classes[label] for label in perturbed.seen],
         "loss": list(perturbed.loss),
-        "perturbed": perturbed.image,
+        "perturbed": perturbed.image.in_rows,
     }
 
 
 def twin() -> PerturbationRequest:
     """The one that the Compare page opens on: the first cat that ships."""
-    cats = (image for image in cifar10.bundled() if cifar10.label_name(image) == "cat")
-    return PerturbationRequest("resnet18", next(cats), "fgsm", 4)
+    cats = (image for image in images.bundled() if image.label_name == "cat")
+    return PerturbationRequest(networks.find("resnet18"), next(cats), "fgsm", 4)
 
 
 def run_ship(_: argparse.Namespace) -> int:
@@ -85,11 +88,12 @@ def run_ship(_: argparse.Namespace) -> int:
 
     asked = twin()
     with terminal.progress() as tell:
-        table = perturbation.sweep(asked, BLOCK, CONVENTION, tell)
+        perturbation.sweep(asked, BLOCK, CONVENTION, tell)
         perturbed = perturbation.compute(asked).image
         spectrum = analysis.Request(asked.network, perturbed, BLOCK, CONVENTION, "spectrum")
         analysis.compute(spectrum, tell)
-    swept = [analysis.Request(asked.network, image, BLOCK, CONVENTION, "counts") for image in table["image"]]
+    made = [perturbation.compute(one).image for one in perturbation.sweep_requests(asked)]
+    swept = [analysis.Request(asked.network, image, BLOCK, CONVENTION, "counts") for image in made]
     entries = dict(_entry(request) for request in (spectrum, *swept))
     for request in perturbation.sweep_requests(asked):
         key, entry = _kept([perturbation.key(request)])
@@ -100,7 +104,7 @@ def run_ship(_: argparse.Namespace) -> int:
         "kind": "twins",
         "rows": rows,
         "images": 1,
-        "weights": {asked.network: manifest.entry(asked.network).sha256},
+        "weights": {asked.network.name: asked.network.weights_sha256},
         **shipping.how_made(entry.header for entry in entries.values()),
     }
     shipping.note(path, facts, "python -m stiffcore ship-twins")

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import terminal
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.images import cifar10, registry as images
+from stiffcore.images.image import Image
+from stiffcore.networks import catalogue, registry as networks
+from stiffcore.networks.network import Network
 from stiffcore.sweeps import local as local_sweep
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 FAILED, INTERRUPTED = 1, 130  # exit codes; 2 is bad input
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: terminal.Commands) -> None:
     """Register the commands; each sets ``run``, which takes the arguments and returns the exit code."""
     _add_sweep(subparsers)
     _add_tables(subparsers)
@@ -34,7 +37,7 @@ def add_parser(subparsers) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, images: bool = True) -> None:
     parser.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
-    parser.add_argument("--convention", default="slices", metavar="NAME", help=", ".join(catalogue.CONVENTIONS))
+    parser.add_argument("--convention", default=Convention.SLICES.value, metavar="NAME", help=", ".join(Convention))
     if images:
         parser.add_argument(
             "--images", default="bundled", metavar="LIST", help="bundled, all, or 0,3,10:20 (end excluded)"
@@ -42,7 +45,7 @@ def _add_common(parser: argparse.ArgumentParser, images: bool = True) -> None:
         parser.add_argument("--blocks", default="all", metavar="LIST", help="all, or numbers from 1 like 6,8")
 
 
-def _add_sweep(subparsers) -> None:
+def _add_sweep(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "sweep",
         help="compute many images, resumable",
@@ -68,15 +71,16 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
     if arguments.workers is not None and arguments.workers < 1:  # whether there is anything to compute or not
         raise CannotCompute(f"Expected at least one worker, got {arguments.workers}: give a number from 1.")
-    network, convention = arguments.network, arguments.convention
-    images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
-    tasks = local_sweep.plan(network, images, blocks, convention, arguments.quantity)
+    network, convention = networks.find(arguments.network), Convention(arguments.convention)
+    chosen, blocks = _chosen(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    tasks = local_sweep.plan(network, chosen, blocks, convention, arguments.quantity)
     if arguments.out:
         terminal.writable(arguments.out)
     if problem := terminal.cache_problem():  # before hours of work that would not be kept
         terminal.say(problem)
     rows, remaining = local_sweep.split(tasks, shipping.rows(network, convention))
-    there, failures, began, code = len(rows), {}, time.perf_counter(), 0
+    failures: dict[tuple[int, int], str] = {}
+    there, began, code = len(rows), time.perf_counter(), 0
     stop = threading.Event()
     outcomes = _outcomes(remaining, arguments, stop.is_set)
     with (
@@ -87,15 +91,19 @@ def run_sweep(arguments: argparse.Namespace) -> int:
         try:
             for outcome in outcomes:
                 rows += outcome.rows
-                failures |= {(outcome.task.image, block): why for block, why in outcome.failures.items()}
+                failures |= {(outcome.task.image.in_rows, block): why for block, why in outcome.failures.items()}
                 bar.step(failures)
         except KeyboardInterrupt:
             code = INTERRUPTED
     code = code or (FAILED if failures else 0)
     if arguments.out and rows:
         shipping.write(shipping.merged(_frame(rows)), arguments.out)
-    _report(arguments, there, rows, failures, len(images) * len(blocks), time.perf_counter() - began, code)
+    _report(arguments, there, rows, failures, len(chosen) * len(blocks), time.perf_counter() - began, code)
     return code
+
+
+def _chosen(text: str) -> list[Image]:
+    return [images.find(number) for number in cifar10.parse_images(text)]
 
 
 def _frame(rows: list[dict]) -> "pd.DataFrame":
@@ -111,7 +119,7 @@ def _ctrl_c_asks(stop: threading.Event, arguments: argparse.Namespace) -> Iterat
         yield
         return
 
-    def asked(number, frame) -> None:
+    def asked(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, before)
         stop.set()
 
@@ -152,7 +160,9 @@ class _Bar:
         self._bar.close()
 
 
-def _report(arguments, there: int, rows: list, failures: dict, wanted: int, seconds: float, code: int) -> None:
+def _report(
+    arguments: argparse.Namespace, there: int, rows: list, failures: dict, wanted: int, seconds: float, code: int
+) -> None:
     """In words, or as JSON: what was computed, what was there, what failed and why."""
     computed = len(rows) - there
     summary = {"wanted": wanted, "there": there, "computed": computed, "failed": len(failures), "seconds": seconds}
@@ -172,7 +182,7 @@ def _report(arguments, there: int, rows: list, failures: dict, wanted: int, seco
         terminal.say("Interrupted: run the same command again for what is missing.")
 
 
-def _add_tables(subparsers) -> None:
+def _add_tables(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "tables",
         help="the paper's tables beside ours",
@@ -202,17 +212,18 @@ def _kind(text: str) -> str:
 
 def run_tables(arguments: argparse.Namespace) -> int:
     from stiffcore.paper import comparison, published, tables_text
+    from stiffcore.statistics.row_values import as_texts
 
-    network, convention = arguments.network, catalogue.check_convention(arguments.convention)
+    network, convention = networks.find(arguments.network), Convention(arguments.convention)
     rows = _rows(network, convention, arguments.rows)
     kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
     made = {kind: comparison.side_by_side(network, kind, rows, convention) for kind in kinds}
     if arguments.json:
-        terminal.show_json({kind: table.to_dict("records") for kind, table in made.items()})
+        terminal.show_json({kind: as_texts(table).to_dict("records") for kind, table in made.items()})
         return 0
-    images = rows["image"].nunique() if len(rows) else 0
-    terminal.show(f"{published.network_title(network)}, {catalogue.CONVENTIONS[convention].title}, {images:,} images")
-    if not images:
+    n_images = rows["image"].nunique() if len(rows) else 0
+    terminal.show(f"{network.title}, {convention.title}, {n_images:,} images")
+    if not n_images:
         terminal.show(f"Ours is not computed; this would: {sweep_command(network, convention)}")
     form = tables_text.markdown if arguments.markdown else tables_text.text
     for kind, table in made.items():
@@ -222,32 +233,34 @@ def run_tables(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def sweep_command(network: str, convention: str, blocks: str = "", images: str = "bundled") -> str:
+def sweep_command(network: Network, convention: Convention, blocks: str = "", images: str = "bundled") -> str:
     """The command that computes what is missing; without blocks: those that can have eigenvalues under the convention."""
-    able = [str(b.block) for b in catalogue.blocks(network) if b.n_eigenvalues(convention)]
-    blocks = blocks or ("all" if len(able) == len(catalogue.blocks(network)) else ",".join(able))
-    return f"python -m stiffcore sweep {network} --images {images} --blocks {blocks} --convention {convention}"
+    able = [str(b.block) for b in network.blocks if b.n_eigenvalues(convention)]
+    blocks = blocks or ("all" if len(able) == len(network.blocks) else ",".join(able))
+    return f"python -m stiffcore sweep {network.name} --images {images} --blocks {blocks} --convention {convention}"
 
 
-def _rows(network: str, convention: str, path: Path | None) -> "pd.DataFrame":
+def _rows(network: Network, convention: Convention, path: Path | None) -> "pd.DataFrame":
     import pandas as pd
 
     from stiffcore.sweeps import shipping
     from stiffcore.sweeps.stored_rows import StoredRows
 
     if path is None:
-        return shipping.merged(shipping.rows(network, convention), StoredRows().rows(network, convention))
+        return shipping.merged(
+            shipping.rows(network, convention), StoredRows().rows(network, convention, images.bundled())
+        )
     try:
         found = pd.read_parquet(path)
     except Exception as error:
         raise CannotCompute(
             f"Expected rows of a sweep in {path}, got no such file ({error}): name another one."
         ) from error
-    found = found[(found["network"] == network) & (found["convention"] == convention)]
-    return shipping.of_shipped_weights(found, network)
+    found = found[(found["network"] == network.name) & (found["convention"] == convention)]
+    return shipping.of_weights(found, network)
 
 
-def _add_ship(subparsers) -> None:
+def _add_ship(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "ship",
         help="for maintainers: put computed rows or spectra into cache/shipped",
@@ -265,9 +278,13 @@ def _add_ship(subparsers) -> None:
 def run_ship(arguments: argparse.Namespace) -> int:
     from stiffcore.sweeps import shipping
 
-    network, convention, quantity = arguments.network, arguments.convention, arguments.quantity
-    images, blocks = cifar10.parse_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
-    tasks = local_sweep.plan(network, images, blocks, convention, quantity)
+    network, convention, quantity = (
+        networks.find(arguments.network),
+        Convention(arguments.convention),
+        arguments.quantity,
+    )
+    chosen, blocks = _chosen(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    tasks = local_sweep.plan(network, chosen, blocks, convention, quantity)
     command = f"{sweep_command(network, convention, arguments.blocks, arguments.images)} --quantity {quantity}"
     if quantity == "spectrum":
         requests = [request for task in tasks for request in task.requests]

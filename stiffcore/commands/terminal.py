@@ -1,5 +1,6 @@
 """What the commands share: progress on a terminal, Ctrl-C, rows as text or JSON, arguments that several of them read."""
 
+import argparse
 import json
 import math
 import multiprocessing
@@ -8,15 +9,18 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import catalogue
+from stiffcore.metrics.missing import Missing
+from stiffcore.networks.network import Network
+from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
 
-Progress = Callable[[int, int, str], None]  # done, total, what
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # to which a module adds its own
 INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
 SAID_WHEN_INTERRUPTED = "Interrupted: what was finished is stored, run the command again to go on."
 GRACE = 0.5  # seconds after Ctrl-C in which Python may end the command by itself
@@ -76,7 +80,9 @@ def _leave(reader: socket.socket, left: threading.Event) -> None:
 def cache_problem() -> str:
     """A sentence about a cache that cannot be used, or "": a command works without, but somebody should know."""
     health = result_cache.default().health()
-    return health["problem"] and (
+    if not health["problem"]:
+        return ""
+    return (
         f"Expected a cache folder that can be written, got “{health['problem']}” at {health['folder']}: results are shown but "
         "not stored; free space there or set STIFFCORE_CACHE to another folder."
     )
@@ -108,12 +114,13 @@ def show_json(value: object) -> None:
 
 
 def plain(value: object) -> object:
-    """Built-in types only, numpy's scalars converted, NaN as None, infinity (a step without a limit) as "Infinity"."""
+    """Built-in types only, numpy's scalars converted, NaN as None, infinity (a step without a limit) as "Infinity",
+    what is missing as its text."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, Path):
+    if isinstance(value, Path | Missing):
         return str(value)
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float) and math.isinf(value):
@@ -121,11 +128,11 @@ def plain(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def as_text(value: object, reason: str = "") -> str:
-    """A value in a table: NaN as ``undefined`` or ``not computed`` by its reason, a hash by its first 12 digits."""
+def as_text(value: object, missing: Missing | None = None) -> str:
+    """A value in a table: NaN as ``undefined`` or ``not computed`` by why it is missing, a hash by its first 12 digits."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return reason.partition(":")[0] or "unknown"
+        return missing.word if missing else "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -158,17 +165,17 @@ class Table:
         show("  ".join(parts))
 
 
-def parse_blocks(network: str, text: str) -> list[int]:
+def parse_blocks(network: Network, text: str) -> list[int]:
     """``all``, ``identity`` or a list like ``6,8``, counted from 1 as in the paper. Raises CannotCompute."""
     if text.strip() in ("all", "identity"):
-        return [block.block for block in catalogue.blocks(network) if text.strip() == "all" or block.is_identity]
+        return [block.block for block in network.blocks if text.strip() == "all" or block.is_identity]
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isascii() and number.isdigit() and len(number) < 4 for number in numbers):
-        last = len(catalogue.blocks(network))
+        last = len(network.blocks)
         raise CannotCompute(
             f"Expected blocks as all, identity, or numbers from 1 to {last} like 6,8, got {text!r}: write them in that form."
         )
-    return [catalogue.block(network, number).block for number in dict.fromkeys(map(int, numbers))]
+    return [network.block(number).block for number in dict.fromkeys(map(int, numbers))]
 
 
 def writable(path: Path) -> Path:

@@ -10,7 +10,7 @@ from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 
 
-def add_parser(commands) -> None:
+def add_parser(commands: terminal.Commands) -> None:
     _add_train(commands)
     fetch = commands.add_parser("fetch-data", help="get the full CIFAR-10", description=_fetch.__doc__)
     source = fetch.add_mutually_exclusive_group()
@@ -34,7 +34,7 @@ def add_parser(commands) -> None:
     manifest.set_defaults(run=_manifest)
 
 
-def _add_train(commands) -> None:
+def _add_train(commands: terminal.Commands) -> None:
     train = commands.add_parser("train", help="train a network's weights", description=_train.__doc__)
     train.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.ARCHITECTURES))
     train.add_argument(

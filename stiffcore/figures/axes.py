@@ -5,6 +5,7 @@ Plotly has no such axis: what is drawn is ``arcsinh(value / scale)``.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +18,11 @@ class Axes:
 
     scale: float | None = None
 
-    def __call__(self, values):
+    def __call__(self, values: Any) -> Any:
         """Where values are drawn; any shape."""
         return values if self.scale is None else np.arcsinh(np.asarray(values) / self.scale)
 
-    def true(self, drawn):
+    def true(self, drawn: Any) -> Any:
         """The values that are drawn there; any shape."""
         return drawn if self.scale is None else self.scale * np.sinh(drawn)
 

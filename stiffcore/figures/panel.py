@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
+from stiffcore.images.image import Image
 
 LARGEST_SVG = 2_000  # points in a figure; above, WebGL
 WITHOUT_LABEL = "hexagram"  # a shape that no label has
@@ -23,19 +23,24 @@ class Series:
     shape: str
 
 
-def series_of(images: Sequence[int], overlay: str, style: Style) -> dict[int, Series]:
+def number_of(image: Image) -> int:
+    """What a point carries, so that a click finds its image; −1 of an image without a number, which has no page."""
+    return -1 if image.number is None else image.number
+
+
+def series_of(images: Sequence[Image], overlay: str, style: Style) -> dict[Image, Series]:
     """image -> its series. By label, a colour is the label's in every view; by image, the first ones lie furthest apart."""
-    made: dict[int, Series] = {}
+    made: dict[Image, Series] = {}
     for image in dict.fromkeys(images):
-        label = cifar10.label(image)
+        label = image.label
         if overlay == "label":
             known = label is not None
             look = (style.colour(label), style.shape(label)) if known else (style.muted, WITHOUT_LABEL)
-            made[image] = Series(cifar10.label_name(image), *look)
+            made[image] = Series(image.label_name, *look)
             continue
-        name = cifar10.name(image) if label is None else f"{cifar10.name(image)} · {cifar10.label_name(image)}"
+        name = image.name if label is None else f"{image.name} · {image.label_name}"
         if any(series.name == name for series in made.values()):  # two files of one name
-            name = f"{name} ({image})"
+            name = f"{name} ({image.in_rows if image.number else image.sha256[:6]})"
         made[image] = Series(name, style.colour(len(made)), style.shape(len(made)))
     return made
 
@@ -48,7 +53,7 @@ class Panel:
     row: int
     column: int
     style: Style
-    series: dict[int, Series]
+    series: dict[Image, Series]
     points: int = 0
     named: set[str] = field(default_factory=set)  # series that the legend has already
     axes: Axes = field(default_factory=Axes)
@@ -62,7 +67,8 @@ class Panel:
     @property
     def markers(self) -> type:
         """SVG is crisp and needs no graphics card; WebGL for many points. One kind a figure: WebGL hides SVG below it."""
-        return go.Scatter if self.as_density or self.points <= LARGEST_SVG else go.Scattergl
+        kind: type = go.Scatter if self.as_density or self.points <= LARGEST_SVG else go.Scattergl
+        return kind
 
     def legend(self, name: str) -> dict:
         """A trace's name and group; only the first of a name is listed."""

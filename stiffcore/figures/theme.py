@@ -169,6 +169,6 @@ def over(title: str, style: Style) -> dict:
 def to_html(figure: go.Figure, title: str) -> str:
     """One file that draws without the internet: plotly.js is inside (about 5 MB)."""
     config = {"displaylogo": False, "responsive": True}
-    page = figure.to_html(include_plotlyjs=True, full_html=True, config=config, auto_play=False)
+    page: str = figure.to_html(include_plotlyjs=True, full_html=True, config=config, auto_play=False)
     escaped = title.replace("&", "&amp;").replace("<", "&lt;")
     return page.replace("<head>", f"<head><title>{escaped}</title>", 1)

@@ -15,9 +15,9 @@ import numpy as np
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
+from stiffcore.images.labels import LABELS
 from stiffcore.storage import encoding
 
-LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN = (0.4914, 0.4822, 0.4465)
 STANDARD_DEVIATION = (0.2471, 0.2435, 0.2616)
 TEST_IMAGES = 10_000  # in the official test set
@@ -71,6 +71,12 @@ def is_available(index: int) -> bool:
     if uploaded_images.is_number(index):
         return uploaded_images.default().find(index) is not None
     return index in _bundled()[2] or (0 <= index < TEST_IMAGES and full_set_path().exists())
+
+
+def index(number: int) -> int:
+    """The number itself. Raises CannotCompute where no image of the official test set has it, or it is not on this machine."""
+    _found(number)
+    return int(number)
 
 
 def _found(index: int) -> tuple[np.ndarray, int]:
@@ -196,13 +202,17 @@ def _quoted(text: str) -> str:
     return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…")
 
 
-def normalised(images: np.ndarray):
-    """uint8 (N, 32, 32, 3) -> float32 tensor (N, 3, 32, 32): (x / 255 − mean) / standard deviation, by channel."""
+def normalised(
+    images: np.ndarray,
+    mean: tuple[float, float, float] = MEAN,
+    standard_deviation: tuple[float, float, float] = STANDARD_DEVIATION,
+):
+    """uint8 (N, H, W, 3) -> float32 tensor (N, 3, H, W): (x / 255 − mean) / standard deviation, by channel."""
     import torch
 
-    if images.ndim != 4 or images.shape[1:] != SHAPE or images.dtype != np.uint8:
-        raise ValueError(f"Expected uint8 images of shape (N, 32, 32, 3), got {images.dtype} {images.shape}.")
-    mean, std = (torch.tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (MEAN, STANDARD_DEVIATION))
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"Expected uint8 images of shape (N, H, W, 3), got {images.dtype} {images.shape}.")
+    mean, std = (torch.tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (mean, standard_deviation))
     channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))  # a copy: torch refuses read-only arrays
     return (torch.from_numpy(channels_first).float() / 255 - mean) / std
 

@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from stiffcore import files
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
+from stiffcore.progress import Progress
 from stiffcore.torchvision_compat import torchvision
 
-Progress = Callable[[int, int, str], None]  # done, total, what
 PATIENCE = 30.0  # seconds without a byte from the host
 CHUNK = 1 << 18  # bytes
 DISK_NEEDED = 600 << 20  # bytes: the archive and the arrays side by side
@@ -97,14 +98,15 @@ def _is_whole(path: Path) -> bool:
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    if path.exists():
-        aside = path.with_name(path.name + ".damaged")  # not .npz: nobody shall take it for data
-        path.replace(aside)
-        _log.warning("The data in %s were damaged or others: they were replaced, and are kept as %s.", path, aside.name)
-    partial.replace(path)
+    with files.replaced(path) as partial:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        if path.exists():
+            aside = path.with_name(path.name + ".damaged")  # not .npz: nobody shall take it for data
+            path.replace(aside)
+            _log.warning(
+                "The data in %s were damaged or others: they were replaced, and are kept as %s.", path, aside.name
+            )
     (path.parent / "cifar-10-python.tar.gz").unlink(missing_ok=True)  # only a downloaded one lies there
 
 
@@ -135,7 +137,7 @@ def _from_files(archive: Archive, source: Path, progress: Progress) -> dict[str,
     candidates = [file for file in candidates if not (file.exists() and mine.exists() and file.samefile(mine))]
     for folder in batches:
         if (folder / "test_batch").is_file():
-            return _from_batches(archive, lambda name, folder=folder: (folder / name).read_bytes(), folder, progress)
+            return _from_batches(archive, _reader(folder), folder, progress)
     for file in candidates:
         if file.suffix == ".npz" and file.is_file():
             return cifar10.load_arrays(file)
@@ -156,9 +158,18 @@ def _from_archive(archive: Archive, path: Path, progress: Progress) -> dict[str,
             f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {found[:12]}… in {path}: remove it and fetch again."
         )
     with tarfile.open(path, "r:gz") as tar:  # members are read by name, nothing is extracted to disk
-        return _from_batches(
-            archive, lambda name: tar.extractfile(f"{FOLDER_IN_ARCHIVE}/{name}").read(), path, progress
-        )
+        return _from_batches(archive, lambda name: _member(tar, name), path, progress)
+
+
+def _reader(folder: Path) -> Callable[[str], bytes]:
+    return lambda name: (folder / name).read_bytes()
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(f"{FOLDER_IN_ARCHIVE}/{name}")
+    if file is None:
+        raise KeyError(f"{name} is not a regular file")
+    return file.read()
 
 
 def _from_batches(
@@ -193,7 +204,7 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> object:
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return np._core.multiarray._reconstruct
+            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]  # private: the stubs leave it out
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         raise pickle.UnpicklingError(f"Expected numpy arrays only, got {module}.{name}.")

@@ -16,14 +16,16 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from stiffcore.errors import CannotCompute
+from stiffcore.files import write_replaced
+from stiffcore.images.image import Image
 from stiffcore.storage import encoding, uploads
-from stiffcore.storage.locations import default_folder, write_replaced
+from stiffcore.storage.locations import default_folder
 
 SHAPE = (32, 32, 3)
 FIRST = 1_000_000
@@ -47,10 +49,15 @@ class OwnImage:
     predicted: dict[str, int]  # SHA-256 of weights -> the label that they see
     about: dict
 
+    def as_image(self) -> Image:
+        """What everything else takes it by; it remembers what networks see in it."""
+        noted = partial(note_prediction, self.number)
+        return Image(self.name, self.sha256, self.pixels, self.label, self.number, on_prediction=noted)
+
 
 def is_number(index: object) -> bool:
     """Whether this is the number of an own image, whether or not it is here."""
-    return isinstance(index, int | np.integer) and not isinstance(index, bool) and FIRST <= index <= LAST
+    return isinstance(index, int | np.integer) and not isinstance(index, bool) and bool(FIRST <= index <= LAST)
 
 
 def number_of(pixels: np.ndarray) -> int:
@@ -120,7 +127,7 @@ class OwnImages:
             raise ValueError(f"Expected one uint8 image of shape (32, 32, 3), got {np.shape(pixels)}.")
         sha256 = _sha256(pixels)
         header = {"kind": "upload", "label": None} | dict(about)
-        header["name"] = uploads.clean_name(header.get("name", ""), "own image")
+        header["name"] = uploads.clean_name(str(header.get("name") or ""), "own image")
         with self._lock:
             before = self.find(_number(sha256))
             seen = before.predicted if before and before.sha256 == sha256 else {}

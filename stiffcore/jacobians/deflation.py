@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians.linearise import BlockState, ScaledConvolution
 
@@ -42,7 +43,7 @@ class Core:
     matrix: Tensor  # float64, shape: (side, side), without the shift
 
 
-def plan(state: BlockState, convention: str, layer: str | None = None) -> Plan:
+def plan(state: BlockState, convention: Convention, layer: str | None = None) -> Plan:
     """Which layer the core lives on (the smallest, unless one is named), its side and the structural multiplicities.
 
     Raises CannotCompute for a block that is not an identity block: it has no eigenvalues.
@@ -55,16 +56,16 @@ def plan(state: BlockState, convention: str, layer: str | None = None) -> Plan:
         )
     sizes = {f"inner{i + 1}": live for i, live in enumerate(state.live_inner)}
     n = geometry.n_out
-    if convention == "block":
+    if convention.masks_outputs:
         sizes["outer"] = state.live_outputs
     layer = layer or min(sizes, key=sizes.__getitem__)
-    side = sizes[layer]
-    if convention == "block":
-        return Plan(layer, side, n, n - state.live_outputs, state.live_outputs - side, 1)
+    side, kept = sizes[layer], sizes.get("outer", n)
+    if convention.has_skip:
+        return Plan(layer, side, n, n - kept, kept - side, 1)
     return Plan(layer, side, n, n - side, 0, 0)
 
 
-def form_core(state: BlockState, convention: str, layer: str | None = None) -> Core:
+def form_core(state: BlockState, convention: Convention, layer: str | None = None) -> Core:
     """The core, dense and in float64, on the CPU; on another layer than the smallest where one is named.
 
     Raises CannotCompute for a block that is not an identity block.
@@ -79,9 +80,9 @@ def form_core(state: BlockState, convention: str, layer: str | None = None) -> C
     return Core(made, matrix)
 
 
-def _masks(state: BlockState, convention: str) -> dict[str, Tensor]:
+def _masks(state: BlockState, convention: Convention) -> dict[str, Tensor]:
     masks = {f"inner{i + 1}": mask for i, mask in enumerate(state.inner_masks)}
-    masks["outer"] = state.outer_mask if convention == "block" else torch.ones_like(state.outer_mask)
+    masks["outer"] = state.kept_outputs(convention)
     return masks
 
 
@@ -184,7 +185,9 @@ def _at_each_pixel(a1: Tensor, outer: Tensor, a3: Tensor) -> Callable[[int, int]
     return product
 
 
-def _bottleneck_outer_factors(spread, a1, a3, masks, here: _Neighbourhood) -> Factors:
+def _bottleneck_outer_factors(
+    spread: ScaledConvolution, a1: Tensor, a3: Tensor, masks: dict[str, Tensor], here: _Neighbourhood
+) -> Factors:
     """K = A3 D2 (A2 D1 A1), for the rare case that the live outputs are the smallest layer."""
     for y, x, live in _pixels(masks["inner1"]):
         columns, local = here.at(y, x)
@@ -198,11 +201,11 @@ def _bottleneck_outer_factors(spread, a1, a3, masks, here: _Neighbourhood) -> Fa
                 yield rows, a3[out][:, second] @ kernel[second][:, live], columns, a1[live][:, local]
 
 
-def core_product(state: BlockState, convention: str, transpose: bool = False) -> Callable[[Tensor], Tensor]:
+def core_product(state: BlockState, convention: Convention, transpose: bool = False) -> Callable[[Tensor], Tensor]:
     """v -> (shift + K) v, or its transpose, with the convolutions as the operator; v: float64, shape (side,)."""
     made = plan(state, convention)
     masks = _masks(state, convention)
-    order = [name for name in ("inner1", "inner2", "outer") if name in masks]
+    order: list[str] = [name for name in ("inner1", "inner2", "outer") if name in masks]
     start = order.index(made.layer)
     cycle = [order[(start + i) % len(order)] for i in range(len(order) + 1)]  # from the core's layer back to it
     convolutions = dict(zip(order, state.convolutions, strict=True))  # by the layer that each of them writes
@@ -224,7 +227,7 @@ def core_product(state: BlockState, convention: str, transpose: bool = False) ->
     return product
 
 
-def to_outputs(state: BlockState, convention: str, y: np.ndarray) -> np.ndarray:
+def to_outputs(state: BlockState, convention: Convention, y: np.ndarray) -> np.ndarray:
     """W y: from the core's layer on through the rest of the block. y: complex (side,) -> complex (n,); see modes.py."""
     made, masks = plan(state, convention), _masks(state, convention)
     order = list(masks)
@@ -234,7 +237,7 @@ def to_outputs(state: BlockState, convention: str, y: np.ndarray) -> np.ndarray:
     return _complex(x)
 
 
-def to_inputs(state: BlockState, convention: str, z: np.ndarray) -> np.ndarray:
+def to_inputs(state: BlockState, convention: Convention, z: np.ndarray) -> np.ndarray:
     """D Vᵀ z: from the core's layer back to the block's inputs. z: complex (side,) -> complex (n,); see modes.py."""
     made, masks = plan(state, convention), _masks(state, convention)
     order = list(masks)
@@ -254,4 +257,5 @@ def _placed(mask: Tensor, values: np.ndarray) -> Tensor:
 
 def _complex(x: Tensor) -> np.ndarray:
     real, imaginary = x.flatten(1).numpy()
-    return real + 1j * imaginary
+    values: np.ndarray = real + 1j * imaginary
+    return values

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.networks.catalogue import BlockGeometry
 
@@ -56,6 +57,10 @@ class BlockState:
         """a: outputs of the outer ReLU that are positive."""
         return int(self.outer_mask.sum())
 
+    def kept_outputs(self, convention: Convention) -> Tensor:
+        """The outputs whose rows of J the outer ReLU does not make zero: the live ones, or all. bool, (C, H, W)."""
+        return self.outer_mask if convention.masks_outputs else torch.ones_like(self.outer_mask)
+
     @property
     def live_inner(self) -> tuple[int, ...]:
         """b1 (, b2): live units of the inner ReLUs."""
@@ -64,26 +69,34 @@ class BlockState:
 
 def residual_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of torchvision's ResNet in order."""
-    return [block for stage in (model.layer1, model.layer2, model.layer3, model.layer4) for block in stage]
+    stages = map(model.get_submodule, ("layer1", "layer2", "layer3", "layer4"))
+    return [block for stage in stages for block in stage.children()]
 
 
-def _pairs(block: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    numbers = (1, 2, 3) if hasattr(block, "conv3") else (1, 2)
-    return [(getattr(block, f"conv{i}"), getattr(block, f"bn{i}")) for i in numbers]
+def _pairs(module: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """The convolutions of a block, or of a network's stem, each with its batch norm."""
+    return [(getattr(module, f"conv{i}"), getattr(module, f"bn{i}")) for i in (1, 2, 3) if hasattr(module, f"conv{i}")]
+
+
+def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Batch norm in evaluation mode as x -> scale · x + shift, in float64. shapes: (C,)"""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("Expected a batch norm with running statistics, got one without.")
+    scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
 
 
 def scaled_convolution(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> ScaledConvolution:
     """weight · gamma / sqrt(var + eps), in float64."""
-    scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    scale, _ = _scale_and_shift(norm)
     weight = convolution.weight.detach().double() * scale[:, None, None, None]
-    return ScaledConvolution(weight.cpu(), convolution.stride[0], convolution.padding[0])
+    return ScaledConvolution(weight.cpu(), convolution.stride[0], int(convolution.padding[0]))
 
 
 def _affine(convolution: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """Batch norm in evaluation mode behind a convolution; x: float64 (1, C, H, W)."""
     scaled = scaled_convolution(convolution, norm)
-    scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    shift = norm.bias.detach().double() - norm.running_mean.double() * scale
+    _, shift = _scale_and_shift(norm)
     return scaled(x) + shift.cpu()[:, None, None]
 
 
@@ -96,8 +109,13 @@ def linearise(block: nn.Module, geometry: BlockGeometry, x: Tensor) -> tuple[Blo
         if position < len(pairs) - 1:
             masks.append((inner > 0)[0])
             inner = inner.relu()
-    skip = None if block.downsample is None else scaled_convolution(*block.downsample)
-    before = inner + (x[None] if block.downsample is None else _affine(*block.downsample, x[None]))
+    skip, through = None, x[None]
+    if (
+        downsample := getattr(block, "downsample", None)
+    ) is not None:  # torchvision's: a convolution and its batch norm
+        convolution, norm = downsample
+        skip, through = scaled_convolution(convolution, norm), _affine(convolution, norm, through)
+    before = inner + through
     if not torch.isfinite(before).all():
         raise CannotCompute(
             f"Expected finite activations in block {geometry.block}, got NaN or infinity: "
@@ -114,15 +132,16 @@ def block_states(
 ) -> dict[int, BlockState]:
     """The states of the wanted blocks (from 1) by one float64 forward pass on the CPU.
 
-    image: normalised, shape (3, 32, 32). The masks are shared by every device and precision.
+    image: normalised, shape (3, H, W). The masks are shared by every device and precision.
     """
-    if tuple(image.shape) != (3, 32, 32):
-        raise ValueError(f"Expected one CIFAR-10 image of shape (3, 32, 32), got {tuple(image.shape)}.")
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"Expected one image of shape (3, H, W), got {tuple(image.shape)}.")
     wanted = set(wanted)
     if not wanted:
         return {}
     # The stem: convolution, batch norm, ReLU, max-pool.
-    x = model.maxpool(_affine(model.conv1, model.bn1, image.double().cpu()[None]).relu())[0]
+    [(convolution, norm)] = _pairs(model)
+    x = model.get_submodule("maxpool")(_affine(convolution, norm, image.double().cpu()[None]).relu())[0]
     states = {}
     for block, geometry in zip(residual_blocks(model), geometries, strict=True):
         if geometry.block > max(wanted):

@@ -3,9 +3,15 @@
 branch:  J_F = A2 D1 A1  or  A3 D2 A2 D1 A1        block:  J = D_out (J_F + J_s)
 """
 
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
 import torch
+from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from stiffcore.conventions import Convention
 from stiffcore.jacobians.linearise import BlockState
 
 ROWS_AT_ONCE = 256  # vectors pushed through the convolutions together; bounds the memory of dense_rows
@@ -15,23 +21,25 @@ def _flat(x: Tensor) -> Tensor:
     return x.flatten(1)
 
 
-def apply(state: BlockState, convention: str, v: Tensor) -> Tensor:
+def apply(state: BlockState, convention: Convention, v: Tensor) -> Tensor:
     """J v. v: (batch, n_in) -> (batch, n_out), in v's precision and on its device."""
     x = inner = v.reshape(len(v), *state.geometry.input_shape)
     for position, convolution in enumerate(state.convolutions):
         inner = convolution(inner)
         if position < len(state.inner_masks):
             inner = inner * state.inner_masks[position].to(inner)
-    if convention == "branch":
-        return _flat(inner)
-    return _flat((inner + (x if state.skip is None else state.skip(x))) * state.outer_mask.to(inner))
+    if convention.has_skip:
+        inner = inner + (x if state.skip is None else state.skip(x))
+    if convention.masks_outputs:
+        inner = inner * state.outer_mask.to(inner)
+    return _flat(inner)
 
 
-def apply_transpose(state: BlockState, convention: str, w: Tensor) -> Tensor:
+def apply_transpose(state: BlockState, convention: Convention, w: Tensor) -> Tensor:
     """Jᵀ w. w: (batch, n_out) -> (batch, n_in)."""
     geometry = state.geometry
     y = w.reshape(len(w), *geometry.output_shape)
-    if convention == "block":
+    if convention.masks_outputs:
         y = y * state.outer_mask.to(y)
     sides = [geometry.input_shape[1], *(shape[1] for shape in geometry.inner_shapes)]
     inner = y
@@ -39,20 +47,35 @@ def apply_transpose(state: BlockState, convention: str, w: Tensor) -> Tensor:
         if position < len(state.inner_masks):
             inner = inner * state.inner_masks[position].to(inner)
         inner = state.convolutions[position].transpose(inner, sides[position])
-    if convention == "block":
+    if convention.has_skip:
         inner = inner + (y if state.skip is None else state.skip.transpose(y, sides[0]))
     return _flat(inner)
 
 
-def dense_rows(state: BlockState, convention: str) -> Tensor:
+def as_linear_operator(state: BlockState, convention: Convention) -> LinearOperator:
+    """J as a scipy LinearOperator with its transpose: float64, shape (n_out, n_in). Raises CannotCompute where there is no
+    one matrix."""
+    convention.check_matrix()
+
+    def times(product: Callable[[BlockState, Convention, Tensor], Tensor], vectors: np.ndarray) -> np.ndarray:
+        """vectors: (n,) or (n, k), as scipy hands them over."""
+        columns = torch.from_numpy(np.array(vectors, dtype=np.float64).reshape(len(vectors), -1).T.copy())
+        return product(state, convention, columns).T.numpy().reshape(-1, *vectors.shape[1:])
+
+    forward, backward = partial(times, apply), partial(times, apply_transpose)
+    shape = state.geometry.n_out, state.geometry.n_in
+    return LinearOperator(
+        shape, matvec=forward, rmatvec=backward, matmat=forward, rmatmat=backward, dtype=np.dtype(np.float64)
+    )
+
+
+def dense_rows(state: BlockState, convention: Convention) -> Tensor:
     """The rows of J that are not structurally zero, float64. shape: (live outputs, n_in).
 
     Used where a block is not square and so has no smaller core; square ones go through deflation.py.
     """
     n_out = state.geometry.n_out
-    live = torch.arange(n_out)
-    if convention == "block":
-        live = state.outer_mask.flatten().nonzero()[:, 0]
+    live = state.kept_outputs(convention).flatten().nonzero()[:, 0]
     rows = torch.empty(len(live), state.geometry.n_in, dtype=torch.float64)
     for at in range(0, len(live), ROWS_AT_ONCE):
         chosen = live[at : at + ROWS_AT_ONCE]

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stiffcore.conventions import Convention
 from stiffcore.jacobians.linearise import BlockState
 
 LARGEST_ASSIGNMENT = 2000  # eigenvalues that spectral_distance matches optimally; above, greedily
@@ -18,18 +19,18 @@ def branch_of_module(block: nn.Module, x: Tensor) -> Tensor:
     return x
 
 
-def jacobian_of_module(block: nn.Module, x: Tensor, convention: str, chunk_size: int | None = None) -> Tensor:
+def jacobian_of_module(block: nn.Module, x: Tensor, convention: Convention, chunk_size: int | None = None) -> Tensor:
     """The Jacobian of a block in evaluation mode at x (C, H, W), by reverse differentiation of the module itself.
 
     Returns (n_out, n_in) for ``block`` and ``branch``, (C_out, H_out, W_out, C_in, H_in, W_in) for ``slices``.
     """
-    function = branch_of_module if convention == "branch" else (lambda module, image: module(image))
+    function = branch_of_module if convention.is_right_hand_side else (lambda module, image: module(image))
     jacobian = torch.func.jacrev(lambda image: function(block, image[None])[0], chunk_size=chunk_size)(x)
     jacobian = jacobian.detach()
-    return jacobian if convention == "slices" else jacobian.reshape(-1, x.numel())
+    return jacobian.reshape(-1, x.numel()) if convention.has_matrix else jacobian
 
 
-def dense_jacobian(state: BlockState, convention: str) -> Tensor:
+def dense_jacobian(state: BlockState, convention: Convention) -> Tensor:
     """The Jacobian of a block from its state: the block's linear maps applied to the identity.
 
     Shapes as in ``jacobian_of_module``.
@@ -40,16 +41,17 @@ def dense_jacobian(state: BlockState, convention: str) -> Tensor:
     for convolution, mask in zip(state.convolutions, (*state.inner_masks, None)):
         columns = convolution(columns)
         columns = columns if mask is None else columns * mask
-    if convention != "branch":
+    if convention.has_skip:
         columns = columns + (identity if state.skip is None else state.skip(identity))
-        columns = columns * state.outer_mask
+    columns = columns * state.kept_outputs(convention)
     jacobian = columns.reshape(geometry.n_in, geometry.n_out).T
-    return jacobian.reshape(*geometry.output_shape, *geometry.input_shape) if convention == "slices" else jacobian
+    return jacobian if convention.has_matrix else jacobian.reshape(*geometry.output_shape, *geometry.input_shape)
 
 
 def eigenvalues(matrix: Tensor) -> np.ndarray:
     """complex128 eigenvalues of a square matrix, or of a batch of them, by LAPACK; the batch comes back flat."""
-    return torch.linalg.eigvals(matrix.double()).reshape(-1).numpy()
+    values: np.ndarray = torch.linalg.eigvals(matrix.double()).reshape(-1).numpy()
+    return values
 
 
 def naive_slices(jacobian: Tensor) -> np.ndarray:
@@ -82,9 +84,9 @@ def peeled_lapack(jacobian: Tensor) -> np.ndarray:
         index = kept[chosen].nonzero()[:, 1].reshape(-1, size)
         patches = slices[chosen].gather(1, index[:, :, None].expand(-1, -1, jacobian.shape[-1]))
         found.append(eigenvalues(patches.gather(2, index[:, None, :].expand(-1, size, -1))))
-    found = np.concatenate(found)
     total = int(np.prod(jacobian.shape[:-1]))
-    return np.concatenate([found, np.zeros(total - found.size, dtype=np.complex128)])
+    peeled = total - sum(values.size for values in found)
+    return np.concatenate([*found, np.zeros(peeled, dtype=np.complex128)])
 
 
 def spectral_distance(a: np.ndarray, b: np.ndarray) -> float:

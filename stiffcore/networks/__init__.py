@@ -1,0 +1,1 @@
+"""Residual networks, their blocks and their weights."""

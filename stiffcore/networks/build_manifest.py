@@ -8,6 +8,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from stiffcore import files
 from stiffcore.images import cifar10
 from stiffcore.networks import baselines, catalogue, manifest, resnets
 
@@ -77,9 +78,8 @@ def _stamp(path: Path, accuracy: float) -> None:
     """Write a measured accuracy into a file's metadata, where it is not; its tensors, and so its hash, stay the same."""
     metadata = _metadata(path)
     if metadata.get("accuracy") != str(accuracy):
-        partial = path.with_suffix(".partial")
-        save_file(resnets.read_tensors(path), partial, metadata | {"accuracy": str(accuracy)})
-        partial.replace(path)
+        with files.replaced(path) as partial:
+            save_file(resnets.read_tensors(path), partial, metadata | {"accuracy": str(accuracy)})
 
 
 def _write_statistics(network: str, images: np.ndarray) -> None:
@@ -90,5 +90,5 @@ def _write_statistics(network: str, images: np.ndarray) -> None:
     else:
         state = baselines.shuffled(resnets.shipped_state(source)[0])
     model = resnets.with_weights(source, state, "being built")
-    path = manifest.FOLDER / f"{network}.safetensors"
-    save_file(baselines.estimated_statistics(model, images), path, {"baseline": baseline, "of": source})
+    with files.replaced(manifest.FOLDER / f"{network}.safetensors") as partial:
+        save_file(baselines.estimated_statistics(model, images), partial, {"baseline": baseline, "of": source})

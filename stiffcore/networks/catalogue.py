@@ -1,7 +1,8 @@
-"""What there is to choose from: networks, their blocks and sizes, conventions. Imports no torch."""
+"""What there is to choose from: networks, their blocks and sizes. Imports no torch."""
 
 from dataclasses import dataclass
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.networks import uploaded as uploaded_networks
 
@@ -13,35 +14,6 @@ ARCHITECTURES = {
 BASELINES = ("untrained", "shuffled")
 NETWORKS = tuple(ARCHITECTURES) + tuple(f"{name}-{baseline}" for name in ARCHITECTURES for baseline in BASELINES)
 EXPANSION = 4  # a bottleneck's output channels per narrow channel
-
-
-@dataclass(frozen=True)
-class Convention:
-    """One reading of "the eigenvalues of the Jacobian of a block"; see stiffcore/README.md."""
-
-    name: str
-    title: str  # as the app shows it
-    question: str  # the one that it answers
-
-
-CONVENTIONS = {
-    "slices": Convention(
-        "slices",
-        "As published (slices)",
-        "What the paper's numbers are: the eigenvalues of every trailing height × width slice of the Jacobian tensor, "
-        "each decomposed on its own.",
-    ),
-    "block": Convention(
-        "block",
-        "Whole block (block)",
-        "How does the block as a whole, skip and outer ReLU included, stretch and turn small changes of its input?",
-    ),
-    "branch": Convention(
-        "branch",
-        "ODE right-hand side (branch)",
-        "Read as an ODE x′ = F(x) that the network integrates by forward Euler at step 1: how stiff is F?",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -74,11 +46,11 @@ class BlockGeometry:
     def is_square(self) -> bool:
         return self.n_in == self.n_out
 
-    def n_eigenvalues(self, convention: str) -> int:
-        """``slices``: n_out · C_in · H_in; ``block`` and ``branch``: n, and 0 where the block is not an identity block."""
-        if convention == "slices":
-            return self.n_out * self.input_shape[0] * self.input_shape[1]
-        return self.n_out if self.is_identity else 0
+    def n_eigenvalues(self, convention: Convention) -> int:
+        """Of the matrix: n, and 0 where the block is not an identity block. Of the slices: n_out · C_in · H_in."""
+        if convention.has_matrix:
+            return self.n_out if self.is_identity else 0
+        return self.n_out * self.input_shape[0] * self.input_shape[1]
 
 
 def architecture(network: str) -> str:
@@ -88,14 +60,6 @@ def architecture(network: str) -> str:
     if network not in NETWORKS:
         raise CannotCompute(f"Expected a network among {', '.join(NETWORKS)}, got {network!r}: choose one of them.")
     return network.split("-")[0]
-
-
-def check_convention(convention: str) -> str:
-    if convention not in CONVENTIONS:
-        raise CannotCompute(
-            f"Expected a convention among {', '.join(CONVENTIONS)}, got {convention!r}: choose one of them."
-        )
-    return convention
 
 
 def blocks(network: str) -> tuple[BlockGeometry, ...]:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from stiffcore.errors import CannotCompute
+from stiffcore.files import write_replaced
 from stiffcore.networks import catalogue, uploaded as uploaded_networks
 
 FOLDER = Path(__file__).parents[1] / "weights"
@@ -86,6 +87,5 @@ def write(entries: list[Entry]) -> Path:
     }
     lines = [f"{json.dumps(name)}: {json.dumps(values)}" for name, values in networks.items()]
     text = f'{{"images": {json.dumps(images)},\n"networks": {{\n' + ",\n".join(lines) + "\n}}\n"
-    partial = FOLDER / "manifest.json.partial"
-    partial.write_text(text, "utf-8")
-    return partial.replace(FOLDER / "manifest.json")
+    write_replaced(FOLDER / "manifest.json", text.encode())
+    return FOLDER / "manifest.json"

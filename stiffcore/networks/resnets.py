@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
 from stiffcore.networks import baselines, catalogue, manifest, uploaded as uploaded_networks
+from stiffcore.networks.network import CIFAR10, Preprocessing
 from stiffcore.torchvision_compat import torchvision
 
 
@@ -163,16 +163,17 @@ def predictions(
 
 
 @torch.no_grad()
-def all_losses(model: nn.Module, images: np.ndarray, batch_size: int = 250) -> np.ndarray:
-    """Cross-entropy at each image for each of the ten labels, −log softmax: float64 (N, 10).
+def all_losses(
+    model: nn.Module, images: np.ndarray, batch_size: int = 250, preprocessing: Preprocessing = CIFAR10
+) -> np.ndarray:
+    """Cross-entropy at each image for each class, −log softmax: float64 (N, classes).
 
     The predicted label is where it is least; exp(−loss) is the label's probability.
     """
     model.eval()
     parameter = next(model.parameters())
-    losses = np.empty((len(images), 10))
+    losses = []
     for at in range(0, len(images), batch_size):
-        chunk = slice(at, at + batch_size)
-        scores = model(cifar10.normalised(images[chunk]).to(parameter)).double().cpu()
-        losses[chunk] = -nn.functional.log_softmax(scores, 1).numpy()
-    return losses
+        scores = model(preprocessing(images[at : at + batch_size]).to(parameter)).double().cpu()
+        losses.append(-nn.functional.log_softmax(scores, 1).numpy())
+    return np.concatenate(losses)

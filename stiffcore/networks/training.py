@@ -7,7 +7,6 @@ horizontal flips, bf16 autocast where the device has it, channels-last.
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,12 +16,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stiffcore import device
+from stiffcore import device, files
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import resnets
-
-Progress = Callable[[int, int, str], None]  # done, total (steps), what; raises to stop
+from stiffcore.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def train(
     arrays: dict[str, np.ndarray],  # train_images uint8 (N, 32, 32, 3), train_labels (N,), as cifar10.load_arrays gives
     checkpoint: Path,
     start: dict[str, Tensor] | None = None,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = silent,
     compiled: bool = True,
 ) -> nn.Module:
     """Train, or go on from ``checkpoint``, which is written after every epoch.
@@ -151,9 +149,8 @@ def _save_checkpoint(model, optimiser, path: Path, recipe: Recipe, epochs_done: 
     for name, parameter in model.named_parameters():
         if "momentum_buffer" in optimiser.state.get(parameter, {}):
             tensors[f"momentum.{name}"] = optimiser.state[parameter]["momentum_buffer"].cpu().contiguous()
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {"recipe": json.dumps(asdict(recipe)), "epochs_done": str(epochs_done)})
-    partial.replace(path)
+    with files.replaced(path) as partial:
+        save_file(tensors, partial, {"recipe": json.dumps(asdict(recipe)), "epochs_done": str(epochs_done)})
 
 
 def epochs_done(path: Path, recipe: Recipe) -> int:
@@ -224,7 +221,6 @@ def finish(model: nn.Module, recipe: Recipe, arrays: dict[str, np.ndarray], path
         "date": date,
         "torch": torch.__version__.split("+")[0],
     }
-    partial = path.with_suffix(".partial")
-    save_file(state, partial, metadata)
-    partial.replace(path)
+    with files.replaced(path) as partial:
+        save_file(state, partial, metadata)
     return accuracy

@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from stiffcore.errors import CannotCompute
+from stiffcore.files import write_replaced
 from stiffcore.storage import uploads
-from stiffcore.storage.locations import default_folder, write_replaced
+from stiffcore.storage.locations import default_folder
 
 MOST = 8  # networks; beyond it the oldest go
 NAME = re.compile(r"(resnet\d\d)-own-([0-9a-f]{12})")

@@ -7,14 +7,16 @@ no ODE and is left out here. Distances are Euclidean norms at t = 1, relative to
 This file holds results and imports no torch; block_flow_integration.py computes them.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, manifest
-from stiffcore.storage import cache as result_cache
+from stiffcore.images.image import Image
+from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.network import Network
+from stiffcore.odes import one_step
+from stiffcore.storage import cache as result_cache, kept
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 STEPS = tuple(2.0**-k for k in range(7))  # h
@@ -23,11 +25,15 @@ LARGEST_STATE = 8192  # n; larger blocks take minutes, and their spectra are not
 
 @dataclass(frozen=True)
 class FlowRequest:
-    """A block, counted from 1, at an official test image."""
+    """A block, counted from 1, at an image."""
 
-    network: str
-    image: int
+    network: Network
+    image: Image
     block: int
+
+    def in_header(self) -> dict[str, object]:
+        """As a stored flow's header holds it: names in place of the objects."""
+        return {"network": self.network.name, "image": self.image.in_rows, "block": self.block}
 
 
 @dataclass(frozen=True)
@@ -42,27 +48,28 @@ class BlockFlow:
     n_evaluations: int  # of F, by the solver at the tighter one
     seconds: float
     weights: str
+    notice: str = ""  # for the user, of a cache that could not be written
 
     @property
     def observed_orders(self) -> np.ndarray:
-        """log2 of the distance's ratio from h to h/2: 1 for forward Euler once the step is small."""
-        return np.log2(self.distance[:-1] / self.distance[1:])
+        """By halving h: 1 for forward Euler once the step is small."""
+        return one_step.observed_orders(self.distance)
 
 
-def last_stage_blocks(network: str) -> list[int]:
+def last_stage_blocks(network: Network) -> list[int]:
     """The identity blocks of a network's last stage, whose flow is followed."""
-    last = catalogue.blocks(network)[-1].output_shape
-    return [block.block for block in catalogue.blocks(network) if block.is_identity and block.output_shape == last]
+    last = network.blocks[-1].output_shape
+    return [block.block for block in network.identity_blocks() if block.output_shape == last]
 
 
-def check_identity(network: str, block: int) -> catalogue.BlockGeometry:
+def check_identity(network: Network, block: int) -> BlockGeometry:
     """Raises CannotCompute for a block that changes the shape: x' = F(x) needs F(x) to have the shape of x."""
-    geometry = catalogue.block(network, block)
+    geometry = network.block(block)
     if not geometry.is_identity:
-        others = ", ".join(str(other.block) for other in catalogue.blocks(network) if other.is_identity)
+        others = ", ".join(str(other.block) for other in network.identity_blocks())
         raise CannotCompute(
             f"Expected an identity block, since x′ = F(x) needs F(x) to have the shape of x, got block {block} of "
-            f"{network}, which changes it: choose one of {others}."
+            f"{network.name}, which changes it: choose one of {others}."
         )
     return geometry
 
@@ -71,9 +78,7 @@ def check(request: FlowRequest) -> FlowRequest:
     """Raises CannotCompute for a block whose flow cannot be followed."""
     geometry = check_identity(request.network, request.block)
     if geometry.n_in > LARGEST_STATE:
-        smaller = [
-            other for other in catalogue.blocks(request.network) if other.is_identity and other.n_in <= LARGEST_STATE
-        ]
+        smaller = [other for other in request.network.identity_blocks() if other.n_in <= LARGEST_STATE]
         raise CannotCompute(
             f"Expected a block of at most {LARGEST_STATE:,} dimensions to follow its flow, got {geometry.n_in:,}: "
             f"choose one of {', '.join(str(other.block) for other in smaller)}."
@@ -86,22 +91,19 @@ def key(request: FlowRequest) -> str:
         {
             "kind": "block-flow",
             "algorithm": ALGORITHM,
-            "weights": manifest.entry(request.network).sha256,
-            "image": cifar10.image_sha256(request.image),
+            **request.network.key_fields(request.image),
             "block": request.block,
         }
     )
 
 
 def stored(request: FlowRequest) -> BlockFlow | None:
-    """A flow that ships or was kept; None where neither holds it. No torch."""
-    wanted = key(check(request))
-    entry = result_cache.shipped().get(wanted) or result_cache.default().get(wanted)
-    return None if entry is None else BlockFlow(request, **entry.arrays, **entry.header["numbers"])
+    """A flow that was stored before or ships. No torch."""
+    return kept.find(key(check(request)), lambda entry: BlockFlow(request, **entry.arrays, **entry.header["numbers"]))
 
 
 def as_entry(flow: BlockFlow) -> result_cache.Entry:
     """A flow as it is stored."""
     numbers = {name: getattr(flow, name) for name in ("growth", "converged_to", "n_evaluations", "seconds", "weights")}
     arrays = {"distance": flow.distance, "of_travel": flow.of_travel}
-    return result_cache.Entry({"request": asdict(flow.request), "numbers": numbers}, arrays)
+    return result_cache.Entry({"request": flow.request.in_header(), "numbers": numbers}, arrays)

@@ -2,7 +2,9 @@
 
 import copy
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,16 +13,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
 from stiffcore.jacobians import linearise
-from stiffcore.networks import catalogue, resnets
-from stiffcore.odes import block_flow
+from stiffcore.odes import block_flow, one_step
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
-from stiffcore.storage import cache as result_cache
+from stiffcore.progress import Progress
+from stiffcore.storage import cache as result_cache, kept
 
 TOLERANCES = (1e-5, 1e-7)  # of the exact flow, which is the second; their difference is about the error of the first
 MOST_EVALUATIONS = 20_000
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -40,14 +40,6 @@ def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
         return layers[-1](x)
 
     return lambda x: slope(x[None])[0]
-
-
-def euler(slope: Callable[[np.ndarray], np.ndarray], start: np.ndarray, n_steps: int) -> np.ndarray:
-    """x(1) by n steps of size 1/n."""
-    x = start
-    for _ in range(n_steps):
-        x = x + slope(x) / n_steps
-    return x
 
 
 def exact_flow(
@@ -95,7 +87,9 @@ def follow(
     errors = []
     for position, step in enumerate(STEPS):
         tell(len(TOLERANCES) + position, f"Forward Euler, h = 1/{round(1 / step)}")
-        errors.append(np.linalg.norm(euler(slope, start, round(1 / step)) - exact))
+        steps = one_step.euler([lambda t, x: slope(x)] * round(1 / step), start, step)
+        (end,) = deque(steps, maxlen=1)
+        errors.append(np.linalg.norm(end - exact))
     size, travel = np.linalg.norm(exact), np.linalg.norm(exact - start)
     growth = float(size / np.linalg.norm(start))
     return (
@@ -109,14 +103,21 @@ def follow(
 
 def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow:
     """One block's flow through the cache."""
-    found = block_flow.stored(request)
-    if found is not None:
-        return found
+
+    def fresh() -> tuple[BlockFlow, result_cache.Entry]:
+        flow = _integrated(request, progress)
+        return flow, block_flow.as_entry(flow)
+
+    name = block_flow.key(block_flow.check(request))
+    flow, notice = kept.computed_once(name, lambda: block_flow.stored(request), fresh, progress)
+    return replace(flow, notice=notice)
+
+
+def _integrated(request: FlowRequest, progress: Progress | None) -> BlockFlow:
     started = time.perf_counter()
-    model = resnets.load(request.network)
-    image = cifar10.normalised(cifar10.image(request.image)[None])[0]
-    geometries = catalogue.blocks(request.network)
-    state = linearise.block_states(model, geometries, image, [request.block])[request.block]
+    network, model = request.network, request.network.module()
+    image = network.normalised(request.image)
+    state = linearise.block_states(model, network.blocks, image, [request.block])[request.block]
     branch = right_hand_side(linearise.residual_blocks(model)[request.block - 1])
     shape = state.input.shape
 
@@ -125,7 +126,4 @@ def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow
 
     numbers = follow(slope, state.input.reshape(-1).numpy(), progress)
     seconds = round(time.perf_counter() - started, 2)
-    flow = BlockFlow(request, *numbers, seconds, resnets.weights_sha256(model))
-    entry = block_flow.as_entry(flow)
-    result_cache.default().put(block_flow.key(request), entry.header, entry.arrays)  # best effort: shown all the same
-    return flow
+    return BlockFlow(request, *numbers, seconds, network.weights_sha256)

@@ -52,7 +52,8 @@ def example_slope(t: float, y: float) -> float:
 def example_solution(t: np.ndarray, coefficients: tuple[float, float] = EXACT_COEFFICIENTS) -> np.ndarray:
     """Eq. 9 with its exact coefficients (997/999, 2000/999), or those given. t: any shape."""
     fast, slow = coefficients
-    return 3.0 - fast * np.exp(RATE * np.asarray(t)) - slow * np.exp(-np.asarray(t))
+    y: np.ndarray = 3.0 - fast * np.exp(RATE * np.asarray(t)) - slow * np.exp(-np.asarray(t))
+    return y
 
 
 STIFF_EXAMPLE = System(

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from stiffcore.errors import CannotCompute
-from stiffcore.storage import cache as result_cache
+from stiffcore.odes import one_step
+from stiffcore.storage import cache as result_cache, kept
 
 ALGORITHM = 2  # raise it when equal settings would give other numbers
 DURATION = 1.0  # T
@@ -69,11 +70,12 @@ class Fit:
     refined_losses: np.ndarray  # mean square error of that ResNet at the data
     parameters: tuple[int, int]  # of the ResNet and the ODE-Net
     seconds: tuple[float, float]  # fitting each
+    notice: str = ""  # for the user, of a cache that could not be written
 
     @property
     def observed_orders(self) -> np.ndarray:
-        """log2 of the distance's ratio from L to 2L: 1 for forward Euler once the step is small."""
-        return np.log2(self.refined_distance[:-1] / self.refined_distance[1:])
+        """By doubling L: 1 for forward Euler once the step is small."""
+        return one_step.observed_orders(self.refined_distance)
 
 
 def random_data(seed: int, points: int) -> np.ndarray:
@@ -104,14 +106,15 @@ def key(settings: Settings) -> str:
 
 
 def stored(settings: Settings) -> Fit | None:
-    """A fit that ships or was kept; None where neither holds it. No torch."""
-    entry = result_cache.shipped().get(key(settings)) or result_cache.default().get(key(settings))
-    if entry is None:
-        return None
-    numbers = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in entry.header["numbers"].items()
-    }
-    return Fit(settings, **entry.arrays, **numbers)
+    """A fit that was stored before or ships. No torch."""
+
+    def read(entry: result_cache.Entry) -> Fit:
+        numbers = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in entry.header["numbers"].items()
+        }
+        return Fit(settings, **entry.arrays, **numbers)
+
+    return kept.find(key(settings), read)
 
 
 def as_entry(fit: Fit) -> result_cache.Entry:

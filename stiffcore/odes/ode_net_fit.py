@@ -6,22 +6,22 @@ dopri5 at a tight tolerance for everything that is shown. Equal settings give eq
 
 import math
 import time
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
-from stiffcore.odes import ode_net
+from stiffcore.odes import ode_net, one_step
 from stiffcore.odes.ode_net import DURATION, Fit, Settings
-from stiffcore.storage import cache as result_cache
+from stiffcore.progress import Progress
+from stiffcore.storage import cache as result_cache, kept
 
 LEARNING_RATE = 0.03
 FITTING = {"method": "rk4", "options": {"step_size": DURATION / 10}}  # an error near 1e-5, a third of dopri5's time
 EXACT = {"method": "dopri5", "rtol": 1e-10, "atol": 1e-11}  # for what is shown
 ADAPTIVE = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-6}  # where a solver in use would look at F
-Progress = Callable[[int, int, str], None]  # done, total, what; raises errors.Cancelled to stop
 
 
 class RightHandSide(nn.Module):
@@ -95,20 +95,18 @@ class OdeNet(Network):
 
 def euler(blocks: list[RightHandSide], x: Tensor) -> Tensor:
     """Forward Euler with step T / len(blocks); the states, shape: (len(blocks) + 1, N, width)."""
-    step, states = DURATION / len(blocks), [x]
-    for position, block in enumerate(blocks):
-        states.append(states[-1] + step * block(position * step, states[-1]))
-    return torch.stack(states)
+    return torch.stack(list(one_step.euler(blocks, x, DURATION / len(blocks))))
 
 
 def compute(settings: Settings, progress: Progress | None = None) -> Fit:
     """A fit through the cache."""
-    found = ode_net.stored(settings)
-    if found is None:
-        found = fit(settings, progress)
-        entry = ode_net.as_entry(found)
-        result_cache.default().put(ode_net.key(settings), entry.header, entry.arrays)  # best effort: shown all the same
-    return found
+
+    def fresh() -> tuple[Fit, result_cache.Entry]:
+        made = fit(settings, progress)
+        return made, ode_net.as_entry(made)
+
+    made, notice = kept.computed_once(ode_net.key(settings), lambda: ode_net.stored(settings), fresh, progress)
+    return replace(made, notice=notice)
 
 
 def fit(settings: Settings, progress: Progress | None = None) -> Fit:

@@ -1,8 +1,12 @@
-"""One-step methods at a fixed step on a scalar equation y' = f(t, y), and what each costs. Imports no torch."""
+"""One-step methods at a fixed step: forward Euler on any state, all of them on a scalar equation with what each costs.
+
+Imports no torch.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +14,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.odes import stability
 
 MOST_STEPS = 20_000  # of one run: about a tenth of a second
+State = TypeVar("State")  # a number, an array or a tensor
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,25 @@ class Solution:
     @property
     def finished(self) -> bool:
         return not self.message
+
+
+def euler_step(slope: Callable[[float, State], State], t: float, y: State, step: float) -> State:
+    """y + h f(t, y)"""
+    return y + step * slope(t, y)
+
+
+def euler(slopes: Iterable[Callable[[float, State], State]], start: State, step: float) -> Iterator[State]:
+    """Forward Euler from t = 0, y_{i+1} = y_i + h f_i(ih, y_i): y_0, y_1 …, one more than the slopes f_0, f_1 … given."""
+    y = start
+    yield y
+    for position, slope in enumerate(slopes):
+        y = euler_step(slope, position * step, y, step)
+        yield y
+
+
+def observed_orders(errors: np.ndarray) -> np.ndarray:
+    """log2 of the error's ratio from each step h to h/2, shape (n - 1,) of (n,): the method's order once h is small."""
+    return np.log2(errors[:-1] / errors[1:])
 
 
 def check_n_steps(step: float, t_end: float) -> int:
@@ -85,7 +109,7 @@ def one_step(
 
 
 def _forward_euler(f, _, t, y, h):
-    return y + h * f(t, y), 1, 0
+    return euler_step(f, t, y, h), 1, 0
 
 
 def _heun(f, _, t, y, h):

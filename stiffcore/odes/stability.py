@@ -76,7 +76,7 @@ def check_step(step: float) -> float:
 def amplification(name: str, z: np.ndarray) -> np.ndarray:
     """R(z), complex; infinite at a pole. z: any shape."""
     chosen, z = method(name), np.asarray(z, dtype=np.complex128)
-    numerator = np.polynomial.polynomial.polyval(z, [float(c) for c in chosen.numerator])
+    numerator: np.ndarray = np.polynomial.polynomial.polyval(z, [float(c) for c in chosen.numerator])
     if chosen.is_explicit:
         return numerator
     denominator = np.polynomial.polynomial.polyval(z, [float(c) for c in chosen.denominator])
@@ -88,7 +88,8 @@ def excess(name: str, z: np.ndarray) -> np.ndarray:
     """``|P(z)|² - |Q(z)|²``, whose sign says where z is: > 0 outside the stability region, <= 0 in it. Float64."""
     z = np.asarray(z, dtype=np.complex128)
     x, q = z.real, z.real**2 + z.imag**2
-    return sum(float(c) * x**a * q**b for (a, b), c in _excess_terms(name).items())
+    total: np.ndarray = sum(float(c) * x**a * q**b for (a, b), c in _excess_terms(name).items())
+    return total
 
 
 def is_outside(name: str, z: np.ndarray) -> np.ndarray:
@@ -214,7 +215,7 @@ def _contour(name: str, points: int) -> np.ndarray:
     turns = max(len(chosen.numerator), len(chosen.denominator)) - 1  # R takes every value that often
     p = np.polynomial.Polynomial([float(c) for c in chosen.numerator])
     q = np.polynomial.Polynomial([float(c) for c in chosen.denominator])
-    z, contour = 0j, []
+    z, points_on_it = 0j, []
     for angle in np.linspace(0, 2 * np.pi * turns, turns * points + 1):
         w = np.exp(1j * angle)
         for _ in range(20):  # Newton for P(z) = e^{iθ} Q(z), from the point before
@@ -222,8 +223,8 @@ def _contour(name: str, points: int) -> np.ndarray:
             z -= change
             if abs(change) < 1e-15:
                 break
-        contour.append(z)
-    contour = np.array(contour)
+        points_on_it.append(z)
+    contour = np.array(points_on_it)
     contour.setflags(write=False)  # shared by every caller
     return contour
 

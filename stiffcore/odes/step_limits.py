@@ -37,7 +37,7 @@ def of_eigenvalues(
     step: float = 1.0,
     name: str = "forward-euler",
 ) -> StepLimits:
-    """Decaying is what has Re λ < -tolerance, as in `metrics.of_method`."""
+    """Decaying is what has Re λ < -tolerance, as in `spectrum_stability.of_method`."""
     decaying = eigenvalues[eigenvalues.real < -tolerance]
     if not decaying.size:
         return StepLimits(np.inf, complex(np.nan), np.inf, 0.0, 0.0)

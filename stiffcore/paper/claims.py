@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stiffcore.networks import catalogue
+from stiffcore.metrics import definitions
 from stiffcore.paper import published
 from stiffcore.paper.evidence import (
     FAILS,
@@ -22,10 +22,10 @@ from stiffcore.paper.evidence import (
     over,
     partial,
 )
-from stiffcore.statistics import correlation, tables
+from stiffcore.statistics import correlation
 from stiffcore.statistics.tables import ALL, SHOWN
 
-S, P = SHOWN
+S, P = "stiffness_index", "percent_negative"
 SMALL_RATIO = 0.05  # of the variance between labels to that between blocks: "labels differ little"
 WEAK = 0.1  # |r| up to which stiffness "says almost nothing"
 
@@ -63,7 +63,7 @@ def _spikes(metric: str) -> Callable[[Evidence], Verdict]:
             return missing
         size = {block: abs(value) for block, value in evidence.values(metric).items()}
         mean = float(np.mean([value for block, value in size.items() if block not in last_three]))
-        symbol = tables.SYMBOLS[metric].replace("S", "|S|")
+        symbol = definitions.named(metric).symbol.replace("S", "|S|")
         low = [block for block in last_three if size[block] <= mean]
         shown = ", ".join(f"{size[block]:.2f}" for block in last_three)
         tail = f"; {named(low)} not above it" if low else ""
@@ -104,7 +104,7 @@ def labels_differ_little(evidence: Evidence) -> Verdict:
     ratios = {metric: ratio for metric, ratio in ratios.items() if ratio is not None}
     if not ratios:
         return Verdict(NOT_COMPUTED, "It takes two labels and two blocks with values.")
-    parts = ", ".join(f"{100 * ratio:.1f} % for {tables.SYMBOLS[metric]}" for metric, ratio in ratios.items())
+    parts = ", ".join(f"{100 * ratio:.1f} % for {definitions.named(metric).symbol}" for metric, ratio in ratios.items())
     sentence = (
         f"The variance between the labels' means, as a share of that between the blocks': {parts}{over(evidence)}."
     )
@@ -121,7 +121,7 @@ def _correlates(measure: str, signs: dict[str, int]) -> Callable[[Evidence], Ver
 
     def judge(evidence: Evidence) -> Verdict:
         found = {outcome: evidence.r.get((evidence.last, measure, outcome)) for outcome in signs}
-        symbol, last = tables.SYMBOLS[measure], evidence.last
+        symbol, last = definitions.named(measure).symbol, evidence.last
         if None in found.values():
             return incomplete(evidence, measure, [last]) or Verdict(
                 UNDEFINED, f"No correlation of {symbol} is defined."
@@ -159,7 +159,8 @@ def pooled_says_little(evidence: Evidence) -> Verdict:
     if missing or None in found.values():
         return missing or Verdict(UNDEFINED, "It takes images right and wrong.")
     shown = ", ".join(
-        f"{tables.SYMBOLS[m]} with {o} {_signed(r)}{_interval(evidence, m, o)}" for (m, o), (r, _) in found.items()
+        f"{definitions.named(m).symbol} with {o} {_signed(r)}{_interval(evidence, m, o)}"
+        for (m, o), (r, _) in found.items()
     )
     bounds = [evidence.pooled.get(name, (np.nan, np.nan)) for name in found]
     if evidence.of_paper:
@@ -181,7 +182,7 @@ def _at_pooled(evidence: Evidence) -> str:
 
 
 def all_blocks_square(evidence: Evidence) -> Verdict:
-    other = [block.block for block in catalogue.blocks(evidence.network) if not block.is_square]
+    other = [block.block for block in evidence.blocks if not block.is_square]
     return Verdict(FAILS if other else HOLDS, f"By their sizes, {named(other)} of {evidence.last} are not square.")
 
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from stiffcore.networks import catalogue
+from stiffcore.conventions import Convention
+from stiffcore.metrics.missing import NOT_COMPUTED, NOT_SQUARE, Missing
+from stiffcore.networks.network import Network
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, tables
-from stiffcore.statistics.row_values import main_reason
+from stiffcore.statistics.row_values import convention_of, main_reason
 from stiffcore.statistics.tables import ALL, SHOWN
 
 CLOSE, COMPARABLE = 1.25, 2.0  # factors between two means that count as close, as comparable
@@ -29,47 +31,51 @@ AGREEMENTS = {
 
 
 def side_by_side(
-    network: str, kind: str, rows: pd.DataFrame | None, convention: str = published.CONVENTION
+    network: Network, kind: str, rows: pd.DataFrame | None, convention: Convention = published.CONVENTION
 ) -> pd.DataFrame:
     """The paper's table beside the same from our rows (None or empty: nothing computed), one row per cell.
 
     Columns: the cell's name (block or label, metric or measure, outcome), published, ours, difference (ours −
-    published), agreement, state ("", "undefined" or "not computed") and its reason, n, n_blocks, of_blocks, n_undefined or,
+    published), agreement, state ("", "undefined" or "not computed") and its reason (a Missing or None), n, n_blocks, of_blocks, n_undefined or,
     for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high. convention: of the rows, where there are none.
     Cells that only we have are kept, published NaN. A baseline stands beside the network that it is made from. Labels
     average the blocks that the paper's table rests on.
     """
-    paper = catalogue.architecture(network)
-    theirs = published.table(paper, kind)
+    theirs = published.table(network.architecture, kind)
     if kind == "sizes":
         return _sizes_side_by_side(network, theirs)
     if rows is not None and len(rows):
-        convention = rows["convention"].iloc[0]
+        convention = convention_of(rows)
     ours = _ours(network, kind, rows)
     cells = _cells(network, kind)
     both = cells.merge(theirs, how="left", on=list(cells)).merge(ours, how="left", on=list(cells))
     both = both[both["published"].notna() | both["n"].notna()].reset_index(drop=True)
     both["difference"] = both["ours"] - both["published"]
-    square = tables.definable(network, convention)
+    square = tables.definable(network.blocks, convention)
     both["reason"] = [_reason(cell, square) for cell in both.to_dict("records")]
-    both["state"] = both["reason"].str.partition(":")[0]
+    both["state"] = [_word(reason) for reason in both["reason"]]
     judge = _agreement_of_r if kind == "correlation" else _agreement_of_means
     both["agreement"] = [_agreement(cell, convention, judge) for cell in both.to_dict("records")]
     return both
 
 
-def _reason(cell: dict, definable: tuple[int, ...]) -> str:
-    """Why ours has no value, "" where it has one."""
+def _reason(cell: dict, definable: tuple[int, ...]) -> Missing | None:
+    """Why ours has no value, None where it has one."""
     if pd.notna(cell["ours"]):
-        return ""
+        return None
     if cell.get("block", ALL) not in (ALL, *definable):
-        return tables.NOT_SQUARE
-    return cell["reason"] if isinstance(cell["reason"], str) and cell["reason"] else "not computed"
+        return NOT_SQUARE
+    return cell["reason"] if isinstance(cell["reason"], Missing) else NOT_COMPUTED
 
 
-def _cells(network: str, kind: str) -> pd.DataFrame:
+def _word(reason: Missing | None) -> str:
+    """What stands in place of the number, "" where there is one."""
+    return "" if reason is None else reason.word
+
+
+def _cells(network: Network, kind: str) -> pd.DataFrame:
     """The names of all cells that such a table can have, in its order."""
-    blocks = [block.block for block in catalogue.blocks(network)] + [ALL]
+    blocks = [block.block for block in network.blocks] + [ALL]
     if kind == "by_label":
         return pd.DataFrame([(label, m) for m in SHOWN for label in range(10)], columns=["label", "metric"])
     if kind == "by_block":
@@ -78,7 +84,7 @@ def _cells(network: str, kind: str) -> pd.DataFrame:
     return pd.DataFrame(names, columns=["block", "measure", "outcome"])
 
 
-def _ours(network: str, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
+def _ours(network: Network, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
     counts = ["ours", "n", "n_undefined", *tables.BLOCKS, "reason"]
     of_r = ["ours", "n", "n_left_out", "n_images", *tables.BLOCKS, "reason", "p", "p_adjusted", "low", "high"]
     kept = {
@@ -91,7 +97,7 @@ def _ours(network: str, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
     if kind == "correlation":
         return correlation.table(rows, SHOWN).rename(columns={"r": "ours"})[kept]
     if kind == "by_label":
-        rows = rows[rows["block"].isin(published.blocks(catalogue.architecture(network)))]
+        rows = rows[rows["block"].isin(_blocks_of_paper(network))]
         made = tables.by_label(rows)
         made["of_blocks"] = _blocks_of_labels(network, rows)
     else:
@@ -103,14 +109,19 @@ def _ours(network: str, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
     return made.rename(columns={"mean": "ours"})[kept]
 
 
-def _blocks_of_labels(network: str, rows: pd.DataFrame) -> int:
+def _blocks_of_labels(network: Network, rows: pd.DataFrame) -> int:
     """How many blocks the paper's table of labels rests on, as far as they can have a value."""
-    definable = tables.definable(network, rows["convention"].iloc[0]) if len(rows) else ()
-    return len({*published.blocks(catalogue.architecture(network))} & {*definable})
+    definable = tables.definable(network.blocks, convention_of(rows)) if len(rows) else ()
+    return len({*_blocks_of_paper(network)} & {*definable})
 
 
-def _sizes_side_by_side(network: str, theirs: pd.DataFrame) -> pd.DataFrame:
-    ours = tables.sizes(network)
+def _blocks_of_paper(network: Network) -> tuple[int, ...]:
+    """Those that the paper's tables of labels rest on; all of a network that the paper has not."""
+    return published.blocks(network.architecture) or tuple(block.block for block in network.blocks)
+
+
+def _sizes_side_by_side(network: Network, theirs: pd.DataFrame) -> pd.DataFrame:
+    ours = tables.sizes(network.blocks)
     theirs = theirs.rename(columns=lambda name: name if name == "block" else f"published_{name}")
     both = ours.merge(theirs, on="block", how="left")
     same = [both[name] == both[f"published_{name}"] for name in ("jacobian_elements", "eigenvalues")]
@@ -119,7 +130,7 @@ def _sizes_side_by_side(network: str, theirs: pd.DataFrame) -> pd.DataFrame:
     return both
 
 
-def _agreement(cell: dict, convention: str, judge: Callable[[dict], str]) -> str:
+def _agreement(cell: dict, convention: Convention, judge: Callable[[dict], str]) -> str:
     if pd.isna(cell["published"]):
         return "not published"
     if cell["state"]:
@@ -147,26 +158,26 @@ def _agreement_of_r(cell: dict) -> str:
 
 
 def along_depth(
-    network: str, rows: pd.DataFrame | None, metric: str, convention: str = published.CONVENTION
+    network: Network, rows: pd.DataFrame | None, metric: str, convention: Convention = published.CONVENTION
 ) -> pd.DataFrame:
     """A metric block by block, one row for every block of the network, whether it is computed or not.
 
     Columns: block, keeps_shape, mean, median, low, high (5 and 95 % of the images), n, n_undefined, state ("", "undefined",
-    "not computed") and its reason, published, baseline (under ``slices``: P if random, S without skip) and live_fraction,
+    "not computed") and its reason (a Missing or None), published, baseline (under ``slices``: P if random, S without skip) and live_fraction,
     means. convention: of the rows, where there are none.
     """
     rows = pd.DataFrame() if rows is None else rows
-    convention = rows["convention"].iloc[0] if len(rows) else convention
-    theirs = published.table(catalogue.architecture(network), "by_block").set_index(["block", "metric"])["published"]
-    definable = tables.definable(network, convention, metric)
+    convention = convention_of(rows) if len(rows) else convention
+    theirs = published.table(network.architecture, "by_block").set_index(["block", "metric"])["published"]
+    definable, baseline = tables.definable(network.blocks, convention, metric), tables.with_baselines().get(metric)
     made = []
-    for block in catalogue.blocks(network):
+    for block in network.blocks:
         part = rows[rows["block"] == block.block] if len(rows) else rows
         made.append(
             {"block": block.block, "keeps_shape": block.is_identity}
             | _along_one(part, metric, block.block in definable)
             | {"published": theirs.get((block.block, metric), np.nan)}
-            | {"baseline": _mean(part, tables.BASELINES.get(metric)), "live_fraction": _mean(part, "live_fraction")}
+            | {"baseline": _mean(part, baseline), "live_fraction": _mean(part, "live_fraction")}
         )
     return pd.DataFrame(made)
 
@@ -178,8 +189,8 @@ def _along_one(part: pd.DataFrame, metric: str, definable: bool) -> dict:
         found = {name: value for name, value in tables.describe(part, metric).items() if name in found}
     values = tables.column(part, metric).dropna() if len(part) else pd.Series(dtype=float)
     low, high = np.quantile(values, SPREAD) if len(values) else (np.nan, np.nan)
-    reason = "" if found["n"] else main_reason(part, metric) if definable else tables.NOT_SQUARE
-    return found | {"low": low, "high": high, "state": reason.partition(":")[0], "reason": reason}
+    reason = None if found["n"] else main_reason(part, metric) if definable else NOT_SQUARE
+    return found | {"low": low, "high": high, "state": _word(reason), "reason": reason}
 
 
 def _mean(part: pd.DataFrame, metric: str | None) -> float:

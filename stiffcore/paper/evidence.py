@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from stiffcore.conventions import Convention
+from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue
+from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.network import Network
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, label_spread, tables
+from stiffcore.statistics.row_values import convention_of
 from stiffcore.statistics.tables import ALL, SHOWN
 
 HOLDS, FAILS, NOT_SHOWN, UNDEFINED, NOT_COMPUTED = ANSWERS = (
@@ -38,7 +43,8 @@ class Evidence:
     without any defined image.
     """
 
-    network: str
+    network: str  # the paper's name
+    blocks: tuple[BlockGeometry, ...] = ()
     by_block: dict[tuple, float] = field(default_factory=dict)
     by_label: dict[tuple, float] = field(default_factory=dict)
     r: dict[tuple, tuple[float, float]] = field(default_factory=dict)
@@ -47,7 +53,7 @@ class Evidence:
     label_p: dict[str, float] = field(default_factory=dict)
     undefined: frozenset = frozenset()
     n_images: int | None = None  # None: the paper's
-    convention: str = published.CONVENTION
+    convention: Convention = published.CONVENTION
 
     def values(self, metric: str) -> dict[int, float]:
         """Block -> mean, in the order of the blocks."""
@@ -59,12 +65,12 @@ class Evidence:
 
     @property
     def last(self) -> int:
-        return len(catalogue.blocks(self.network))
+        return len(self.blocks)
 
     @property
     def definable(self) -> tuple[int, ...]:
         """The blocks that can have eigenvalues."""
-        return tables.definable(self.network, self.convention)
+        return tables.definable(self.blocks, self.convention)
 
 
 def of_paper(network: str) -> Evidence:
@@ -72,23 +78,26 @@ def of_paper(network: str) -> Evidence:
     cells = published.table(network, "correlation")
     return Evidence(
         network,
+        catalogue.blocks(network),
         _defined(published.table(network, "by_block"), "block", "published"),
         _defined(published.table(network, "by_label"), "label", "published"),
         {(c.block, c.measure, c.outcome): (c.published, c.published_p) for c in cells.itertuples()},
     )
 
 
-def of_rows(rows: pd.DataFrame | None, network: str, convention: str = published.CONVENTION) -> Evidence:
+def of_rows(rows: pd.DataFrame | None, network: Network, convention: Convention = published.CONVENTION) -> Evidence:
     """Our rows, of one network, set of weights and convention, as evidence. convention: where there are none."""
     if rows is None or rows.empty:
-        return Evidence(network, n_images=0, convention=convention)
+        return Evidence(network.architecture, network.blocks, n_images=0, convention=convention)
     cells = correlation.table(rows, SHOWN, resamples=0)
     cells = cells[np.isfinite(cells["r"])]
     by_block = tables.by_block(rows)
     nowhere = by_block[(by_block["n"] == 0) & (by_block["n_undefined"] > 0)]
-    kept = rows[rows["block"].isin(published.blocks(catalogue.architecture(network)))]
+    paper = published.blocks(network.architecture) or tuple(block.block for block in network.blocks)
+    kept = rows[rows["block"].isin(paper)]
     return Evidence(
-        network,
+        network.architecture,
+        network.blocks,
         _defined(by_block, "block", "mean"),
         _defined(tables.by_label(kept), "label", "mean") if len(kept) else {},
         {(c.block, c.measure, c.outcome): (c.r, c.p_adjusted) for c in cells.itertuples()},
@@ -97,7 +106,7 @@ def of_rows(rows: pd.DataFrame | None, network: str, convention: str = published
         {metric: label_spread.spread(kept, metric).p for metric in SHOWN} if len(kept) else {},
         frozenset(zip(nowhere["block"], nowhere["metric"])),
         int(rows["image"].nunique()),
-        rows["convention"].iloc[0],
+        convention_of(rows),
     )
 
 
@@ -126,7 +135,7 @@ def label_ratio(evidence: Evidence, metric: str) -> float | None:
 def incomplete(evidence: Evidence, metric: str, needed: Iterable[int] | None = None) -> Verdict | None:
     """What stands in the way of judging: a needed block without a value. needed: by default all that can have one."""
     needed = evidence.definable if needed is None else needed
-    symbol = tables.SYMBOLS[metric]
+    symbol = definitions.named(metric).symbol
     no_square = [block for block in needed if block not in evidence.definable]
     if no_square:
         return Verdict(UNDEFINED, f"{symbol} is undefined for {named(no_square)}: not square.")
@@ -153,7 +162,7 @@ def partial(evidence: Evidence) -> Verdict | None:
         if pool.partial:
             lacking = [block for block in pool.needed if block not in pool.blocks]
             sentence = (
-                f"{tables.SYMBOLS[metric]} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the images "
+                f"{definitions.named(metric).symbol} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the images "
                 "that the other blocks have one at."
             )
             return Verdict(NOT_COMPUTED, sentence)

@@ -12,18 +12,19 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from stiffcore.networks import catalogue
+from stiffcore.conventions import Convention
+from stiffcore.networks.network import Network
 from stiffcore.statistics.correlation import OUTCOMES
 from stiffcore.statistics.tables import SHOWN
 
-NETWORKS = tuple(catalogue.ARCHITECTURES)
+NETWORKS = ("resnet18", "resnet34", "resnet50")  # those of the paper; the catalogue may have others
 KINDS = {  # kind -> what the tables of this kind hold
     "correlation": "Correlation of stiffness with accuracy and loss",
     "by_block": "Stiffness by block",
     "by_label": "Stiffness by label",
     "sizes": "Sizes of the Jacobian and numbers of eigenvalues",
 }
-CONVENTION = "slices"  # of every published number: the counts of Tables 10 and 11 are its counts
+CONVENTION = Convention.SLICES  # of every published number: the counts of Tables 10 and 11 are its counts
 
 
 @dataclass(frozen=True)
@@ -49,33 +50,34 @@ class Slip:
 
 @cache
 def _paper() -> dict:
-    return json.loads((Path(__file__).parents[1] / "data" / "paper_tables.json").read_text(encoding="utf-8"))
+    paper: dict = json.loads((Path(__file__).parents[1] / "data" / "paper_tables.json").read_text(encoding="utf-8"))
+    return paper
 
 
 def source() -> str:
-    return _paper()["source"]
+    return str(_paper()["source"])
+
+
+def _tables_of(network: str) -> dict:
+    """What the paper has of a network; nothing where it is not one of the paper's."""
+    return _paper()[network] if network in NETWORKS else {}
 
 
 def number(network: str, kind: str) -> int | None:
     """The number of the paper's table, None where it has none (the sizes of ResNet50)."""
-    return _paper()[network]["tables"].get(kind)
+    numbers: dict[str, int] = _tables_of(network).get("tables", {})
+    return numbers.get(kind)
 
 
 def blocks(network: str) -> tuple[int, ...]:
     """The blocks that the paper's tables of a network rest on: all, but for ResNet50 the last alone."""
-    return tuple(row["block"] for row in _paper()[network]["by_block"] if row["block"] != "all")
+    return tuple(row["block"] for row in _tables_of(network).get("by_block", []) if row["block"] != "all")
 
 
-def kinds_and_networks() -> list[tuple[int, str, str]]:
-    """(number, kind, network) of every table of the paper, in its order."""
-    found = [(number(network, kind), kind, network) for network in NETWORKS for kind in KINDS]
-    return sorted(entry for entry in found if entry[0] is not None)
-
-
-def title(network: str, kind: str) -> str:
+def title(network: Network, kind: str) -> str:
     """For a network or a baseline, which stands beside the table of the network that it is made from."""
-    table = number(catalogue.architecture(network), kind)
-    return f"{f'Table {table}' if table else 'Not in the paper'}: {KINDS[kind][0].lower()}{KINDS[kind][1:]}, {network_title(network)}"
+    table = number(network.architecture, kind)
+    return f"{f'Table {table}' if table else 'Not in the paper'}: {KINDS[kind][0].lower()}{KINDS[kind][1:]}, {network.title}"
 
 
 def network_title(network: str) -> str:
@@ -89,7 +91,7 @@ def table(network: str, kind: str) -> pd.DataFrame:
     by_block: block, metric, published. by_label: label, metric, published. correlation: block, measure, outcome,
     published (r), published_p. sizes: block, jacobian_elements, eigenvalues. Without rows where the paper has none.
     """
-    entries = _paper()[network].get(kind, [])
+    entries = _tables_of(network).get(kind, [])
     if kind == "sizes":
         return pd.DataFrame(entries, columns=["block", "jacobian_elements", "eigenvalues"])
     if kind == "correlation":

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.images import cifar10
+from stiffcore.metrics import definitions
 from stiffcore.statistics import tables
 
 COLUMNS = {"published": "theirs", "ours": "ours", "difference": "difference"}
@@ -41,7 +42,7 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     names = table[of].drop_duplicates().to_list()
     made = pd.DataFrame({of: [cifar10.LABELS[name] for name in names] if of == "label" else names})
     for key, of_metric in table.groupby(metric, sort=False):
-        symbol = tables.SYMBOLS[key]
+        symbol = definitions.named(key).symbol
         parts = of_metric.groupby("outcome", sort=False) if "outcome" in table else [(None, of_metric)]
         for outcome, part in parts:
             cells = part.set_index(of).reindex(names).to_dict("records")
@@ -116,7 +117,7 @@ def pooled(table: pd.DataFrame) -> list[str]:
     said: dict[str, list[str]] = {}
     for row in rows.itertuples():
         images = f"the {row.n_images:,.0f} images that have a value at {row.n_blocks:.0f} of {row.of_blocks:.0f} blocks"
-        said.setdefault(f"{row.n:,.0f} pairs, of {images}.", []).append(tables.SYMBOLS[row.measure])
+        said.setdefault(f"{row.n:,.0f} pairs, of {images}.", []).append(definitions.named(row.measure).symbol)
     return [f"All, {' and '.join(symbols)}: {rest}" for rest, symbols in said.items()]
 
 

@@ -28,7 +28,7 @@ def edges(max_re: float, min_re: float, radius: float, bulk: float) -> tuple[np.
 
 def trimmed(density: np.ndarray, im_edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Without the outermost rows that are empty, equally many above and below."""
-    filled = density.any(1)
+    filled = np.asarray(density.any(1))
     empty = min(int(filled.argmax()), int(filled[::-1].argmax())) if filled.any() else len(filled) // 2
     return density[empty : len(filled) - empty], im_edges[empty : len(im_edges) - empty]
 
@@ -40,13 +40,11 @@ class Placed:
         self.re_edges, self.im_edges = re_edges, im_edges
         self.density = np.zeros((len(im_edges) - 1, len(re_edges) - 1), np.int64)
         self.smallest_negative = np.inf  # of |Re λ| over Re λ < 0
-        self.step = np.inf  # min −2 Re λ / |λ|² over Re λ < 0
         self.health = dict.fromkeys(ERRORS, 0.0)
 
     def add(self, other: "Placed") -> None:
         self.density += other.density
         self.smallest_negative = min(self.smallest_negative, other.smallest_negative)
-        self.step = min(self.step, other.step)
         for name in ERRORS:
             self.health[name] = max(self.health[name], other.health[name])
 
@@ -59,7 +57,6 @@ class Placed:
         negative = values[values.real < -solved.axis]
         if len(negative):
             self.smallest_negative = min(self.smallest_negative, float((-negative.real).min()))
-            self.step = min(self.step, float((-2 * negative.real / negative.abs() ** 2).min()))
         for name, error in zip(ERRORS, solved.errors()):
             self.health[name] = max(self.health[name], error)
 

@@ -12,6 +12,7 @@ file, long as it is: numba forgets compiled code when the file of the outermost 
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -26,11 +27,11 @@ HIGH, LOW, RADIUS, OTHER_HIGH, OTHER_LOW = range(5)  # extremes; OTHER: of the s
 NEGATIVE, POSITIVE, UNDETERMINED, NON_ZERO = range(4)  # tallies; NON_ZERO: eigenvalues that are not structural zeros
 
 
-def compiled(function: Callable) -> Callable:
+def compiled(function: Callable) -> Any:  # numba's dispatcher
     """numba, without the GIL; division by zero gives infinity. Kept on disk where and when that can be written."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
     try:
-        dispatcher = numba.njit(cache=True, **options)(function)
+        dispatcher: Any = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache: compile anew in each process
         return numba.njit(**options)(function)
     dispatcher._cache.save_overload = _best_effort(dispatcher._cache.save_overload)
@@ -50,7 +51,7 @@ def _best_effort(save: Callable) -> Callable:
 
 
 @compiled
-def scan_1(values, own, extremes, tally):
+def scan_1(values: np.ndarray, own: np.ndarray, extremes: np.ndarray, tally: np.ndarray) -> None:
     """1×1: the entry is the eigenvalue. Arguments as in ``scan_lanes``."""
     for o in range(values.shape[0]):
         for c in range(values.shape[3]):
@@ -67,7 +68,7 @@ def scan_1(values, own, extremes, tally):
 
 
 @compiled
-def scan_2(values, own, extremes, tally, flags):
+def scan_2(values: np.ndarray, own: np.ndarray, extremes: np.ndarray, tally: np.ndarray, flags: np.ndarray) -> None:
     """2×2: (a + d)/2 ± √(((a − d)/2)² + b c), signs by determinant and trace. Arguments as in ``scan_lanes``."""
     for o in range(values.shape[0]):
         for i in range(values.shape[3]):
@@ -100,7 +101,7 @@ def scan_2(values, own, extremes, tally, flags):
 
 
 @compiled
-def _multiply(n, a, b, product):
+def _multiply(n: int, a: np.ndarray, b: np.ndarray, product: np.ndarray) -> None:
     for i in range(n):
         for j in range(n):
             for s in range(LANES):
@@ -111,7 +112,7 @@ def _multiply(n, a, b, product):
 
 
 @compiled
-def _trace_of_product(n, a, b, trace):
+def _trace_of_product(n: int, a: np.ndarray, b: np.ndarray, trace: np.ndarray) -> None:
     for s in range(LANES):
         trace[s] = 0.0
     for i in range(n):
@@ -121,7 +122,7 @@ def _trace_of_product(n, a, b, trace):
 
 
 @compiled
-def _power_sums(n, powers, sums):
+def _power_sums(n: int, powers: np.ndarray, sums: np.ndarray) -> None:
     """sums[k] = tr Kᵏ for k from 3 to n; powers[0] holds K."""
     _multiply(n, powers[0], powers[0], powers[1])
     _trace_of_product(n, powers[0], powers[1], sums[3])
@@ -138,7 +139,7 @@ def _power_sums(n, powers, sums):
 
 
 @compiled
-def _polynomial(n, sums, size, coefficient, error):
+def _polynomial(n: int, sums: np.ndarray, size: np.ndarray, coefficient: np.ndarray, error: np.ndarray) -> None:
     """Newton: k c_k = −Σ_{j<k} c_j s_{k−j}, of K / ‖K‖_F; with the error bounds."""
     for s in range(LANES):
         scale = 1.0 / size[s]
@@ -160,7 +161,15 @@ def _polynomial(n, sums, size, coefficient, error):
 
 
 @compiled
-def _routh(n, coefficient, error, rows, errors, changes, certain):
+def _routh(
+    n: int,
+    coefficient: np.ndarray,
+    error: np.ndarray,
+    rows: np.ndarray,
+    errors: np.ndarray,
+    changes: np.ndarray,
+    certain: np.ndarray,
+) -> None:
     """Sign changes in the first column of Routh's array, and whether no error bound reaches it."""
     width = rows.shape[1]
     for i in range(2):
@@ -196,7 +205,17 @@ def _routh(n, coefficient, error, rows, errors, changes, certain):
 
 
 @compiled
-def _load(n, values, o, c, used, matrix, sums, size, smallest):
+def _load(
+    n: int,
+    values: np.ndarray,
+    o: int,
+    c: int,
+    used: int,
+    matrix: np.ndarray,
+    sums: np.ndarray,
+    size: np.ndarray,
+    smallest: np.ndarray,
+) -> None:
     """Lanes from channel c on, with trace, tr K², ‖K‖_F and the smallest magnitude of an entry."""
     for s in range(LANES):
         smallest[s] = np.inf
@@ -221,7 +240,15 @@ def _load(n, values, o, c, used, matrix, sums, size, smallest):
 
 
 @compiled
-def scan_lanes(n, values, own, counting, extremes, tally, flags):
+def scan_lanes(
+    n: int,
+    values: np.ndarray,
+    own: np.ndarray,
+    counting: bool,
+    extremes: np.ndarray,
+    tally: np.ndarray,
+    flags: np.ndarray,
+) -> None:
     """n×n matrices, n from 3 to LARGEST_ROUTH, LANES of them side by side.
 
     values: (N, n, n, C), the matrix of output o and channel c at [o, :, :, c]; own: (N,), the channel whose slice
@@ -273,7 +300,7 @@ def scan_lanes(n, values, own, counting, extremes, tally, flags):
 
 
 @compiled
-def place(eigenvalues, re_edges, im_edges, density):
+def place(eigenvalues: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray, density: np.ndarray) -> None:
     """Adds complex eigenvalues to density (imaginary part, real part); what lies outside goes to the outermost bin."""
     for k in range(len(eigenvalues)):
         row = np.searchsorted(im_edges, eigenvalues[k].imag, "right") - 1
@@ -282,7 +309,7 @@ def place(eigenvalues, re_edges, im_edges, density):
 
 
 @compiled
-def eigenvalues_2(matrices, found):
+def eigenvalues_2(matrices: np.ndarray, found: np.ndarray) -> None:
     """Both eigenvalues of each 2×2 matrix; matrices: (M, 2, 2), found: complex (M, 2)."""
     for k in range(len(matrices)):
         a, b, c, d = matrices[k, 0, 0], matrices[k, 0, 1], matrices[k, 1, 0], matrices[k, 1, 1]

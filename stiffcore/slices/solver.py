@@ -57,7 +57,8 @@ class Solved:
         trace = self.matrices.diagonal(dim1=1, dim2=2).sum(1)
         trace_of_square = (self.matrices * self.matrices.mT).sum((1, 2))
         errors = ((total - trace).abs() / size, (square - trace_of_square).abs() / size**2, total.imag.abs() / size)
-        return tuple(float(error.max()) for error in errors)
+        trace_error, square_error, conjugate_error = (float(error.max()) for error in errors)
+        return trace_error, square_error, conjugate_error
 
 
 def solve(matrices: Tensor, counting: bool) -> Solved:

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress
 from stiffcore.slices.patches import PatchFormer, Position, positions
 
 LEVELS = ("extremes", "counts", "spectrum")
-Progress = Callable[[int, int, str], None]  # done, total, what; may raise errors.Cancelled
 
 Part = tuple[Position, Tensor]  # outputs at a position
 
@@ -48,7 +49,6 @@ class SliceSpectrum:
     max_re_without_skip: float
     min_re_without_skip: float
     stiffness_ratio: float | None = None  # max |Re λ| / min |Re λ| over Re λ < 0; NaN where there are none
-    largest_stable_step: float | None = None  # min −2 Re λ / |λ|² over Re λ < 0
     density: np.ndarray | None = None  # int64, shape: (len(im_edges) − 1, len(re_edges) − 1)
     re_edges: np.ndarray | None = None
     im_edges: np.ndarray | None = None
@@ -131,7 +131,7 @@ def _tallied(former: PatchFormer, parts: list[Part], counting: bool, threads: in
 
 def _summary(state: BlockState, tally, level: str) -> SliceSpectrum:
     """Adds the structural zeros, which are appended and never computed."""
-    n_eigenvalues = state.geometry.n_eigenvalues("slices")
+    n_eigenvalues = state.geometry.n_eigenvalues(Convention.SLICES)
     negative, positive, undetermined, non_zero = (int(count) for count in tally.counts)
     extremes = [float(value) for value in tally.extremes]
     n_zero = n_eigenvalues - non_zero
@@ -164,7 +164,6 @@ def _with_density(
     return replace(
         found,
         stiffness_ratio=-found.min_re / whole.smallest_negative if has_negative else float("nan"),
-        largest_stable_step=whole.step,
         density=density,
         re_edges=re_edges,
         im_edges=im_edges,
@@ -186,9 +185,3 @@ def expected_percent_negative(state: BlockState) -> float:
     50 · mean overlap / H_in, in percent
     """
     return 50.0 * mean_overlap(state) / state.geometry.input_shape[1]
-
-
-def extremes_without_skip(state: BlockState) -> tuple[float, float]:
-    """max Re and min Re over the slices that do not carry the skip's 1; also part of each ``SliceSpectrum``."""
-    found = slice_spectrum(state, "extremes")
-    return found.max_re_without_skip, found.min_re_without_skip

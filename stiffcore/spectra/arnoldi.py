@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg import eig
 
 from stiffcore.errors import CannotCompute
+from stiffcore.progress import Progress, silent
 
 ENDS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "right": np.real,
@@ -49,7 +50,7 @@ def outermost(
     product: Product,
     side: int,
     ends: tuple[str, ...] = tuple(ENDS),
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Progress = silent,
     seeds: tuple[int, ...] = SEEDS,
 ) -> Outermost:
     """The eigenvalues at the named ends of the spectrum of an operator of side 1 or more; all random starts have to find the same.
@@ -60,7 +61,7 @@ def outermost(
     runs = []
     for number, seed in enumerate(seeds):
 
-        def report(number=number) -> None:
+        def report(number: int = number) -> None:
             progress(number, len(seeds), f"outermost eigenvalues, start {number + 1} of {len(seeds)}")
 
         report()

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stiffcore.conventions import Convention
 from stiffcore.device import UNIT_ROUNDOFF
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress, silent
 from stiffcore.spectra import lyapunov
 
 CANDIDATES = ((1.2, 2), (1.2, 4), (1.2, 8), (1.3, 16), (1.5, 32))  # (c, k); k a power of two, for squaring
@@ -50,19 +52,19 @@ def negative_eigenvalues(
     state: BlockState,
     prove: bool,
     room: Callable[[float], bool] = lambda copies: True,
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Progress = silent,
 ) -> tuple[Certificate, deflation.Core | None]:
     """A certificate for the convention ``block``, and the core if it was formed.
 
     prove: whether the dense squaring of condition 3 is worth its time (several matrix products of the core's side).
     room: whether so many matrices of the core's side fit into memory; what does not fit is not tried.
     """
-    if deflation.plan(state, "block").side == 0:
+    if deflation.plan(state, Convention.BLOCK).side == 0:
         return Certificate("proved", "all eigenvalues are structural"), None
     core = None
     if room(COPIES_TO_FACTORISE):
         progress(0, 3, "is the symmetric part positive definite?")
-        core = deflation.form_core(state, "block")
+        core = deflation.form_core(state, Convention.BLOCK)
         if (found := _by_lyapunov(state, core, progress)) is not None:
             return found, core
     best = Certificate("none", "no condition held")
@@ -81,13 +83,11 @@ def negative_eigenvalues(
     return best, core
 
 
-def _by_lyapunov(
-    state: BlockState, core: deflation.Core, progress: Callable[[int, int, str], None]
-) -> Certificate | None:
+def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Progress) -> Certificate | None:
     """Conditions 1 and 2."""
     matrix, shift, side = core.matrix, core.plan.shift, core.plan.side
-    forward = deflation.core_product(state, "block")
-    backward = deflation.core_product(state, "block", transpose=True)
+    forward = deflation.core_product(state, Convention.BLOCK)
+    backward = deflation.core_product(state, Convention.BLOCK, transpose=True)
     hopeless = side > PROBE_ABOVE and lyapunov.has_negative_direction(forward, backward, side)
     if not hopeless and lyapunov.is_proved(matrix, shift, order=deflation.by_pixel(state, core.plan.layer)):
         return Certificate("proved", "positive definite symmetric part")
@@ -105,10 +105,10 @@ def _by_lyapunov(
 
 def power_norm(state: BlockState, c: float, k: int) -> float:
     """An estimate, from below, of ‖(I − M/c)^k‖₂ by power iteration on BᵀB with the convolutions as operator."""
-    forward = deflation.core_product(state, "block")
-    backward = deflation.core_product(state, "block", transpose=True)
+    forward = deflation.core_product(state, Convention.BLOCK)
+    backward = deflation.core_product(state, Convention.BLOCK, transpose=True)
     generator = torch.Generator().manual_seed(0)
-    v = torch.randn(deflation.plan(state, "block").side, dtype=torch.float64, generator=generator)
+    v = torch.randn(deflation.plan(state, Convention.BLOCK).side, dtype=torch.float64, generator=generator)
     v, norm = v / v.norm(), 0.0
     for _ in range(POWER_ITERATIONS):
         w, before = v, norm
@@ -128,7 +128,7 @@ def contraction_is_proved(
     shift: int,
     c: float,
     k: int,
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Progress = silent,
 ) -> bool:
     """Whether ‖(I − M/c)^k‖₂ < 1 is proved, by repeated squaring and one Cholesky factorisation.
 

@@ -1,6 +1,5 @@
 """From a block's state to its spectrum: all of it, or its extremes only."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +8,12 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from stiffcore import device
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress, silent
 from stiffcore.spectra import arnoldi, certificate
-
-Progress = Callable[[int, int, str], None]
 
 FULL_BELOW = 400  # side; below it LAPACK takes a tenth of a second and Arnoldi has nothing to gain (measured)
 METRICS_MEMORY = 3 * 10**9  # bytes, at most, for any request of metrics
@@ -30,7 +29,7 @@ DENSE_BELOW = (
 class Spectrum:
     """All eigenvalues of a block's Jacobian: those of the core, and how often 0 and 1 come on top."""
 
-    convention: str
+    convention: Convention
     eigenvalues: np.ndarray  # complex128, shape (side,): of the core, the shift included
     n: int
     zeros: int
@@ -55,14 +54,10 @@ class Extremes:
     health: dict[str, float]
 
 
-def no_progress(done: int, total: int, what: str) -> None:
-    """Where nobody watches."""
-
-
 def full_spectrum(
     state: BlockState,
-    convention: str,
-    progress: Progress = no_progress,
+    convention: Convention,
+    progress: Progress = silent,
     core: deflation.Core | None = None,
     limit: int = SPECTRUM_MEMORY,
 ) -> Spectrum:
@@ -170,8 +165,8 @@ def matching_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def extremes(
     state: BlockState,
-    convention: str,
-    progress: Progress = no_progress,
+    convention: Convention,
+    progress: Progress = silent,
     core: deflation.Core | None = None,
     nothing_negative: bool = False,
 ) -> Extremes:
@@ -207,7 +202,7 @@ def _extremes_of(spectrum: Spectrum) -> Extremes:
     )
 
 
-def _operator(state: BlockState, convention: str, core: deflation.Core | None = None) -> arnoldi.Product:
+def _operator(state: BlockState, convention: Convention, core: deflation.Core | None = None) -> arnoldi.Product:
     """v -> (shift + K) v by whichever is quicker: the dense core or the convolutions."""
     weights = sum(convolution.weight.numel() for convolution in state.convolutions)
     if deflation.plan(state, convention).side ** 2 < DENSE_BELOW * weights:
@@ -219,10 +214,10 @@ def _operator(state: BlockState, convention: str, core: deflation.Core | None = 
 
 
 def certified(
-    state: BlockState, prove: bool, progress: Progress = no_progress
+    state: BlockState, prove: bool, progress: Progress = silent
 ) -> tuple[certificate.Certificate, deflation.Core | None]:
     """How many eigenvalues of the whole block are proved, or that none is estimated, to have a negative real part."""
-    side = deflation.plan(state, "block").side
+    side = deflation.plan(state, Convention.BLOCK).side
     allowed = min(METRICS_MEMORY, int(0.9 * device.available_memory()))
     return certificate.negative_eigenvalues(
         state, prove, lambda copies: needed_memory(side, copies) <= allowed, progress

@@ -136,11 +136,12 @@ def _lowest(forward: Product, backward: Product, side: int, wanted: int) -> tupl
         return (forward(vector) + backward(vector)).numpy() / 2
 
     try:
-        return eigsh(
+        found: tuple[np.ndarray, np.ndarray] = eigsh(
             LinearOperator((side, side), matvec=product, dtype=np.float64), wanted, which="SA", tol=LANCZOS_TOLERANCE,
             ncv=min(side, max(LANCZOS_VECTORS, 2 * wanted + 1)), maxiter=LANCZOS_RESTARTS,
             v0=np.random.default_rng(0).standard_normal(side),
         )  # fmt: skip
+        return found
     except ArpackNoConvergence as problem:
         return problem.eigenvalues, problem.eigenvectors
     except ArpackError:  # no direction then
@@ -192,7 +193,7 @@ def is_proved(
         return False
     grow = (side + 2 * columns + 8) * UNIT_ROUNDOFF
     rounding = 6 * grow / (1 - grow) * size
-    if not columns:
+    if correction is None or not columns:
         if order is not None and (band := _band(matrix, shift, order)) is not None:
             return cholesky_proves_band(band, rounding)
         symmetric = matrix + matrix.T
@@ -260,13 +261,13 @@ def _band(matrix: Tensor, shift: int, order: Tensor) -> np.ndarray | None:
         return None  # a few rows say so already
     rows, columns = matrix.nonzero(as_tuple=True)
     values = matrix[rows, columns].numpy()
-    rows, columns = place[rows].numpy(), place[columns].numpy()
-    below = np.abs(rows - columns)
+    i, j = place[rows].numpy(), place[columns].numpy()
+    below = np.abs(i - j)
     width = int(below.max(initial=0))
     if width > NARROW * side:
         return None
     # K_ij and K_ji meet in one place, which adds them; the diagonal has only one of them.
-    entries = np.bincount(below * side + np.minimum(rows, columns), weights=values, minlength=(width + 1) * side)
+    entries = np.bincount(below * side + np.minimum(i, j), weights=values, minlength=(width + 1) * side)
     band = entries.astype(np.float64, copy=False).reshape(width + 1, side)  # of nothing, numpy counts in integers
     band[0] = 2 * (band[0] + shift)
     return band

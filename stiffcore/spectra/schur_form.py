@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal, lapack, rsf2csf, schur
 
+from stiffcore.conventions import Convention
 from stiffcore.jacobians import operator as jacobian
 from stiffcore.jacobians.linearise import BlockState
 
@@ -38,12 +39,12 @@ class Triangle:
 
     @property
     def size(self) -> int:
-        return len(self.upper) + sum(coupling.shape[1] for _, coupling in self.couplings)
+        return len(self.upper) + sum(int(coupling.shape[1]) for _, coupling in self.couplings)
 
 
-def sum_of_squares(state: BlockState, convention: str, triangle: Triangle) -> float:
+def sum_of_squares(state: BlockState, convention: Convention, triangle: Triangle) -> float:
     """Σ|λ|² over all n eigenvalues: those of T, and the ones of the live outputs that are left."""
-    ones = state.live_outputs - len(triangle.upper) if convention == "block" else 0
+    ones = int(state.kept_outputs(convention).sum()) - len(triangle.upper) if convention.has_skip else 0
     return float((np.abs(triangle.upper.diagonal()) ** 2).sum()) + ones
 
 
@@ -55,12 +56,10 @@ def of_matrix(matrix: np.ndarray) -> Triangle:
     return Triangle(np.triu(upper))
 
 
-def triangular_form(state: BlockState, convention: str) -> Triangle:
+def triangular_form(state: BlockState, convention: Convention) -> Triangle:
     """The Schur form of a block's Jacobian, by the formula at the top of this file."""
     left, right = (factor.numpy() for factor in jacobian.branch_factors(state))
-    shift, live = 0.0, np.ones(len(left), bool)
-    if convention == "block":
-        shift, live = 1.0, state.outer_mask.flatten().numpy()
+    shift, live = float(convention.has_skip), state.kept_outputs(convention).flatten().numpy()
     q_rows, r_live, r_dead = left[live], right[:, live], right[:, ~live]
     side = min(q_rows.shape)
     rest = len(q_rows) - side
@@ -84,7 +83,8 @@ def _compressed(part: np.ndarray) -> np.ndarray:
     """At most as many columns as rows, with the same C Cᵀ: a rotation of the space behind it."""
     if part.shape[1] <= part.shape[0]:
         return part
-    return np.linalg.qr(part.T, mode="r").T
+    triangle: np.ndarray = np.linalg.qr(part.T, mode="r")  # type: ignore[assignment]  # mode "r" gives R alone
+    return triangle.T
 
 
 def resolvent_norm(triangle: Triangle, z: complex, workspace: np.ndarray | None = None) -> float:

@@ -8,10 +8,11 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from stiffcore import device
+from stiffcore.conventions import Convention
 from stiffcore.jacobians import operator as jacobian
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.progress import Progress, silent
 from stiffcore.spectra import full as full_spectra
-from stiffcore.spectra.full import Progress
 
 ALL_BELOW = 6000  # live rows; above it only the largest and the smallest
 ALWAYS_ALL_BELOW = (
@@ -30,7 +31,7 @@ class SingularValues:
 
 
 def compute(
-    state: BlockState, convention: str, complete: bool = True, progress: Progress = full_spectra.no_progress
+    state: BlockState, convention: Convention, complete: bool = True, progress: Progress = silent
 ) -> SingularValues:
     """Singular values of the live rows of a Jacobian that has no eigenvalues, structural zeros counted apart.
 
@@ -39,17 +40,19 @@ def compute(
     """
     geometry = state.geometry
     smaller = min(geometry.n_out, geometry.n_in)
-    rank = min(smaller, state.live_outputs if convention == "block" else min(state.live_inner))
+    rank = min(smaller, int(state.kept_outputs(convention).sum()))
+    if not convention.has_skip:
+        rank = min(rank, *state.live_inner)
     zeros = smaller - rank
     if rank == 0:
         return SingularValues(np.zeros(0), True, zeros, {})
-    longest = geometry.n_in if convention == "block" else max(geometry.n_in, geometry.n_out)
+    longest = geometry.n_in if convention.has_skip else max(geometry.n_in, geometry.n_out)
     needed = 3 * 8 * rank * longest + full_spectra.BESIDES
     too_many = rank > (ALL_BELOW if complete else ALWAYS_ALL_BELOW)
     if too_many or needed > min(full_spectra.METRICS_MEMORY, 0.9 * device.available_memory()):
         return _outer_singular_values(state, convention, zeros, progress)
     progress(0, 2, f"forming a matrix of rank {rank}")
-    if convention == "block":
+    if convention.has_skip:
         matrix = jacobian.dense_rows(state, convention)
     else:  # the QR factors of left and rightᵀ carry all singular values but the structural zeros
         left, right = jacobian.branch_factors(state)
@@ -62,9 +65,9 @@ def compute(
     )
 
 
-def _outer_singular_values(state: BlockState, convention: str, zeros: int, progress: Progress) -> SingularValues:
+def _outer_singular_values(state: BlockState, convention: Convention, zeros: int, progress: Progress) -> SingularValues:
     """The largest and the smallest by Lanczos on the smaller of J Jᵀ and Jᵀ J over the live rows."""
-    live = state.outer_mask.flatten() if convention == "block" else torch.ones(state.geometry.n_out, dtype=torch.bool)
+    live = state.kept_outputs(convention).flatten()
     rows, columns = int(live.sum()), state.geometry.n_in
 
     def on_rows(w: np.ndarray) -> np.ndarray:
@@ -87,7 +90,7 @@ def _outer_singular_values(state: BlockState, convention: str, zeros: int, progr
     start = np.random.default_rng(0).standard_normal(side)
     largest = eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)[0]
     smallest = np.nan
-    if convention == "block":  # under branch the smallest is a structural zero: the rank is that of an inner layer
+    if convention.has_skip:  # without it the smallest is a structural zero: the rank is that of an inner layer
         with suppress(ArpackNoConvergence):  # then it stays not computed
             smallest = eigsh(
                 operator, k=1, which="SA", v0=start, ncv=40, maxiter=30, tol=1e-6, return_eigenvectors=False

@@ -5,18 +5,19 @@ Where a correlation is undefined (constant input, fewer than three images, nothi
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from stiffcore.imports import scipy_stats
+from stiffcore.metrics import definitions
+from stiffcore.metrics.missing import Missing, undefined
 from stiffcore.statistics import tables
-from stiffcore.statistics.row_values import BEYOND_GEOMETRY, column, main_reason, of_one_kind
-from stiffcore.statistics.tables import ALL, SHOWN
+from stiffcore.statistics.row_values import column, main_reason, of_one_kind
+from stiffcore.statistics.tables import ALL
 
-MEASURES = (*SHOWN, "absolute_stiffness_index", BEYOND_GEOMETRY)
 OUTCOMES = {"accuracy": "correct", "loss": "loss"}  # -> column of the rows
 RESAMPLES = 2000  # of the bootstrap; its 2.5 % tails then rest on 50 values
 SIGNIFICANT = 0.05  # of the adjusted p
@@ -37,7 +38,7 @@ class Correlation:
     spearman_p: float
     n: int  # pairs used
     n_left_out: int  # pairs in which either is undefined or not computed
-    reason: str = ""
+    reason: Missing | None = None
 
 
 def correlate(
@@ -56,7 +57,7 @@ def correlate(
     x, y = x[defined], y[defined]
     groups = np.arange(len(x)) if groups is None else np.asarray(groups)[defined]
     reason = _undefined(x, y, len(np.unique(groups)), left_out)
-    if reason:
+    if reason is not None:
         return Correlation(*[np.nan] * 6, n=len(x), n_left_out=left_out, reason=reason)
     with scipy_stats() as stats:
         pearson = stats.pearsonr(x, y)
@@ -69,15 +70,15 @@ def correlate(
     return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
 
 
-def _undefined(x: np.ndarray, y: np.ndarray, images: int, left_out: int) -> str:
+def _undefined(x: np.ndarray, y: np.ndarray, images: int, left_out: int) -> Missing | None:
     if images < 3:
         also = f"; {left_out} are undefined or not computed" if left_out else ""
-        return f"undefined: fewer than three images ({images}{also})"
+        return undefined(f"fewer than three images ({images}{also})")
     for variable, name in ((x, "stiffness"), (y, "outcome")):
         # Below this, scipy too calls the input constant: rounding is all that is left of it.
         if np.linalg.norm(variable - variable.mean()) <= 1e-13 * abs(variable.mean()) * np.sqrt(len(variable)):
-            return f"undefined: the {name} is the same at every image"
-    return ""
+            return undefined(f"the {name} is the same at every image")
+    return None
 
 
 @lru_cache(maxsize=4)
@@ -126,10 +127,15 @@ def pooled(rows: pd.DataFrame, measure: str, outcome: str, seed: int = 0, resamp
     return correlate(values, column(rows, OUTCOMES[outcome]), rows["image"], seed, resamples)
 
 
+def correlated() -> tuple[str, ...]:
+    """The metrics that are correlated with accuracy and loss."""
+    return tuple(metric.name for metric in definitions.METRICS if metric.correlated)
+
+
 def table(
-    rows: pd.DataFrame, measures: Sequence[str] = MEASURES, seed: int = 0, resamples: int = RESAMPLES
+    rows: pd.DataFrame, measures: Sequence[str] | None = None, seed: int = 0, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
-    """One row per block (and ``all``, which is ``pooled``), measure and outcome.
+    """One row per block (and ``all``, which is ``pooled``), measure and outcome. measures: by default those of ``correlated``.
 
     Columns: block, measure, outcome, those of ``Correlation``, n_images, n_blocks and of_blocks (over how many of the blocks
     that can have a value), p_adjusted, significant. The adjusted p takes all blocks and both outcomes of one measure as one
@@ -137,12 +143,12 @@ def table(
     """
     of_one_kind(rows)
     made = []
-    for measure in measures:
+    for measure in correlated() if measures is None else measures:
         for block, part in rows.groupby("block", sort=True):
             for outcome, source in OUTCOMES.items():
-                found = asdict(correlate(column(part, measure), column(part, source), None, seed, resamples))
-                found["reason"] = found["reason"] if found["n"] else main_reason(part, measure)
+                found = vars(correlate(column(part, measure), column(part, source), None, seed, resamples))
                 about = {"n_images": found["n"], "n_blocks": int(found["n"] > 0), "of_blocks": 1}
+                about |= {} if found["n"] else {"reason": main_reason(part, measure)}
                 made.append({"block": int(block), "measure": measure, "outcome": outcome} | found | about)
         if rows["block"].nunique() > 1:
             made += _pooled_rows(rows, measure, seed, resamples)
@@ -160,7 +166,7 @@ def _pooled_rows(rows: pd.DataFrame, measure: str, seed: int, resamples: int) ->
     about = {"n_images": len(pool.images), "n_blocks": len(pool.blocks), "of_blocks": len(pool.needed)}
     return [
         {"block": ALL, "measure": measure, "outcome": outcome}
-        | asdict(pooled(rows, measure, outcome, seed, resamples))
+        | vars(pooled(rows, measure, outcome, seed, resamples))
         | about
         for outcome in OUTCOMES
     ]

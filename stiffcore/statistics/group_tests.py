@@ -13,6 +13,7 @@ import pandas as pd
 
 from stiffcore.images import cifar10
 from stiffcore.imports import scipy_stats
+from stiffcore.metrics.missing import Missing, undefined
 from stiffcore.statistics import correlation, tables
 
 FEWEST = 3  # values on a side, below which a spread says nothing
@@ -73,7 +74,7 @@ def _block(a: pd.DataFrame, b: pd.DataFrame, metric: str, block: int, paired: bo
 
 def _independent(a: pd.Series, b: pd.Series) -> dict:
     reason = _too_few(len(a), len(b)) or _constant(a, b)
-    if reason:
+    if reason is not None:
         return _nothing(reason, float(b.mean() - a.mean()) if len(a) and len(b) else np.nan)
     with scipy_stats() as stats:
         welch = stats.ttest_ind(b, a, equal_var=False)
@@ -86,7 +87,7 @@ def _pairs(a: pd.Series, b: pd.Series) -> dict:
     both = a.index.intersection(b.index)
     change = b[both] - a[both]
     reason = _too_few(len(both), len(both), "images that both have") or _constant(change, change)
-    if reason:
+    if reason is not None:
         return _nothing(reason, float(change.mean()) if len(both) else np.nan) | {"n_pairs": len(both)}
     with scipy_stats() as stats:
         paired = stats.ttest_rel(b[both], a[both])
@@ -95,23 +96,23 @@ def _pairs(a: pd.Series, b: pd.Series) -> dict:
     return _numbers(float(change.mean()), low, high, paired.pvalue, signed_ranks, len(both))
 
 
-def _too_few(n_a: int, n_b: int, what: str = "values") -> str:
+def _too_few(n_a: int, n_b: int, what: str = "values") -> Missing | None:
     if min(n_a, n_b) >= FEWEST:
-        return ""
+        return None
     counts = f"{n_a}" if what != "values" else f"{n_a} and {n_b}"
-    return f"undefined: fewer than {FEWEST} {what} ({counts})"
+    return undefined(f"fewer than {FEWEST} {what} ({counts})")
 
 
-def _constant(a: pd.Series, b: pd.Series) -> str:
+def _constant(a: pd.Series, b: pd.Series) -> Missing | None:
     flat = all(np.ptp(side.to_numpy()) <= 1e-13 * abs(side.mean()) for side in (a, b))
-    return "undefined: no spread to judge a difference by" if flat else ""
+    return undefined("no spread to judge a difference by") if flat else None
 
 
-def _nothing(reason: str, difference: float) -> dict:
+def _nothing(reason: Missing, difference: float) -> dict:
     return _numbers(difference, np.nan, np.nan, np.nan, np.nan, np.nan) | {"reason": reason}
 
 
 def _numbers(difference, low, high, p, ranks, pairs) -> dict:
     names = ("difference", "low", "high", "p", "p_ranks", "n_pairs")
     numbers = dict(zip(names, map(float, (difference, low, high, p, ranks, pairs)), strict=True))
-    return numbers | {"p_adjusted": np.nan, "reason": ""}
+    return numbers | {"p_adjusted": np.nan, "reason": None}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stiffcore.imports import scipy_stats
+from stiffcore.metrics.missing import Missing, undefined
 from stiffcore.statistics import tables
 from stiffcore.statistics.tables import ALL
 
@@ -27,7 +27,7 @@ class Spread:
     F: float
     p: float
     n: int
-    reason: str = ""
+    reason: Missing | None = None
 
 
 def spread(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> Spread:
@@ -48,18 +48,19 @@ def spread(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> Spread:
     return Spread(between_labels, between_blocks, ratio, share, F, p, len(values), reason)
 
 
-def _analysis_of_variance(groups: list[np.ndarray]) -> tuple[float, float, float, str]:
+def _analysis_of_variance(groups: list[np.ndarray]) -> tuple[float, float, float, Missing | None]:
     """η² = SS_between / SS_total, F and p. SS: sum of squares."""
     if len(groups) < 2 or sum(map(len, groups)) <= len(groups):
-        return np.nan, np.nan, np.nan, "undefined: fewer than two labels, or one image a label"
+        return np.nan, np.nan, np.nan, undefined("fewer than two labels, or one image a label")
     everything = np.concatenate(groups)
     total = float(((everything - everything.mean()) ** 2).sum())
     if np.ptp(everything) == 0:
-        return np.nan, np.nan, np.nan, "undefined: every image has the same value"
+        return np.nan, np.nan, np.nan, undefined("every image has the same value")
     between = float(sum(len(g) * (g.mean() - everything.mean()) ** 2 for g in groups))
     within, df_between, df_within = total - between, len(groups) - 1, len(everything) - len(groups)
     if within <= 1e-12 * total:
-        return between / total, np.inf, 0.0, ""
+        return between / total, np.inf, 0.0, None
+    from scipy import stats  # takes a moment
+
     F = (between / df_between) / (within / df_within)
-    with scipy_stats() as stats:
-        return between / total, F, float(stats.f.sf(F, df_between, df_within)), ""
+    return between / total, F, float(stats.f.sf(F, df_between, df_within)), None

@@ -4,31 +4,29 @@ Values that are undefined or not computed enter no mean; both are counted. Rows 
 for is ``pool``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
-from stiffcore.statistics.row_values import column, of_one_kind, reasons
+from stiffcore.conventions import Convention
+from stiffcore.images.labels import LABELS
+from stiffcore.metrics import definitions
+from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.statistics.row_values import column, convention_of, is_undefined, of_one_kind, reasons
 
 ALL = "all"
-SHOWN = ("stiffness_index", "percent_negative")
-SYMBOLS = {"stiffness_index": "S", "percent_negative": "P", "absolute_stiffness_index": "|S|"}
-BASELINES = {"percent_negative": "expected_percent_negative", "stiffness_index": "stiffness_index_without_skip"}
+SHOWN = tuple(metric.name for metric in definitions.METRICS if metric.main)
 STATISTICS = ["mean", "median", "std", "n", "n_undefined", "n_not_computed"]
 BLOCKS = ["n_blocks", "of_blocks"]  # of a row over all blocks: over how many of those that can have a value
-OF_EVERY_BLOCK = ("live_fraction", "largest_singular_value", "smallest_singular_value", "condition_number")
-NOT_SQUARE = "undefined: not square"
 FEWEST_POOLED = 10  # images in common; a block with fewer than that is left out of "all"
 
 
 def describe(rows: pd.DataFrame, metric: str) -> dict[str, float]:
     """Mean, median and sample standard deviation of what is defined; how many that is, and how many are not."""
     found = _statistics(column(rows, metric).to_numpy())
-    undefined = int(reasons(rows, metric).str.startswith("undefined").sum())
+    undefined = int(is_undefined(reasons(rows, metric)).sum())
     return found | {"n_undefined": undefined, "n_not_computed": len(rows) - found["n"] - undefined}
 
 
@@ -42,10 +40,27 @@ def _statistics(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def definable(network: str, convention: str, metric: str = "stiffness_index") -> tuple[int, ...]:
-    """The blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity blocks."""
-    of_every = metric in OF_EVERY_BLOCK
-    return tuple(b.block for b in catalogue.blocks(network) if of_every or b.n_eigenvalues(convention))
+def definable(
+    blocks: Sequence[BlockGeometry], convention: Convention, metric: str = "stiffness_index"
+) -> tuple[int, ...]:
+    """Those of a network's blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity
+    blocks."""
+    of_every = definitions.named(metric).is_of_every_block
+    return tuple(b.block for b in blocks if of_every or b.n_eigenvalues(convention))
+
+
+def definable_in(rows: pd.DataFrame, metric: str = "stiffness_index") -> tuple[int, ...]:
+    """``definable``, of the network that the rows belong to: from their columns ``n_blocks`` and ``square_blocks``, which say
+    it of blocks without a row, too, or else from the blocks that have rows."""
+    there: Iterable[int]
+    if "square_blocks" in rows:
+        square = {int(block) for block in rows["square_blocks"].iloc[0].split(",") if block}
+        there = range(1, int(rows["n_blocks"].iloc[0]) + 1)
+    else:
+        square = set(rows.loc[rows["n_in"] == rows["n_out"], "block"])
+        there = sorted(set(rows["block"]))
+    every = definitions.named(metric).is_of_every_block or not convention_of(rows).has_matrix
+    return tuple(int(block) for block in there if every or block in square)
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ def pool(rows: pd.DataFrame, metric: str) -> Pool:
         return Pool((), frozenset(), ())
     found = rows[np.isfinite(column(rows, metric))]
     images = {int(block): frozenset(part) for block, part in found.groupby("block")["image"]}
-    needed = definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric)
+    needed = definable_in(rows, metric)
     enough = min(FEWEST_POOLED, max(map(len, images.values()), default=0))
     blocks, common = [], frozenset(found["image"])
     for block in sorted(images, key=lambda block: (-len(images[block]), block)):
@@ -111,7 +126,7 @@ def by_block(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame
         ]
         made += blocks
         if len(blocks) > 1:
-            of_blocks = len(definable(rows["network"].iloc[0], rows["convention"].iloc[0], metric))
+            of_blocks = len(definable_in(rows, metric))
             made.append({"block": ALL, "metric": metric, **_average(blocks), "of_blocks": of_blocks})
     return pd.DataFrame(made, columns=["block", "metric", *STATISTICS, *BLOCKS])
 
@@ -147,7 +162,7 @@ def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | st
             else:
                 found = describe(part, metric)
                 found |= dict.fromkeys(BLOCKS, int(found["n"] > 0))
-            made.append({"label": int(label), "name": cifar10.LABELS[int(label)], "metric": metric, **found})
+            made.append({"label": int(label), "name": LABELS[int(label)], "metric": metric, **found})
     return pd.DataFrame(made, columns=["label", "name", "metric", *STATISTICS, *BLOCKS])
 
 
@@ -156,7 +171,7 @@ def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]
     inside, outside = part[pooled.holds(part)], part[~part["image"].isin(pooled.images)]
     averages = column(inside, metric).groupby(inside["image"]).mean()
     of_pool = outside["block"].isin(pooled.blocks or pooled.needed)
-    undefined = outside.loc[of_pool & reasons(outside, metric).str.startswith("undefined"), "image"].nunique()
+    undefined = outside.loc[of_pool & is_undefined(reasons(outside, metric)), "image"].nunique()
     return _statistics(averages.to_numpy()) | {
         "n_undefined": undefined,
         "n_not_computed": outside["image"].nunique() - undefined,
@@ -165,7 +180,7 @@ def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]
     }
 
 
-def sizes(network: str) -> pd.DataFrame:
+def sizes(blocks: Sequence[BlockGeometry]) -> pd.DataFrame:
     """The paper's Tables 10 and 11, from the geometry alone: elements of the Jacobian n_out · n_in, its slices'
     n_out · C_in · H_in eigenvalues, and the n of the matrix itself (0 where it is not square)."""
     return pd.DataFrame(
@@ -175,12 +190,17 @@ def sizes(network: str) -> pd.DataFrame:
                 "n_in": block.n_in,
                 "n_out": block.n_out,
                 "jacobian_elements": block.n_in * block.n_out,
-                "eigenvalues": block.n_eigenvalues("slices"),
-                "eigenvalues_of_the_matrix": block.n_eigenvalues("block"),
+                "eigenvalues": block.n_eigenvalues(Convention.SLICES),
+                "eigenvalues_of_the_matrix": block.n_eigenvalues(Convention.BLOCK),
             }
-            for block in catalogue.blocks(network)
+            for block in blocks
         ]
     )
+
+
+def with_baselines() -> dict[str, str]:
+    """metric -> its baseline."""
+    return {one.baseline_of: one.name for one in definitions.METRICS if one.baseline_of}
 
 
 def baselines(rows: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +213,7 @@ def baselines(rows: pd.DataFrame) -> pd.DataFrame:
     made = []
     for block, part in rows.groupby("block", sort=True):
         row = {"block": int(block)}
-        for metric, baseline in BASELINES.items():
+        for metric, baseline in with_baselines().items():
             value, expected = column(part, metric), column(part, baseline)
             row |= {metric: describe(part, metric)["mean"], baseline: describe(part, baseline)["mean"]}
             both = np.isfinite(value) & np.isfinite(expected)

@@ -79,7 +79,12 @@ class CacheFolder:
             raise OSError(f"a result of {len(blob):,} bytes where STIFFCORE_CACHE_GIB allows {self.size_limit:,}")
         self._opened()
         with self.write_lock():
-            self.attempt(lambda cache: (cache.write_bytes(key, blob), cache.evict_oldest()))
+
+            def write(cache: BytesCache) -> None:
+                cache.write_bytes(key, blob)
+                cache.evict_oldest()
+
+            self.attempt(write)
 
     def attempt(self, work: Callable[[BytesCache], T]) -> T:
         """Do something with the open database; after an error that tells of damage once more, with a sound one."""
@@ -247,5 +252,8 @@ class CacheFolder:
                 closing(sqlite3.connect(f"{uri}?{mode}", uri=True, timeout=WAIT)) as connection,
             ):
                 rows = connection.execute(select, (key,)).fetchall()
-                return BytesDisk(str(self.folder)).fetch(*rows[0], False) if rows else None
+                if not rows:
+                    return None
+                mode, filename, value = rows[0]
+                return BytesDisk(str(self.folder)).fetch(mode, filename, value, False)
         return None

@@ -68,7 +68,13 @@ def numbers_to_json(numbers: Mapping[str, float]) -> dict[str, float | str | Non
 
 def numbers_from_json(stored: Mapping[str, float | str | None]) -> dict[str, float]:
     """null as NaN, "Infinity" and "-Infinity" as numbers."""
-    return {name: math.nan if number is None else _INFINITIES.get(number, number) for name, number in stored.items()}
+    return {name: _number(stored_as) for name, stored_as in stored.items()}
+
+
+def _number(stored_as: float | str | None) -> float:
+    if stored_as is None:
+        return math.nan
+    return _INFINITIES[stored_as] if isinstance(stored_as, str) else stored_as
 
 
 def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:

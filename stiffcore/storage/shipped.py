@@ -5,16 +5,15 @@ result_format.digest). Only the keys are read at first; a row is read, and its c
 """
 
 import logging
-import os
 import threading
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from stiffcore import files
 from stiffcore.storage import encoding
 from stiffcore.storage.encoding import DamagedEntry, Entry
 
-FOLDER = Path(__file__).resolve().parents[2] / "cache" / "shipped"
 ROW_GROUP = 16  # rows read together for one of them; spectra have some 100 kB each
 
 _log = logging.getLogger(__name__)
@@ -23,7 +22,7 @@ _log = logging.getLogger(__name__)
 class ShippedResults:
     """Read-only results by key. Safe to share among threads; a damaged file or row is a miss, and logged."""
 
-    def __init__(self, folder: Path = FOLDER):
+    def __init__(self, folder: Path = files.SHIPPED):
         self.folder = Path(folder)
         self._lock = threading.Lock()
         self._places: dict[str, tuple[Path, int, int]] | None = None  # key -> file, row group, row in it
@@ -64,7 +63,7 @@ def entries_in(path: Path) -> dict[str, Entry]:
 def _places(path: Path) -> dict[str, tuple[Path, int, int]]:
     import pyarrow.parquet
 
-    found = {}
+    found: dict[str, tuple[Path, int, int]] = {}
     with pyarrow.parquet.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             keys = file.read_row_group(group, columns=["key"]).column("key").to_pylist()
@@ -107,9 +106,6 @@ def write_shipped(path: Path, entries: Iterable[tuple[str, Entry]]) -> int:
     types = [("key", pyarrow.string()), ("header", pyarrow.string())]
     types += [("arrays", pyarrow.binary()), ("sha256", pyarrow.string())]
     table = pyarrow.table(columns, schema=pyarrow.schema(types))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    pyarrow.parquet.write_table(table, unfinished, row_group_size=ROW_GROUP, compression="zstd")
-    os.replace(unfinished, path)
+    with files.replaced(path) as partial:
+        pyarrow.parquet.write_table(table, partial, row_group_size=ROW_GROUP, compression="zstd")
     return table.num_rows

@@ -8,14 +8,18 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
-from stiffcore.images import uploaded as uploaded_images
 from stiffcore.networks import manifest, uploaded as uploaded_networks
+from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import local as local_sweep
 from stiffcore.sweeps.local import Outcome, Task
+
+if TYPE_CHECKING:
+    from distributed import Client, Worker
 
 CONNECT_WITHIN = 10  # seconds
 AHEAD = 4  # tasks handed out per thread of a worker
@@ -23,7 +27,7 @@ AHEAD = 4  # tasks handed out per thread of a worker
 try:
     from distributed import WorkerPlugin
 except ImportError:
-    WorkerPlugin = object
+    WorkerPlugin = object  # type: ignore[assignment,misc]  # Weights is then never used
 
 
 class Weights(WorkerPlugin):
@@ -31,17 +35,18 @@ class Weights(WorkerPlugin):
 
     name = "stiffcore-weights"
 
-    def __init__(self, network: str):
-        if uploaded_networks.is_name(network):
+    def __init__(self, network: Network):
+        paths = {path.stem for path in manifest.FOLDER.glob("*.safetensors")}
+        source = network.name.split("-")[0]
+        found = {source, network.name} & paths
+        if not found or uploaded_networks.is_name(network.name):
             raise CannotCompute(
-                f"Expected a network that ships for a cluster, got the uploaded {network}: sweep it on this machine."
+                f"Expected a network that ships for a cluster, got {network.title or network.name}: sweep it on this machine."
             )
-        source = network.split("-")[0]
-        found = {source, network} & {path.stem for path in manifest.FOLDER.glob("*.safetensors")}
         self.files = {"manifest.json": (manifest.FOLDER / "manifest.json").read_bytes()}
         self.files |= {f"{name}.safetensors": (manifest.FOLDER / f"{name}.safetensors").read_bytes() for name in found}
 
-    def setup(self, worker) -> None:
+    def setup(self, worker: "Worker") -> None:
         import torch
 
         folder = Path(tempfile.mkdtemp(prefix="stiffcore-weights-", dir=worker.local_directory))
@@ -51,7 +56,7 @@ class Weights(WorkerPlugin):
         self.files = {}  # the worker's copy: they are on its disk now
         torch.set_num_threads(1)
 
-    def teardown(self, worker) -> None:
+    def teardown(self, worker: "Worker") -> None:
         manifest.FOLDER = self.before
 
 
@@ -66,7 +71,7 @@ def compute(task: Task) -> tuple[Outcome, list[tuple]]:
 def run(tasks: Iterable[Task], scheduler: str) -> Iterator[Outcome]:
     """Compute tasks on the cluster behind a scheduler's address; outcomes as they come, each task's once."""
     tasks = list(tasks)
-    if any(uploaded_images.is_number(task.image) for task in tasks):
+    if not all(task.image.is_official for task in tasks):
         raise CannotCompute("Expected images of the test set for a cluster, got own ones: sweep them on this machine.")
     with _client(scheduler) as client:
         if not client.scheduler_info()["workers"]:
@@ -77,7 +82,7 @@ def run(tasks: Iterable[Task], scheduler: str) -> Iterator[Outcome]:
         yield from _outcomes(client, tasks)
 
 
-def _client(scheduler: str):
+def _client(scheduler: str) -> "Client":
     try:
         from distributed import Client
     except ImportError:
@@ -93,7 +98,7 @@ def _client(scheduler: str):
         ) from error
 
 
-def _outcomes(client, tasks: list[Task]) -> Iterator[Outcome]:
+def _outcomes(client: "Client", tasks: list[Task]) -> Iterator[Outcome]:
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
@@ -101,7 +106,7 @@ def _outcomes(client, tasks: list[Task]) -> Iterator[Outcome]:
 
     def hand_out() -> None:
         for task in waiting:
-            future = client.submit(compute, task, key=f"stiffcore-{name}-{task.image}")
+            future = client.submit(compute, task, key=f"stiffcore-{name}-{task.image.in_rows}")
             flying[future] = task
             done.add(future)
             if len(flying) >= AHEAD * max(1, sum(client.nthreads().values())):

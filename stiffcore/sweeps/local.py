@@ -20,8 +20,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import catalogue
+from stiffcore.images.image import Image
+from stiffcore.metrics import missing
+from stiffcore.networks.network import Network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,10 +41,10 @@ _log = logging.getLogger(__name__)
 class Task:
     """What one worker computes at a time: some blocks of a network at one image, by one forward pass."""
 
-    network: str
-    image: int
+    network: Network
+    image: Image
     blocks: tuple[int, ...]
-    convention: str
+    convention: Convention
     quantity: str = "counts"
 
     @property
@@ -61,10 +64,11 @@ class Outcome:
     peak_memory: int = 0  # bytes, of the worker so far; 0 where the system does not say
 
 
-def plan(network: str, images: Iterable[int], blocks: Iterable[int], convention: str, quantity: str) -> list[Task]:
+def plan(
+    network: Network, images: Iterable[Image], blocks: Iterable[int], convention: Convention, quantity: str
+) -> list[Task]:
     """A task per image. Raises CannotCompute for what does not exist."""
-    numbers = tuple(catalogue.block(network, number).block for number in blocks)
-    catalogue.check_convention(convention)
+    numbers = tuple(network.block(number).block for number in blocks)
     if quantity not in analysis.QUANTITIES:
         raise CannotCompute(
             f"Expected a quantity among {', '.join(analysis.QUANTITIES)}, got {quantity!r}: choose one of them."
@@ -81,8 +85,15 @@ def row(result: analysis.Result) -> dict:
         "certificate": made.get("certificate", {}).get("kind", ""),
         "algorithm": made["algorithm"],
         "date": made["date"],
-        "reasons": json.dumps(result.reasons, sort_keys=True, ensure_ascii=False),
+        **geometry_columns(result.request.network),
+        "reasons": json.dumps(missing.as_texts(result.reasons), sort_keys=True, ensure_ascii=False),
     }
+
+
+def geometry_columns(network: Network) -> dict[str, object]:
+    """What a table has to know of the network's blocks that have no row: how many there are, and which are square."""
+    square = ",".join(str(block.block) for block in network.identity_blocks())
+    return {"n_blocks": len(network.blocks), "square_blocks": square}
 
 
 def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[list[dict], list[Task]]:
@@ -96,7 +107,7 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
     for task in tasks:
         missing = []
         for request in task.requests:
-            shipped, result = there.get((request.image, request.block)), None
+            shipped, result = there.get((request.image.in_rows, request.block)), None
             if shipped is None or not _serves(shipped["quantity"], request.quantity):
                 result = analysis.stored(request)
             if result is None and (shipped is None or not _serves(shipped["quantity"], request.quantity)):

@@ -10,32 +10,36 @@ Rows whose weights are not those that ship are never shown as theirs: they are l
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from stiffcore import files
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
-from stiffcore.networks import manifest, uploaded as uploaded_networks
+from stiffcore.images.image import Image
+from stiffcore.networks import uploaded as uploaded_networks
+from stiffcore.networks.network import Network
 from stiffcore.statistics.row_values import ROW_IS
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
+from stiffcore.sweeps import local as local_sweep
 
-FOLDER = Path(__file__).resolve().parents[2] / "cache" / "shipped"
-LEFT_OUT = ["stored"]  # of a row's columns: says something of one run only
+FOLDER = files.SHIPPED
+LEFT_OUT = ["stored", "n_blocks", "square_blocks"]  # of a row's columns: what one run says, and what the network says
 _log = logging.getLogger(__name__)
 
 
-def rows_path(network: str, convention: str) -> Path:
+def rows_path(network: str, convention: Convention) -> Path:
     return FOLDER / f"rows-{network}-{convention}.parquet"
 
 
-def rows(network: str, convention: str) -> pd.DataFrame:
-    """The shipped rows of a network's shipped weights; without rows where there are none, or the file is damaged."""
-    path = rows_path(network, convention)
+def rows(network: Network, convention: Convention) -> pd.DataFrame:
+    """The shipped rows of a network's weights; without rows where there are none, or the file is damaged."""
+    path = rows_path(network.name, convention)
     if not path.exists():
         return pd.DataFrame(columns=ROW_IS)
     try:
@@ -45,7 +49,7 @@ def rows(network: str, convention: str) -> pd.DataFrame:
     except Exception as error:  # pyarrow's are many
         _log.warning("Shipped rows in %s are left out: %s.", path.name, error)
         return pd.DataFrame(columns=ROW_IS)
-    return of_shipped_weights(found, network)
+    return of_weights(found, network)
 
 
 def is_whole(path: Path) -> bool:
@@ -53,12 +57,12 @@ def is_whole(path: Path) -> bool:
     return _sha256(path) == about().get(path.name, {}).get("sha256")
 
 
-def of_shipped_weights(found: pd.DataFrame, network: str) -> pd.DataFrame:
-    """The rows that belong to the weights in stiffcore/weights; the others are left out, and the log says so."""
-    same = found["weights"] == manifest.entry(network).sha256
+def of_weights(found: pd.DataFrame, network: Network) -> pd.DataFrame:
+    """The rows that belong to a network's weights; the others are left out, and the log says so."""
+    same = found["weights"] == network.weights_sha256
     if not same.all():
-        _log.warning("%d of %d rows of %s belong to other weights: left out.", (~same).sum(), len(same), network)
-    return found[same].reset_index(drop=True)
+        _log.warning("%d of %d rows of %s belong to other weights: left out.", (~same).sum(), len(same), network.name)
+    return found[same].reset_index(drop=True).assign(**local_sweep.geometry_columns(network))
 
 
 def about() -> dict[str, dict]:
@@ -83,29 +87,29 @@ def merged(*frames: pd.DataFrame) -> pd.DataFrame:
     return together.sort_values(["image", "block"], ignore_index=True)
 
 
-def ship_rows(network: str, convention: str, new: pd.DataFrame, command: str) -> Path:
+def ship_rows(network: Network, convention: Convention, new: pd.DataFrame, command: str) -> Path:
     """Merge rows into the shipped ones of a network and convention, and note it in the manifest. For maintainers.
 
     Raises CannotCompute where nothing is left once rows of other weights are out.
     """
-    for name, value in (("network", network), ("convention", convention)):
+    for name, value in (("network", network.name), ("convention", convention)):
         if len(new) and set(new[name]) != {value}:
             raise ValueError(f"Expected rows of {name} {value}, got {sorted(set(new[name]))}.")
-    _refuse_own(network, new["image"] if len(new) else ())
+    _refuse_uploaded(network, map(uploaded_images.is_number, new["image"] if len(new) else ()))
     if len(new):
-        new = of_shipped_weights(new, network).drop(columns=LEFT_OUT, errors="ignore")
+        new = of_weights(new, network).drop(columns=LEFT_OUT, errors="ignore")
     if not len(new):
         raise CannotCompute(
-            f"Expected rows of {network} under {convention} computed with the weights that ship, got none: "
-            f"run `python -m stiffcore sweep {network} --convention {convention}` first."
+            f"Expected rows of {network.name} under {convention} computed with the weights that ship, got none: "
+            f"run `python -m stiffcore sweep {network.name} --convention {convention}` first."
         )
-    path, together = rows_path(network, convention), merged(rows(network, convention), new)
+    path, together = rows_path(network.name, convention), merged(rows(network, convention), new)
     write(together, path)
     facts = {
         "kind": "rows",
-        "network": network,
+        "network": network.name,
         "convention": convention,
-        "weights": manifest.entry(network).sha256,
+        "weights": network.weights_sha256,
         "rows": len(together),
         "images": int(together["image"].nunique()),
         "images_by_block": {str(block): int(n) for block, n in together.groupby("block")["image"].nunique().items()},
@@ -118,32 +122,32 @@ def ship_rows(network: str, convention: str, new: pd.DataFrame, command: str) ->
     return path
 
 
-def _refuse_own(network: str, images: Iterable[int]) -> None:
+def _refuse_uploaded(network: Network, are_uploaded: Iterable[bool]) -> None:
     """What others do not have cannot ship with the project."""
-    if uploaded_networks.is_name(network) or any(map(uploaded_images.is_number, images)):
+    if uploaded_networks.is_name(network.name) or any(are_uploaded):
         raise CannotCompute(
             "Expected a network and images that come with the project, got uploaded ones: sweep them, and keep the rows with "
             "--out; only the project's own ship."
         )
 
 
-def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Request], command: str) -> Path:
+def ship_spectra(network: Network, convention: Convention, requests: Iterable[analysis.Request], command: str) -> Path:
     """Copy whole results from the cache to the shipped ones, beside those of the same weights that ship already.
 
     Raises CannotCompute for a missing one.
     """
     requests = list(requests)
-    _refuse_own(network, (request.image for request in requests))
-    path = FOLDER / f"spectra-{network}-{convention}.parquet"
+    _refuse_uploaded(network, (not request.image.is_official for request in requests))
+    path = FOLDER / f"spectra-{network.name}-{convention}.parquet"
     before = shipped_results.entries_in(path)
-    entries = {key: entry for key, entry in before.items() if _is_current(key, entry)}
+    entries = {key: entry for key, entry in before.items() if _is_current(key, entry, network)}
     cache = result_cache.default()
     for request in requests:
         key = analysis.key(request)
         entry = cache.get(key) or entries.get(key)
         if entry is None:
             raise CannotCompute(
-                f"Expected a stored spectrum of {request.network}, image {request.image}, block {request.block} under "
+                f"Expected a stored spectrum of {network.name}, image {request.image.name}, block {request.block} under "
                 f"{convention}, got none: run `python -m stiffcore sweep` with `--quantity spectrum` first."
             )
         entries[key] = entry
@@ -151,9 +155,9 @@ def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Requ
     requested = [entry.header["request"] for entry in entries.values()]
     facts = {
         "kind": "spectra",
-        "network": network,
+        "network": network.name,
         "convention": convention,
-        "weights": manifest.entry(network).sha256,
+        "weights": network.weights_sha256,
         "rows": count,
         "images": len({one["image"] for one in requested}),
         "blocks": sorted({one["block"] for one in requested}),
@@ -165,9 +169,11 @@ def ship_spectra(network: str, convention: str, requests: Iterable[analysis.Requ
     return path
 
 
-def _is_current(key: str, entry: result_cache.Entry) -> bool:
-    """Whether an entry is what its request gives today: same weights, image, algorithm and format."""
-    return analysis.key(analysis.Request(**entry.header["request"])) == key
+def _is_current(key: str, entry: result_cache.Entry, network: Network) -> bool:
+    """Whether an entry is what its request gives today: same weights, algorithm and format."""
+    asked, made = entry.header["request"], entry.header["made"]
+    image = Image(str(asked["image"]), made["image_sha256"], np.empty((0, 0, 3), np.uint8))
+    return analysis.key(analysis.Request(**asked | {"network": network, "image": image})) == key
 
 
 def how_made(headers: Iterable[Mapping]) -> dict[str, list]:
@@ -184,25 +190,19 @@ def note(path: Path, facts: dict, command: str) -> None:
     before = facts.get("commands", entries.get(path.name, {}).get("commands", []))
     commands = [c for c in before if c != command] + [command]
     entries[path.name] = facts | {"commands": commands, "sha256": _sha256(path), "bytes": path.stat().st_size}
-    unfinished = FOLDER / f".manifest.{os.getpid()}"
-    unfinished.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n", "utf-8")
-    os.replace(unfinished, FOLDER / "manifest.json")
+    text = json.dumps(dict(sorted(entries.items())), indent=1) + "\n"
+    files.write_replaced(FOLDER / "manifest.json", text.encode())
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """A Parquet file, or CSV by its name, replaced in one step. Raises CannotCompute where it cannot be written."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
-            frame.to_csv(unfinished, index=False)
-        else:
-            frame.to_parquet(unfinished, index=False, compression="zstd")
-        os.replace(unfinished, path)
+        with files.replaced(path) as partial:
+            if Path(path).suffix == ".csv":
+                frame.to_csv(partial, index=False)
+            else:
+                frame.to_parquet(partial, index=False, compression="zstd")
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
         raise CannotCompute(f"Expected a file that can be written, got {path} ({error}): name another one.") from error
 
 

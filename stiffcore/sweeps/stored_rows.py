@@ -2,13 +2,15 @@
 
 import logging
 import threading
-from functools import cache
+from collections.abc import Iterable
 
 import pandas as pd
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
+from stiffcore.images.image import Image
+from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import local as local_sweep
 
@@ -16,46 +18,56 @@ _log = logging.getLogger(__name__)
 
 
 class StoredRows:
-    """Rows of the cache's current results at bundled images. Only what is new since the last look is read.
+    """Rows of the cache's current results. Only what is new since the last look is read.
 
     A result is current if its key is the one that its request has today: same weights, image, algorithm and format.
     Safe to share among threads.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[str, dict | None] = {}  # key -> its row; None: of no use here
+        self._requests: dict[str, dict] = {}  # key -> the request in its header; empty: of no use here
+        self._rows: dict[str, dict | None] = {}  # key -> its row; None: not current
 
-    def rows(self, network: str, convention: str) -> pd.DataFrame:
-        """Those of one network and convention, the richest quantity of each image and block; maybe none."""
+    def rows(self, network: Network, convention: Convention, images: Iterable[Image]) -> pd.DataFrame:
+        """Those of a network and a convention at some images, the richest quantity of each image and block; maybe none."""
+        by_number = {image.in_rows: image for image in images}
         with self._lock:
             self._look()
-            found = [
-                row
-                for row in self._rows.values()
-                if row and (row["network"], row["convention"]) == (network, convention)
-            ]
-        found.sort(key=lambda row: (row["image"], row["block"], row["quantity"] == "counts"))
-        return pd.DataFrame({(row["image"], row["block"]): row for row in found}.values())
+            found = [self._row(key, network, by_number) for key in self._asked(network, convention, by_number)]
+        rows = [row for row in found if row]
+        rows.sort(key=lambda row: (row["image"], row["block"], row["quantity"] == "counts"))
+        return pd.DataFrame({(row["image"], row["block"]): row for row in rows}.values())
 
     def _look(self) -> None:
         keys = result_cache.default().keys()
-        for gone in self._rows.keys() - keys:
-            del self._rows[gone]
-        for new in keys - self._rows.keys():
-            self._rows[new] = _row(new)
+        for gone in self._requests.keys() - keys:
+            del self._requests[gone]
+            self._rows.pop(gone, None)
+        for new in keys - self._requests.keys():
+            entry = result_cache.default().get(new)
+            asked = {} if entry is None else entry.header.get("request", {})
+            self._requests[new] = asked if isinstance(asked, dict) and "convention" in asked else {}
+
+    def _asked(self, network: Network, convention: Convention, images: dict) -> list[str]:
+        wanted = (network.name, convention)
+        return [
+            key
+            for key, asked in self._requests.items()
+            if (asked.get("network"), asked.get("convention")) == wanted and asked.get("image") in images
+        ]
+
+    def _row(self, key: str, network: Network, images: dict) -> dict | None:
+        if key not in self._rows:
+            self._rows[key] = _row(key, self._requests[key], network, images)
+        return self._rows[key]
 
 
-@cache
-def _bundled() -> frozenset[int]:
-    return frozenset(cifar10.bundled())
-
-
-def _row(key: str) -> dict | None:
-    entry = result_cache.default().get(key)
+def _row(key: str, asked: dict, network: Network, images: dict) -> dict | None:
     try:
-        request = analysis.Request(**entry.header["request"])
-        if request.image not in _bundled() or analysis.key(request) != key:
+        objects = {"network": network, "image": images[asked["image"]]}
+        request = analysis.Request(**asked | objects)
+        if analysis.key(request) != key:
             return None
         result = analysis.stored(request)
         return None if result is None else local_sweep.row(result)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from stiffcore.analysis import agreement, requests as analysis
-from stiffcore.analysis.requests import Request, Result
+from stiffcore.analysis.requests import Result
 from stiffcore.errors import Cancelled
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
+from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up
 
 VALUES = np.array([-1.0, 0.25 + 0.5j, 0.25 - 0.5j, 1e-9])
@@ -19,7 +20,7 @@ def result(values=VALUES, tolerance=1e-12, image=0, **metrics) -> Result:
         "min_re": float(values.real.min()), "max_re": float(values.real.max()), "n_eigenvalues": 104, "n_zero": 100,
         "n_negative": 1, "n_undetermined": 0, "percent_negative": 100 / 104, "stiffness_ratio": np.nan,
     }  # fmt: skip
-    request = Request("resnet18", image, 8, "branch", "spectrum")
+    request = asked("resnet18", image, 8, "branch", "spectrum")
     return Result(request, numbers | metrics, {}, {"eigenvalues": values}, {"tolerance": tolerance}, {})
 
 
@@ -79,7 +80,7 @@ def test_densities_and_singular_values():
 
 
 def test_again_replaces_what_is_stored_and_goes_before_what_ships(monkeypatch, tmp_path):
-    request = Request("resnet18", 17, 8, "branch", "spectrum")
+    request = asked("resnet18", 17, 8, "branch", "spectrum")
     cache = result_cache.ResultCache(tmp_path / "cache")
     monkeypatch.setattr(result_cache, "default", lambda: cache)
     planted = made_up(request)

@@ -1,12 +1,13 @@
 """Metrics of the shipped weights at a few images, computed anew: they change only with the weights, or with a mistake.
 
-Measured with `python -m stiffcore analyse NETWORK --images … --blocks … --convention …`, float64; see "Upgrading" in the README.
+Measured with `python -m stiffcore analyse NETWORK --images … --blocks … --convention …`, float64; see .github/CONTRIBUTING.md.
 """
 
 import pytest
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.networks import manifest
+from tests.made_up.asked import asked
 
 WEIGHTS = {
     "resnet18": "884cfb0452c5c3d64b776e81efa7b11a957a6ba26f65d0aee9e109da6a073802",
@@ -64,6 +65,6 @@ def test_golden_values_are_of_the_shipped_weights(network):
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: "-".join(map(str, case)))
 def test_golden_values(case):
-    (result,) = analysis.compute_many([analysis.Request(*case, "counts")], again=True)  # not what is stored or ships
+    (result,) = analysis.compute_many([asked(*case, "counts")], again=True)  # not what is stored or ships
     assert not result.stored
     assert {name: result.metrics[name] for name in GOLDEN[case]} == pytest.approx(GOLDEN[case], rel=1e-9)

@@ -5,9 +5,10 @@ import pytest
 import scipy.linalg
 
 from stiffcore.analysis import modes
-from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation, reference
+from tests.made_up.asked import asked
 from tests.made_up.blocks import small_blocks
 
 IDENTITY = [block for block in small_blocks() if block.geometry.is_identity and block.geometry.n_out <= 200]
@@ -25,7 +26,7 @@ def of_core(block, convention) -> np.ndarray:
     return values[np.argsort(-np.abs(values))]
 
 
-@pytest.mark.parametrize("convention", ["branch", "block"])
+@pytest.mark.parametrize("convention", [Convention.BRANCH, Convention.BLOCK])
 @pytest.mark.parametrize("block", IDENTITY, ids=repr)
 def test_a_mode_is_an_eigenvector_of_the_true_jacobian(block, convention):
     dense = reference.dense_jacobian(block.state, convention).reshape(block.geometry.n_out, -1).numpy()
@@ -50,14 +51,15 @@ def test_a_mode_is_an_eigenvector_of_the_true_jacobian(block, convention):
 
 
 def test_every_layer_that_a_core_may_live_on_was_among_them():
-    layers = {deflation.plan(block.state, convention).layer for block in IDENTITY for convention in ("branch", "block")}
+    conventions = (Convention.BRANCH, Convention.BLOCK)
+    layers = {deflation.plan(block.state, convention).layer for block in IDENTITY for convention in conventions}
     assert layers == {"inner1", "inner2", "outer"}
 
 
 @pytest.mark.parametrize("name", ["basic-identity", "bottleneck-side-2", "basic-a<b"])
 def test_maps_and_channels_hold_the_whole_vector(name):
     block = next(block for block in IDENTITY if block.name == name)
-    made = modes.of_state(block.state, "block", of_core(block, "block")[0], nothing)
+    made = modes.of_state(block.state, Convention.BLOCK, of_core(block, Convention.BLOCK)[0], nothing)
     channels, height, width = block.geometry.output_shape
     for side in ("right", "left"):
         assert made[f"{side}_map"].shape == (height, width)
@@ -93,8 +95,8 @@ def test_a_defective_eigenvalue_has_a_huge_condition_number_and_a_small_residual
 def test_zero_slices_and_large_cores_are_refused():
     block = next(block for block in IDENTITY if block.name == "basic-dead-inner-channel")
     with pytest.raises(CannotCompute, match="choose block or branch"):
-        modes.check(Request("resnet18", 0, 8, "slices"), 10)
+        modes.check(asked("resnet18", 0, 8, "slices"), 10)
     with pytest.raises(CannotCompute, match="1,500 at most"):
-        modes.check(Request("resnet18", 0, 2, "branch"), 6419)
+        modes.check(asked("resnet18", 0, 2, "branch"), 6419)
     with pytest.raises(CannotCompute, match="away from 0"):
         modes._normalised(np.zeros(block.geometry.n_out, complex), 0j)

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from stiffcore.analysis import nonnormality
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import reference
 from stiffcore.spectra import schur_form
 from stiffcore.spectra.schur_form import Triangle, of_matrix
+from tests.made_up.asked import asked
 from tests.made_up.blocks import small_blocks
 
 IDENTITY = [block for block in small_blocks() if block.geometry.is_identity and block.geometry.n_out <= 200]
@@ -67,7 +69,7 @@ def test_couplings_to_structural_eigenvalues_count():
     assert schur_form.resolvent_norm(triangle, 0j) == schur_form.resolvent_norm(triangle, 2 + 0j) == np.inf
 
 
-@pytest.mark.parametrize("convention", ["branch", "block"])
+@pytest.mark.parametrize("convention", [Convention.BRANCH, Convention.BLOCK])
 @pytest.mark.parametrize("block", IDENTITY, ids=repr)
 def test_the_triangle_of_a_block_is_its_dense_jacobian(block, convention):
     matrix, triangle = dense(block, convention), schur_form.triangular_form(block.state, convention)
@@ -79,7 +81,7 @@ def test_the_triangle_of_a_block_is_its_dense_jacobian(block, convention):
         assert 1 / schur_form.resolvent_norm(triangle, z) == pytest.approx(expected, rel=1e-2, abs=1e-12)
 
 
-@pytest.mark.parametrize("convention", ["branch", "block"])
+@pytest.mark.parametrize("convention", [Convention.BRANCH, Convention.BLOCK])
 @pytest.mark.parametrize("block", IDENTITY[:4], ids=repr)
 def test_numerical_abscissa_and_norm_are_the_dense_ones(block, convention):
     matrix = dense(block, convention)
@@ -112,19 +114,19 @@ def test_the_grid_holds_every_eigenvalue_and_can_be_cancelled():
 
 
 def test_what_has_no_matrix_or_too_large_a_core_is_refused():
-    request = nonnormality.Request("resnet18", 0, 8, "slices", "spectrum")
+    request = asked("resnet18", 0, 8, "slices", "spectrum")
     with pytest.raises(CannotCompute, match="choose block or branch"):
         nonnormality.check(request, 10)
     with pytest.raises(CannotCompute, match="1,500 at most"):
-        nonnormality.check(nonnormality.Request("resnet18", 0, 2, "branch", "spectrum"), 6419)
+        nonnormality.check(asked("resnet18", 0, 2, "branch", "spectrum"), 6419)
 
 
 def test_everything_of_a_state_is_finite_and_right(monkeypatch):
     monkeypatch.setattr(nonnormality, "COLUMNS", 4)
     monkeypatch.setattr(nonnormality, "ROWS", 3)
     block = IDENTITY[0]
-    made = nonnormality.of_state(block.state, "branch", lambda *stage: None)
-    matrix = dense(block, "branch")
+    made = nonnormality.of_state(block.state, Convention.BRANCH, lambda *stage: None)
+    matrix = dense(block, Convention.BRANCH)
     assert made["frobenius"] == pytest.approx(np.linalg.norm(matrix))
     row, column = len(made["y"]) // 2, len(made["x"]) // 3
     z = complex(made["x"][column], made["y"][row])

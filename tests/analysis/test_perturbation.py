@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from stiffcore.analysis import perturbation, requests as analysis
-from stiffcore.analysis.perturbation import PerturbationRequest
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import manifest, resnets
 from stiffcore.storage import cache as result_cache
+from tests.made_up.asked import asked_perturbation
 from tests.made_up.spectra import made_up
 
 IMAGE = cifar10.bundled()[0]
@@ -104,7 +105,7 @@ def test_noise_is_clipped_and_rounded():
 
 
 def test_a_perturbed_image_is_an_own_image_that_is_found_again(planted_losses):
-    request = PerturbationRequest("resnet18", IMAGE, "noise", 4, 7)
+    request = asked_perturbation("resnet18", IMAGE, "noise", 4, 7)
     assert perturbation.stored(request) is None
     made = perturbation.compute(request)
     assert np.array_equal(cifar10.image(made.image), perturbation.noise(IMAGE, 4, 7))
@@ -118,7 +119,7 @@ def test_a_perturbed_image_is_an_own_image_that_is_found_again(planted_losses):
 
 
 def test_strength_nought_is_the_image_itself(planted_losses):
-    made = perturbation.compute(PerturbationRequest("resnet18", IMAGE, "noise", 0))
+    made = perturbation.compute(asked_perturbation("resnet18", IMAGE, "noise", 0))
     assert made.image == IMAGE
     assert uploaded_images.known() == ()
 
@@ -126,7 +127,7 @@ def test_strength_nought_is_the_image_itself(planted_losses):
 def test_the_key_holds_what_determines_the_pixels():
     def key(**changed):
         return perturbation.key(
-            PerturbationRequest(**{"network": "resnet18", "image": IMAGE, "kind": "fgsm", "strength": 4} | changed)
+            asked_perturbation(**{"network": "resnet18", "image": IMAGE, "kind": "fgsm", "strength": 4} | changed)
         )
 
     assert key() == key(seed=5), "FGSM has no seed"
@@ -146,7 +147,7 @@ def test_the_key_holds_what_determines_the_pixels():
 def test_what_is_no_perturbation_is_refused(changed):
     with pytest.raises(CannotCompute, match="Expected"):
         perturbation.check(
-            PerturbationRequest(**{"network": "resnet18", "image": IMAGE, "kind": "fgsm", "strength": 1} | changed)
+            asked_perturbation(**{"network": "resnet18", "image": IMAGE, "kind": "fgsm", "strength": 1} | changed)
         )
 
 
@@ -162,9 +163,9 @@ def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypa
         return result
 
     monkeypatch.setattr(analysis, "compute", compute)
-    asked, stages = PerturbationRequest("resnet18", IMAGE, "noise", 4), []
-    assert perturbation.stored_sweep(asked, 8, "branch") is None
-    table = perturbation.sweep(asked, 8, "branch", lambda done, total, what: stages.append((done, total)))
+    asked, stages = asked_perturbation("resnet18", IMAGE, "noise", 4), []
+    assert perturbation.stored_sweep(asked, 8, Convention.BRANCH) is None
+    table = perturbation.sweep(asked, 8, Convention.BRANCH, lambda done, total, what: stages.append((done, total)))
     assert table["strength"].tolist() == list(perturbation.SWEEP)
     assert table["image"].iloc[0] == IMAGE
     assert [request.image for request in computed] == table["image"].tolist()
@@ -173,12 +174,12 @@ def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypa
     assert table["correct"].tolist() == [cifar10.label(IMAGE) == 3] * 5
     assert table["max_re"].tolist() == [0.25] * 5
     assert (max(done for done, _ in stages), {total for _, total in stages}) == (4, {5})
-    assert perturbation.stored_sweep(asked, 8, "branch").equals(table)
-    assert perturbation.stored_sweep(asked, 7, "branch") is None
+    assert perturbation.stored_sweep(asked, 8, Convention.BRANCH).equals(table)
+    assert perturbation.stored_sweep(asked, 7, Convention.BRANCH) is None
 
 
 def test_other_weights_are_another_perturbation(monkeypatch):
-    request = PerturbationRequest("resnet18", IMAGE, "fgsm", 4)
+    request = asked_perturbation("resnet18", IMAGE, "fgsm", 4)
     before, entry = perturbation.key(request), manifest.entry("resnet18")
     monkeypatch.setattr(manifest, "entry", lambda network: manifest.Entry(**vars(entry) | {"sha256": "0" * 64}))
     assert perturbation.key(request) != before

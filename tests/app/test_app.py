@@ -14,11 +14,13 @@ from pages.shared.shell import navigation
 from pages.shared.state import controls, service, zoom
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, manifest
+from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from tests.app.visitor import IMAGES, ROOT, SPECTRUM, Visitor, spectrum_of, wait_for
+from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up, store
 
 pytestmark = pytest.mark.usefixtures("nothing_ships")
@@ -143,7 +145,7 @@ def test_opens_on_branch_and_draws_what_is_stored(visitor):
     (figure,) = page.figures
     assert outermost(figure) == {round(-1 - image / 1000, 3) for image in IMAGES[3:6]}
     assert page.button("compute") is None, "nothing is missing"
-    assert catalogue.CONVENTIONS["branch"].question in page.texts("caption")
+    assert Convention.BRANCH.question in page.texts("caption")
     badge = page.texts("markdown")
     for part in ("green-badge[stored]", "cpu", "float64", "6 s", manifest.entry("resnet18").sha256[:8], "branch"):
         assert part in badge
@@ -252,7 +254,7 @@ def test_what_does_not_fit_is_refused_and_the_rest_computed(visitor, monkeypatch
     image = cifar10.bundled()[-1]
     page = visitor().open(SPECTRUM, images=str(image), blocks="6,8")
     page.run(page.button("compute").click())
-    requests = [analysis.Request("resnet18", image, block, "branch", "spectrum") for block in (6, 8)]
+    requests = [asked("resnet18", image, block, "branch", "spectrum") for block in (6, 8)]
     wait_for(lambda: service.find(requests).status == "done", 120)
     page.run()
     assert page.texts("error").startswith(f"Not computed, block 6 at image {image}: Expected a core of side")
@@ -601,6 +603,6 @@ def test_downloads_hold_the_figure_and_its_data(visitor):
     page = visitor().open(SPECTRUM, images="0")
     labels = [button.proto.label for button in page.at.get("download_button")]
     assert labels == ["Figure (HTML)", "Data (CSV)"]
-    assert "analysis.Request('resnet18'" in page.texts("code")
+    assert "asked('resnet18'" in page.texts("code")
     assert len(page.at.dataframe) == 1, "the equivalent table"
     assert page.at.dataframe[0].value["S"][0] == "−0.25"

@@ -122,7 +122,6 @@ def test_snapshots_do_not_change(service):
 def test_an_unknown_key_is_none(service):
     assert service.find("x") is None
     assert service.watch("x", "window 1") is None
-    assert service.leave("x", "window 1") is None
     assert service.cancel("x") is None
     assert service.active() == ()
 
@@ -171,7 +170,7 @@ def test_one_worker_takes_jobs_in_the_order_of_priority_then_arrival(service):
     for key in "abc":
         finished(service, key)
     assert started == ["b", "c", "a"]
-    assert {name for work in works.values() for name in work.threads} == {"jobs-cpu"}
+    assert {name for work in works.values() for name in work.threads} == {"jobs"}
 
 
 def test_a_full_queue_refuses_with_a_sentence(service):
@@ -251,18 +250,6 @@ def test_a_computation_that_brings_a_result_after_its_cancel_stays_cancelled(ser
     assert (service.find("8").status, service.find("8").result) == ("cancelled", None)
 
 
-def test_the_last_watcher_to_leave_cancels(service):
-    work = Work(2)
-    submit(service, "8", work, "window 1")
-    submit(service, "8", work, "window 2")
-    assert service.leave("8", "window 1").status in ("queued", "running")
-    assert service.leave("8", "window 1").active  # twice changes nothing
-    assert service.leave("8", "a stranger").active
-    assert service.find("8").watchers == 1
-    assert service.leave("8", "window 2").status == "cancelled"
-    work.release()
-
-
 def test_watchers_that_vanish_are_noticed(service, clock):
     work = Work(3)
     submit(service, "8", work, "closed tab")
@@ -294,9 +281,9 @@ def test_a_reload_finds_the_job_and_keeps_it(service, clock):
     work = Work(1)
     submit(service, "8", work, "before the reload")
     assert service.find("8").active
+    clock.now += 0.6 * jobs.LEASE
     service.watch("8", "after the reload")
-    service.leave("8", "before the reload")
-    clock.now += 0.9 * jobs.LEASE
+    clock.now += 0.6 * jobs.LEASE
     assert service.find("8").watchers == 1
     work.release()
     assert finished(service, "8").result == "result 1"
@@ -343,8 +330,10 @@ def test_work_that_raises_cancelled_by_itself_is_cancelled(service):
     assert finished(service, "8").status == "cancelled"
 
 
-def test_finished_jobs_are_kept_for_a_while_and_not_too_many(clock):
-    service = JobService(clock=clock, kept=3, kept_for=100.0)
+def test_finished_jobs_are_kept_for_a_while_and_not_too_many(clock, monkeypatch):
+    monkeypatch.setattr(jobs, "KEPT", 3)
+    monkeypatch.setattr(jobs, "KEPT_FOR", 100.0)
+    service = JobService(clock=clock)
     for number in range(5):
         submit(service, str(number), Work(0))
         finished(service, str(number))
@@ -352,35 +341,6 @@ def test_finished_jobs_are_kept_for_a_while_and_not_too_many(clock):
     assert [service.find(str(number)) is not None for number in range(5)] == [False, False, True, True, True]
     clock.now += 97.5  # number 2 finished 100.5 seconds ago
     assert [service.find(str(number)) is not None for number in range(5)] == [False, False, False, True, True]
-    service.close()
-
-
-def test_devices_work_beside_each_other():
-    service = JobService(devices=("cpu", "cuda:0"))
-    one, two, three = Work(1), Work(1), Work(1)
-    submit(service, "1", one)
-    submit(service, "2", two, device="cuda:0")
-    submit(service, "3", three)
-    assert one.entered.wait(PATIENCE)
-    assert two.entered.wait(PATIENCE)  # while the first still runs
-    assert service.find("3").position == 1
-    for work in (one, two, three):
-        work.release()
-    assert [finished(service, key).status for key in "123"] == ["done"] * 3
-    assert (one.threads, two.threads, three.threads) == (["jobs-cpu"], ["jobs-cuda:0"], ["jobs-cpu"])
-    with pytest.raises(ValueError, match="Expected a device among cpu, cuda:0, got 'tpu'"):
-        submit(service, "4", Work(0), device="tpu")
-    service.close()
-
-
-def test_a_worker_prepares_itself_once_before_its_first_job():
-    did = []
-    service = JobService(prepare=lambda: did.append(threading.current_thread().name))
-    assert did == []
-    for key in "12":
-        submit(service, key, lambda progress: did.append("work"))
-        finished(service, key)
-    assert did == ["jobs-cpu", "work", "work"]
     service.close()
 
 
@@ -392,7 +352,7 @@ def test_close_cancels_and_ends_the_threads():
     assert work.entered.wait(PATIENCE)
     threading.Timer(0.1, work.release).start()  # its stage comes to an end after the closing
     assert service.close(PATIENCE)
-    assert not any(thread.is_alive() for thread in service._threads)
+    assert not service._thread.is_alive()
     assert service.find("7").status == "cancelled"
     assert waiting.calls == 0
     with pytest.raises(CannotCompute, match="closed"):

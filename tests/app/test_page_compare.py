@@ -10,10 +10,11 @@ from pages.shared.state import service
 from pages.shared.widgets import gallery, sides as compare_sides
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 from stiffcore.sweeps import shipping
 from tests.app.visitor import IMAGES, ROOT, cells, wait_for
+from tests.made_up.asked import asked, asked_perturbation
 from tests.made_up.rows import bundled, ship, undefined
 from tests.made_up.spectra import store
 
@@ -41,8 +42,8 @@ def losses(monkeypatch):
     monkeypatch.setattr(analysis, "all_losses", all_losses)
 
 
-def spectrum(image, block=8, convention="branch", network="resnet18") -> Request:
-    return Request(network, image, block, convention, "spectrum")
+def spectrum(image, block=8, convention=Convention.BRANCH, network="resnet18") -> Request:
+    return asked(network, image, block, convention, "spectrum")
 
 
 def lines(page) -> dict[str, list[str]]:
@@ -114,7 +115,7 @@ def test_different_conventions_are_said_to_be_different_questions(visit):
     said = page.texts("info")
     assert "answer different questions" in said
     for name in ("slices", "branch"):
-        assert catalogue.CONVENTIONS[name].question in said
+        assert Convention(name).question in said
     assert page.url["axes"] == "arcsinh"
     assert lines(page)["W₁ in the plane"][2] == "not computed"
     assert float(lines(page)["W₁ of Re λ"][2]) > 0
@@ -298,7 +299,7 @@ def test_fgsm_is_made_by_its_button_and_compared(visit, losses, monkeypatch):
     page = visit(compare="perturbation", strength="4")
     (button,) = [button for button in page.at.button if button.label == "Perturb"]
     page.run(button.click())
-    asked = perturbation.PerturbationRequest("resnet18", A, "fgsm", 4)
+    asked = asked_perturbation("resnet18", A, "fgsm", 4)
     wait_for(lambda: perturbation.stored(asked))
     page.run()
     made = perturbation.stored(asked)
@@ -310,11 +311,11 @@ def test_fgsm_is_made_by_its_button_and_compared(visit, losses, monkeypatch):
     assert lines(page)["min Re λ"][1] == f"{-1 - made.image / 1000:.4g}".replace("-", "−")
     assert any("+ FGSM 4/255" in trace.name for trace in page.figures[0].data if trace.showlegend)
     code = page.texts("code")
-    assert "twin = perturbation.compute(perturbation.PerturbationRequest('resnet18', " in code
+    assert "twin = perturbation.compute(asked_perturbation('resnet18', " in code
 
 
 def test_a_sweep_that_is_stored_is_drawn(visit, losses, monkeypatch):
-    asked = perturbation.PerturbationRequest("resnet18", A, "noise", 2, 1)
+    asked = asked_perturbation("resnet18", A, "noise", 2, 1)
     for one in perturbation.sweep_requests(asked):
         store(spectrum(perturbation.compute(one).image))
     page = visit(compare="perturbation", perturb="noise", strength="2", seed="1")
@@ -331,7 +332,7 @@ def test_a_sweep_that_is_stored_is_drawn(visit, losses, monkeypatch):
 
 
 def test_a_sweep_computed_again_is_fresh_and_says_whether_it_moved(visit, losses, monkeypatch):
-    asked = perturbation.PerturbationRequest("resnet18", A, "noise", 2, 1)
+    asked = asked_perturbation("resnet18", A, "noise", 2, 1)
     for one in perturbation.sweep_requests(asked):
         store(spectrum(perturbation.compute(one).image))
 
@@ -372,7 +373,7 @@ def test_only_an_image_with_a_label_can_be_seen_wrong(visit, label, wrong, monke
 
 
 def test_a_sweep_that_is_not_stored_is_offered(visit, losses):
-    made = perturbation.compute(perturbation.PerturbationRequest("resnet18", A, "noise", 2, 1))
+    made = perturbation.compute(asked_perturbation("resnet18", A, "noise", 2, 1))
     store(spectrum(A), spectrum(made.image))
     page = visit(compare="perturbation", perturb="noise", strength="2", seed="1")
     assert [button.label for button in page.at.button if button.label == "Sweep ε"]

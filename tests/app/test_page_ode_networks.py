@@ -8,11 +8,11 @@ import pytest
 from pages.shared.jobs import ode_jobs
 from pages.shared.odes import answer as ode_answer
 from pages.shared.state import service
-from stiffcore.analysis.requests import Request
 from stiffcore.odes import block_flow, ode_net, step_limits
 from stiffcore.storage import cache as result_cache
 from tests.app.stiff_odes import IMAGES, PAGE, metrics, trace
 from tests.app.visitor import ROOT, wait_for
+from tests.made_up.asked import asked, asked_flow
 from tests.made_up.spectra import store
 
 
@@ -120,11 +120,11 @@ def test_a_full_queue_is_said_in_a_sentence(open_part, fitter):
 
 
 def flows_of(images=IMAGES, block=8, network="resnet18") -> list[block_flow.FlowRequest]:
-    return [block_flow.FlowRequest(network, image, block) for image in images]
+    return [asked_flow(network, image, block) for image in images]
 
 
 def test_a_blocks_eigenvalues_are_drawn_times_the_step_with_the_largest_stable_one(open_part):
-    requests = [Request("resnet18", image, 8, "branch", "spectrum") for image in IMAGES]
+    requests = [asked("resnet18", image, 8, "branch", "spectrum") for image in IMAGES]
     store(*requests)
     for request in flows_of():
         flow = planted_flow(request)
@@ -211,7 +211,7 @@ def test_a_block_that_changes_the_shape_is_refused_with_the_ones_to_choose(open_
 
 
 def test_a_block_too_large_for_its_flow_still_shows_its_eigenvalues(open_part):
-    store(Request("resnet18", 0, 2, "branch", "spectrum"))
+    store(asked("resnet18", 0, 2, "branch", "spectrum"))
     page = open_part("blocks", blocks="2", images="0")
     assert len(page.figures) == 1
     assert page.texts("error").startswith("Expected a block of at most 8,192 dimensions to follow its flow, got 16,384")

@@ -19,8 +19,10 @@ from stiffcore.checkpoints import inspect as checkpoints
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
 from stiffcore.networks import manifest, uploaded as uploaded_networks
+from stiffcore.progress import silent
 from stiffcore.storage import cache as result_cache
 from tests.app.visitor import wait_for
+from tests.made_up.asked import asked
 from tests.made_up.spectra import store
 
 pytestmark = pytest.mark.usefixtures("nothing_ships")
@@ -37,7 +39,7 @@ def content() -> bytes:
 def quick_test(monkeypatch):
     """A self-test that looks at no image; its hint can be planted."""
 
-    def self_test(model, progress=lambda done, total: None):
+    def self_test(model, progress=silent):
         return checkpoints.SelfTest(0.0625, self_test.hint, np.arange(1000) % 10, np.full(1000, 2.0))
 
     self_test.hint = ""
@@ -311,7 +313,7 @@ def test_a_bad_picture_is_one_sentence(visitor, bad):
 
 def test_an_own_image_without_a_label_has_its_spectrum_and_its_place_in_the_gallery(visitor):
     number = uploaded_images.register(image_files.read(picture()), {"name": "mine"})
-    request = analysis.Request("resnet18", number, 8, "branch", "spectrum")
+    request = asked("resnet18", number, 8, "branch", "spectrum")
     store(request)
     assert result_cache.default().get(analysis.key(request)) is not None
     page = visitor().open(SPECTRUM, images=f"{number},0", show="own", overlay="label")
@@ -378,7 +380,7 @@ def test_uploads_are_refused_on_the_server_too(visitor, monkeypatch, content):
 def test_a_load_that_was_asked_for_in_time_is_refused_once_uploads_are_off(monkeypatch, content):
     monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
     with pytest.raises(CannotCompute, match="uploads are switched off"):
-        own_checkpoint.load(content, "a.pt", lambda done, total, what: None)
+        own_checkpoint.load(content, "a.pt", silent)
     assert uploaded_networks.known() == ()
 
 

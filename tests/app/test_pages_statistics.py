@@ -8,14 +8,16 @@ import pytest
 import streamlit as st
 from scipy import stats
 
+from pages.shared.jobs import ode_jobs
 from pages.shared.state import service
 from pages.shared.widgets import gallery, selection, statistics
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 from stiffcore.paper import published
 from stiffcore.statistics import label_spread, tables
 from stiffcore.sweeps import shipping
 from tests.app.visitor import ROOT, Visitor, cells
+from tests.made_up.paper_tables import kinds_and_networks
 from tests.made_up.rows import bundled, ship
 
 BLOCKS, LABELS = "pages/2_Blocks.py", "pages/3_Labels.py"
@@ -87,7 +89,8 @@ def test_blocks_draws_means_hatches_images_and_baselines(visit):
 
 def test_blocks_keeps_the_images_of_a_link_and_computes_them_at_every_block(visit, monkeypatch):
     asked = []
-    monkeypatch.setattr(service, "submit", lambda view, wanted, title: asked.extend(wanted))
+    monkeypatch.setattr(service, "work", lambda wanted: wanted)
+    monkeypatch.setattr(ode_jobs, "submit", lambda key, wanted, title: asked.extend(wanted))
     page = visit(BLOCKS, images="31", conventions="slices,branch")
     assert page.run().url["images"] == "31"
     page.run(page.button("compute").click())
@@ -101,6 +104,23 @@ def test_blocks_says_undefined_where_a_block_is_not_square(visit):
     page = visit(BLOCKS, conventions="block", metric="stiffness_index", images=str(cifar10.bundled()[0]))
     notes = [(note.x, note.text) for note in page.figures[0].layout.annotations if note.text.startswith("undefined")]
     assert notes == [(block, "undefined: not square") for block in (3, 5, 7)]
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+def test_the_condition_number_of_blocks_that_are_not_square_is_shown(visit, convention):
+    frame = bundled(convention=convention, images=10)
+    frame["condition_number"] = np.where(
+        frame["block"].isin([3, 5, 7]), 10.0 * frame["block"] + frame["image"] % 5, np.nan
+    )
+    ship(frame)
+    page = visit(BLOCKS, conventions=convention, metric="condition_number", images=str(cifar10.bundled()[0]))
+    bars = [trace for trace in page.figures[0].data if trace.type == "bar"]
+    drawn = {block: mean for bar in bars for block, mean in zip(bar.x, bar.y) if np.isfinite(mean)}
+    means = frame.groupby("block")["condition_number"].mean().dropna()
+    assert drawn == pytest.approx(means.to_dict())
+    labels = visit(LABELS, convention=convention, of="7", metric="condition_number")
+    assert sum(trace.type == "box" for trace in labels.figures[0].data) == frame["label"].nunique()
+    assert "σ max / σ min" in labels.figures[0].layout.title.text
 
 
 def test_blocks_knows_what_is_not_square_with_nothing_computed(visit):
@@ -118,9 +138,7 @@ def test_blocks_side_by_side_has_a_panel_per_network_and_convention(visit):
     page = visit(BLOCKS, networks="resnet18,resnet34", conventions="slices,branch", paper="off", live="off")
     titles = [note.text for note in page.figures[0].layout.annotations if "·" in note.text]
     assert titles == [
-        f"{network} · {catalogue.CONVENTIONS[c].title}"
-        for network in ("ResNet18", "ResNet34")
-        for c in ("slices", "branch")
+        f"{network} · {Convention(c).title}" for network in ("ResNet18", "ResNet34") for c in ("slices", "branch")
     ]
     assert "the paper's mean (slices)" not in traces(page.figures[0])
     assert page.url["networks"] == "resnet18,resnet34"
@@ -187,10 +205,10 @@ def test_figure_titles_carry_network_and_convention(visit, page):
 
 def test_exports_carry_network_and_convention(visit):
     frame = ship(bundled(images=4))
-    named = statistics.named(tables.by_label(frame), "resnet18", "slices", block="all")
+    named = statistics.named(tables.by_label(frame), "resnet18", Convention.SLICES, block="all")
     assert list(named)[:4] == ["network", "convention", "block", "label"]
     assert set(named["convention"]) == {"slices"}
-    assert list(statistics.named(frame, "resnet18", "slices")).count("network") == 1
+    assert list(statistics.named(frame, "resnet18", Convention.SLICES)).count("network") == 1
 
 
 def test_the_command_asks_for_the_same_images_and_no_impossible_block(visit):
@@ -334,7 +352,7 @@ def test_points_that_the_browser_makes_up_are_ignored(data):
     assert selection.chosen({}, {1}) is None
 
 
-@pytest.mark.parametrize(("number", "kind", "network"), published.kinds_and_networks())
+@pytest.mark.parametrize(("number", "kind", "network"), kinds_and_networks())
 def test_every_published_number_is_on_its_page_with_nothing_computed(visit, number, kind, network):
     page = visit(PUBLISHED, network=network, table=kind)
     assert f"Table {number}:" in page.texts("subheader")

@@ -6,12 +6,14 @@ import pytest
 from pages.shared.shell import scenes
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.commands import perturb as perturb_command
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.odes import block_flow
 from stiffcore.statistics import tables
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from stiffcore.sweeps import shipping
+from tests.made_up.asked import asked, asked_flow
 from tests.made_up.rows import bundled, ship
 from tests.made_up.spectra import store
 
@@ -36,11 +38,11 @@ def everything_ships(tmp_path, monkeypatch):
     store(*scenes.requests())
     for one in perturbation.sweep_requests(perturb_command.twin()):
         image = perturbation.compute(one).image
-        store(analysis.Request("resnet18", image, 8, "branch", "spectrum"))
+        store(asked("resnet18", image, 8, "branch", "spectrum"))
     for network in catalogue.ARCHITECTURES:
         ship(bundled(network, images=20))
     for image in (0, 22, 12):
-        request = block_flow.FlowRequest("resnet18", image, 8)
+        request = asked_flow("resnet18", image, 8)
         steps = np.array(block_flow.STEPS)
         flow = block_flow.BlockFlow(request, steps, steps, 1.5, 1e-6, 300, 2.0, "f" * 64)
         entry = block_flow.as_entry(flow)
@@ -52,13 +54,15 @@ def test_what_the_scenes_draw_ships(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "a fresh checkout"))
     assert [request for request in scenes.requests() if analysis.stored(request) is None] == []
     twin = perturbation.stored(perturb_command.twin())
-    assert analysis.stored(analysis.Request("resnet18", twin.image, 8, "branch", "spectrum")) is not None
-    assert perturbation.stored_sweep(perturb_command.twin(), 8, "branch") is not None
+    assert analysis.stored(asked("resnet18", twin.image, 8, "branch", "spectrum")) is not None
+    assert perturbation.stored_sweep(perturb_command.twin(), 8, Convention.BRANCH) is not None
     assert twin.seen[0] != twin.seen[1], "as the story says"
     for image in (0, 22, 12):
-        assert block_flow.stored(block_flow.FlowRequest("resnet18", image, 8)) is not None
+        assert block_flow.stored(asked_flow("resnet18", image, 8)) is not None
     for network in catalogue.ARCHITECTURES:
-        means = tables.by_block(shipping.rows(network, "slices"), ("stiffness_index",)).set_index("block")["mean"]
+        means = tables.by_block(shipping.rows(network, Convention.SLICES), ("stiffness_index",)).set_index("block")[
+            "mean"
+        ]
         changes = [block.block for block in catalogue.blocks(network) if not block.is_identity]
         assert set(means.drop("all").nlargest(len(changes)).index) == set(changes), "nearest to 0, as the story says"
         if network == "resnet18":

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from pages.shared.state import controls
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
+from tests.made_up.asked import asked
 
 ROOT = Path(__file__).parents[2]
 SPECTRUM = "pages/1_Spectrum.py"
@@ -62,7 +63,7 @@ class Visitor:
 
 
 def spectrum_of(*images: int, block=8, network="resnet18", convention="branch") -> list[analysis.Request]:
-    return [analysis.Request(network, image, block, convention, "spectrum") for image in images]
+    return [asked(network, image, block, convention, "spectrum") for image in images]
 
 
 def wait_for(condition, seconds=20.0):

@@ -11,6 +11,7 @@ from stiffcore import device
 from stiffcore.benchmarks import cases, main as benchmark, slices as slice_cases, text as benchmark_text
 from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Run, answer_of, run_rounds
 from stiffcore.commands import main as command_line, terminal
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation, reference
 from stiffcore.networks import catalogue
@@ -229,7 +230,7 @@ def test_full_spectrum_of_a_small_block(name):
         assert contender["together"]["median"] == pytest.approx(
             contender["formation"]["median"] + contender["eigensolver"]["median"]
         )
-    complete = reference.eigenvalues(reference.dense_jacobian(TABLE[name].state, "block"))
+    complete = reference.eigenvalues(reference.dense_jacobian(TABLE[name].state, Convention.BLOCK))
     assert found["contenders"][2]["answer"]["extremes"]["max_re"] == pytest.approx(complete.real.max(), abs=1e-6)
 
 
@@ -319,7 +320,7 @@ def test_slices_of_a_small_block(name, sample):
     assert {slice_cases.NAIVE, slice_cases.PEELED, slice_cases.SLICES, slice_cases.FORMED} <= names
     if sample is None:
         answer = comparison.runs[slice_cases.NAIVE][0].answer
-        values = reference.naive_slices(reference.dense_jacobian(TABLE[name].state, "slices"))
+        values = reference.naive_slices(reference.dense_jacobian(TABLE[name].state, Convention.SLICES))
         assert answer.extremes["max_re"] == pytest.approx(values.real.max(), rel=1e-9)
         low, high = answer.counts["negative"]
         assert low <= int((values.real < -1e-12).sum()) <= high
@@ -368,7 +369,7 @@ def test_peak_is_what_a_part_needs():
 def test_what_quick_and_full_consist_of():
     """Quick: ResNet18's blocks 6 and 8. Full: the cores that the targets name; all blocks have eigenvalues."""
     assert benchmark.QUICK["full_spectrum"] == {"resnet18": (6, 8)}
-    assert benchmark.FULL["slices"] == tuple(range(1, 9))
+    assert benchmark.FULL["all_slices"] == tuple(range(1, 9))
     for extent in (benchmark.QUICK, benchmark.FULL):
         for part in ("full_spectrum", "outermost"):
             for network, blocks in extent[part].items():
@@ -377,7 +378,7 @@ def test_what_quick_and_full_consist_of():
 
 def test_quick_run_of_the_formation(capsys, monkeypatch):
     """The command itself, on the real block 8, through its cheapest item; the GPU's absence is said."""
-    only_8 = {"full_spectrum": {"resnet18": (8,)}, "outermost": {"resnet18": (8,)}, "slices": (8,)}
+    only_8 = {"full_spectrum": {"resnet18": (8,)}, "outermost": {"resnet18": (8,)}, "all_slices": (8,)}
     monkeypatch.setattr(benchmark, "QUICK", benchmark.QUICK | only_8)
     arguments = ("benchmark", "--items", "4,5", "--json")
     code = command_line.main(arguments)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from stiffcore.analysis import requests as analysis
 from tests.browser.planted import CLOUDS, MADE_UP, QUICK, cloud_of
 from tests.browser.window import ARGUMENTS, CHROMIUM, LISTEN, Windows, running_app
+from tests.made_up.asked import asked
 from tests.made_up.spectra import store
 
 
@@ -52,7 +52,7 @@ def server(tmp_path_factory):
     """An app with what ships, and a cache of one made-up spectrum and two large clouds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store(analysis.Request("resnet18", MADE_UP, QUICK, "branch", "spectrum"))
+        store(asked("resnet18", MADE_UP, QUICK, "branch", "spectrum"))
         for image in CLOUDS:
             cloud_of(image, 3000)
         with running_app(tmp_path_factory.mktemp("server") / "log") as app:

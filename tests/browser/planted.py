@@ -4,6 +4,7 @@ import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.storage import cache as result_cache
+from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up
 
 MADE_UP, CLOUDS = 7, (8, 9)  # images whose spectra do not ship
@@ -12,7 +13,7 @@ QUICK, SLOW = 8, 4  # blocks of ResNet18: a spectrum takes seconds; long enough 
 
 def cloud_of(image: int, count: int) -> None:
     """Stores a spectrum of many points, so that WebGL draws it."""
-    request = analysis.Request("resnet18", image, QUICK, "branch", "spectrum")
+    request = asked("resnet18", image, QUICK, "branch", "spectrum")
     result = made_up(request)
     half = np.random.default_rng(image).normal(size=(count // 2, 2)) @ [0.3, 0.3j]
     arrays = {"eigenvalues": np.concatenate([half, half.conj()])}

@@ -57,7 +57,7 @@ def test_pick_an_image_and_compute_its_spectrum(window):
     visitor.page.wait_for_selector(".st-key-progress", state="detached", timeout=90_000)
     visitor.when_figure("f._fullData.some(t => t.customdata?.includes(2))").settled()
     assert visitor.drawn_images() == [0, 2]
-    assert "ship" in " ".join(visitor.page.locator(".metrics").all_inner_texts())
+    assert "ship" in " ".join(visitor.page.locator(".grid").all_inner_texts())
     assert visitor.page.locator(".st-key-offer").count() == 0
 
 

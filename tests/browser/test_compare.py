@@ -6,8 +6,8 @@ import pytest
 
 from pages.shared.shell import scenes
 from pages.shared.widgets import gallery
-from stiffcore.analysis import requests as analysis
 from tests.browser.window import running_app
+from tests.made_up.asked import asked
 from tests.made_up.spectra import store
 
 A, B, C = gallery.first_of_each_label()[:3]
@@ -18,7 +18,7 @@ def server(tmp_path_factory):
     """An app with made-up spectra of three images."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store(*(analysis.Request("resnet18", image, 8, "branch", "spectrum") for image in (A, B, C)))
+        store(*(asked("resnet18", image, 8, "branch", "spectrum") for image in (A, B, C)))
         with running_app(tmp_path_factory.mktemp("server") / "log") as app:
             yield app
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from stiffcore.analysis import modes, requests as analysis
+from stiffcore.analysis import modes
 from stiffcore.storage import cache as result_cache
 from tests.browser.window import running_app
+from tests.made_up.asked import asked
 from tests.made_up.spectra import store
 
 IMAGE, BLOCKS = 7, (4, 7, 8)  # nothing ships of it; the other blocks are not computed
-REQUEST = analysis.Request("resnet18", IMAGE, 8, "branch", "spectrum")
+REQUEST = asked("resnet18", IMAGE, 8, "branch", "spectrum")
 VALUE = 0.25 + 0.5j  # of the made-up spectrum
 
 
@@ -18,7 +19,7 @@ def server(tmp_path_factory):
     """An app with three made-up blocks of one image, and the mode of one eigenvalue."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store(*(analysis.Request("resnet18", IMAGE, block, "branch", "spectrum") for block in BLOCKS))
+        store(*(asked("resnet18", IMAGE, block, "branch", "spectrum") for block in BLOCKS))
         arrays = {f"{side}_map": np.full((2, 2), 0.5) for side in ("right", "left")}
         arrays |= {f"{side}_channels": np.full(512, 512**-0.5) for side in ("right", "left")}
         header = {"residual": 1e-15, "left_residual": 1e-15, "condition": 8.19, "seconds": 0.5, "weights": "ab"}

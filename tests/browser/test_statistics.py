@@ -12,6 +12,7 @@ from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.storage import cache as result_cache
 from tests.browser.window import running_app
+from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up
 
 NETWORK = "resnet34-untrained"  # no rows of it ship
@@ -25,7 +26,7 @@ def store_rows() -> None:
     """A row for every block at every image; P grows with the image's position, S with the block."""
     for block in (block.block for block in catalogue.blocks(NETWORK)):
         for at, image in enumerate(IMAGES):
-            request = analysis.Request(NETWORK, image, block, "slices", "counts")
+            request = asked(NETWORK, image, block, "slices", "counts")
             result = made_up(request)
             values = {
                 "percent_negative": 90.0 if image == ALONE else 10 + 0.1 * at,

@@ -184,7 +184,7 @@ class Window:
         return self.page.evaluate(
             """() => {const main = document.querySelector('[data-testid=stMain]');
             const out = Array.from(main.querySelectorAll('button, p, h1, h2, h3, label, .js-plotly-plot')).filter(e => {
-                const box = e.getBoundingClientRect(), inner = e.closest('.metrics, .grid, pre, [data-testid=stDataFrame]');
+                const box = e.getBoundingClientRect(), inner = e.closest('.grid, pre, [data-testid=stDataFrame]');
                 return box.width > 0 && box.right > innerWidth + 1 && !inner});
             const named = out.map(e => `${e.tagName} ${e.innerText.slice(0, 40)}`);
             return main.scrollWidth > main.clientWidth ? [`by ${main.scrollWidth - main.clientWidth} px`, ...named] : named}"""

@@ -154,7 +154,7 @@ def test_no_number_is_read_before_the_load(state, monkeypatch):
 @pytest.mark.parametrize("form", ["state dict", "safetensors"])
 @pytest.mark.parametrize("stage", ["reading the names", "looking for a network", "reading its numbers"])
 def test_each_stage_can_be_cancelled(form, stage, state):
-    def progress(what):
+    def progress(done, total, what):
         if what.startswith(stage):
             raise Cancelled(stage)
 

@@ -21,9 +21,14 @@ from stiffcore.commands import (
     main as command_line,
     terminal,
 )
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
+from stiffcore.metrics import definitions
+from stiffcore.metrics.facts import Facts
+from stiffcore.metrics.missing import NOT_SQUARE, not_computed, not_square
 from stiffcore.networks import catalogue, manifest
+from tests.made_up.asked import asked
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -41,16 +46,8 @@ BRANCH8 = ("resnet18", "--convention", "branch", "--blocks", "8")
 
 def singular_block7() -> analysis.Result:
     """A planted result of a block that is not square."""
-    from stiffcore.analysis import metrics as stiffness
-
-    reason = "undefined: not square (2048 × 4096)"
-    metrics = dict.fromkeys((*stiffness.METRICS, *stiffness.COUNTS), float("nan")) | {
-        "n_eigenvalues": 0,
-        "n_zero": 1300,
-        "largest_singular_value": 2.5,
-        "smallest_singular_value": 0.025,
-        "condition_number": 100.0,
-    }
+    facts = Facts("branch", 0.25, not_square(2048, 4096), zeros=1300, singular_values=(2.5, 0.025))
+    metrics, reasons = definitions.of(facts)
     made = {
         "weights": "a" * 64,
         "predicted": 3,
@@ -60,7 +57,6 @@ def singular_block7() -> analysis.Result:
         "precision": "float64",
         "threads": 1,
     }
-    reasons = {name: reason for name, value in metrics.items() if value != value}
     return analysis.Result(analysis.Request("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
 
 
@@ -89,7 +85,7 @@ def test_a_row_per_image_and_block(capsys, monkeypatch):
     assert code == 0
     title, header, block7, block8 = out.splitlines()
     assert title == "ODE right-hand side (branch); level extremes"
-    assert header.split() == [*analyse_table.COLUMNS, *analyse_table.SINGULAR]
+    assert header.split() == [*analyse_table.columns(), *analyse_table.singular()]
     row7, row8 = (
         dict(zip(header.split(), line.replace("not computed", "not_computed").split())) for line in (block7, block8)
     )
@@ -110,10 +106,10 @@ def planted_branch8(image: int = 8, **more) -> analysis.Result:
     metrics |= {"stiffness_index": -0.05, "stiffness_ratio": 123456.0, "largest_stable_step": 1.6} | more.pop(
         "metrics", {}
     )
-    metrics = {name: value for name, value in metrics.items() if name not in analyse_table.SINGULAR}
+    metrics = {name: value for name, value in metrics.items() if name not in analyse_table.singular()}
     quantity = more.pop("quantity", "counts")
     request, made = (
-        analysis.Request("resnet18", image, 8, "branch", quantity),
+        asked("resnet18", image, 8, "branch", quantity),
         singular_block7().made | {"quantity": "counts"},
     )
     return analysis.Result(request, metrics, more.pop("reasons", {}), {}, {}, made, **more)
@@ -139,19 +135,19 @@ def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
     assert block8.split() == said.split()
     assert "condition_number" not in err
     code, out, _ = run(capsys, *arguments, "--wide")
-    assert out.splitlines()[1].split() == [*analyse_table.COLUMNS, *analyse_table.SINGULAR]
+    assert out.splitlines()[1].split() == [*analyse_table.columns(), *analyse_table.singular()]
 
 
-@pytest.mark.parametrize("convention", catalogue.CONVENTIONS)
+@pytest.mark.parametrize("convention", Convention)
 def test_the_short_table_fits_120_characters(convention, capsys, monkeypatch):
-    show = analyse_table.short([analysis.Request("resnet18", 0, 8, convention)])
+    show = analyse_table.short([asked("resnet18", 0, 8, convention)])
     show(planted_branch8())
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
 
 
 def test_what_is_not_computed_is_a_dash_that_a_line_explains(capsys, monkeypatch):
     missing = dict.fromkeys(("percent_negative", "stiffness_ratio", "outside_euler"), float("nan"))
-    reasons = dict.fromkeys(missing, "not computed: needs the full spectrum (level counts)")
+    reasons = dict.fromkeys(missing, not_computed("needs the full spectrum (level counts)"))
     monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(metrics=missing, reasons=reasons)]))
     monkeypatch.setattr(terminal, "is_watched", lambda: True)
     _, out, err = run(capsys, "analyse", *BRANCH8, "--images", "8")
@@ -161,8 +157,9 @@ def test_what_is_not_computed_is_a_dash_that_a_line_explains(capsys, monkeypatch
 
 
 def test_of_a_large_block_only_the_largest_singular_value_is_known():
-    cells = dict(zip(analyse_table.SINGULAR, ("2.7", "–", "–")))
-    assert analyse_table._singular_values(cells) == "largest singular value 2.7, smallest not computed"
+    missing = dict.fromkeys(("smallest_singular_value", "condition_number"), not_computed("only the largest one is"))
+    cells = {"largest_singular_value": "2.7"} | dict.fromkeys(missing, "–")
+    assert analyse_table._singular_values(cells, missing) == "largest singular value 2.7, smallest not computed"
 
 
 @pytest.mark.parametrize(("quantity", "said"), [("extremes", True), ("counts", False)])
@@ -188,7 +185,7 @@ def test_json_has_the_same_names_and_null_with_a_reason(capsys):
     assert code == 0
     assert [(row["image"], row["block"], row["convention"]) for row in rows] == [(8, 8, "branch"), (10, 8, "branch")]
     for row in rows:
-        assert list(row)[: len(analyse_table.COLUMNS)] == list(analyse_table.COLUMNS)
+        assert list(row)[: len(analyse_table.columns())] == analyse_table.columns()
         assert row["percent_negative"] is None
         assert row["reasons"]["percent_negative"].startswith("not computed")
         assert row["weights"] == manifest.entry("resnet18").sha256
@@ -224,7 +221,7 @@ def test_a_spectrum_has_every_eigenvalue_and_says_how_it_was_made(capsys, tmp_pa
 
 
 def test_structural_zeros_and_ones_are_part_of_a_spectrum():
-    request = analysis.Request("resnet18", 0, 8, "block", "spectrum")
+    request = asked("resnet18", 0, 8, "block", "spectrum")
     result = analysis.Result(request, {"n_zero": 2, "n_one": 3}, {}, {"eigenvalues": np.array([5j])}, {}, {})
     assert analyse_command.whole_spectrum(result)["eigenvalues"].tolist() == [5j, 0, 0, 1, 1, 1]
 
@@ -549,14 +546,14 @@ def test_numbers_that_json_does_not_know_become_null_or_a_word():
 @pytest.mark.parametrize(
     ("value", "reason", "text"),
     [
-        (float("nan"), "undefined: not square", "undefined"),
-        (float("nan"), "not computed: needs counts", "not computed"),
-        (None, "", "unknown"),
-        (True, "", "yes"),
-        (np.bool_(False), "", "no"),
-        (16_777_216, "", "16777216"),
-        (np.float64(-0.123456789), "", "-0.123457"),
-        ("a" * 64, "", "a" * 12),
+        (float("nan"), NOT_SQUARE, "undefined"),
+        (float("nan"), not_computed("needs counts"), "not computed"),
+        (None, None, "unknown"),
+        (True, None, "yes"),
+        (np.bool_(False), None, "no"),
+        (16_777_216, None, "16777216"),
+        (np.float64(-0.123456789), None, "-0.123457"),
+        ("a" * 64, None, "a" * 12),
     ],
 )
 def test_values_as_text(value, reason, text):

@@ -7,10 +7,12 @@ import pytest
 
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.commands import main as command_line, perturb as perturb_command
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
 from stiffcore.sweeps import shipping
+from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up
 
 
@@ -56,7 +58,7 @@ def test_what_is_no_strength_is_one_line_and_exit_code_2(capsys):
 def test_ship_twins_writes_what_the_page_opens_on(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "shipped"
     monkeypatch.setattr(shipping, "FOLDER", folder)
-    clean = analysis.Request("resnet18", perturb_command.twin().image, 8, "branch", "spectrum")
+    clean = asked("resnet18", perturb_command.twin().image, 8, "branch", "spectrum")
     analysis.compute(clean)  # serves its counts, under another key
     assert command_line.main(["ship-twins"]) == 0
     assert "spectra-twins.parquet" in capsys.readouterr().out
@@ -66,10 +68,10 @@ def test_ship_twins_writes_what_the_page_opens_on(tmp_path, monkeypatch, capsys)
     twin = perturb_command.twin()
     found = perturbation.stored(twin)
     assert found.seen == (3, 5)
-    assert analysis.stored(analysis.Request("resnet18", found.image, 8, "branch", "spectrum")).stored
-    assert perturbation.stored_sweep(twin, 8, "branch")["strength"].tolist() == list(perturbation.SWEEP)
+    assert analysis.stored(asked("resnet18", found.image, 8, "branch", "spectrum")).stored
+    assert perturbation.stored_sweep(twin, 8, Convention.BRANCH)["strength"].tolist() == list(perturbation.SWEEP)
     facts = shipping.about()["spectra-twins.parquet"]
-    made = analysis.stored(analysis.Request("resnet18", found.image, 8, "branch", "spectrum")).made
+    made = analysis.stored(asked("resnet18", found.image, 8, "branch", "spectrum")).made
     assert facts["rows"] == len(shipped.keys())
     assert (facts["device"], facts["precision"]) == ([made["device"]], [made["precision"]])
     assert facts["dates"] == [made["date"]] * 2

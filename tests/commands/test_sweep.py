@@ -7,6 +7,7 @@ import pytest
 
 from stiffcore.benchmarks import sweep as benchmark_sweep
 from stiffcore.commands import main as command_line
+from stiffcore.conventions import Convention
 from stiffcore.paper import comparison
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
@@ -148,10 +149,10 @@ def test_rows_of_a_file_are_printed_and_shipped(tmp_path, capsys):
 
 def test_benchmark_measures_rate_and_overhead():
     """A real sweep in a cache of its own."""
-    found = benchmark_sweep.measure("resnet18-untrained", "branch", (8,), 4, 1)
+    found = benchmark_sweep.measure("resnet18-untrained", Convention.BRANCH, (8,), 4, 1)
     assert found.images_per_minute > 0
     assert found.startup_seconds > 0
     assert -0.5 < found.overhead < 1
     assert 1e8 < found.peak_memory < 3e9
-    assert StoredRows().rows("resnet18-untrained", "branch").empty
+    assert StoredRows().rows("resnet18-untrained", Convention.BRANCH).empty
     assert "4 images, 1 workers" in benchmark_sweep.as_text(found)

@@ -6,19 +6,20 @@ import plotly.graph_objects as go
 import pytest
 
 from stiffcore.analysis import perturbation
-from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import compare, perturbation as perturbed
 from stiffcore.figures.statistics import groups
 from stiffcore.figures.theme import Style
 from stiffcore.statistics import group_tests
+from tests.made_up.asked import asked
 from tests.made_up.rows import rows
 from tests.made_up.spectra import made_up
 
 STYLE = Style()
 
 
-def spectrum(image=0, block=8, convention="branch", network="resnet18"):
-    return made_up(Request(network, image, block, convention, "spectrum"))
+def spectrum(image=0, block=8, convention=Convention.BRANCH, network="resnet18"):
+    return made_up(asked(network, image, block, convention, "spectrum"))
 
 
 def annotations(figure) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from stiffcore.conventions import Convention
 from stiffcore.figures import theme
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import through_depth
@@ -15,7 +16,7 @@ from tests.made_up.figures import planted
 WIDE, NARROW = [-3.0, 0.1 + 2j, 0.1 - 2j], [-0.5, 0.2 + 0.1j, 0.2 - 0.1j]
 
 
-def blocks(convention="branch", many=0):
+def blocks(convention=Convention.BRANCH, many=0):
     """ResNet18: block 2 wide, 4 narrow, 6 of many points, 7 not square, 8 not computed."""
     cloud = np.random.default_rng(0).normal(size=many // 2) * (1 + 1j)
     return {
@@ -27,7 +28,7 @@ def blocks(convention="branch", many=0):
     }
 
 
-def draw(convention="branch", many=10, at=2, **look):
+def draw(convention=Convention.BRANCH, many=10, at=2, **look):
     return through_depth.figure(blocks(convention, many), convention, Style(), Look(**look), at)
 
 
@@ -35,7 +36,7 @@ def frame(figure, block: int):
     return next(frame for frame in figure.frames if frame.name == str(block))
 
 
-@pytest.mark.parametrize("convention", ["branch", "slices"])
+@pytest.mark.parametrize("convention", [Convention.BRANCH, Convention.SLICES])
 @pytest.mark.parametrize("many", [10, 3000, 6000])
 def test_every_frame_has_the_same_traces(convention, many):
     figure = draw(convention, many)
@@ -100,11 +101,11 @@ def test_one_file_that_does_not_start_by_itself():
 
 @pytest.mark.parametrize("style", [Style(dark, talk) for dark in (False, True) for talk in (False, True)], ids=str)
 def test_every_style_serialises(style):
-    figure = through_depth.figure(blocks("slices"), "slices", style, Look(axes="arcsinh"), 8)
+    figure = through_depth.figure(blocks("slices"), Convention.SLICES, style, Look(axes="arcsinh"), 8)
     content = json.loads(figure.to_json())
     assert len(content["frames"]) == 5
     assert content["layout"]["sliders"][0]["activebgcolor"] == style.accent
     assert "Block 8" in content["layout"]["annotations"][0]["text"]
-    assert through_depth.alt_text(blocks(), "resnet18", "branch").startswith(
+    assert through_depth.alt_text(blocks(), "resnet18", Convention.BRANCH).startswith(
         "Eigenvalues in the complex plane, a frame"
     )

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures import theme, wording
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.metrics.missing import NOT_SQUARE, not_computed
+from tests.made_up.asked import asked
 from tests.made_up.figures import MADE, planted
 
 STYLES = [Style(dark, talk) for dark in (False, True) for talk in (False, True)]
@@ -73,7 +75,9 @@ def test_many_points_go_to_webgl_and_above_5000_do_not_answer_to_the_mouse(count
     assert {trace.type for trace in figure.data} == {kind}, "WebGL would hide SVG below it"
 
 
-@pytest.mark.parametrize(("convention", "circle"), [("branch", (-2, 0)), ("block", (-1, 1)), ("slices", None)])
+@pytest.mark.parametrize(
+    ("convention", "circle"), [(Convention.BRANCH, (-2, 0)), (Convention.BLOCK, (-1, 1)), (Convention.SLICES, None)]
+)
 def test_region_belongs_to_the_convention(convention, circle):
     figure = spectrum.figure([planted(convention=convention)], Style())
     circles = [(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "circle"]
@@ -88,7 +92,7 @@ def test_step_moves_the_disc():
 
 
 @pytest.mark.parametrize("fit", list(spectrum.FITS))
-@pytest.mark.parametrize("convention", list(catalogue.CONVENTIONS))
+@pytest.mark.parametrize("convention", list(Convention))
 def test_axes_are_equal_and_fit_what_they_should(convention, fit):
     figure = spectrum.figure([planted(convention=convention)], Style(), fit=fit)
     assert figure.layout.yaxis.scaleanchor == "x"
@@ -104,7 +108,7 @@ def test_axes_are_equal_and_fit_what_they_should(convention, fit):
 
 
 def test_zoom_survives_other_images_but_not_another_question():
-    def revision(image=0, block=8, convention="branch", fit="all"):
+    def revision(image=0, block=8, convention=Convention.BRANCH, fit="all"):
         return spectrum.figure([planted(image, block, convention)], Style(), fit=fit).layout.uirevision
 
     assert revision() == revision(image=5)
@@ -264,8 +268,8 @@ def test_metrics_table_says_the_word_and_the_reason():
     ("metric", "value", "reason", "expected"),
     [
         ("stiffness_index", -4.12345, None, "−4.123"),
-        ("stiffness_index", math.nan, "undefined: not square", "undefined"),
-        ("percent_negative", math.nan, "not computed: needs counts", "not computed"),
+        ("stiffness_index", math.nan, NOT_SQUARE, "undefined"),
+        ("percent_negative", math.nan, not_computed("needs counts"), "not computed"),
         ("largest_stable_step", math.inf, None, "∞"),
         ("live_fraction", 0.355, None, "35.5"),
         ("n_zero", 16777216.0, None, "16,777,216"),
@@ -277,7 +281,7 @@ def test_metrics_in_words(metric, value, reason, expected):
 
 
 def test_python_lines_name_the_same_requests(monkeypatch):
-    requests = [analysis.Request("resnet18", image, 8, "branch", "spectrum") for image in (0, 22)]
+    requests = [asked("resnet18", image, 8, "branch", "spectrum") for image in (0, 22)]
     asked = []
     monkeypatch.setattr(analysis, "compute_many", lambda wanted: asked.extend(wanted) or [planted(0), planted(22)])
     monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda figure: asked.append(len(figure.data)))

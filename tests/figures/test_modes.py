@@ -5,14 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from stiffcore.analysis import modes, nonnormality, requests as analysis
+from stiffcore.analysis import modes, nonnormality
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, mode as mode_figure, pseudospectra
 from stiffcore.figures.theme import Style
+from tests.made_up.asked import asked
 from tests.made_up.figures import planted
 
 VALUES = np.array([-0.9, 0.1 + 0.2j, 0.1 - 0.2j])
-REQUEST = analysis.Request("resnet18", 0, 6, "branch", "spectrum")
+REQUEST = asked("resnet18", 0, 6, "branch", "spectrum")
 STYLES = [Style(dark, talk) for dark in (False, True) for talk in (False, True)]
 
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from stiffcore.analysis import metrics as stiffness
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.spectra import spectrum
 from stiffcore.figures.theme import Style
-from stiffcore.odes import stability
+from stiffcore.odes import spectrum_stability, stability
 from tests.made_up.figures import planted
 
 METHODS = [name for name in stability_regions.TITLES if name != stability_regions.UNIT_CIRCLE]
@@ -110,13 +109,13 @@ def test_the_fit_shows_every_chosen_region():
 
 def test_shares_and_steps_of_hand_worked_eigenvalues():
     values = np.array([-4, -1 + 1j, -1 - 1j, 2, 1e-14])
-    made = stiffness.of_method(values, zeros=5, tolerance=1e-12)
+    made = spectrum_stability.of_method(values, zeros=5, tolerance=1e-12)
     assert made == {"share_outside": 0.2, "largest_stable_step": 0.5, "share_positive": 0.1}
-    half = stiffness.of_method(values, 5, 0, 1e-12, step=0.5)
+    half = spectrum_stability.of_method(values, 5, 0, 1e-12, step=0.5)
     assert half["share_outside"] == 0.1
     assert half["largest_stable_step"] == 0.5, "no step changes it"
-    implicit = stiffness.of_method(values, 5, 0, 1e-12, 0.5, "backward-euler")
+    implicit = spectrum_stability.of_method(values, 5, 0, 1e-12, 0.5, "backward-euler")
     assert implicit["share_outside"] == 0.1, "2 lies in the disc around 2"
     assert implicit["largest_stable_step"] == np.inf
-    rk4 = stiffness.of_method(values, 5, 0, 1e-12, 1.0, "rk4")
+    rk4 = spectrum_stability.of_method(values, 5, 0, 1e-12, 1.0, "rk4")
     assert rk4["largest_stable_step"] == pytest.approx(2.785293563 / 4)

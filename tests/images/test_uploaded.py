@@ -15,6 +15,7 @@ from stiffcore.figures.spectra import spectrum_table
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.storage import cache as result_cache, uploads
+from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up, store
 
 
@@ -202,7 +203,7 @@ def test_names_are_harmless(given, shown):
 
 def test_a_result_at_an_image_without_a_label_has_no_loss_until_somebody_says_the_label():
     number = uploaded_images.register(pixels(0), {"name": "mine"})
-    request = analysis.Request("resnet18", number, 8, "branch", "spectrum")
+    request = asked("resnet18", number, 8, "branch", "spectrum")
     losses = [float(label) for label in range(10)]
     fresh = made_up_with(request, losses)
     assert math.isnan(fresh.made["loss"])
@@ -224,14 +225,10 @@ def made_up_with(request: analysis.Request, losses: list[float]) -> analysis.Res
 
 def test_a_test_image_uploaded_as_a_file_shares_its_results():
     """The same pixels are the same result, but what was stored says nothing about the label that the visitor gives."""
-    test_image = next(
-        i for i in cifar10.bundled() if analysis.stored(analysis.Request("resnet18", i, 8, "branch")) is None
-    )
-    store(analysis.Request("resnet18", test_image, 8, "branch", "spectrum"))
+    test_image = next(i for i in cifar10.bundled() if analysis.stored(asked("resnet18", i, 8, "branch")) is None)
+    store(asked("resnet18", test_image, 8, "branch", "spectrum"))
     number = uploaded_images.register(cifar10.image(test_image), {"label": 1})
-    of_own, of_test = (
-        analysis.stored(analysis.Request("resnet18", i, 8, "branch", "spectrum")) for i in (number, test_image)
-    )
+    of_own, of_test = (analysis.stored(asked("resnet18", i, 8, "branch", "spectrum")) for i in (number, test_image))
     assert of_own.made["key"] == of_test.made["key"]
     assert math.isnan(of_own.made["loss"])
     assert of_test.made["loss"] == 0.5
@@ -245,5 +242,5 @@ def test_series_and_tables_of_images_without_a_label():
     by_label = panel.series_of([0, *images, labelled], "label", Style())
     assert [series.name for series in by_label.values()] == ["cat", "no label", "no label", "cat"]
     assert by_label[images[0]].shape == panel.WITHOUT_LABEL not in {Style().shape(at) for at in range(10)}
-    result = made_up(analysis.Request("resnet18", images[0], 8, "branch", "spectrum"))
+    result = made_up(asked("resnet18", images[0], 8, "branch", "spectrum"))
     assert spectrum_table.points([result])["label"].unique().tolist() == ["no label"]

@@ -5,13 +5,14 @@ import pytest
 import scipy.linalg
 import torch
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation, operator as jacobian, reference
 from tests.made_up.blocks import small_blocks
 
 BLOCKS = small_blocks()
 IDENTITY = [block for block in BLOCKS if block.geometry.is_identity]
-CONVENTIONS = ("block", "branch")
+CONVENTIONS = (Convention.BLOCK, Convention.BRANCH)
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -108,7 +109,7 @@ def test_the_operator_is_the_core(block, convention):
 )
 def test_structural_multiplicities_where_nothing_is_left(name, zeros, ones):
     block = next(b for b in BLOCKS if b.name == name)
-    made, n = deflation.plan(block.state, "block"), block.geometry.n_out
+    made, n = deflation.plan(block.state, Convention.BLOCK), block.geometry.n_out
     live = block.state.live_outputs
     assert made.side == 0
     assert made.zeros == (n if zeros == "all" else n - live)
@@ -118,4 +119,4 @@ def test_structural_multiplicities_where_nothing_is_left(name, zeros, ones):
 def test_blocks_that_are_not_square_are_refused():
     block = next(b for b in BLOCKS if b.name == "basic-downsampling")
     with pytest.raises(CannotCompute, match="singular values"):
-        deflation.plan(block.state, "block")
+        deflation.plan(block.state, Convention.BLOCK)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.jacobians import linearise
@@ -63,7 +64,7 @@ def test_wrong_image_shape_is_refused():
 
 # Tables 10 and 11 of the paper: dimensions and number of eigenvalues of each block.
 def test_counts_of_tables_10_and_11():
-    resnet18 = [catalogue.block("resnet18", i).n_eigenvalues("slices") for i in range(1, 9)]
+    resnet18 = [catalogue.block("resnet18", i).n_eigenvalues(Convention.SLICES) for i in range(1, 9)]
     assert resnet18 == [16_777_216] * 2 + [8_388_608] * 2 + [4_194_304] * 2 + [2_097_152] * 2
-    resnet34 = [catalogue.block("resnet34", i).n_eigenvalues("slices") for i in range(1, 17)]
+    resnet34 = [catalogue.block("resnet34", i).n_eigenvalues(Convention.SLICES) for i in range(1, 17)]
     assert resnet34 == [16_777_216] * 3 + [8_388_608] * 4 + [4_194_304] * 6 + [2_097_152] * 3

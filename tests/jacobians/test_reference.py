@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from stiffcore.conventions import Convention
 from stiffcore.jacobians import reference
 from tests.made_up.blocks import small_blocks
 
 SMALL = small_blocks()
 
 
-@pytest.mark.parametrize("convention", ["slices", "block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.SLICES, Convention.BLOCK, Convention.BRANCH])
 @pytest.mark.parametrize("small", SMALL, ids=repr)
 def test_linear_maps_of_the_state_give_the_jacobian_that_autograd_finds(small, convention):
     from_state = reference.dense_jacobian(small.state, convention)
@@ -21,9 +22,9 @@ def test_linear_maps_of_the_state_give_the_jacobian_that_autograd_finds(small, c
 
 @pytest.mark.parametrize("small", SMALL, ids=repr)
 def test_peeling_before_lapack_leaves_the_slices_spectrum_alone(small):
-    jacobian = reference.dense_jacobian(small.state, "slices")
+    jacobian = reference.dense_jacobian(small.state, Convention.SLICES)
     naive, peeled = reference.naive_slices(jacobian), reference.peeled_lapack(jacobian)
-    assert naive.size == small.geometry.n_eigenvalues("slices")
+    assert naive.size == small.geometry.n_eigenvalues(Convention.SLICES)
     assert reference.spectral_distance(naive, peeled) < 1e-13
     assert reference.metrics(naive)["n_negative"] == reference.metrics(peeled)["n_negative"]
 

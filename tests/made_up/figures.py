@@ -5,14 +5,16 @@ import math
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.metrics.missing import NOT_SQUARE
 from stiffcore.networks import catalogue
+from tests.made_up.asked import asked
 
 MADE = {"weights": "ab" * 32, "device": "cpu", "precision": "float64", "seconds": 1.5, "key": "cd" * 32}
 
 
 def planted(image=0, block=8, convention="branch", network="resnet18", values=None, zeros=1000, ones=0):
     """A result with known eigenvalues; a downsampling block gets singular values, ``slices`` a density."""
-    request = analysis.Request(network, image, block, convention, "spectrum")
+    request = asked(network, image, block, convention, "spectrum")
     values = np.array([-0.9, 0.1 + 0.2j, 0.1 - 0.2j]) if values is None else np.asarray(values, complex)
     metrics, reasons = {"n_zero": zeros, "n_one": ones, "max_re": 0.5, "min_re": -0.25}, {}
     arrays = {"eigenvalues": values}
@@ -24,5 +26,5 @@ def planted(image=0, block=8, convention="branch", network="resnet18", values=No
     elif not catalogue.block(network, block).is_identity:
         arrays = {"singular_values": np.array([0.5, 2.0, 1.0])}
         metrics = {"n_zero": zeros, "largest_singular_value": 2.0, "stiffness_index": math.nan}
-        reasons = {"stiffness_index": "undefined: not square"}
+        reasons = {"stiffness_index": NOT_SQUARE}
     return analysis.Result(request, metrics, reasons, arrays, {}, MADE)

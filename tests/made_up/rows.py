@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, manifest
 from stiffcore.sweeps import shipping
 
 
-def rows(network="resnet18", convention="slices", images=20, blocks=None, seed=0, **columns) -> pd.DataFrame:
-    """A row per image and block, labels in turn, every fifth image wrong; ``columns`` replace whole columns."""
+def rows(network="resnet18", convention=Convention.SLICES, images=20, blocks=None, seed=0, **columns) -> pd.DataFrame:
+    """A row per image and block, labels in turn, every fifth image wrong; convention: or its name; ``columns`` replace whole columns."""
     rng = np.random.default_rng(seed)
-    made = []
+    convention, made = Convention(convention), []
     for image in range(images):
         loss, label = float(rng.exponential()), image % 10
         for block in blocks or [b.block for b in catalogue.blocks(network)]:
@@ -56,7 +57,7 @@ def undefined(frame: pd.DataFrame, where, metric: str = "stiffness_index", reaso
     return frame
 
 
-def bundled(network="resnet18", convention="slices", images=20, **columns) -> pd.DataFrame:
+def bundled(network="resnet18", convention=Convention.SLICES, images=20, **columns) -> pd.DataFrame:
     """Rows of bundled images with their true labels and predictions, of the shipped weights, ready to be shipped.
 
     Under block and branch the blocks that are not square are undefined.
@@ -67,7 +68,7 @@ def bundled(network="resnet18", convention="slices", images=20, **columns) -> pd
     frame["predicted"], frame["loss"] = frame["image"].map(entry.predicted), frame["image"].map(entry.loss)
     frame["correct"] = frame["predicted"] == frame["label"]
     frame = frame.assign(weights=entry.sha256, algorithm=1, date="2026-01-01", quantity="counts", **columns)
-    if convention != "slices":
+    if Convention(convention).has_matrix:
         changes = frame["block"].map({block.block: not block.is_identity for block in catalogue.blocks(network)})
         for metric in ("stiffness_index", "percent_negative"):
             frame.loc[changes, metric] = np.nan

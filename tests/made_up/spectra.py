@@ -4,6 +4,7 @@ import numpy as np
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.images import cifar10
+from stiffcore.metrics.missing import not_computed
 from stiffcore.networks import catalogue, manifest
 from stiffcore.storage import cache as result_cache
 
@@ -21,7 +22,7 @@ def made_up(request: analysis.Request) -> analysis.Result:
         "n_zero": 100 * request.block,
         "stiffness_ratio": np.nan,
     }
-    reasons = {"stiffness_ratio": "not computed: it is made up"}
+    reasons = {"stiffness_ratio": not_computed("it is made up")}
     arrays = {"eigenvalues": eigenvalues}
     if request.convention == "slices":
         arrays = {"density": np.ones((3, 3), np.int64), "re_edges": np.arange(4.0), "im_edges": np.arange(4.0)}

@@ -15,12 +15,15 @@ from pages.shared.state import controls
 from stiffcore.analysis import requests as analysis
 from stiffcore.checkpoints import inspect as checkpoints, register
 from stiffcore.commands import analyse_table, main as command_line
+from stiffcore.conventions import Convention
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest, resnets, uploaded as uploaded_networks
+from stiffcore.progress import silent
 from stiffcore.storage import uploads
 from stiffcore.sweeps import cluster, shipping
 from tests.made_up import spectra as spectra_made_up
+from tests.made_up.asked import asked
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +43,8 @@ def content() -> bytes:
 def quick_test(monkeypatch):
     """A self-test that looks at no image."""
 
-    def self_test(model, progress=lambda done, total: None):
-        progress(0, 1000)
+    def self_test(model, progress=silent):
+        progress(0, 1000, "self-test on the images that ship")
         return checkpoints.SelfTest(0.5, "", np.arange(1000) % 10, np.full(1000, 2.0))
 
     monkeypatch.setattr(checkpoints, "self_test", self_test)
@@ -85,10 +88,8 @@ def test_everything_that_takes_a_network_takes_an_uploaded_one(content, quick_te
     assert catalogue.blocks(network) == catalogue.blocks("resnet18")
     entry = manifest.entry(network)
     assert (entry.accuracy, entry.accuracy_bundled, len(entry.predicted)) == (None, 0.5, 1000)
-    assert analysis.check(analysis.Request(network, 0, 8, "branch")).network == network
-    assert analysis.key(analysis.Request(network, 0, 8, "branch")) != analysis.key(
-        analysis.Request("resnet18", 0, 8, "branch")
-    )
+    assert analysis.check(asked(network, 0, 8, "branch")).network == network
+    assert analysis.key(asked(network, 0, 8, "branch")) != analysis.key(asked("resnet18", 0, 8, "branch"))
     assert controls.NETWORK_TITLES[network] == "ResNet18, own: /x_b_.pt"
     assert list(controls.NETWORK_TITLES) == [*catalogue.NETWORKS, network]
     assert len(controls.NETWORK_TITLES) == len(catalogue.NETWORKS) + 1
@@ -194,11 +195,11 @@ def test_what_was_uploaded_never_ships_and_never_goes_to_a_cluster(content, quic
     number = uploaded_images.register(np.zeros((32, 32, 3), np.uint8), {})
     rows = pd.DataFrame([{"network": network, "convention": "slices", "image": 0, "block": 1}])
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_rows(network, "slices", rows, "")
+        shipping.ship_rows(network, Convention.SLICES, rows, "")
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_rows("resnet18", "slices", rows.assign(network="resnet18", image=number), "")
+        shipping.ship_rows("resnet18", Convention.SLICES, rows.assign(network="resnet18", image=number), "")
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_spectra("resnet18", "slices", [analysis.Request("resnet18", number, 1, "slices")], "")
+        shipping.ship_spectra("resnet18", Convention.SLICES, [asked("resnet18", number, 1, "slices")], "")
     with pytest.raises(CannotCompute, match="sweep it on this machine"):
         cluster.Weights(network)
 
@@ -227,7 +228,8 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
         yield from (spectra_made_up.made_up(request) for request in requests)
 
     monkeypatch.setattr(analysis, "compute_many", compute_many)
-    monkeypatch.setattr(analyse_table, "COLUMNS", ["network", "image", "label", "predicted", "loss", "stiffness_index"])
+    shown = ["network", "image", "label", "predicted", "loss", "stiffness_index"]
+    monkeypatch.setattr(analyse_table, "columns", lambda: shown)
     brought = ("--weights", str(tmp_path / "best.safetensors"), "--image-file", str(tmp_path / "mine.png"))
     assert command_line.main(["analyse", "resnet18", "--convention", "branch", "--blocks", "8", *brought]) == 0
     (request,) = asked

@@ -19,7 +19,7 @@ def test_observed_order_of_convergence_on_a_nonlinear_equation(method):
         run = one_step.one_step(lambda t, y: y - y * y, lambda t, y: 1 - 2 * y, 0.1, method, 4 / n_steps, 4.0)
         assert run.n_steps == n_steps
         errors.append(abs(run.states[-1, 0] - 1 / (1 + 9 * math.exp(-4))))
-    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    orders = one_step.observed_orders(np.array(errors))
     assert orders[-1] == pytest.approx(stability.method(method).order, abs=0.1)
 
 
@@ -90,3 +90,12 @@ def test_a_run_beyond_floating_point_stops_and_says_so():
     assert not run.finished
     assert run.message.startswith("The numbers grew beyond floating point at t = ")
     assert np.isfinite(run.states).all()
+
+
+def test_forward_euler_takes_a_right_hand_side_for_each_step():
+    """1 + ½ · 1; then 1.5 + ½ · (0.5 + 2 · 1.5)."""
+    slopes = [lambda t, y: t + y, lambda t, y: t + 2 * y]
+    assert list(one_step.euler(slopes, 1.0, 0.5)) == [1.0, 1.5, 3.25]
+    run = stiff_example.integrate_example("forward-euler", 0.001, 0.05)
+    steps = one_step.euler([stiff_example.example_slope] * 50, 0.0, 0.001)
+    np.testing.assert_array_equal(list(steps), run.states[:, 0])

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stiffcore.conventions import Convention
 from stiffcore.paper import claims, evidence, published
 from stiffcore.statistics import tables
 from tests.made_up.rows import rows, undefined
@@ -48,7 +49,7 @@ def of(frame, network="resnet18"):
 
 def squares(convention, images=12, without=(), network="resnet18", **columns):
     """Rows of the blocks that can have eigenvalues, but for some."""
-    kept = [block for block in tables.definable(network, convention) if block not in without]
+    kept = [block for block in tables.definable(network, Convention(convention)) if block not in without]
     return rows(network, convention, images, kept, **columns)
 
 
@@ -67,7 +68,7 @@ def test_sentences_say_over_which_blocks():
     assert "(over the blocks that are square)" in verdict.sentence
 
 
-@pytest.mark.parametrize("convention", ["slices", "block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.SLICES, Convention.BLOCK, Convention.BRANCH])
 @pytest.mark.parametrize("lacking", [1, 4])
 def test_no_verdict_on_all_blocks_from_some_of_them(convention, lacking):
     judged = claims.verdicts({"ours": {"resnet18": of(squares(convention, 60, [lacking]))}}).set_index("claim")

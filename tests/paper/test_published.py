@@ -5,12 +5,20 @@ import pytest
 
 from stiffcore.paper import published
 from stiffcore.statistics import tables
+from tests.made_up.paper_tables import kinds_and_networks
 
 
 def test_all_eleven_tables_are_there():
-    assert [number for number, _, _ in published.kinds_and_networks()] == list(range(1, 12))
+    assert [number for number, _, _ in kinds_and_networks()] == list(range(1, 12))
     assert published.number("resnet50", "sizes") is None
     assert published.table("resnet50", "sizes").empty
+
+
+@pytest.mark.parametrize("kind", published.KINDS)
+def test_a_network_that_the_paper_does_not_have_has_no_tables(kind):
+    assert published.number("resnet26", kind) is None
+    assert published.blocks("resnet26") == ()
+    assert published.table("resnet26", kind).empty
 
 
 @pytest.mark.parametrize("network", published.NETWORKS)
@@ -52,7 +60,7 @@ def test_numbers_of_images_that_the_rounded_pairs_imply():
 
 @pytest.mark.parametrize("slip", [slip for slip in published.SLIPS if slip.tables], ids=lambda slip: slip.text[:30])
 def test_slips_point_at_cells_that_exist(slip):
-    kinds = {number: (kind, network) for number, kind, network in published.kinds_and_networks()}
+    kinds = {number: (kind, network) for number, kind, network in kinds_and_networks()}
     for number in slip.tables:
         kind, network = kinds[number]
         table = published.table(network, kind).rename(columns={"metric": "measure"})

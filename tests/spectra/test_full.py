@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from stiffcore import device
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.jacobians import deflation, linearise, reference
@@ -39,7 +40,7 @@ def _non_normal(values: np.ndarray, seed: int, strength: float = 0.3) -> torch.T
     return torch.from_numpy(similarity @ matrix @ np.linalg.inv(similarity))
 
 
-def _planted(convention="branch", zeros=5, ones=0):
+def _planted(convention=Convention.BRANCH, zeros=5, ones=0):
     pairs = np.array([0.5 + 2j, 0.5 - 2j, -1.5 + 0.25j, -1.5 - 0.25j])
     values = np.concatenate([pairs, np.array([-0.75, -0.125, 0.875, 3.0], complex)])
     shift = int(convention == "block")
@@ -47,7 +48,7 @@ def _planted(convention="branch", zeros=5, ones=0):
     return values, deflation.Core(plan, _non_normal(values - shift, seed=1))
 
 
-@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.BLOCK, Convention.BRANCH])
 def test_planted_spectrum_is_found(monkeypatch, convention):
     values, core = _planted(convention, ones=2 * (convention == "block"))
     monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
@@ -68,12 +69,12 @@ def test_residuals_tell_eigenvalues_that_are_none(monkeypatch):
     monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
     norm = float(core.matrix.norm())
     monkeypatch.setattr(torch.linalg, "eigvals", lambda matrix: solver(matrix) * (1 + 1e-3))
-    assert full_spectra.full_spectrum(None, "branch", core=core).health["residual"] == pytest.approx(
+    assert full_spectra.full_spectrum(None, Convention.BRANCH, core=core).health["residual"] == pytest.approx(
         3e-3 / norm, rel=1e-6
     )
 
 
-@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.BLOCK, Convention.BRANCH])
 @pytest.mark.parametrize("block", IDENTITY, ids=repr)
 def test_extremes_are_the_dense_ones(block, convention):
     expected = reference.eigenvalues(
@@ -86,7 +87,7 @@ def test_extremes_are_the_dense_ones(block, convention):
     assert found.spectral_radius == pytest.approx(np.abs(expected).max(), abs=1e-6)
 
 
-@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.BLOCK, Convention.BRANCH])
 def test_arnoldi_agrees_with_the_full_spectrum_on_real_blocks(states, monkeypatch, convention, full):
     number = 6 if full else 8
     monkeypatch.setattr(full_spectra, "FULL_BELOW", 0)
@@ -102,10 +103,10 @@ def test_arnoldi_agrees_with_the_full_spectrum_on_real_blocks(states, monkeypatc
 @pytest.fixture(scope="module")
 def dense_branch(states):
     """The Jacobian of F alone of block 8: (2048, 2048), the slow way, once."""
-    return reference.dense_jacobian(states[8], "branch").reshape(2048, 2048)
+    return reference.dense_jacobian(states[8], Convention.BRANCH).reshape(2048, 2048)
 
 
-@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.BLOCK, Convention.BRANCH])
 def test_real_block_8_against_the_dense_jacobian(states, dense_branch, convention):
     dense = dense_branch
     if convention == "block":  # as the reference adds the skip and masks the rows
@@ -138,7 +139,7 @@ def test_grcars_matrix_raises_the_alarm(monkeypatch):
     grcar = grcar - torch.diag(torch.ones(side - 1, dtype=torch.float64), -1)
     core = deflation.Core(deflation.Plan("inner1", side, side, 0, 0, 0), grcar)
     monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
-    found = full_spectra.full_spectrum(None, "branch", core=core)
+    found = full_spectra.full_spectrum(None, Convention.BRANCH, core=core)
     assert found.health["transpose_distance"] > 1e-3
     assert int((np.abs(found.eigenvalues.real) <= found.tolerance).sum()) > 0
 
@@ -148,7 +149,7 @@ def test_nan_is_refused_before_the_solver(monkeypatch):
     core.matrix[0, 0] = float("nan")
     monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
     with pytest.raises(CannotCompute, match="NaN"):
-        full_spectra.full_spectrum(None, "branch", core=core)
+        full_spectra.full_spectrum(None, Convention.BRANCH, core=core)
 
 
 def test_a_core_that_does_not_fit_is_refused_with_sizes(monkeypatch):
@@ -164,7 +165,7 @@ def test_certificate_holds_on_real_blocks_and_is_true(states):
     for number in (6, 8):
         found, _ = certificate.negative_eigenvalues(states[number], prove=True)
         assert found.kind == "proved"
-        whole = full_spectra.full_spectrum(states[number], "block")
+        whole = full_spectra.full_spectrum(states[number], Convention.BLOCK)
         assert whole.eigenvalues.real.min() > 0
 
 
@@ -185,22 +186,22 @@ STRONG = [
 
 @pytest.mark.parametrize("block", STRONG, ids=repr)
 def test_what_is_negative_is_never_proved_not_to_be(block):
-    dense = reference.dense_jacobian(block.state, "block").reshape(block.geometry.n_out, block.geometry.n_in)
+    dense = reference.dense_jacobian(block.state, Convention.BLOCK).reshape(block.geometry.n_out, block.geometry.n_in)
     expected = reference.eigenvalues(dense)
     assert expected.real.min() < -0.5
     certified = certificate.negative_eigenvalues(block.state, prove=True)[0]
     assert certified.kind == "none" or certified.negative == int((expected.real < -1e-6).sum())
-    found = full_spectra.extremes(block.state, "block")
+    found = full_spectra.extremes(block.state, Convention.BLOCK)
     assert found.min_re == pytest.approx(expected.real.min(), rel=1e-9)
-    negative = int((full_spectra.full_spectrum(block.state, "block").eigenvalues.real < 0).sum())
+    negative = int((full_spectra.full_spectrum(block.state, Convention.BLOCK).eigenvalues.real < 0).sum())
     assert negative == int((expected.real < -1e-6).sum())
 
 
 @pytest.mark.parametrize("block", IDENTITY, ids=repr)
 def test_power_norm_is_the_norm(block):
-    side = deflation.plan(block.state, "block").side
+    side = deflation.plan(block.state, Convention.BLOCK).side
     if side:
-        core = deflation.form_core(block.state, "block")
+        core = deflation.form_core(block.state, Convention.BLOCK)
         shifted = torch.eye(side, dtype=torch.float64) * (1 - core.plan.shift / 1.2) - core.matrix / 1.2
         norm = float(torch.linalg.matrix_norm(shifted @ shifted, 2))
         estimate = certificate.power_norm(block.state, 1.2, 2)
@@ -229,8 +230,8 @@ def test_a_few_directions_mend_a_real_symmetric_part(states):
     symmetric = core.matrix + core.matrix.T
     symmetric.diagonal().add_(2 * core.plan.shift)
     assert torch.linalg.eigvalsh(symmetric)[0] < -0.1
-    assert full_spectra.extremes(states[4], "block", core=core).min_re == 0.0  # the structural one
-    beyond = arnoldi.outermost(full_spectra._operator(states[4], "block"), core.plan.side, ("left",))
+    assert full_spectra.extremes(states[4], Convention.BLOCK, core=core).min_re == 0.0  # the structural one
+    beyond = arnoldi.outermost(full_spectra._operator(states[4], Convention.BLOCK), core.plan.side, ("left",))
     assert beyond.values["left"].real > 0.1
 
 
@@ -254,12 +255,12 @@ def test_the_leftmost_is_not_looked_for_where_nothing_is_negative(states, monkey
     monkeypatch.setattr(
         arnoldi, "outermost", lambda p, side, ends, progress: asked.append(ends) or outermost(p, side, ends)
     )
-    by_proof = full_spectra.extremes(states[8], "block", nothing_negative=True)
-    assert by_proof.min_re == full_spectra.extremes(states[8], "block").min_re == 0.0
+    by_proof = full_spectra.extremes(states[8], Convention.BLOCK, nothing_negative=True)
+    assert by_proof.min_re == full_spectra.extremes(states[8], Convention.BLOCK).min_re == 0.0
     assert [("left" in ends) for ends in asked] == [False, True]
 
 
-@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.BLOCK, Convention.BRANCH])
 def test_arnoldi_on_the_convolutions_agrees_with_arnoldi_on_the_core(states, monkeypatch, convention):
     monkeypatch.setattr(full_spectra, "FULL_BELOW", 0)
     by_core = full_spectra.extremes(states[8], convention)
@@ -290,7 +291,7 @@ def test_contraction_is_proved_only_where_it_contracts():
 def test_every_device_of_this_machine_gives_the_same_spectrum(states, monkeypatch, where):
     """Masks and core are shared; only the eigensolver moves."""
     monkeypatch.setattr(device, "eigensolver_device", lambda side: torch.device(where))
-    found = full_spectra.full_spectrum(states[8], "branch")
-    on_cpu = torch.linalg.eigvals(deflation.form_core(states[8], "branch").matrix).numpy()
+    found = full_spectra.full_spectrum(states[8], Convention.BRANCH)
+    on_cpu = torch.linalg.eigvals(deflation.form_core(states[8], Convention.BRANCH).matrix).numpy()
     assert full_spectra.matching_distance(found.eigenvalues, on_cpu) < 1e-10
     assert (found.device == "cpu") == (where == "cpu")

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.jacobians import deflation
 from stiffcore.spectra import certificate, lyapunov
+from tests.made_up.asked import asked
 
 
 def products(matrix: torch.Tensor, shift: int = 1):
@@ -133,7 +135,7 @@ def test_a_negative_direction_is_told_only_where_there_is_one(side):
 def test_looking_for_a_negative_direction_first_changes_no_certificate(monkeypatch):
     """Blocks whose symmetric part is positive definite, and one where it is not."""
     for number in (6, 4):
-        state = analysis.block_state(analysis.Request("resnet18", 0, number, "block"))
+        state = analysis.block_state(asked("resnet18", 0, number, "block"))
         found = []
         for above in (0, 10**9):
             monkeypatch.setattr(certificate, "PROBE_ABOVE", above)
@@ -172,8 +174,8 @@ def test_pixel_order_makes_a_band_of_a_real_core():
     """ResNet18's block 2 lives on 16×16 pixels and reaches two of them: about 2·(2·16 + 2)/256 of its entries."""
     from stiffcore.analysis import requests as analysis
 
-    state = analysis.block_state(analysis.Request("resnet18", 0, 2, "block"))
-    core = deflation.form_core(state, "block")
+    state = analysis.block_state(asked("resnet18", 0, 2, "block"))
+    core = deflation.form_core(state, Convention.BLOCK)
     band = lyapunov._band(core.matrix, core.plan.shift, deflation.by_pixel(state, core.plan.layer))
     assert band is not None
     assert len(band) < 0.2 * core.plan.side

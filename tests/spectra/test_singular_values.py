@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.jacobians import linearise, reference
 from stiffcore.networks import catalogue, resnets
@@ -13,7 +14,7 @@ from tests.made_up.blocks import small_blocks
 OTHERS = [block for block in small_blocks() if not block.geometry.is_identity]
 
 
-@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("convention", [Convention.BLOCK, Convention.BRANCH])
 @pytest.mark.parametrize("block", OTHERS, ids=repr)
 def test_singular_values_of_blocks_that_are_not_square(block, convention):
     dense = reference.dense_jacobian(block.state, convention).reshape(block.geometry.n_out, block.geometry.n_in)
@@ -28,11 +29,11 @@ def test_singular_values_of_blocks_that_are_not_square(block, convention):
 def test_outer_singular_values_by_lanczos(monkeypatch):
     image = cifar10.normalised(cifar10.image(cifar10.bundled()[0])[None])[0]
     state = linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [7])[7]
-    whole = singular_values.compute(state, "block", complete=False)
+    whole = singular_values.compute(state, Convention.BLOCK, complete=False)
     every = whole.values
     assert whole.complete  # all of them are no dearer for so few rows
     monkeypatch.setattr(singular_values, "ALWAYS_ALL_BELOW", 0)
-    outer = singular_values.compute(state, "block", complete=False)
+    outer = singular_values.compute(state, Convention.BLOCK, complete=False)
     assert not outer.complete
     assert outer.values[0] == pytest.approx(every[0], rel=1e-9)
     # The smallest may stay out of Lanczos' reach, which is then said; a number has to be right.

@@ -7,6 +7,7 @@ import pytest
 from distributed import LocalCluster
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import manifest
@@ -30,7 +31,7 @@ def local(tmp_path, monkeypatch):
 
 
 def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(local):
-    tasks = local_sweep.plan(NETWORK, IMAGES, [8], "branch", "counts")
+    tasks = local_sweep.plan(NETWORK, IMAGES, [8], Convention.BRANCH, "counts")
     outcomes = []
     for outcome in cluster.run(tasks, local.scheduler_address):
         outcomes.append(outcome)
@@ -54,10 +55,10 @@ def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(local):
 def test_no_scheduler_is_a_sentence(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_WITHIN", 1)
     with pytest.raises(CannotCompute, match="dask scheduler"):
-        next(cluster.run([local_sweep.Task("resnet18", 0, (8,), "branch")], "tcp://127.0.0.1:9"))
+        next(cluster.run([local_sweep.Task("resnet18", 0, (8,), Convention.BRANCH)], "tcp://127.0.0.1:9"))
 
 
 def test_without_the_package_the_sentence_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(CannotCompute, match="pip install distributed"):
-        next(cluster.run([local_sweep.Task("resnet18", 0, (8,), "branch")], "tcp://127.0.0.1:9"))
+        next(cluster.run([local_sweep.Task("resnet18", 0, (8,), Convention.BRANCH)], "tcp://127.0.0.1:9"))

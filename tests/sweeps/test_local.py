@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
@@ -120,7 +121,7 @@ def test_interrupted_by_the_keyboard(tmp_path):
 
 def test_a_failed_task_is_told_with_its_reason_and_stops_no_other(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
-    tasks = [local_sweep.Task(NETWORK, image, (8,), "branch") for image in (UNAVAILABLE, IMAGES[0])]
+    tasks = [local_sweep.Task(NETWORK, image, (8,), Convention.BRANCH) for image in (UNAVAILABLE, IMAGES[0])]
     outcomes = {outcome.task.image: outcome for outcome in local_sweep.run(tasks, 1)}
     assert "fetch-data" in outcomes[UNAVAILABLE].failures[8]
     assert outcomes[UNAVAILABLE].rows == ()
@@ -137,8 +138,8 @@ class KillsItsWorker(local_sweep.Task):
 
 def test_a_task_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
-    good = [local_sweep.Task(NETWORK, image, (8,), "branch", "extremes") for image in IMAGES[:3]]
-    outcomes = list(local_sweep.run([good[0], KillsItsWorker(NETWORK, 7, (8,), "branch"), *good[1:]], 2))
+    good = [local_sweep.Task(NETWORK, image, (8,), Convention.BRANCH, "extremes") for image in IMAGES[:3]]
+    outcomes = list(local_sweep.run([good[0], KillsItsWorker(NETWORK, 7, (8,), Convention.BRANCH), *good[1:]], 2))
     by_image = {outcome.task.image: outcome for outcome in outcomes}
     assert len(outcomes) == len(by_image) == 4
     assert by_image[7].failures == {8: local_sweep.DIED}
@@ -160,7 +161,7 @@ def test_one_failing_block_leaves_the_others_of_its_image(monkeypatch, caplog):
     made |= {"algorithm": 1, "date": "2026-01-01"}
     monkeypatch.setattr(analysis, "compute", compute)
     monkeypatch.setattr(analysis, "compute_many", compute_many)
-    outcome = local_sweep.compute(local_sweep.Task("resnet18", 0, (5, 6, 7, 8), "slices"))
+    outcome = local_sweep.compute(local_sweep.Task("resnet18", 0, (5, 6, 7, 8), Convention.SLICES))
     assert [row["block"] for row in outcome.rows] == [5, 8]
     assert outcome.failures[6].startswith("Expected more memory")
     assert "RuntimeError: a bug" in outcome.failures[7]
@@ -169,37 +170,37 @@ def test_one_failing_block_leaves_the_others_of_its_image(monkeypatch, caplog):
 
 def test_what_is_there_is_not_planned_again(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
-    (task,) = local_sweep.plan(NETWORK, [IMAGES[0]], [6, 8], "branch", "extremes")
-    local_sweep.compute(local_sweep.Task(NETWORK, IMAGES[0], (8,), "branch", "extremes"))
+    (task,) = local_sweep.plan(NETWORK, [IMAGES[0]], [6, 8], Convention.BRANCH, "extremes")
+    local_sweep.compute(local_sweep.Task(NETWORK, IMAGES[0], (8,), Convention.BRANCH, "extremes"))
     rows, remaining = local_sweep.split([task])
     assert [row["block"] for row in rows] == [8]
     assert [task.blocks for task in remaining] == [(6,)]
     shipped = pd.DataFrame(rows).assign(block=6)
     rows, remaining = local_sweep.split([task], shipped)
     assert (len(rows), remaining) == (2, [])
-    (counts,) = local_sweep.plan(NETWORK, [IMAGES[0]], [6], "branch", "counts")
+    (counts,) = local_sweep.plan(NETWORK, [IMAGES[0]], [6], Convention.BRANCH, "counts")
     assert local_sweep.split([counts], shipped)[1] == [counts]  # extremes do not answer for counts
 
 
 @pytest.mark.parametrize(
     ("blocks", "convention", "quantity", "says"),
     [
-        ([9], "slices", "counts", "from 1 to 8"),
+        ([9], Convention.SLICES, "counts", "from 1 to 8"),
         ([8], "matrix", "counts", "convention"),
-        ([8], "slices", "all", "quantity"),
+        ([8], Convention.SLICES, "all", "quantity"),
     ],
 )
 def test_plans_refuse_what_does_not_exist(blocks, convention, quantity, says):
     with pytest.raises(CannotCompute, match=says):
-        local_sweep.plan("resnet18", [0], blocks, convention, quantity)
+        local_sweep.plan("resnet18", [0], blocks, Convention(convention), quantity)
 
 
 def test_a_plan_has_a_task_an_image():
     blocks = [block.block for block in catalogue.blocks("resnet18")]
-    tasks = local_sweep.plan("resnet18", [3, 1], blocks, "slices", "counts")
+    tasks = local_sweep.plan("resnet18", [3, 1], blocks, Convention.SLICES, "counts")
     assert [(task.image, len(task.requests)) for task in tasks] == [(3, 8), (1, 8)]
 
 
 def test_at_least_one_worker():
     with pytest.raises(CannotCompute, match="at least one"):
-        next(local_sweep.run([local_sweep.Task("resnet18", 0, (8,), "branch")], 0))
+        next(local_sweep.run([local_sweep.Task("resnet18", 0, (8,), Convention.BRANCH)], 0))

@@ -10,6 +10,7 @@ import pytest
 from pages.shared.shell import scenes
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.commands import perturb as perturb_command
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest
@@ -17,6 +18,7 @@ from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
 from stiffcore.sweeps import shipping
 from tests.made_up import rows as rows_made_up
+from tests.made_up.asked import asked
 from tests.made_up.spectra import store
 
 
@@ -33,8 +35,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_what_was_shipped_is_read_again(folder):
-    shipping.ship_rows("resnet18", "slices", rows(), "python -m stiffcore sweep resnet18")
-    found = shipping.rows("resnet18", "slices")
+    shipping.ship_rows("resnet18", Convention.SLICES, rows(), "python -m stiffcore sweep resnet18")
+    found = shipping.rows("resnet18", Convention.SLICES)
     expected = rows().drop(columns="stored")
     pd.testing.assert_frame_equal(found[list(expected)], expected, check_dtype=False)
     facts = shipping.about()["rows-resnet18-slices.parquet"]
@@ -45,10 +47,10 @@ def test_what_was_shipped_is_read_again(folder):
 
 @pytest.mark.usefixtures("folder")
 def test_rows_are_merged_and_the_newer_ones_stay():
-    shipping.ship_rows("resnet18", "slices", rows(), "first")
+    shipping.ship_rows("resnet18", Convention.SLICES, rows(), "first")
     newer = rows(images=6)[lambda frame: frame["image"] >= 3].assign(percent_negative=50.0)
-    shipping.ship_rows("resnet18", "slices", newer, "second")
-    found = shipping.rows("resnet18", "slices")
+    shipping.ship_rows("resnet18", Convention.SLICES, newer, "second")
+    found = shipping.rows("resnet18", Convention.SLICES)
     assert found.groupby("image")["percent_negative"].max().eq(50).tolist() == [False] * 3 + [True] * 3
     assert len(found) == 12
     assert shipping.about()["rows-resnet18-slices.parquet"]["commands"] == ["first", "second"]
@@ -70,44 +72,44 @@ def test_extremes_never_displace_counts():
 @pytest.mark.usefixtures("folder")
 def test_rows_of_other_weights_are_neither_shipped_nor_shown(monkeypatch, caplog):
     with pytest.raises(CannotCompute, match="weights that ship"):
-        shipping.ship_rows("resnet18", "slices", rows(weights="0" * 64), "command")
-    shipping.ship_rows("resnet18", "slices", rows(), "command")
+        shipping.ship_rows("resnet18", Convention.SLICES, rows(weights="0" * 64), "command")
+    shipping.ship_rows("resnet18", Convention.SLICES, rows(), "command")
     other = manifest.Entry("resnet18", "1" * 64, None, 0.0, {}, {}, {})
     monkeypatch.setattr(manifest, "entry", lambda network: other)
-    assert shipping.rows("resnet18", "slices").empty
+    assert shipping.rows("resnet18", Convention.SLICES).empty
     assert "belong to other weights" in caplog.text
 
 
 def test_a_damaged_file_is_left_out(folder, caplog):
-    path = shipping.ship_rows("resnet18", "slices", rows(), "command")
+    path = shipping.ship_rows("resnet18", Convention.SLICES, rows(), "command")
     whole = path.read_bytes()
     for damaged in (whole[:-10], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:], b""):
         path.write_bytes(damaged)
-        assert shipping.rows("resnet18", "slices").empty
+        assert shipping.rows("resnet18", Convention.SLICES).empty
     assert "SHA-256" in caplog.text
     path.unlink()
-    assert shipping.rows("resnet18", "slices").empty
+    assert shipping.rows("resnet18", Convention.SLICES).empty
 
 
 @pytest.mark.usefixtures("folder")
 def test_rows_of_another_convention_are_a_mistake():
     with pytest.raises(ValueError, match="convention"):
-        shipping.ship_rows("resnet18", "block", rows(), "command")
+        shipping.ship_rows("resnet18", Convention.BLOCK, rows(), "command")
 
 
 @pytest.mark.usefixtures("folder")
 def test_nothing_computed_names_the_command():
     with pytest.raises(CannotCompute, match="stiffcore sweep resnet18"):
-        shipping.ship_rows("resnet18", "slices", pd.DataFrame(), "command")
+        shipping.ship_rows("resnet18", Convention.SLICES, pd.DataFrame(), "command")
 
 
 def test_spectra_are_copied_from_the_cache(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
-    request = analysis.Request("resnet18", cifar10.bundled()[500], 8, "branch", "spectrum")  # does not ship
+    request = asked("resnet18", cifar10.bundled()[500], 8, "branch", "spectrum")  # does not ship
     with pytest.raises(CannotCompute, match="--quantity spectrum"):
-        shipping.ship_spectra("resnet18", "branch", [request], "command")
+        shipping.ship_spectra("resnet18", Convention.BRANCH, [request], "command")
     store(request)
-    path = shipping.ship_spectra("resnet18", "branch", [request], "command")
+    path = shipping.ship_spectra("resnet18", Convention.BRANCH, [request], "command")
     assert ShippedResults(folder).get(analysis.key(request)).header["request"] == vars(request)
     facts = shipping.about()[path.name]
     assert (facts["rows"], facts["device"], facts["commands"]) == (1, ["cpu"], ["command"])
@@ -115,17 +117,17 @@ def test_spectra_are_copied_from_the_cache(folder, tmp_path, monkeypatch):
 
 def test_spectra_of_the_same_weights_stay_beside_new_ones(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
-    first, second = (analysis.Request("resnet18", image, 8, "branch", "spectrum") for image in (0, 1))
+    first, second = (asked("resnet18", image, 8, "branch", "spectrum") for image in (0, 1))
     for request, command in ((first, "one"), (second, "two")):
         store(request)
-        path = shipping.ship_spectra("resnet18", "branch", [request], command)
+        path = shipping.ship_spectra("resnet18", Convention.BRANCH, [request], command)
     assert ShippedResults(folder).keys() == {analysis.key(first), analysis.key(second)}
     facts = shipping.about()[path.name]
     assert (facts["rows"], facts["images"], facts["commands"]) == (2, 2, ["one", "two"])
     entry = manifest.entry("resnet18")
     monkeypatch.setattr(manifest, "entry", lambda network: dataclasses.replace(entry, sha256="f" * 64))
     store(first)
-    shipping.ship_spectra("resnet18", "branch", [first], "other weights")
+    shipping.ship_spectra("resnet18", Convention.BRANCH, [first], "other weights")
     assert ShippedResults(folder).keys() == {analysis.key(first)}
     assert shipping.about()[path.name]["commands"] == ["other weights"]
 
@@ -169,7 +171,7 @@ def test_shipped_spectra_are_those_of_the_shipped_weights():
         if "convention" in request and not uploaded_images.is_number(
             request["image"]
         ):  # of the twins: see test_cli_perturb.py
-            assert analysis.key(analysis.Request(**request)) == key
+            assert analysis.key(asked(**request)) == key
             checked += 1
     assert checked == sum(
         facts["rows"] for facts in shipping.about().values() if "network" in facts and facts["kind"] == "spectra"
@@ -180,7 +182,9 @@ def _check(row: dict) -> None:
     reasons = json.loads(row["reasons"])
     for metric in ("stiffness_index", "percent_negative", "max_re", "min_re", "live_fraction"):
         assert np.isfinite(row[metric]) != (metric in reasons), (row["network"], row["image"], row["block"], metric)
-    assert row["n_eigenvalues"] == catalogue.block(row["network"], row["block"]).n_eigenvalues(row["convention"])
+    assert row["n_eigenvalues"] == catalogue.block(row["network"], row["block"]).n_eigenvalues(
+        Convention(row["convention"])
+    )
 
 
 LARGEST_CORE = 1_500  # side; below it a row takes a second or two
@@ -212,7 +216,7 @@ def _recompute(found: pd.DataFrame) -> None:
     assert len(chosen) == 13
     assert set(zip(shipped["network"], shipped["convention"])) <= covered
     for row in chosen.to_dict("records"):
-        request = analysis.Request(row["network"], row["image"], row["block"], row["convention"], row["quantity"])
+        request = asked(row["network"], row["image"], row["block"], row["convention"], row["quantity"])
         again = analysis.compute(request)
         assert not again.stored
         if row["convention"] != "slices":
@@ -225,7 +229,7 @@ def test_the_shipped_twin_is_of_the_shipped_weights():
     """Without it the scene of the adversarial twin would offer a computation."""
     twin = perturbation.stored(perturb_command.twin())
     assert twin is not None
-    spectrum = analysis.Request("resnet18", twin.image, perturb_command.BLOCK, perturb_command.CONVENTION, "spectrum")
+    spectrum = asked("resnet18", twin.image, perturb_command.BLOCK, perturb_command.CONVENTION, "spectrum")
     assert analysis.stored(spectrum).made["weights"] == manifest.entry("resnet18").sha256
 
 
@@ -233,4 +237,4 @@ def test_every_scene_draws_what_ships():
     """The scenes' spectra, and rows of every network for their statistics."""
     missing = [request for request in scenes.requests() if result_cache.shipped().get(analysis.key(request)) is None]
     assert missing == []
-    assert all(len(shipping.rows(network, "slices")) for network in catalogue.ARCHITECTURES)
+    assert all(len(shipping.rows(network, Convention.SLICES)) for network in catalogue.ARCHITECTURES)

@@ -8,14 +8,17 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import grid, panels, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare
 from stiffcore.figures.statistics import groups, labels
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
+from stiffcore.metrics.missing import NOT_COMPUTED
 from stiffcore.networks import catalogue
 from stiffcore.paper import published
 from stiffcore.statistics import group_tests, tables
+from stiffcore.statistics.row_values import as_texts
 
 SIGNIFICANT = 0.05  # of the adjusted p
 LABELS = {"a": "cat", "b": "dog"}  # that the page opens with
@@ -28,7 +31,7 @@ class Group:
 
     network: str
     label: str
-    convention: str
+    convention: Convention
 
     @property
     def title(self) -> str:
@@ -73,12 +76,8 @@ def _choose(side: str, style: Style) -> Group:
             (default,) = statistics.networks_before()
             network = controls.network(name=f"{side}.network", default=default, width=155)
             label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=125)
-            conventions = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
-            before = st.session_state.get("chosen", {}).get("convention")
-            default = before if before in conventions else "slices"
-            convention = controls.one_of(
-                "Convention", f"{side}.convention", conventions, default, st.selectbox, width=240
-            )
+            before = controls.convention_before(Convention.SLICES)
+            convention = controls.convention(before, f"{side}.convention", draw=st.selectbox, width=240)
     return Group(network, label, convention)
 
 
@@ -94,7 +93,7 @@ def _against(a: Group, baseline: str) -> None:
     """Callback: B becomes A's images under a baseline of A's network."""
     controls.choose("b.network", f"{catalogue.architecture(a.network)}-{baseline}")
     controls.choose("b.label", a.label)
-    controls.choose("b.convention", a.convention)
+    controls.choose("b.convention", a.convention.value)
 
 
 def _blocks(a: Group, b: Group) -> list[int]:
@@ -152,7 +151,7 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
     drawn = {name: group_tests.values(part, metric, blocks) for name, part in sides.items()}
     if not any(len(values) for values in drawn.values()):
         why = next(
-            (reason for part in sides.values() for reason in tables.reasons(part, metric) if reason), "not computed"
+            (reason for part in sides.values() for reason in tables.reasons(part, metric) if reason), NOT_COMPUTED
         )
         st.info(f"{wording.title(metric)} has no value at these blocks ({why}).", icon=":material/block:")
     figure = groups.figure(drawn, metric, blocks, style, kind)
@@ -165,11 +164,11 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
 
 def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
     """The figure's equivalent, and the tests."""
-    factor, paired = 100 if metric in wording.SHARES else 1, (made["test"] == "paired").all()
+    factor, paired = wording.factor(metric), (made["test"] == "paired").all()
     body = []
     for row in made.to_dict("records"):
-        sure, why = row["p_adjusted"] < SIGNIFICANT, row["reason"]
-        word = why.split(":")[0] if why else "–"
+        sure, reason = row["p_adjusted"] < SIGNIFICANT, row["reason"]
+        word, why = ("–", "") if reason is None else (reason.word, str(reason))
         cells = [grid.number(factor * row[f"{of}_{side}"], 3) for of in ("mean", "median") for side in ("a", "b")]
         cells.append(grid.number(factor * row["difference"], 3, missing=word, strong=sure, title=why))
         cells.append(grid.Cell(_interval(row, factor), word=bool(why), title=why))
@@ -193,10 +192,10 @@ def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
         f"{tests} p of t is adjusted over the blocks (Benjamini and Hochberg); bold: below {SIGNIFICANT}. With hundreds of "
         "images small differences are significant: look at their size."
     )
-    for why in dict.fromkeys(made.loc[made["reason"] != "", "reason"]):
+    for why in made["reason"].dropna().unique():
         blocks = ", ".join(map(str, made.loc[made["reason"] == why, "block"]))
         st.caption(f"Block {blocks}: {why}")
-    grid.download(made, name)
+    grid.download(as_texts(made), name)
 
 
 def _interval(row: dict, factor: float) -> str:
@@ -211,13 +210,11 @@ def _p(p: float) -> str:
 
 def _python(a: Group, b: Group, metric: str, blocks: list[int], paired: bool) -> str:
     """The lines that make the table again."""
-    return f"""from stiffcore.statistics import group_tests
-from stiffcore.sweeps import shipping
-from stiffcore.sweeps.stored_rows import StoredRows
+    return f"""import stiffcore as sc
+from stiffcore.statistics import group_tests
 
 rows = [
-    shipping.merged(shipping.rows(*group), StoredRows().rows(*group))
-    for group in (({a.network!r}, {a.convention!r}), ({b.network!r}, {b.convention!r}))
+    sc.rows({a.network!r}, {a.convention!r}), sc.rows({b.network!r}, {b.convention!r}),
 ]
 a = group_tests.of_label(rows[0], {a.label!r}, {b.label!r})
 b = group_tests.of_label(rows[1], {b.label!r}, {a.label!r})

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.shared.compare import spectra as compare_spectra
 from pages.shared.jobs import job_badge, ode_jobs
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, sides as compare_sides
 from pages.shared.widgets.sides import Side
 from stiffcore.analysis import perturbation, requests as analysis
@@ -17,7 +17,6 @@ from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, perturbation as figures
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 from stiffcore.storage import cache as result_cache
 
 STRONGEST = 32  # grey levels on the slider; more is allowed by stiffcore, and no longer looks like the image
@@ -43,9 +42,8 @@ def show(style: Style) -> None:
             controls.copy_link()
             return
         _badge(perturbed)
-        if perturbed.notice:
-            st.warning(controls.plain(perturbed.notice), icon=":material/save:")
-        twin = Side(side.network, perturbed.image, side.block, side.convention)
+        panels.notices([perturbed.notice])
+        twin = Side(side.network, perturbed.image.in_rows, side.block, side.convention)
         st.subheader(f"Block {side.block} at both images")
         compare_spectra.view({"A": side, "B": twin}, style, twin=f"twin = perturbation.compute({_python(request)})\n")
         _sweep(request, side, style)
@@ -55,7 +53,7 @@ def _badge(perturbed: Perturbed) -> None:
     """How the perturbed image was made."""
     request = perturbed.request
     about = job_badge.parts(
-        "cpu", analysis.PRECISION, perturbed.seconds, request.network, perturbation.KINDS[request.kind]
+        "cpu", analysis.PRECISION, perturbed.seconds, request.network.name, perturbation.KINDS[request.kind]
     )
 
     def again(progress) -> Perturbed:
@@ -64,7 +62,7 @@ def _badge(perturbed: Perturbed) -> None:
     def numbers(made: Perturbed) -> dict[str, float]:
         return {"the loss": made.loss[1], "the sum of all pixels": float(made.pixels.sum())}
 
-    title = f"{controls.NETWORK_TITLES[request.network]}: {perturbation.name_of(request)}"
+    title = f"{request.network.title}: {perturbation.name_of(request)}"
     job_badge.show(perturbation.key(request), again, perturbed, numbers, title, about)
 
 
@@ -79,7 +77,7 @@ def _choose(side: Side) -> PerturbationRequest:
         seed = 0
         if kind == "noise":
             seed = controls.number("Seed of the noise", "seed", 0, perturbation.SEEDS - 1, 0, 1)
-    return PerturbationRequest(side.network, side.image, kind, strength, seed)
+    return ask.perturbation(side.network, side.image, kind, strength, seed)
 
 
 def _made(request: PerturbationRequest) -> Perturbed | None:
@@ -88,7 +86,7 @@ def _made(request: PerturbationRequest) -> Perturbed | None:
     def work(progress) -> Perturbed:
         return perturbation.compute(request, progress)
 
-    title = f"{controls.NETWORK_TITLES[request.network]}: {perturbation.name_of(request)}"
+    title = f"{request.network.title}: {perturbation.name_of(request)}"
     sentence = f"**The perturbed image is not made yet**: about {SECONDS} s, for what the network sees in it too."
     return ode_jobs.offer(perturbation.key(request), work, title, sentence, "Perturb")
 
@@ -97,14 +95,16 @@ def _pictures(request: PerturbationRequest, perturbed: Perturbed | None, style: 
     """The clean image, the difference enlarged, the perturbed one; with what the network sees and its loss."""
     looks = compare.looks(style)
     before, after = (None, None) if perturbed is None else zip(perturbed.seen, perturbed.loss, strict=True)
-    cards = [compare_sides.card("A, clean", request.network, request.image, looks["A"].colour, *(before or ()))]
+    cards = [
+        compare_sides.card("A, clean", request.network.name, request.image.in_rows, looks["A"].colour, *(before or ()))
+    ]
     pixels = perturbed.pixels if perturbed else None
     if perturbed is None and request.kind == "noise":  # needs no network
         pixels = perturbation.noise(request.image, request.strength, request.seed)
     if pixels is not None:
-        cards.append(_difference(cifar10.image(request.image), pixels, style))
+        cards.append(_difference(request.image.pixels, pixels, style))
         said = ("not looked at",) if after is None else (f"seen as {cifar10.LABELS[after[0]]}", f"loss {after[1]:.3g}")
-        label = cifar10.label(request.image)  # without one, nothing is wrong
+        label = request.image.label  # without one, nothing is wrong
         wrong = ' class="wrong"' if after and label is not None and after[0] != label else ""
         cards.append(
             f'<figure class="side"><img src="{gallery.data_uri(pixels)}" style="border-color:{looks["B"].colour}" '
@@ -141,18 +141,20 @@ def _sweep(request: PerturbationRequest, side: Side, style: Style) -> None:
         st.caption(why)
     flat = table.drop(columns="reasons")
     asked = f"{_python(request)}, {side.block}, {side.convention!r}"
-    python = f"from stiffcore.analysis import perturbation\n\nprint(perturbation.sweep({asked}))\n"
+    python = (
+        f"import stiffcore as sc\nfrom stiffcore.analysis import perturbation\n\nprint(perturbation.sweep({asked}))\n"
+    )
     _sweep_badge(table, request, side)
     panels.downloads(figure, flat, f"perturbation-{request.network}-{side.block}", "Against the strength", python)
     panels.equivalent_table(flat, "A row per strength; correct: whether the network still sees the label.")
 
 
 def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) -> None:
-    made = perturbation.sweep_made(table, request.network, side.block, side.convention)
+    made = perturbation.sweep_made(request, side.block, side.convention)
     device = " / ".join(dict.fromkeys(one["device"] for one in made))
-    kinds = catalogue.CONVENTIONS[side.convention].title, perturbation.KINDS[request.kind]
+    kinds = side.convention.title, perturbation.KINDS[request.kind]
     seconds = sum(one.get("seconds") or 0 for one in made) if made else None
-    about = job_badge.parts(device, analysis.PRECISION, seconds, request.network, *kinds)
+    about = job_badge.parts(device, analysis.PRECISION, seconds, request.network.name, *kinds)
 
     def again(progress) -> pd.DataFrame:
         return perturbation.sweep(request, side.block, side.convention, progress, again=True)
@@ -173,7 +175,7 @@ def _sweep_key(request: PerturbationRequest, side: Side) -> str:
 
 
 def _sweep_title(request: PerturbationRequest, side: Side) -> str:
-    return f"{controls.NETWORK_TITLES[request.network]}, block {side.block}: ε from 0 to {perturbation.SWEEP[-1]}/255"
+    return f"{request.network.title}, block {side.block}: ε from 0 to {perturbation.SWEEP[-1]}/255"
 
 
 def _swept(request: PerturbationRequest, side: Side) -> pd.DataFrame | None:
@@ -190,4 +192,6 @@ def _swept(request: PerturbationRequest, side: Side) -> pd.DataFrame | None:
 
 
 def _python(request: PerturbationRequest) -> str:
-    return f"perturbation.PerturbationRequest({', '.join(map(repr, vars(request).values()))})"
+    what = f"{request.kind!r}, {request.strength}, {request.seed}"
+    of = f"sc.network({request.network.name!r}), sc.image({request.image.in_rows})"
+    return f"perturbation.PerturbationRequest({of}, {what})"

@@ -15,7 +15,7 @@ from stiffcore.analysis.distances import Distance
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
+from stiffcore.metrics.missing import Missing
 
 DISTANCES = {
     "real_parts": ("W₁ of Re λ", "Wasserstein distance of the real parts: ∫ |F_A(t) − F_B(t)| dt"),
@@ -69,24 +69,22 @@ def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = Non
 def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str]:
     """How compare.figure draws it."""
     conventions = {side.convention for side in sides.values()}
-    fits = {
-        name: text for name, text in spectrum.FITS.items() if name != "disc" or conventions & compare.REGIONS.keys()
-    }
+    fits = {name: text for name, text in spectrum.FITS.items() if name != "disc" or any(c.regions for c in conventions)}
     if st.session_state.get("chosen", {}).get("fit", "all") not in fits:
         controls.forget("fit")
     with panels.row():
         if buttons:
             buttons()
         look = {"view": controls.one_of("View", "view", compare.VIEWS, "side")}
-        look["axes"], look["marks"] = plane.axes_and_marks("slices" if "slices" in conventions else "branch")
+        look["axes"], look["marks"] = plane.axes_and_marks(*conventions)
         look["fit"] = controls.one_of("Fit", "fit", fits, "all", again=lambda: zoom.forget("compare"))
     return look
 
 
 def _questions(sides: Mapping[str, Side]) -> None:
     """Different conventions are allowed, and it is said plainly that they are different questions."""
-    asked = {letter: catalogue.CONVENTIONS[side.convention] for letter, side in sides.items()}
-    if len({convention.name for convention in asked.values()}) == 1:
+    asked = {letter: side.convention for letter, side in sides.items()}
+    if len({*asked.values()}) == 1:
         st.caption(next(iter(asked.values())).question)
         return
     lines = " ".join(f"**{letter}, {convention.title}**: {convention.question}" for letter, convention in asked.items())
@@ -109,7 +107,8 @@ def table(a: analysis.Result, b: analysis.Result, style: Style) -> None:
     for line in made.to_dict("records"):
         name = line["metric"]
         cells = [_cell(name, line["a"], line["why_a"]), _cell(name, line["b"], line["why_b"])]
-        body.append((wording.title(name), [*cells, _cell(name, line["difference"], line["why"], signed=True)]))
+        cells.append(_cell(name, line["difference"], line["why"], _both(line), signed=True))
+        body.append((wording.title(name), cells))
     # Computed again, a result has its key still, and other seconds.
     apart = distances(*(f"{result.made['key']} {result.made['seconds']}" for result in (a, b)), a, b)
     for name, distance in apart.items():
@@ -122,11 +121,17 @@ def table(a: analysis.Result, b: analysis.Result, style: Style) -> None:
         st.caption(f"{title}: {formula}." + (f" Here {distance.reason}." if distance.reason else ""))
 
 
-def _cell(name: str, value: float, why: str, signed: bool = False) -> grid.Cell:
-    text = wording.in_words(name, value, why.removeprefix("A ").removeprefix("B ") or None).replace("-", "−")
-    if signed and not why and value > 0:
+def _both(line: dict) -> str:
+    """Why there is no difference: what each side lacks, in a text."""
+    sides = [f"{side} {line[why]}" for side, why in (("A", "why_a"), ("B", "why_b")) if line[why]]
+    return "; ".join(sides)
+
+
+def _cell(name: str, value: float, why: Missing | None, title: str = "", signed: bool = False) -> grid.Cell:
+    text = wording.in_words(name, value, why).replace("-", "−")
+    if signed and why is None and value > 0:
         text = f"+{text}"
-    return grid.Cell(text, word=bool(why), title=why)
+    return grid.Cell(text, word=why is not None, title=title or ("" if why is None else str(why)))
 
 
 def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -> None:
@@ -145,19 +150,19 @@ def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -
 
 def python(there: Mapping[str, analysis.Result], twin: str = "") -> str:
     """The lines that compute and draw the same."""
-    images = {letter: str(result.request.image) for letter, result in there.items()}
+    images = {letter: str(result.request.image.in_rows) for letter, result in there.items()}
     if twin:
         images["B"] = "twin.image"
     asked = [
-        f'    "{letter}": analysis.compute(analysis.Request({r.request.network!r}, {images[letter]}, {r.request.block}, '
-        f'{r.request.convention!r}, "spectrum")),\n'
+        f'    "{letter}": sc.analyse({r.request.network.name!r}, {images[letter]}, {r.request.block}, '
+        f'{str(r.request.convention)!r}, "spectrum"),\n'
         for letter, r in there.items()
     ]
     numbers = [
         f'print(distances.{what}(sides["A"], sides["B"]))\n' for what in ("differences", "distances") if len(there) == 2
     ]
     return (
-        f"from stiffcore.analysis import {'perturbation, ' if twin else ''}distances, requests as analysis\n"
+        f"import stiffcore as sc\nfrom stiffcore.analysis import {'perturbation, ' if twin else ''}distances\n"
         f"from stiffcore.figures import theme\nfrom stiffcore.figures.spectra import compare\n\n{twin}sides = {{\n{''.join(asked)}}}\n{''.join(numbers)}"
         "compare.figure(sides, theme.Style()).show()\n"
     )

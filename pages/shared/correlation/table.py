@@ -5,16 +5,27 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.widgets import grid, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures.theme import Style
+from stiffcore.metrics import definitions
+from stiffcore.metrics.metric import EVERY
+from stiffcore.metrics.missing import NOT_SQUARE, Missing
 from stiffcore.statistics import correlation, tables
-from stiffcore.statistics.row_values import BEYOND_GEOMETRY
 
-MEASURES = {
-    "percent_negative": "P: percentage negative",
-    "stiffness_index": "S: stiffness index",
-    "absolute_stiffness_index": "|S|",
-    BEYOND_GEOMETRY: "P beyond geometry (slices)",
-}
+OPENS_ON = "percent_negative"
+
+
+def symbol(measure: str) -> str:
+    """How a measure is called, and where it is defined if not everywhere."""
+    metric = definitions.named(measure)
+    where = "" if {*metric.conventions} == {*EVERY} else f" ({', '.join(metric.conventions)})"
+    return f"{metric.symbol}{where}"
+
+
+def measures() -> dict[str, str]:
+    """What there is to choose, with its title: first what the page opens on."""
+    phrases = {name: definitions.named(name).phrase for name in (OPENS_ON, *correlation.correlated())}
+    return {name: f"{symbol(name)}: {phrase}" if phrase else symbol(name) for name, phrase in phrases.items()}
 
 
 def points(rows: pd.DataFrame, measure: str, block: int | str) -> pd.DataFrame:
@@ -27,25 +38,21 @@ def points(rows: pd.DataFrame, measure: str, block: int | str) -> pd.DataFrame:
 
 def numbers(rows: pd.DataFrame, table: pd.DataFrame, measure: str, block: int | str) -> None:
     """r with its interval and p, for the shown measure and block; the reason where there is none."""
-    if (
-        measure == BEYOND_GEOMETRY
-        and table["n"].max()
-        and not table.loc[table["measure"] == BEYOND_GEOMETRY, "n"].max()
-    ):
-        st.info("P beyond geometry is defined under slices only: choose that convention.", icon=":material/block:")
+    metric = definitions.named(measure)
+    if not metric.is_of(rows["convention"].iloc[0]):
+        where = " and ".join(metric.conventions)
+        st.info(f"{metric.symbol} is defined under {where} only: choose that convention.", icon=":material/block:")
         return
     cells = table[(table["measure"] == measure) & (table["block"] == block)]
     if block == tables.ALL:
         statistics.pooled(rows, measure)
     elif cells.empty:
-        able = block in tables.definable(rows["network"].iloc[0], rows["convention"].iloc[0])
-        st.info(
-            "This block is not computed." if able else f"{tables.NOT_SQUARE}.".capitalize(), icon=":material/pending:"
-        )
+        able = block in tables.definable_in(rows)
+        st.info("This block is not computed." if able else f"{NOT_SQUARE}.".capitalize(), icon=":material/pending:")
     for cell in cells.itertuples():
         if np.isnan(cell.r):
-            st.metric(f"r with {cell.outcome}", cell.reason.partition(":")[0])
-            st.caption(cell.reason)
+            st.metric(f"r with {cell.outcome}", cell.reason.word)
+            st.caption(str(cell.reason))
             continue
         st.metric(f"r with {cell.outcome}", _signed(cell.r, 3))
         st.caption(
@@ -67,7 +74,7 @@ def _p(name: str, p: float) -> str:
     return f"{name} < 0.001" if p < 0.001 else f"{name} = {p:.3f}"
 
 
-def section(table: pd.DataFrame, measure: str, network: str, convention: str, style: Style) -> None:
+def section(table: pd.DataFrame, measure: str, network: str, convention: Convention, style: Style) -> None:
     """All blocks and measures: Pearson's r, in bold where the adjusted p is below 0.05; below, one measure in full."""
     st.subheader("All blocks")
     st.caption(
@@ -76,18 +83,18 @@ def section(table: pd.DataFrame, measure: str, network: str, convention: str, st
         "accuracy says that more negative S goes with higher accuracy."
     )
     cells = {(cell.block, cell.measure, cell.outcome): cell for cell in table.itertuples()}
-    measures = {name: title for name, title in MEASURES.items() if convention == "slices" or name != BEYOND_GEOMETRY}
+    shown = {name: title for name, title in measures().items() if definitions.named(name).is_of(convention)}
     body = [
         (
             _name(cells[block, measure, "loss"]),
-            [_cell(cells[block, m, o]) for m in measures for o in correlation.OUTCOMES],
+            [_cell(cells[block, m, o]) for m in shown for o in correlation.OUTCOMES],
         )
         for block in table["block"].unique()
     ]
-    columns = list(correlation.OUTCOMES) * len(measures)
-    grid.draw(body, columns, style, "Block", [(title, len(correlation.OUTCOMES)) for title in measures.values()])
+    columns = list(correlation.OUTCOMES) * len(shown)
+    grid.draw(body, columns, style, "Block", [(title, len(correlation.OUTCOMES)) for title in shown.values()])
     grid.download(statistics.named(table, network, convention), f"correlations-{network}-{convention}")
-    with st.expander(f"{MEASURES[measure]}: intervals, p, Spearman and n of every block", icon=":material/table:"):
+    with st.expander(f"{measures()[measure]}: intervals, p, Spearman and n of every block", icon=":material/table:"):
         _in_full(table[table["measure"] == measure], style)
 
 
@@ -100,9 +107,13 @@ def _name(cell) -> str:
 
 def _cell(cell) -> grid.Cell:
     if np.isnan(cell.r):
-        return grid.Cell(cell.reason.partition(":")[0], word=True, title=cell.reason)
+        return _word(cell.reason)
     title = f"{_interval(cell)}{_p('p', cell.p)}, adjusted {_p('p', cell.p_adjusted)}, n = {cell.n:,}"
     return grid.number(cell.r, strong=bool(cell.significant), title=title)
+
+
+def _word(reason: Missing) -> grid.Cell:
+    return grid.Cell(reason.word, word=True, title=str(reason))
 
 
 def _in_full(table: pd.DataFrame, style: Style) -> None:
@@ -116,8 +127,7 @@ def _in_full(table: pd.DataFrame, style: Style) -> None:
 def _numbers_of(cell) -> list[grid.Cell]:
     counts = [grid.number(count, 0) for count in (cell.n, cell.n_images, cell.n_left_out)]
     if np.isnan(cell.r):
-        word = grid.Cell(cell.reason.partition(":")[0], word=True, title=cell.reason)
-        return [word, *[grid.Cell("–", word=True)] * 5, *counts]
+        return [_word(cell.reason), *[grid.Cell("–", word=True)] * 5, *counts]
     interval = "none" if np.isnan(cell.low) else f"{_signed(cell.low)} to {_signed(cell.high)}"
     shown = [grid.number(cell.r, strong=bool(cell.significant)), grid.Cell(interval, word=interval == "none")]
     shown += [

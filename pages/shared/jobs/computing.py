@@ -4,13 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from pages.shared.jobs import job_badge, ode_jobs
 from pages.shared.state import controls, service
 from pages.shared.widgets import panels
 from stiffcore.analysis import estimate, requests as analysis
-from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-
-POLL = 1.0  # seconds between two looks at a running job
 
 
 def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.Result]:
@@ -20,17 +17,13 @@ def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.R
     job = service.find(requests)
     if job and job.active:
         service.remember(job.key)
-        _progress(job.key, job.done)
+        ode_jobs.progress(job.key, job.done, suffix="")
     elif missing:
-        if job and job.status == "failed":
-            st.error(controls.plain(job.error), icon=":material/block:")
-        elif job and job.status == "cancelled":
-            st.info("Cancelled. What had been finished is kept.", icon=":material/cancel:")
-        refused = _refusals(job)
-        _offer(requests, [request for request in missing if request not in refused], title)
+        ode_jobs.ended(job, "Cancelled. What had been finished is kept.")
+        refused = _refusals(job.result if job else None)
+        _offer(requests, tuple(request for request in missing if request not in refused), title)
     there = [result for result in found if result is not None]
-    for notice in dict.fromkeys(notice for result in there for notice in result.notices):
-        st.warning(controls.plain(notice), icon=":material/save:")
+    panels.notices(notice for result in there for notice in result.notices)
     return there
 
 
@@ -38,34 +31,48 @@ def badge(results: Sequence[analysis.Result], title: str) -> None:
     """How the results were made, and beside it "Compute again"; then its progress, or whether the new numbers agree."""
     if not results:
         return
-    requests = list(dict.fromkeys(result.request for result in results))
-    job = service.find_again(requests)
-    busy = bool(job and job.active)
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        panels.badge(results)
-        name = f"again-{service.again_key(requests)[:8]}"
-        cost = estimate.of(requests, again=True).sentence
-        st.button(
-            "Compute again", key=name, type="tertiary", icon=":material/refresh:", disabled=busy, help=f"Computes {cost}",
-            on_click=_submit_again, args=(tuple(requests), title),
-        )  # fmt: skip
-    if refusal := st.session_state.pop(f"refused {name}", None):
-        st.error(controls.plain(refusal), icon=":material/block:")
-    if busy:
-        service.remember(job.key)
-        _progress(job.key, job.done, "again")
-    elif job and job.status == "failed":
-        st.error(f"{controls.plain(job.error)} What was stored is kept.", icon=":material/block:")
-    elif job and job.status == "cancelled":
-        st.info("Cancelled. Each stored result is kept until its new one is complete.", icon=":material/cancel:")
-    elif job and job.result:
-        _refusals(job)
-        _agreement(job.result.pairs)
+    requests = tuple(dict.fromkeys(result.request for result in results))
+    key = service.again_key(requests)
+    computed = job_badge.with_again(
+        key,
+        service.work_again(requests),
+        title,
+        *_state_and_parts(results),
+        name=f"again-{key[:8]}",
+        cost=f"Computes {estimate.of(requests, again=True).sentence}",
+        cancelled="Cancelled. Each stored result is kept until its new one is complete.",
+        counts_results=True,
+    )
+    if computed:
+        _refusals(computed)
+        _agreement(computed.pairs)
 
 
-def _refusals(job) -> set[analysis.Request]:
+def _state_and_parts(results: Sequence[analysis.Result]) -> tuple[str, list[str]]:
+    """Stored or fresh; device, precision, seconds, weights, convention, key."""
+    fresh = sum(not result.stored for result in results)
+    made = [result.made for result in results]
+
+    def all_of(name: str, form=str) -> str:
+        return " / ".join(dict.fromkeys(form(m[name]) for m in made if m.get(name) is not None))
+
+    parts = [
+        all_of("device"),
+        all_of("precision"),
+        job_badge.took(sum(m.get("seconds") or 0 for m in made)),
+        f"weights {all_of('weights', lambda sha: str(sha)[:8])}",
+        " / ".join(dict.fromkeys(r.request.convention.title for r in results)),
+        f"key {all_of('key', lambda key: str(key)[:8])}" if len(results) == 1 else f"{len(results)} results",
+    ]
+    state = (
+        "stored" if not fresh else "fresh" if fresh == len(results) else f"{fresh} fresh, {len(results) - fresh} stored"
+    )
+    return state, parts
+
+
+def _refusals(computed: service.Computed | None) -> set[analysis.Request]:
     """What the engine refused while it computed the rest: said with its reason, and not offered again."""
-    refused = job.result.refused if job and job.status == "done" else {}
+    refused = computed.refused if computed else {}
     for reason, requests in refused.items():
         names = ", ".join(map(name_of, requests))
         st.error(f"Not computed, {names}: {controls.plain(reason)}", icon=":material/block:")
@@ -83,66 +90,18 @@ def _agreement(pairs: Sequence[tuple]) -> None:
         (st.success if good else st.warning)(sentence, icon=":material/done_all:" if good else ":material/difference:")
 
 
-def _submit_again(requests: tuple, title: str) -> None:
-    """The button's callback: the only place that submits."""
-    try:
-        service.submit_again(requests, title)
-    except CannotCompute as error:  # the queue is full
-        st.session_state[f"refused again-{service.again_key(requests)[:8]}"] = str(error)
-
-
 def name_of(request: analysis.Request) -> str:
-    return f"block {request.block} at image {cifar10.name(request.image)}"
+    return f"block {request.block} at image {request.image.name}"
 
 
-def _offer(requests: Sequence[analysis.Request], wanted: Sequence[analysis.Request], title: str) -> None:
+def _offer(requests: Sequence[analysis.Request], wanted: tuple[analysis.Request, ...], title: str) -> None:
     """An estimate and the button."""
-    if not wanted:
-        return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="offer"):
-        st.markdown(estimate.of(wanted).sentence, width="stretch")
-        st.button(
-            "Compute", key="compute", type="primary", icon=":material/play_arrow:", on_click=_submit,
-            args=(tuple(requests), tuple(wanted), title),
-        )  # fmt: skip
-    if refusal := st.session_state.pop("refused", None):
-        st.error(controls.plain(refusal), icon=":material/block:")
+    if wanted:
+        key, sentence = service.view_key(requests), estimate.of(wanted).sentence
+        ode_jobs.button(key, service.work(wanted), title, sentence, "Compute", box="offer", name="compute")
 
 
-def _submit(view: tuple, wanted: tuple, title: str) -> None:
-    """The button's callback: the only place that submits."""
-    try:
-        service.submit(view, wanted, title)
-    except CannotCompute as error:  # the queue is full
-        st.session_state["refused"] = str(error)
-
-
-@st.fragment(run_every=POLL)
-def _progress(key: str, drawn: int, name: str = "") -> None:
-    """Queue position, stage, time and Cancel.
-
-    The page is drawn again when another result has arrived since it was drawn with ``drawn`` of them, and at the end.
-    """
-    job = service.watch(key)
-    if job is None or not job.active or job.done > drawn:
-        st.rerun()
-    with st.container(border=True, key=f"progress{name}-{key[:8]}" if name else "progress"):
-        text, button = st.columns([6, 1], vertical_alignment="center")
-        with text:
-            if job.status == "queued":
-                st.progress(0.0, text=f"**{controls.plain(job.title)}** · waiting, number {job.position} in the queue")
-            else:
-                share = min(job.done / job.total, 1.0) if job.total else 0.0
-                steps = f"{job.done} of {job.total}" if job.total else "starting"
-                st.progress(
-                    share,
-                    text=f"**{controls.plain(job.title)}** · {steps} · {job.what or 'starting'} · {job.seconds:.0f} s",
-                )
-        look = {"key": f"cancel-{key[:8]}" if name else "cancel", "icon": ":material/close:", "width": "stretch"}
-        button.button("Cancel", help="For every window that waits for it", on_click=service.cancel, args=(key,), **look)
-
-
-@st.fragment(run_every=2 * POLL)
+@st.fragment(run_every=2 * ode_jobs.POLL)
 def monitor() -> None:
     """In the sidebar of every page: the computations that this window waits for, so that other pages stay usable."""
     jobs = [job for key in st.session_state.get("jobs", []) if (job := service.watch(key))]

@@ -1,4 +1,4 @@
-"""How a mode, pseudospectra, a perturbed image or a sweep was made, and beside it "Compute again"; as computing.badge for spectra."""
+"""How a result was made, and beside it "Compute again": of spectra, a mode, pseudospectra, a perturbed image or a sweep."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,40 +13,65 @@ from stiffcore.storage import cache as result_cache
 Numbers = Callable[[object], Mapping[str, float]]  # what of a result is compared with the one before
 
 
+def took(seconds: float | None) -> str:
+    """None where nobody measured them."""
+    return "" if seconds is None else f"{seconds:,.0f} s to compute" if seconds >= 10 else f"{seconds:.2g} s to compute"
+
+
 def parts(device: str, precision: str, seconds: float | None, network: str, *others: str) -> list[str]:
-    """What a badge says after "stored" or "fresh"; seconds: None where nobody measured them."""
-    took = "" if seconds is None else f"{seconds:,.0f} s to compute" if seconds >= 10 else f"{seconds:.2g} s to compute"
-    found = [device, precision, took, f"weights {manifest.entry(network).sha256[:8]}", *others]
-    return [part for part in found if part]
+    """What a badge says after "stored" or "fresh"."""
+    return [device, precision, took(seconds), f"weights {manifest.entry(network).sha256[:8]}", *others]
 
 
 def show(key: str, again: Callable, before: object, numbers: Numbers, title: str, about: Sequence[str]) -> None:
     """The badge of the result under a job's key. again: progress -> the result, whatever is stored; before: the stored one."""
     key_again = result_cache.key({"again": key})
     jobs = service.job_service()
-    job, first = jobs.find(key_again), jobs.find(key)
-    fresh = any(found is not None and found.status == "done" for found in (job, first))
-    busy = bool(job and job.active)
+    is_fresh = any(job is not None and job.status == "done" for job in (jobs.find(key_again), jobs.find(key)))
 
     def work(progress) -> tuple[Mapping[str, float], Mapping[str, float]]:
         return numbers(before), numbers(again(progress))
 
+    state = "fresh" if is_fresh else "stored"
+    compared = with_again(key_again, work, title, state, about, name=f"again-{key[:8]}")
+    if compared:
+        _agreement(*compared)
+
+
+def with_again(
+    key: str,
+    work: Callable,
+    title: str,
+    state: str,
+    about: Sequence[str],
+    name: str,
+    cost: str | None = None,
+    cancelled: str = "Cancelled. What was stored is kept.",
+    counts_results: bool = False,
+) -> object | None:
+    """A badge and "Compute again"; below it that job's progress, or why it failed. What it returned, once it is done.
+
+    key, work: of the second computation. state: "stored", "fresh", or how many of each. about: the badge's other parts, empty
+    ones left out. name: the button's key; cost: on hover. counts_results: the job's progress counts results, and the page is
+    drawn again for each.
+    """
+    job = service.job_service().find(key)
+    is_busy = bool(job and job.active)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        state = ":blue-badge[fresh] " if fresh else ":green-badge[stored] "
-        st.markdown(state + " ".join(f":gray-badge[{controls.plain(part)}]" for part in about))
+        colour = "green" if state == "stored" else "blue"
+        grey = " ".join(f":gray-badge[{controls.plain(part)}]" for part in about if part.strip())
+        st.markdown(f":{colour}-badge[{state}] {grey}")
         st.button(
-            "Compute again", key=f"again-{key[:8]}", type="tertiary", icon=":material/refresh:", disabled=busy,
-            on_click=ode_jobs.submit, args=(key_again, work, f"{title}, again"),
+            "Compute again", key=name, type="tertiary", icon=":material/refresh:", disabled=is_busy, help=cost,
+            on_click=ode_jobs.submit, args=(key, work, f"{title}, again"),
         )  # fmt: skip
-    if busy:
-        service.remember(key_again)
-        ode_jobs.progress(key_again)
-    elif job and job.status == "failed":
-        st.error(f"{controls.plain(job.error)} What was stored is kept.", icon=":material/block:")
-    elif job and job.status == "cancelled":
-        st.info("Cancelled. What was stored is kept.", icon=":material/cancel:")
-    elif job and job.result:
-        _agreement(*job.result)
+    ode_jobs.refusal(key)
+    if is_busy:
+        service.remember(key)
+        ode_jobs.progress(key, job.done if counts_results else None)
+    else:
+        ode_jobs.ended(job, cancelled, "What was stored is kept.")
+    return job.result if job else None
 
 
 def _agreement(old: Mapping[str, float], new: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Work that takes seconds, other than a spectrum: a button, then progress and Cancel; shared by all who wait for the same."""
+"""Work that takes seconds: a button, then progress and Cancel, then why it ended without a result; shared by all who wait for it."""
 
 from collections.abc import Callable
 
@@ -22,37 +22,59 @@ def offer(key: str, work: Callable, title: str, sentence: str, label: str) -> ob
         service.remember(key)
         progress(key)
         return None
-    if job and job.status == "failed":
-        st.error(controls.plain(job.error), icon=":material/block:")
-    elif job and job.status == "cancelled":
-        st.info("Cancelled.", icon=":material/cancel:")
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"offer-{key[:8]}"):
-        st.markdown(sentence, width="stretch")
-        st.button(
-            label, key=f"submit-{key[:8]}", type="primary", icon=":material/play_arrow:",
-            on_click=submit, args=(key, work, title),
-        )  # fmt: skip
-    if refusal := st.session_state.pop("refused", None):
-        st.error(refusal, icon=":material/block:")
+    ended(job)
+    button(key, work, title, sentence, label, f"offer-{key[:8]}", f"submit-{key[:8]}")
     return None
 
 
-def submit(key: str, work: Callable, title: str) -> None:
-    """A button's callback, or a click's: never to be called in a run of the page, which would submit again what was cancelled."""
+def button(key: str, work: Callable, title: str, sentence: str, label: str, box: str, name: str) -> None:
+    """What the work costs, the button that submits it, and why it was not accepted. box, name: keys of the elements."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=box):
+        st.markdown(sentence, width="stretch")
+        st.button(
+            label, key=name, type="primary", icon=":material/play_arrow:", on_click=submit, args=(key, work, title)
+        )
+    refusal(key)
+
+
+def submit(key: str, work: Callable, title: str, priority: int = 0, allowed: Callable[[], None] = lambda: None) -> None:
+    """A button's callback, or a click's: never to be called in a run of the page, which would submit again what was cancelled.
+
+    allowed: raises CannotCompute where the work must not be submitted. ``refusal`` shows the reason.
+    """
     try:
-        service.job_service().submit(key, work, title=title, watcher=service.visitor())
+        allowed()
+        service.job_service().submit(key, work, title=title, watcher=service.visitor(), priority=priority)
         service.remember(key)
     except CannotCompute as error:  # the queue is full
-        st.session_state["refused"] = str(error)
+        st.session_state[f"refused {key}"] = str(error)
+
+
+def refusal(key: str) -> None:
+    """Why the work under a key was not accepted, once."""
+    if sentence := st.session_state.pop(f"refused {key}", None):
+        st.error(controls.plain(sentence), icon=":material/block:")
+
+
+def ended(job, cancelled: str = "Cancelled.", failed: str = "") -> None:
+    """Why a job ended without a result; nothing where it did not. failed: what to add to the reason."""
+    if job and job.status == "failed":
+        st.error(f"{controls.plain(job.error)} {failed}".rstrip(), icon=":material/block:")
+    elif job and job.status == "cancelled":
+        st.info(cancelled, icon=":material/cancel:")
 
 
 @st.fragment(run_every=POLL)
-def progress(key: str) -> None:
-    """Queue position, stage, time and Cancel; the page is drawn again at the end."""
+def progress(key: str, drawn: int | None = None, suffix: str | None = None) -> None:
+    """Queue position, stage, time and Cancel; the page is drawn again at the end.
+
+    drawn: how many of the job's results the page shows; it is drawn again when there are more. suffix: of the elements' keys.
+    """
     job = service.watch(key)
-    if job is None or not job.active:
+    if job is None or not job.active or (drawn is not None and job.done > drawn):
         st.rerun()
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"progress-{key[:8]}"):
+    suffix = f"-{key[:8]}" if suffix is None else suffix
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"progress{suffix}"):
         with st.container(width="stretch"):
             if job.status == "queued":
                 st.progress(0.0, text=f"**{controls.plain(job.title)}** · waiting, number {job.position} in the queue")
@@ -61,4 +83,7 @@ def progress(key: str) -> None:
                 what = job.what or "starting"
                 stage = f"{job.done} of {job.total} · {what}" if job.total else what
                 st.progress(share, text=f"**{controls.plain(job.title)}** · {stage} · {job.seconds:.0f} s")
-        st.button("Cancel", key=f"cancel-{key[:8]}", icon=":material/close:", on_click=service.cancel, args=(key,))
+        st.button(
+            "Cancel", key=f"cancel{suffix}", icon=":material/close:", help="For every window that waits for it",
+            on_click=service.cancel, args=(key,),
+        )  # fmt: skip

@@ -8,10 +8,11 @@ import streamlit as st
 from pages.shared.widgets import grid, statistics
 from stiffcore.figures import wording
 from stiffcore.figures.theme import Style
+from stiffcore.metrics.missing import NOT_SQUARE
 from stiffcore.networks import catalogue
 from stiffcore.paper import evidence, published
 from stiffcore.statistics import label_spread, tables
-from stiffcore.statistics.row_values import main_reason
+from stiffcore.statistics.row_values import convention_of, main_reason
 
 FEW_IMAGES = 30  # three of each label; below, "all" opens on the last block instead
 
@@ -29,7 +30,7 @@ def published_labels(network: str, metric: str, block: int | str) -> pd.DataFram
     """The paper's means by label, where they are of this choice: all blocks, for ResNet50 the last one alone."""
     paper = catalogue.architecture(network)
     wanted = published.blocks(paper)
-    fits = block == (tables.ALL if len(wanted) > 1 else wanted[0])
+    fits = block == tables.ALL if len(wanted) > 1 else block in wanted
     table = published.table(paper, "by_label")
     return table[(table["metric"] == metric) & fits]
 
@@ -68,7 +69,7 @@ def table(rows: pd.DataFrame, paper: pd.DataFrame, metric: str, block: int | str
         return
     made = tables.by_label(rows, (metric,), block)
     theirs = paper.set_index("label")["published"]
-    factor = 100 if metric in wording.SHARES else 1
+    factor = wording.factor(metric)
     body = [
         (
             row["name"],
@@ -87,7 +88,7 @@ def table(rows: pd.DataFrame, paper: pd.DataFrame, metric: str, block: int | str
         f"Mean, median and standard deviation are over the images of a label, of {what}. Images: those that have it; "
         "the others lack a value that is undefined or not computed."
     )
-    network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
+    network, convention = rows["network"].iloc[0], convention_of(rows)
     grid.download(statistics.named(made, network, convention, block=block), f"{name}-table")
 
 
@@ -95,7 +96,6 @@ def no_value(rows: pd.DataFrame, metric: str, block: int | str) -> None:
     """No image has a value: say whether it is undefined or not computed, and why."""
     kept = rows if block == tables.ALL else rows[rows["block"] == block]
     where = "at this block" if block != tables.ALL else "at any block"
-    network, convention = rows["network"].iloc[0], rows["convention"].iloc[0]
-    able = block == tables.ALL or block in tables.definable(network, convention, metric)
-    reason = main_reason(kept, metric) if able else tables.NOT_SQUARE
+    able = block == tables.ALL or block in tables.definable_in(rows, metric)
+    reason = main_reason(kept, metric) if able else NOT_SQUARE
     st.info(f"{wording.title(metric)} has no value {where} ({reason}).", icon=":material/block:")

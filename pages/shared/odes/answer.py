@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, stability_overlay
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue
 from stiffcore.odes import block_flow, step_limits
 from stiffcore.odes.step_limits import StepLimits
@@ -62,9 +63,9 @@ def _shipped(_folder: str) -> tuple[list[StepLimits], list[StepLimits]] | None:
     results = [
         result
         for network in catalogue.ARCHITECTURES
-        for block in block_flow.last_stage_blocks(network)
+        for block in block_flow.last_stage_blocks(ask.find_network(network))
         for image in gallery.first_of_each_label()
-        if (result := analysis.stored(analysis.Request(network, image, block, "branch", "spectrum"))) is not None
+        if (result := analysis.stored(ask.request(network, image, block, Convention.BRANCH))) is not None
     ]
     if not results:
         return None

@@ -7,15 +7,15 @@ import streamlit as st
 
 from pages.shared.jobs import computing
 from pages.shared.odes import answer as ode_answer, flows as ode_flows
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, panels, stability_overlay
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.odes import stability_plane
 from stiffcore.figures.odes.stability_plane import Cloud
 from stiffcore.figures.spectra import spectrum, spectrum_table
 from stiffcore.figures.theme import Style
 from stiffcore.odes import block_flow, stability, step_limits
-from stiffcore.odes.block_flow import FlowRequest
 
 FITS = {"all": "Regions and eigenvalues", "points": "Eigenvalues"}
 EXPLICIT = {name: method.title for name, method in stability.METHODS.items() if method.is_explicit}
@@ -33,20 +33,20 @@ def show(style: Style) -> None:
         method = controls.one_of("Method", "euler", EXPLICIT, "forward-euler", draw=st.selectbox, width=160)
     with panels.row():
         images = gallery.choose(network, gallery.first_of_each_label()[3:6])
-        looks = spectrum.series_of(images, "image", style)
-        gallery.strip(network, images, {image: look.colour for image, look in looks.items()})
-    block_flow.check_identity(network, block)
+        looks = spectrum.series_of([*map(ask.find_image, images)], "image", style)
+        gallery.strip(network, images, {image.in_rows: look.colour for image, look in looks.items()})
+    block_flow.check_identity(ask.find_network(network), block)
     with panels.row():
         step = controls.number("Step h: the network's is 1", "blockstep", 0.05, 2.0, 1.0, 0.05, width=420)
         fit = controls.one_of("Fit", "planefit", FITS, "all")
-    requests = [analysis.Request(network, image, block, "branch", "spectrum") for image in images]
+    requests = [ask.request(network, image, block, Convention.BRANCH) for image in images]
     results = computing.results(requests, f"{controls.NETWORK_TITLES[network]}, block {block}, branch")
     with st.container(key="beside"):  # columns lie below each other where the window is narrow, as of panels.beside
         if results:
             _plane(results, looks, method, step, fit, style)
         st.subheader("The flow itself")
         with panels.refusals():
-            ode_flows.show([FlowRequest(network, image, block) for image in images], looks, style)
+            ode_flows.show([ask.flow(network, image, block) for image in images], looks, style)
     ode_flows.every_block(style)
     ode_answer.show()
 
@@ -60,7 +60,7 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
     ]  # fmt: skip
     request = results[0].request
     regions = [method] if method == "forward-euler" else ["forward-euler", method]
-    kept_zoom = f"{request.network} {request.block} {method}"
+    kept_zoom = f"{request.network.name} {request.block} {method}"
     view = stability_plane.view_of(clouds, regions if fit == "all" else ())
     figure = stability_plane.figure(clouds, regions, style, view, f"{kept_zoom} {fit}", height=480)
     picture, numbers = st.columns([1.35, 1])
@@ -71,13 +71,15 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
         panels.drawn(sum(min(size, stability_plane.LARGEST_DRAWN) for size in sizes), sum(sizes))
     with numbers:
         _numbers(results, looks, method, step, style)
-    computing.badge(results, f"{controls.NETWORK_TITLES[request.network]}, block {request.block}, branch")
+    computing.badge(results, f"{request.network.title}, block {request.block}, branch")
     frame = pd.concat(
-        pd.DataFrame({"image": r.request.image, "re": r.arrays["eigenvalues"].real, "im": r.arrays["eigenvalues"].imag})
+        pd.DataFrame(
+            {"image": r.request.image.in_rows, "re": r.arrays["eigenvalues"].real, "im": r.arrays["eigenvalues"].imag}
+        )
         for r in results
     )
     panels.downloads(
-        figure, frame, f"steps-{request.network}-{request.block}", f"{request.network}, {title}, h = {step:g}",
+        figure, frame, f"steps-{request.network.name}-{request.block}", f"{request.network.name}, {title}, h = {step:g}",
         spectrum_table.python([result.request for result in results]),
     )  # fmt: skip
 
@@ -91,7 +93,7 @@ def _numbers(results: Sequence[analysis.Result], looks: dict, method: str, step:
         f"Outside at h = {step:g}", "Re λ < 0, yet outside", "Largest stable step", "set by λ =", "Decay alone allows",
         "Re λ > 0", "Zeros, of all",
     )  # fmt: skip
-    ode_table.show(heads, list(zip(names, *columns, strict=True)), style.paper)
+    ode_table.show(heads, list(zip(names, *columns, strict=True)), style)
     st.markdown(ode_answer.what_sets_it(limits))
     interval = stability.real_stability_interval(method)
     st.caption(

@@ -7,11 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.jobs import ode_jobs
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, panels
 from stiffcore.figures.odes import example as figures
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.odes import block_flow
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
@@ -32,6 +31,7 @@ def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
     there = [flows[image] for image in flows if flows[image] is not None]
     if not there:
         return
+    panels.notices(flow.notice for flow in there)
     names = [looks[flow.request.image].name for flow in there]
     figure = figures.flows(there, names, style)
     picture, numbers = st.columns([1.35, 1])
@@ -43,26 +43,26 @@ def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
              f"{flow.observed_orders[-1]:.2f}", ode_table.number(flow.converged_to, 1))
             for name, flow in zip(names, there, strict=True)
         ]  # fmt: skip
-        ode_table.show(
-            ("Image", "Distance, h = 1", "Of the way", "Growth", "Order", "Exact to at least"), rows, style.paper
-        )
+        ode_table.show(("Image", "Distance, h = 1", "Of the way", "Growth", "Order", "Exact to at least"), rows, style)
         st.caption(
             "Distance: ‖x₁ − x(1)‖ / ‖x(1)‖ of the network's single step. Of the way: the same over ‖x(1) − x(0)‖. Growth: "
             "‖x(1)‖ / ‖x(0)‖. Order: what halving the last step gains. Exact to at least: what a hundred times the tolerance changes in x(1)."
         )
     frame = pd.DataFrame(
-        {"image": np.repeat([flow.request.image for flow in there], len(STEPS)), "step": np.tile(STEPS, len(there)),
+        {"image": np.repeat([flow.request.image.in_rows for flow in there], len(STEPS)), "step": np.tile(STEPS, len(there)),
          "distance": np.concatenate([flow.distance for flow in there]),
          "of_travel": np.concatenate([flow.of_travel for flow in there])}
     )  # fmt: skip
     request = there[0].request
     python = (
-        "from stiffcore.odes import block_flow, block_flow_integration\n"
-        f"request = block_flow.FlowRequest({request.network!r}, {request.image}, {request.block})\n"
+        "import stiffcore as sc\nfrom stiffcore.odes import block_flow, block_flow_integration\n"
+        f"request = block_flow.FlowRequest(sc.network({request.network.name!r}), sc.image({request.image.in_rows}), {request.block})\n"
         "flow = block_flow_integration.compute(request)\nprint(flow.distance, flow.observed_orders)"
     )
-    name = f"flow-{request.network}-{request.block}"
-    panels.downloads(figure, frame, name, f"{request.network}, block {request.block}: its flow", python, link=False)
+    name = f"flow-{request.network.name}-{request.block}"
+    panels.downloads(
+        figure, frame, name, f"{request.network.name}, block {request.block}: its flow", python, link=False
+    )
     panels.equivalent_table(frame, "Relative distance at t = 1 by step.")
 
 
@@ -74,14 +74,14 @@ def _computed(missing: tuple[FlowRequest, ...]) -> tuple[BlockFlow, ...] | None:
 
         def of_all(position: int):
             return lambda done, total, what: progress(
-                position * total + done, len(missing) * total, f"image {cifar10.name(missing[position].image)}: {what}"
+                position * total + done, len(missing) * total, f"image {missing[position].image.name}: {what}"
             )
 
         return tuple(block_flow_integration.compute(request, of_all(at)) for at, request in enumerate(missing))
 
     key = result_cache.key({"flows": [block_flow.key(request) for request in missing]})
     few = "1 flow is" if len(missing) == 1 else f"{len(missing)} flows are"
-    title = f"{controls.NETWORK_TITLES[missing[0].network]}, block {missing[0].block}: flow"
+    title = f"{missing[0].network.title}, block {missing[0].block}: flow"
     sentence = f"**{few} not stored yet.** A few seconds each, up to a minute for a block of 8,192 dimensions."
     return ode_jobs.offer(key, work, title, sentence, "Follow the flow")
 
@@ -90,8 +90,8 @@ def every_block(style: Style) -> None:
     """One number per block: the last stages' identity blocks at the images that ship."""
     rows = []
     for name in catalogue.ARCHITECTURES:
-        for block in block_flow.last_stage_blocks(name):
-            wanted = (FlowRequest(name, image, block) for image in gallery.first_of_each_label())
+        for block in block_flow.last_stage_blocks(ask.find_network(name)):
+            wanted = (ask.flow(name, image, block) for image in gallery.first_of_each_label())
             flows = [flow for request in wanted if (flow := block_flow.stored(request)) is not None]
             if flows:
                 distance = np.array([flow.distance[0] for flow in flows])
@@ -107,10 +107,10 @@ def every_block(style: Style) -> None:
     if rows:
         st.markdown("**One number per block: the last stages**")
         heads = ("Block", "Distance, median", "Smallest", "Largest", "Of the way, median", "Images")
-        ode_table.show(heads, rows, style.paper)
+        ode_table.show(heads, rows, style)
 
 
 def _alt(flows: Sequence[BlockFlow]) -> str:
     return "Relative distance of the network's single step from the exact flow: " + ", ".join(
-        f"image {cifar10.name(flow.request.image)}: {flow.distance[0]:.3g}" for flow in flows
+        f"image {flow.request.image.name}: {flow.distance[0]:.3g}" for flow in flows
     )

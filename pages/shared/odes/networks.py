@@ -7,9 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.jobs import ode_jobs
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, panels
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.odes import ode_net as figures, stability_plane
 from stiffcore.figures.odes.stability_plane import Cloud
 from stiffcore.figures.theme import Style
@@ -78,6 +79,7 @@ def _draw(fit: ode_net.Fit, style: Style) -> None:
             (f"of the ODE-Net, {fit.parameters[1]:,} parameters", ode_table.number(float(fit.ode_losses[-1]))),
         ]
     )
+    panels.notices([fit.notice])
     curves = figures.curves(fit, style)
     panels.chart(curves, "curves", _curves_alt(fit))
     st.subheader(f"The way from t = 0 to t = {ode_net.DURATION:g}")
@@ -146,7 +148,7 @@ def _eigenvalues(fit: ode_net.Fit, style: Style) -> None:
         f"draws it for real blocks, where h = 1. Outside of the disc: ResNet {outside[0]}, ODE-Net {outside[1]}; with "
         f"Re λ > 0, growth that no step of forward Euler damps: {growing[0]} and {growing[1]}."
     )
-    request = analysis.Request("resnet18", gallery.first_of_each_label()[3], 8, "branch", "spectrum")
+    request = ask.request("resnet18", gallery.first_of_each_label()[3], 8, Convention.BRANCH)
     real = analysis.stored(request)
     if real is not None and controls.switch("With a real block: ResNet18's last, at a cat", "real", default=True):
         clouds.append(Cloud("ResNet18, block 8", real.arrays["eigenvalues"], style.ink, "diamond", 4, 0.6))

@@ -55,7 +55,7 @@ def show(style: Style) -> None:
 def _judged(z: complex, style: Style) -> None:
     """The point by every method, and how far each method's region reaches along the axes."""
     heads = ("Method, R(z)", "|R(hλ)|", "Point is", "Real interval", "Imaginary")
-    ode_table.show(heads, [_row(name, z) for name in stability.METHODS], style.paper)
+    ode_table.show(heads, [_row(name, z) for name in stability.METHODS], style)
     st.caption(
         "Intervals: the longest stretches [−r, 0] and [−ir, ir] with |R| ≤ 1. A pair of complex eigenvalues lies mirrored at "
         "the real axis. Where the point is left of the axis but outside of a region, the equation decays and the method does "

@@ -28,7 +28,7 @@ def fixed_steps(step: float, t_end: float, chosen: str, style: Style) -> None:
     ]
     last = ode_table.number(float(reports[0].solution.times[-1]))
     heads = (f"Method, h = {step:g}", "Kind", *COSTS, "Largest error", f"Error at t = {last}")
-    ode_table.show(heads, rows, style.paper, chosen=list(stability.METHODS).index(chosen))
+    ode_table.show(heads, rows, style, chosen=list(stability.METHODS).index(chosen))
     unstable = [stability.method(report.method).title for report in reports if not report.is_stable]
     st.caption(
         (f"Unstable at this step: {', '.join(unstable)}. " if unstable else "All of them are stable at this step. ")
@@ -56,7 +56,7 @@ def own_steps(style: Style) -> None:
         rows.append((method, stiff_example.ADAPTIVE[method], steps, f"{len(_smooth_steps(run)):,}", *others, *errors))
     last = f"Error at t = {OWN_STEPS_UNTIL:g}"
     heads = ("Solver", "Kind", COSTS[0], f"at t ≥ {SMOOTH_FROM:g}", *COSTS[1:], "Largest error", last)
-    ode_table.show(heads, rows, style.paper)
+    ode_table.show(heads, rows, style)
     st.caption(_what_holds_back(solved()))
 
 

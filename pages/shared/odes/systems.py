@@ -74,7 +74,7 @@ def _costs(shown: stiff_systems.Portrait, style: Style) -> None:
     )
     title = f"{shown.system.title}: what it costs"
     panels.downloads(figure, frame, f"stiff-{shown.system.name}-costs", title, link=False)
-    ode_table.show(("Solver", "Steps", "Evaluations", "Jacobians", "Factorisations", "t reached"), rows, style.paper)
+    ode_table.show(("Solver", "Steps", "Evaluations", "Jacobians", "Factorisations", "t reached"), rows, style)
     if explicit.finished:
         st.caption(f"All reach t = {shown.system.t_end:g}: at this stiffness, explicit steps are still affordable.")
     else:

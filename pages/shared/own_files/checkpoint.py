@@ -9,7 +9,6 @@ import streamlit as st
 from pages.shared.jobs import ode_jobs
 from pages.shared.state import controls, service
 from pages.shared.widgets import sides as compare_sides
-from stiffcore.errors import CannotCompute
 from stiffcore.networks import catalogue, uploaded as uploaded_networks
 from stiffcore.storage import uploads
 
@@ -35,7 +34,7 @@ def upload() -> None:
             st.caption("A look takes no second, but a computation is running: the file is next, before all others.")
         ode_jobs.progress(job.key)
     elif job and job.status == "failed":
-        st.error(controls.plain(job.error), icon=":material/block:")
+        ode_jobs.ended(job)
     elif job and job.status == "done":
         st.markdown(
             f":material/task: {controls.plain(uploads.clean_name(file.name))}: {controls.plain(job.result.sentence)}"
@@ -43,8 +42,7 @@ def upload() -> None:
         _register(file, job.result.network)
     else:
         st.button("Look into the file", key="inspect", icon=":material/search:", on_click=_inspect)
-    if refusal := st.session_state.pop("refused upload", None):
-        st.error(controls.plain(refusal), icon=":material/block:")
+    ode_jobs.refusal(_key("inspect", file))
 
 
 def _key(what: str, file) -> str:
@@ -67,21 +65,11 @@ def _inspect() -> None:
         progress(0, 0, "looking into the file")
         from stiffcore.checkpoints import inspect as checkpoints  # torch, in the job's thread
 
-        return checkpoints.inspect(content, lambda what: progress(0, 0, what))
+        return checkpoints.inspect(content, progress)
 
-    _submit(key, work, "Looking into a checkpoint")
-
-
-def _submit(key: str, work, title: str) -> None:
     job = service.job_service().find(key)
-    if job and job.status == "done":
-        return
-    try:
-        uploads.check_uploads()
-        service.job_service().submit(key, work, title=title, watcher=service.visitor(), priority=SOON)
-        service.remember(key)
-    except CannotCompute as error:  # switched off, or the queue is full
-        st.session_state["refused upload"] = str(error)
+    if not (job and job.status == "done"):
+        ode_jobs.submit(key, work, "Looking into a checkpoint", priority=SOON, allowed=uploads.check_uploads)
 
 
 def load(content: bytes, name: str, progress):
@@ -163,7 +151,7 @@ def comparison(a: compare_sides.Side, b: compare_sides.Side) -> dict[str, str]:
     """The parameters of two spectra on the page Compare, whichever part of it was shown before."""
     query = {"compare": "spectra"}
     for letter, side in {"a": a, "b": b}.items():
-        texts = (side.network, str(side.image), str(side.block), side.convention)
+        texts = (side.network, str(side.image), str(side.block), side.convention.value)
         query |= {f"{letter}.{name}": text for name, text in zip(compare_sides.CHOICES, texts, strict=True)}
     return query
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.shared.jobs import ode_jobs
 from pages.shared.own_files import checkpoint as own_checkpoint
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, sides as compare_sides
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
@@ -126,7 +126,7 @@ def _ask_the_networks(number: int) -> None:
         losses = {}
         for done, network in enumerate(networks):
             progress(done, len(networks), controls.NETWORK_TITLES[network])
-            losses[network] = analysis.all_losses(network, number).tolist()
+            losses[network] = analysis.all_losses(ask.find_network(network), ask.find_image(number)).tolist()
         return losses
 
     losses = ode_jobs.offer(

@@ -6,13 +6,14 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import grid, statistics
+from stiffcore.conventions import Convention
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
+from stiffcore.metrics import definitions
 from stiffcore.paper import comparison, published, tables_text
 from stiffcore.statistics import correlation
 from stiffcore.statistics.tables import SHOWN
 
-GROUPS = {"stiffness_index": "S: stiffness index", "percent_negative": "P: percentage negative"}
 PARTIAL = 3  # of the style's colours: neither good nor bad
 RAISED = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 SIGNS = {
@@ -25,6 +26,10 @@ SIGNS = {
 }  # beside the colour, never colour alone
 
 
+def _group(metric: str) -> str:
+    return f"{definitions.named(metric).symbol}: {definitions.named(metric).phrase}"
+
+
 def colour(agreement: str, style: Style) -> str:
     colours = {"equal": style.good, "close": style.good, "comparable": style.muted, "apart": style.bad}
     return (colours | {"partial": style.colour(PARTIAL)}).get(agreement, "")
@@ -34,7 +39,7 @@ def _ours(cell: dict, style: Style, text: str, title: str = "") -> grid.Cell:
     """Our value with its agreement, or the word that stands for its absence."""
     agreement, state = cell["agreement"], cell.get("state", "")
     if state:
-        return grid.Cell(state, word=True, title=cell["reason"])
+        return grid.Cell(state, word=True, title=str(cell["reason"]))
     if agreement == "partial":
         title = f"{title} over {cell['n_blocks']:.0f} of {cell['of_blocks']:.0f} blocks".strip()
     return grid.Cell(f"{SIGNS.get(agreement, '')} {text}".strip(), colour=colour(agreement, style), title=title)
@@ -76,7 +81,7 @@ def means(table: pd.DataFrame, number: int | None, style: Style) -> None:
             line += [grid.number(0 if pd.isna(cell[count]) else cell[count], 0) for count in ("n", "n_undefined")]
         body.append((cifar10.LABELS[name] if of == "label" else str(name), line))
     columns = ["theirs", "ours", "difference", "images", "undefined"]
-    groups = [(_head(number, GROUPS[metric], measure=metric), len(columns)) for metric in SHOWN]
+    groups = [(_head(number, _group(metric), measure=metric), len(columns)) for metric in SHOWN]
     grid.draw(body, columns * len(SHOWN), style, of.capitalize(), groups, "dense")
 
 
@@ -92,7 +97,7 @@ def correlations(table: pd.DataFrame, number: int | None, style: Style) -> None:
             line = [part for cell in of_block for part in _correlation(cell, number, style)]
             body.append((str(block), [*line, grid.number(n, 0)]))
         groups = [
-            (_head(number, f"{GROUPS[measure][0]} with {o}", measure=measure, outcome=o), len(columns))
+            (_head(number, f"{definitions.named(measure).symbol} with {o}", measure=measure, outcome=o), len(columns))
             for o in correlation.OUTCOMES
         ]
         grid.draw(body, [*columns * len(groups), "n"], style, "Block", [*groups, ("ours", 1)], "dense")
@@ -156,7 +161,7 @@ def other_slips() -> None:
         st.markdown("\n".join(f"- {slip.text} *({slip.where})*" for slip in published.slips()))
 
 
-def download(table: pd.DataFrame, network: str, convention: str, number: int | None) -> None:
+def download(table: pd.DataFrame, network: str, convention: Convention, number: int | None) -> None:
     with st.container(horizontal=True, gap="small"):
         grid.download(statistics.named(table, network, convention), f"table-{number or 'sizes'}-{network}-{convention}")
         controls.copy_link()

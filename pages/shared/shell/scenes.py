@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.shared.shell import remote
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 
@@ -46,8 +46,8 @@ class Scene:
     link: Mapping[str, str]
 
 
-def _side(letter: str, network: str, block: str, convention: str, image: str = CAT) -> dict[str, str]:
-    texts = {"network": network, "images": image, "block": block, "convention": convention}
+def _side(letter: str, network: str, block: str, convention: str) -> dict[str, str]:
+    texts = {"network": network, "images": CAT, "block": block, "convention": convention}
     return {f"{letter}.{name}": text for name, text in texts.items()}
 
 
@@ -141,7 +141,7 @@ def requests() -> list[analysis.Request]:
         else:
             continue
         for network, images, block, convention in views:
-            wanted += [analysis.Request(network, int(i), int(block), convention, "spectrum") for i in images.split(",")]
+            wanted += [ask.request(network, int(i), int(block), convention) for i in images.split(",")]
     return list(dict.fromkeys(wanted))
 
 

@@ -11,9 +11,10 @@ import streamlit as st
 
 from pages.shared.jobs import computing
 from pages.shared.shell import scenes
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, plane, stability_overlay
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import spectrum, spectrum_table, through_depth
 from stiffcore.figures.spectra.through_depth import Look
@@ -108,7 +109,7 @@ export default function ({data, parentElement, setStateValue}) {
 """
 
 
-def show(network: str, convention: str, style: Style) -> None:
+def show(network: str, convention: Convention, style: Style) -> None:
     """Choose an image and a look; see what is stored of every block, and the offer to compute what is missing."""
     numbers = [block.block for block in catalogue.blocks(network)]
     first, others = panels.looks(panels.row(), style)
@@ -123,7 +124,7 @@ def show(network: str, convention: str, style: Style) -> None:
         gallery.strip(network, [image], {image: style.colour(0)})
     at = _at(network)
     controls.notes()
-    requests = [analysis.Request(network, image, number, convention, "spectrum") for number in numbers]
+    requests = [ask.request(network, image, number, convention) for number in numbers]
     title = f"{controls.NETWORK_TITLES[network]} through depth ({convention})"
     with panels.refusals():
         found = {result.request.block: result for result in computing.results(requests, title)}
@@ -149,18 +150,18 @@ def _at(network: str) -> int:
     return controls.current("at", numbers[0], parse)
 
 
-def _draw(blocks: through_depth.Blocks, convention: str, style: Style, look: Look, at: int, title: str) -> None:
+def _draw(blocks: through_depth.Blocks, convention: Convention, style: Style, look: Look, at: int, title: str) -> None:
     results = [result for result in blocks.values() if result is not None]
     request = results[0].request
     figure = through_depth.figure(blocks, convention, style, look, at)
-    _player(request.network)
+    _player(request.network.name)
     panels.chart(figure, "depth-player", through_depth.alt_text(blocks, request.network, convention))
     _thinned(results, look.marks)
     missing = [str(number) for number, result in blocks.items() if result is None]
     if missing:
         st.caption(f"Not computed: block {', '.join(missing)}. Their frames say so; the axes are those of the others.")
     computing.badge(results, title)
-    name = f"depth-{request.network}-{convention}-{request.image}"
+    name = f"depth-{request.network.name}-{convention}-{request.image.in_rows}"
     panels.downloads(
         figure, spectrum_table.points(results), name, title, spectrum_table.python([r.request for r in results])
     )

@@ -14,8 +14,6 @@ from stiffcore.analysis import modes, requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import eigenvalue_cloud, mode as figures
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 
 NONE = "none"
 EXTREMES = {  # what a list offers to whoever has no mouse
@@ -61,7 +59,7 @@ def _take(result: analysis.Result, position: int) -> None:
 
 
 def _text(result: analysis.Result, position: int) -> str:
-    return f"{result.request.block}.{result.request.image}.{position}"
+    return f"{result.request.block}.{result.request.image.in_rows}.{position}"
 
 
 def _of_point(results: Sequence[analysis.Result], point: dict, axes: str) -> tuple[analysis.Result, int] | None:
@@ -82,7 +80,7 @@ def chosen_of(results: Sequence[analysis.Result], chosen: Choice) -> tuple[analy
     """The result and position of a choice, where it is in view."""
     for result in results if chosen else ():
         block, image, position = chosen
-        if (result.request.block, result.request.image) == (block, image) and has_modes(result):
+        if (result.request.block, result.request.image.in_rows) == (block, image) and has_modes(result):
             return (result, position) if position < len(result.arrays["eigenvalues"]) else None
     return None
 
@@ -91,7 +89,7 @@ def check(results: Sequence[analysis.Result], chosen: Choice) -> None:
     """Gives up a link's eigenvalue that a spectrum in view does not have, with a note. Where it is not in view, it waits."""
     for result in results if chosen else ():
         there = len(result.arrays.get("eigenvalues", ()))
-        if (result.request.block, result.request.image) == chosen[:2] and chosen[2] >= there:
+        if (result.request.block, result.request.image.in_rows) == chosen[:2] and chosen[2] >= there:
             note = f"Expected one of the {there:,} eigenvalues of block {chosen[0]}'s core, numbered from 0, got {chosen[2]}."
             controls.refuse("eigenvalue", NONE, note)
 
@@ -102,7 +100,7 @@ def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
     for at, result in enumerate(results):
         if not has_modes(result):
             continue
-        values, image = result.arrays["eigenvalues"], cifar10.name(result.request.image)
+        values, image = result.arrays["eigenvalues"], result.request.image.name
         for name, position in EXTREMES.items():
             found = int(position(values))
             title = (
@@ -120,7 +118,7 @@ def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int]
     )
     if found is not None and _text(*found) not in names:
         result, position = found
-        clicked = f"Block {result.request.block}, image {cifar10.name(result.request.image)}"
+        clicked = f"Block {result.request.block}, image {result.request.image.name}"
         names[_text(*found)] = f"{clicked}: chosen, λ = {figures.in_words(_value(result, position))}"
     of = {_text(results[at], position): (results[at], position) for at, position in by_name(results)}
     st.session_state[key] = _text(*found) if found else None
@@ -161,13 +159,13 @@ def show(results: Sequence[analysis.Result], chosen: Choice, style: Style) -> No
 def _job(result: analysis.Result, position: int) -> tuple:
     """key, work, title"""
     request, value = result.request, _value(result, position)
-    title = f"{controls.NETWORK_TITLES[request.network]}, block {request.block}: a mode"
+    title = f"{request.network.title}, block {request.block}: a mode"
     return modes.key(request, value), lambda progress: modes.compute(request, value, progress), title
 
 
 def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
     request = mode.request
-    figure = figures.figure(mode, result.arrays["eigenvalues"], style, gallery.thumbnail(request.image))
+    figure = figures.figure(mode, result.arrays["eigenvalues"], style, gallery.thumbnail(request.image.in_rows))
     panels.chart(figure, "mode", figures.alt_text(mode))
     half = [_half(channels) for channels in (mode.right_channels, mode.left_channels)]
     ode_table.metrics(
@@ -179,28 +177,27 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
         ]
     )
     st.caption(
-        f"Block {request.block} at image {controls.plain(cifar10.name(request.image))}, {request.convention}. Maps: norm of "
+        f"Block {request.block} at image {controls.plain(request.image.name)}, {request.convention}. Maps: norm of "
         "the eigenvector over the channels at each pixel, mapped back from the core: x = W y to the outputs, w = Vᵀ z to the "
         "inputs, J = W V (stiffcore/analysis/modes.py). Residual: of the true Jacobian, in float64. Condition number ‖w‖‖x‖ / |wᵀx|: "
         "how far λ moves for a change of J; 1 where J is normal."
     )
     _badge(mode)
+    panels.notices([mode.notice])
     frame = _frame(mode)
     python = (
-        "from stiffcore.analysis import modes, requests as analysis\n\n"
-        f"request = analysis.Request({request.network!r}, {request.image}, {request.block}, {request.convention!r}, "
+        "import stiffcore as sc\nfrom stiffcore.analysis import modes\n\n"
+        f"request = sc.request({request.network.name!r}, {request.image.in_rows}, {request.block}, {str(request.convention)!r}, "
         f'"spectrum")\nprint(modes.compute(request, {mode.eigenvalue!r}))\n'
     )
-    title = f"{request.network}, block {request.block}, λ = {figures.in_words(mode.eigenvalue)}"
-    panels.downloads(figure, frame, f"mode-{request.network}-{request.block}", title, python, link=False)
+    title = f"{request.network.name}, block {request.block}, λ = {figures.in_words(mode.eigenvalue)}"
+    panels.downloads(figure, frame, f"mode-{request.network.name}-{request.block}", title, python, link=False)
     panels.equivalent_table(frame, "Norm over the channels, per pixel, of the right and the left eigenvector.")
 
 
 def _badge(mode: modes.Mode) -> None:
     request, value = mode.request, mode.eigenvalue
-    about = job_badge.parts(
-        "cpu", analysis.PRECISION, mode.seconds, request.network, catalogue.CONVENTIONS[request.convention].title
-    )
+    about = job_badge.parts("cpu", analysis.PRECISION, mode.seconds, request.network.name, request.convention.title)
     job_badge.show(
         modes.key(request, value), lambda progress: modes.compute(request, value, progress, again=True), mode,
         lambda made: {"the condition number": made.condition}, f"Block {request.block}: a mode", about,

@@ -10,8 +10,6 @@ from pages.shared.widgets import ode_table, panels
 from stiffcore.analysis import nonnormality, requests as analysis
 from stiffcore.figures.spectra import pseudospectra as figures
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 
 
 def show(result: analysis.Result, style: Style) -> None:
@@ -19,14 +17,14 @@ def show(result: analysis.Result, style: Style) -> None:
     request, values = result.request, result.arrays["eigenvalues"]
     st.subheader("How far from normal")
     st.markdown(
-        f"Block {request.block} at image {controls.plain(cifar10.name(request.image))}. Eigenvalues tell what happens in the "
+        f"Block {request.block} at image {controls.plain(request.image.name)}. Eigenvalues tell what happens in the "
         "end; for a matrix that is not normal, much may happen before (Higham and Trefethen 1993)."
     )
     found = nonnormality.stored(request)
     if found is None:
         seconds = nonnormality.estimated_seconds(len(values))
         sentence = f"**Not stored yet.** One Schur form and a grid of resolvent norms: about {seconds:.0f} s."
-        title = f"{controls.NETWORK_TITLES[request.network]}, block {request.block}: pseudospectra"
+        title = f"{request.network.title}, block {request.block}: pseudospectra"
         work = lambda progress: nonnormality.compute(request, progress)  # noqa: E731 - as the other jobs
         found = ode_jobs.offer(nonnormality.key(request), work, title, sentence, "Compute pseudospectra")
     if found is not None:
@@ -40,31 +38,30 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
     with picture:
         panels.chart(figure, "pseudospectra", figures.alt_text(found))
     with numbers:
-        ode_table.show(("Of J", "Value"), _rows(found, result), style.paper)
+        ode_table.show(("Of J", "Value"), _rows(found, result), style)
         st.caption(
             "Lines: log₁₀ ε, the boundary of all eigenvalues that a change of J of norm ε can make. ω(J): the rate at which "
             "‖exp(tJ)‖ grows at t = 0; right of the rightmost eigenvalue, something grows before it decays. Departure: "
             "(‖J‖²_F − Σ|λ|²)^½, 0 for a normal matrix."
         )
     _badge(found)
+    panels.notices([found.notice])
     frame = _frame(found)
     python = (
-        "from stiffcore.analysis import nonnormality, requests as analysis\n\n"
-        f"request = analysis.Request({request.network!r}, {request.image}, {request.block}, {request.convention!r}, "
+        "import stiffcore as sc\nfrom stiffcore.analysis import nonnormality\n\n"
+        f"request = sc.request({request.network.name!r}, {request.image.in_rows}, {request.block}, {str(request.convention)!r}, "
         '"spectrum")\nprint(nonnormality.compute(request))\n'
     )
-    name = f"pseudospectra-{request.network}-{request.block}"
+    name = f"pseudospectra-{request.network.name}-{request.block}"
     panels.downloads(
-        figure, frame, name, f"Pseudospectra, {request.network}, block {request.block}", python, link=False
+        figure, frame, name, f"Pseudospectra, {request.network.name}, block {request.block}", python, link=False
     )
     panels.equivalent_table(frame.iloc[:: max(len(frame) // 200, 1)], "About two hundred points of the grid.")
 
 
 def _badge(found: nonnormality.NonNormality) -> None:
     request = found.request
-    about = job_badge.parts(
-        "cpu", analysis.PRECISION, found.seconds, request.network, catalogue.CONVENTIONS[request.convention].title
-    )
+    about = job_badge.parts("cpu", analysis.PRECISION, found.seconds, request.network.name, request.convention.title)
 
     def numbers(made: nonnormality.NonNormality) -> dict[str, float]:
         return {"ω(J)": made.numerical_abscissa, "‖J‖₂": made.norm, "Henrici's departure": made.departure}

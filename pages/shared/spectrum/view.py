@@ -7,13 +7,15 @@ import streamlit as st
 
 from pages.shared.jobs import computing
 from pages.shared.spectrum import eigenmodes, nonnormality_panel
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, plane, stability_overlay
 from pages.shared.widgets.stability_overlay import Overlay
 from stiffcore.analysis import modes, requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.panel import Series
 from stiffcore.figures.spectra import spectrum, spectrum_table
 from stiffcore.figures.theme import Style
+from stiffcore.images.image import Image
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Look:
     """How the spectra are drawn."""
 
     colour_by: str
-    series: dict[int, Series]
+    series: dict[Image, Series]
     fit: str
     axes: str
     marks: str
@@ -29,7 +31,7 @@ class Look:
     chosen: eigenmodes.Choice  # the eigenvalue whose mode is shown
 
 
-def show(network: str, convention: str, style: Style) -> None:
+def show(network: str, convention: Convention, style: Style) -> None:
     """Choose, compute, draw."""
     requests, look = _choose(network, convention, style)
     controls.notes()
@@ -45,7 +47,7 @@ def show(network: str, convention: str, style: Style) -> None:
             controls.copy_link()
 
 
-def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.Request], Look]:
+def _choose(network: str, convention: Convention, style: Style) -> tuple[list[analysis.Request], Look]:
     row = panels.row()
     with row:
         blocks = controls.blocks(network, wrap=True)
@@ -58,9 +60,9 @@ def _choose(network: str, convention: str, style: Style) -> tuple[list[analysis.
     with panels.row():
         images = gallery.choose(network, gallery.first_of_each_label()[3:6])
         colour_by = controls.one_of("Colour by", "overlay", spectrum.OVERLAYS, "image")
-        series = spectrum.series_of(images, colour_by, style)
-        gallery.strip(network, images, {image: look.colour for image, look in series.items()})
-    requests = [analysis.Request(network, image, block, convention, "spectrum") for block in blocks for image in images]
+        series = spectrum.series_of([*map(ask.find_image, images)], colour_by, style)
+        gallery.strip(network, images, {image.in_rows: look.colour for image, look in series.items()})
+    requests = [ask.request(network, image, block, convention) for block in blocks for image in images]
     return requests, Look(colour_by, series, shown, axes, marks, overlay, eigenmodes.choice())
 
 
@@ -75,10 +77,10 @@ def _draw(
         panels.drawn(*spectrum.drawn_and_all(results, look.marks), spectrum.is_density(results, look.marks))
         stability_overlay.numbers(results, look.series, look.overlay, style)
     with numbers:
-        panels.metrics(results, {image: series.colour for image, series in look.series.items()}, style.paper)
+        panels.metrics(results, {image: series.colour for image, series in look.series.items()}, style)
     computing.badge(results, title)
     first = requests[0]
-    name, python = f"spectrum-{first.network}-{first.convention}", spectrum_table.python(requests)
+    name, python = f"spectrum-{first.network.name}-{first.convention}", spectrum_table.python(requests)
     panels.downloads(figure, spectrum_table.points(results), name, title, python)
     panels.equivalent_table(spectrum_table.metrics(results), "Every metric of every spectrum in the figure.")
     _below(results, look, style)

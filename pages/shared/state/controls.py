@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import streamlit as st
 
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, uploaded as uploaded_networks
@@ -341,10 +342,23 @@ def network(label: str = "Network", name: str = "network", default: str = "resne
     return one_of(label, name, dict(NETWORK_TITLES), default, draw=st.selectbox, parse=parse, **look)
 
 
-def convention(default: str, allowed: Sequence[str] = tuple(catalogue.CONVENTIONS), **look) -> str:
-    """A reading of "the eigenvalues of a block". What the visitor chose elsewhere is kept where it is allowed here."""
-    titles = {name: catalogue.CONVENTIONS[name].title for name in allowed}
-    return one_of("Convention", "convention", titles, default, **look)
+CONVENTION_TITLES = {convention.value: convention.title for convention in Convention}
+
+
+def convention(default: Convention, name: str = "convention", **look) -> Convention:
+    """A reading of "the eigenvalues of a block". What the visitor chose elsewhere is kept."""
+    return Convention(one_of("Convention", name, CONVENTION_TITLES, default.value, **look))
+
+
+def conventions(default: Convention) -> tuple[Convention, ...]:
+    """One or more of them."""
+    return tuple(map(Convention, several_of("Conventions", "conventions", CONVENTION_TITLES, (default.value,))))
+
+
+def convention_before(default: Convention) -> Convention:
+    """The convention that the visitor looked at on another page."""
+    name = st.session_state.get("chosen", {}).get("convention", "")
+    return Convention(name) if name in CONVENTION_TITLES else default
 
 
 def blocks(network: str, default: Sequence[int] | None = None, at_most: int = MAX_BLOCKS, **look) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -55,18 +55,6 @@ def view_key(requests: Sequence[analysis.Request]) -> str:
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()
 
 
-def submit(view: Sequence[analysis.Request], wanted: Sequence[analysis.Request], title: str) -> None:
-    """Compute the wanted requests of a view. Only from a button's callback: a rerun must never submit again.
-
-    Raises CannotCompute where the queue is full.
-    """
-    key, wanted = view_key(view), tuple(wanted)
-    job_service().submit(
-        key, lambda progress: _whatever_can_be(wanted, progress, lambda new: None), title=title, watcher=visitor()
-    )
-    remember(key)
-
-
 @dataclass(frozen=True)
 class Computed:
     """What became of a job: (result, its agreement with what was stored before, or None), and what the engine refused, by reason."""
@@ -100,15 +88,18 @@ def again_key(requests: Sequence[analysis.Request]) -> str:
     return hashlib.sha256(f"again {view_key(requests)}".encode()).hexdigest()
 
 
-def submit_again(requests: Sequence[analysis.Request], title: str) -> None:
-    """Compute what is stored once more, and compare. Only from a button's callback. Raises CannotCompute where the queue is full.
+def work(requests: tuple[analysis.Request, ...]) -> Callable:
+    """The job that computes these requests: progress -> Computed."""
+    return lambda progress: _whatever_can_be(requests, progress, lambda new: None)
 
-    A stored result is replaced when
-    the new one is complete, never before; cancelled, the rest stays stored as it was.
+
+def work_again(requests: tuple[analysis.Request, ...]) -> Callable:
+    """The job that computes once more what is stored, and compares: progress -> Computed.
+
+    A stored result is replaced when the new one is complete, never before; cancelled, the rest stays stored as it was.
     """
-    key, requests = again_key(requests), tuple(requests)
 
-    def work(progress) -> Computed:
+    def again(progress) -> Computed:
         from stiffcore.analysis import agreement
 
         before = {request: analysis.stored(request) for request in requests}
@@ -118,8 +109,7 @@ def submit_again(requests: Sequence[analysis.Request], title: str) -> None:
 
         return _whatever_can_be(requests, progress, agrees, again=True)
 
-    job_service().submit(key, work, title=f"{title}, again", watcher=visitor())
-    remember(key)
+    return again
 
 
 def find_again(requests: Sequence[analysis.Request]):

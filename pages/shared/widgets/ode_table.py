@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 import streamlit as st
 
-from pages.shared.widgets.panels import TABLE_LOOK
+from pages.shared.widgets import grid
+from stiffcore.figures.theme import Style
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -28,22 +28,14 @@ def complex_number(value: complex, digits: int = 2) -> str:
     return f"{real} ± {number(abs(value.imag), digits)} i" if value.imag else real
 
 
-def show(heads: Sequence[str], rows: Sequence[Sequence[str]], paper: str, chosen: int | None = None) -> None:
+def show(heads: Sequence[str], rows: Sequence[Sequence[str]], style: Style, chosen: int | None = None) -> None:
     """A table whose first column names the rows, a second line of it in small type; chosen: a row in bold."""
     first, *others = heads
-    top = f'<th scope="col" style="text-align:left">{escape(first)}</th>'
-    top += "".join(f'<th scope="col">{escape(head)}</th>' for head in others)
-    body = ""
-    for position, (name, *cells) in enumerate(rows):
-        bold = ' style="font-weight:600"' if position == chosen else ""
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    body = []
+    for name, *cells in rows:
         name, _, small = name.partition("\n")
-        name = escape(name) + (f"<br><small>{escape(small)}</small>" if small else "")
-        body += f'<tr{bold}><th scope="row" style="font-weight:inherit;cursor:default">{name}</th>{cells}</tr>'
-    st.html(
-        f'{TABLE_LOOK}<div class="metrics" style="--metrics-paper:{paper}"><table><thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+        body.append((grid.Cell(name, small=small), cells))
+    grid.draw(body, others, style, first, look="close", chosen=chosen)
 
 
 def metrics(pairs: Sequence[tuple[str, str]]) -> None:

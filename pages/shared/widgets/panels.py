@@ -1,20 +1,19 @@
 """Parts of a page around its figure: the chart itself, metrics, how a result was made, downloads, errors."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from html import escape
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from pages.shared.state import controls, zoom
+from pages.shared.widgets import grid
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra import spectrum_table
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.metrics.missing import Missing
 
 if TYPE_CHECKING:  # pandas would delay the first paint
     import pandas as pd
@@ -25,18 +24,6 @@ CHART = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
     "toImageButtonOptions": {"format": "png", "scale": 2},
 }
-TABLE_LOOK = """
-<style>
-  .metrics {overflow-x: auto;}
-  .metrics table {border-collapse: separate; border-spacing: 0; font-size: 0.86rem; font-variant-numeric: tabular-nums; width: 100%;}
-  .metrics th, .metrics td {padding: 0.16rem 0.5rem; text-align: right; white-space: nowrap;
-    box-shadow: inset 0 -1px color-mix(in srgb, currentColor 14%, transparent);}
-  .metrics th {font-weight: 600;}
-  .metrics tbody th {text-align: left; font-weight: 400; position: sticky; left: 0; cursor: help; background: var(--metrics-paper);}
-  .metrics td.word {opacity: 0.65; font-style: italic; cursor: help;}
-  .metrics i.dot {display: inline-block; width: 0.65rem; height: 0.65rem; border-radius: 50%; margin-right: 0.3rem;}
-</style>
-"""
 
 
 def row():
@@ -86,40 +73,33 @@ def drawn(count: int, there: int, as_density: bool = False) -> None:
         st.caption(f"Showing {count:,} of {there:,} eigenvalues, chosen at random; the extremes are always among them.")
 
 
-def metrics(results: Sequence[analysis.Result], colours: dict[int, str], paper: str) -> None:
+def metrics(results: Sequence[analysis.Result], colours: dict[int, str], style: theme.Style) -> None:
     """Metrics down, spectra across; missing numbers as their word, the reason on the word and below the table."""
     names = spectrum_table.metrics_present(results)
     blocks = {
         block: [r for r in results if r.request.block == block] for block in sorted({r.request.block for r in results})
     }
     across = [result for inside in blocks.values() for result in inside]
-    top = "".join(f'<th colspan="{len(inside)}">Block {block}</th>' for block, inside in blocks.items())
-    heads = "".join(
-        f'<th><i class="dot" style="background:{colours[r.request.image]}"></i>'
-        f"{cifar10.label_name(r.request.image)}<br><small>{escape(cifar10.name(r.request.image))}</small></th>"
-        for r in across
-    )
-    body = "".join(
-        f'<tr><th scope="row" title="{escape(wording.METRIC_TITLES[name][1])}">{escape(wording.title(name))}</th>'
-        + "".join(_cell(name, result) for result in across)
-        + "</tr>"
+    images = [result.request.image for result in across]
+    heads = [grid.Cell(at.label_name, small=at.name, dot=colours[at]) for at in images]
+    body = [
+        (
+            grid.Cell(wording.title(name), title=wording.meaning(name)),
+            [_cell(spectrum_table.cell(name, result), result.reasons.get(name)) for result in across],
+        )
         for name in names
-    )
-    st.html(
-        f'{TABLE_LOOK}<div class="metrics" style="--metrics-paper:{paper}"><table><thead><tr><th></th>{top}</tr>'
-        f"<tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    ]
+    grid.draw(body, heads, style, "", [(f"Block {block}", len(inside)) for block, inside in blocks.items()], "close")
     reasons(across, names)
 
 
-def _cell(name: str, result: analysis.Result) -> str:
-    text, reason = escape(spectrum_table.cell(name, result)), result.reasons.get(name)
-    return f'<td class="word" title="{escape(reason)}">{text}</td>' if reason else f"<td>{text}</td>"
+def _cell(text: str, missing: Missing | None) -> grid.Cell:
+    return grid.Cell(text, word=missing is not None, title="" if missing is None else str(missing))
 
 
 def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:
     """Why numbers are missing, once per reason."""
-    lines: dict[str, list[str]] = {}
+    lines: dict[Missing, list[str]] = {}
     for name in names:
         for reason in dict.fromkeys(result.reasons[name] for result in results if name in result.reasons):
             lines.setdefault(reason, []).append(wording.title(name))
@@ -127,29 +107,10 @@ def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:
         st.caption(f"{', '.join(titles)}: {reason}")
 
 
-def badge(results: Sequence[analysis.Result]) -> None:
-    """How the results were made: stored or fresh, device, precision, seconds, weights, convention, key."""
-    fresh = sum(not result.stored for result in results)
-    made = [result.made for result in results]
-
-    def all_of(name: str, form=str) -> str:
-        return " / ".join(dict.fromkeys(form(m[name]) for m in made if m.get(name) is not None))
-
-    seconds = sum(m.get("seconds") or 0 for m in made)
-    keys = all_of("key", lambda key: str(key)[:8]) if len(results) == 1 else f"{len(results)} results"
-    parts = [
-        all_of("device"),
-        all_of("precision"),
-        f"{seconds:,.0f} s to compute" if seconds >= 10 else f"{seconds:.2g} s to compute",
-        f"weights {all_of('weights', lambda sha: str(sha)[:8])}",
-        " / ".join(dict.fromkeys(catalogue.CONVENTIONS[r.request.convention].title for r in results)),
-        f"key {keys}" if len(results) == 1 else keys,
-    ]
-    state = (
-        "stored" if not fresh else "fresh" if fresh == len(results) else f"{fresh} fresh, {len(results) - fresh} stored"
-    )
-    text = f":{'green' if not fresh else 'blue'}-badge[{state}] "
-    st.markdown(text + " ".join(f":gray-badge[{part}]" for part in parts if part.strip()))
+def notices(texts: Iterable[str]) -> None:
+    """What the visitor should know of the cache, for example that a result could not be stored; each sentence once."""
+    for notice in dict.fromkeys(text for text in texts if text):
+        st.warning(controls.plain(notice), icon=":material/save:")
 
 
 def downloads(

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import gallery
+from stiffcore.conventions import Convention
 from stiffcore.figures import wording
 from stiffcore.figures.statistics import depth
 from stiffcore.images import cifar10
@@ -34,7 +35,7 @@ def chosen(event, known: set[int]) -> tuple[int, int | None] | None:
 
 
 def one_point(
-    event, rows: pd.DataFrame, metric: str, title: str, network: str, convention: str, block: int | str
+    event, rows: pd.DataFrame, metric: str, title: str, network: str, convention: Convention, block: int | str
 ) -> None:
     """The chosen image, or how to choose one. It becomes the image of the other pages. title: the metric's."""
     if rows.empty:
@@ -58,10 +59,10 @@ def one_point(
         text.markdown(f"**Image {image}: {label}**  \n{sign}, loss {first['loss']:.3g}  \n{title} {value}")
         last = len(catalogue.blocks(network))
         of_block = last if block == tables.ALL else int(block)
-        to = {"network": network, "images": str(image), "blocks": str(of_block), "convention": convention}
+        to = {"network": network, "images": str(image), "blocks": str(of_block), "convention": convention.value}
         label = f"Its spectrum at block {of_block}"
         st.page_link("pages/1_Spectrum.py", label=label, icon=":material/arrow_forward:", query_params=to)
-    shared = {"network": network, "convention": convention, "images": str(image)}
+    shared = {"network": network, "convention": convention.value, "images": str(image)}
     if block != tables.ALL:
         shared["blocks"] = str(block)
     for name, text in shared.items():  # of the other pages
@@ -75,18 +76,18 @@ def one_block(event, panels: depth.Panels, images: Sequence[int]) -> None:
         st.caption(":material/touch_app: Click a bar to choose its block for the other pages.")
         return
     block, network, convention, image = found
-    to = {"network": network, "convention": convention, "blocks": str(block)}
+    to = {"network": network, "convention": convention.value, "blocks": str(block)}
     to["images"] = ",".join(map(str, images)) if image is None else str(image)
     for name in ("network", "convention", "blocks"):  # not the image: the figure itself shows several
         controls.choose(name, to[name])
-    where = f"{controls.NETWORK_TITLES[network]}, block {block}, {catalogue.CONVENTIONS[convention].title}"
+    where = f"{controls.NETWORK_TITLES[network]}, block {block}, {convention.title}"
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(f"**{where}** is chosen.", width="content")
         label = "Its spectrum" if image is None else f"Its spectrum at image {controls.plain(cifar10.name(image))}"
         st.page_link("pages/1_Spectrum.py", label=label, icon=":material/arrow_forward:", query_params=to)
 
 
-def _block(point: dict, panels: depth.Panels, images: Sequence[int]) -> tuple[int, str, str, int | None] | None:
+def _block(point: dict, panels: depth.Panels, images: Sequence[int]) -> tuple[int, str, Convention, int | None] | None:
     """(block, network, convention, image or None) of a chosen mark; checked, since it comes from the browser."""
     data = _customdata(point)
     if len(data) < len(depth.IDS):
@@ -97,7 +98,7 @@ def _block(point: dict, panels: depth.Panels, images: Sequence[int]) -> tuple[in
     if not isinstance(block, int | float) or block not in set(panels[network, convention]["block"]):
         return None
     image = others[0] if len(others) == 1 and others[0] in images else None
-    return int(block), network, convention, image if image is None else int(image)
+    return int(block), network, Convention(convention), image if image is None else int(image)
 
 
 def _value(one: pd.DataFrame, metric: str, blocks: tuple[int, ...]) -> str:
@@ -105,6 +106,5 @@ def _value(one: pd.DataFrame, metric: str, blocks: tuple[int, ...]) -> str:
     kept = one[one["block"].isin(blocks)]
     values = tables.column(kept, metric).dropna()
     if not len(values):
-        return main_reason(kept, metric)
-    name = metric if metric in wording.METRIC_TITLES else "max_re"
-    return wording.in_words(name, float(values.mean()))
+        return str(main_reason(kept, metric))
+    return wording.in_words(metric, float(values.mean()))

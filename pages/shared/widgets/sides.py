@@ -7,9 +7,10 @@ from html import escape
 
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, statistics
 from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import compare
 from stiffcore.figures.theme import Style
@@ -38,16 +39,16 @@ class Side:
     network: str
     image: int
     block: int
-    convention: str
+    convention: Convention
 
     @property
     def request(self) -> analysis.Request:
-        return analysis.Request(self.network, self.image, self.block, self.convention, "spectrum")
+        return ask.request(self.network, self.image, self.block, self.convention)
 
     @property
     def link(self) -> dict[str, str]:
         """The same on the Spectrum page."""
-        texts = (self.network, str(self.image), str(self.block), self.convention)
+        texts = (self.network, str(self.image), str(self.block), self.convention.value)
         return dict(zip(("network", "images", "blocks", "convention"), texts, strict=True))
 
     @property
@@ -62,8 +63,7 @@ def defaults() -> dict[str, Side]:
     there = len(catalogue.blocks(network))
     block = chosen.get("blocks", "").split(",")[-1]
     block = int(block) if block.isdecimal() and 1 <= int(block) <= there else there
-    convention = chosen.get("convention", "branch")
-    convention = convention if convention in catalogue.CONVENTIONS else "branch"
+    convention = controls.convention_before(Convention.BRANCH)
     try:
         images = controls.parse_images(chosen["images"])
     except (KeyError, CannotCompute, ValueError):
@@ -80,10 +80,7 @@ def choose(side: str, default: Side, style: Style, role: str | None = None) -> S
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
             network = controls.network(name=f"{side}.network", default=default.network, width=155)
             block = _block(side, network, default.block)
-            titles = {name: convention.title for name, convention in catalogue.CONVENTIONS.items()}
-            convention = controls.one_of(
-                "Convention", f"{side}.convention", titles, default.convention, st.selectbox, width=240
-            )
+            convention = controls.convention(default.convention, f"{side}.convention", draw=st.selectbox, width=240)
         # The image's controls come before its card, which shows what they chose.
         picture = head.container(width="content")
         with head:

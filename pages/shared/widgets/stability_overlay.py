@@ -8,17 +8,15 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import ode_table, panels
-from stiffcore.analysis import metrics as stiffness, requests as analysis
+from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
 from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.odes.stability_regions import UNIT_CIRCLE
 from stiffcore.figures.panel import Series
 from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
+from stiffcore.odes import spectrum_stability
 
-WHY_NOT = {
-    "slices": "No region under slices: their eigenvalues are those of parts of the Jacobian, which no step multiplies.",
-    "block": "Only |λ| = 1 belongs here: the outer ReLU projects, and the regions of Euler and Runge–Kutta concern I + J_F.",
-}
 NOT_SQUARE = "Nothing to overlay on a block that changes the shape: it has no eigenvalues, only singular values."
 
 
@@ -30,30 +28,32 @@ class Overlay:
     step: float
 
 
-def choose(network: str, blocks: Sequence[int], convention: str) -> Overlay:
+def choose(network: str, blocks: Sequence[int], convention: Convention) -> Overlay:
     """Regions and the step; both stay visible where they are of no use, with the reason."""
     has_eigenvalues = any(catalogue.block(network, block).is_identity for block in blocks)
-    of_block, usable = convention == "block", convention != "slices" and has_eigenvalues
-    allowed = stability_regions.OF_CONVENTION["block" if of_block else "branch"]
-    titles = {name: stability_regions.TITLES[name] for name in allowed}
-    default = stability_regions.DEFAULT["block" if of_block else "branch"]
-    name, off = "circle" if of_block else "stable", not usable
+    usable = bool(convention.regions) and has_eigenvalues
+    shown = convention if convention.regions else Convention.BRANCH  # of no use, but visible
+    titles = {name: stability_regions.TITLES[name] for name in shown.regions}
+    has_step = shown.is_right_hand_side
+    name, off = "stable" if has_step else "circle", not usable
     with panels.row():
-        regions = controls.several_of("Stability regions", name, titles, default, none="none", disabled=off)
+        regions = controls.several_of(
+            "Stability regions", name, titles, shown.default_regions, none="none", disabled=off
+        )
         label = "Step h: the network's is 1"
-        step = controls.number(label, "blockstep", 0.05, 2.0, 1.0, 0.05, width=300, disabled=off or of_block)
-    if convention in WHY_NOT:
-        st.caption(WHY_NOT[convention])
-    if convention != "slices" and not all(catalogue.block(network, block).is_identity for block in blocks):
+        step = controls.number(label, "blockstep", 0.05, 2.0, 1.0, 0.05, width=300, disabled=off or not has_step)
+    if convention.about_regions:
+        st.caption(convention.about_regions)
+    if convention.has_matrix and not all(catalogue.block(network, block).is_identity for block in blocks):
         st.caption(NOT_SQUARE)
-    return Overlay(regions if usable else (), 1.0 if of_block else step)
+    return Overlay(regions if usable else (), step if has_step else 1.0)
 
 
 def of_result(result: analysis.Result, name: str, step: float) -> dict[str, float]:
-    """stiffness.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
+    """spectrum_stability.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
     zeros, ones = (int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
     tolerance = float(result.health.get("tolerance", 0.0))
-    return stiffness.of_method(result.arrays["eigenvalues"], zeros, ones, tolerance, step, name)
+    return spectrum_stability.of_method(result.arrays["eigenvalues"], zeros, ones, tolerance, step, name)
 
 
 def per_cent(share: float) -> str:
@@ -76,7 +76,7 @@ def numbers(results: Sequence[analysis.Result], series: Mapping[int, Series], ov
         heads += ["Outside of |λ| = 1"] if is_circle else [f"Outside, {title}", f"Largest step, {title}"]
     several = len({result.request.block for result in shown}) > 1
     rows = [_row(result, series[result.request.image].name, overlay, several) for result in shown]
-    ode_table.show(heads, rows, style.paper)
+    ode_table.show(heads, rows, style)
     caption = "Shares are of all eigenvalues, the structural ones included."
     if set(overlay.regions) != {UNIT_CIRCLE}:
         caption = (

@@ -6,24 +6,25 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import sweep as sweep_command
+from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
+from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue, manifest
 from stiffcore.paper import claims, evidence, published, tables_text
 from stiffcore.statistics import correlation, tables
+from stiffcore.statistics.row_values import as_texts
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import local as local_sweep, shipping
 from stiffcore.sweeps.stored_rows import StoredRows
 
 READINGS = {  # title -> (convention, baseline): what a claim is judged under, beside the paper's own tables
-    "As published (slices)": ("slices", ""),
-    "Whole block (block)": ("block", ""),
-    "Right-hand side (branch)": ("branch", ""),
-    "Slices, untrained": ("slices", "-untrained"),
-    "Slices, shuffled": ("slices", "-shuffled"),
+    **{convention.title: (convention, "") for convention in Convention},
+    "Slices, untrained": (Convention.SLICES, "-untrained"),
+    "Slices, shuffled": (Convention.SLICES, "-shuffled"),
 }
 PAPER = "The paper's tables"
 
@@ -32,7 +33,7 @@ def _changed(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def stamp(network: str, convention: str) -> tuple:
+def stamp(network: str, convention: Convention) -> tuple:
     """Changes when rows may have: what ships, whose weights, and what the cache holds."""
     health = result_cache.default().health()
     files = (
@@ -51,7 +52,7 @@ def stamp(network: str, convention: str) -> tuple:
     )
 
 
-def rows(network: str, convention: str) -> pd.DataFrame:
+def rows(network: str, convention: Convention) -> pd.DataFrame:
     """Shipped and cached rows together, of the shipped weights; not to be written to. Without rows where there are none."""
     return _rows(stamp(network, convention))
 
@@ -59,7 +60,9 @@ def rows(network: str, convention: str) -> pd.DataFrame:
 @st.cache_resource(max_entries=16, show_spinner="Reading what is computed …")
 def _rows(key: tuple) -> pd.DataFrame:
     network, convention = key[:2]
-    return shipping.merged(shipped(network, convention), _stored_rows().rows(network, convention))
+    return shipping.merged(
+        shipped(network, convention), _stored_rows().rows(ask.find_network(network), convention, ask.bundled())
+    )
 
 
 @st.cache_resource(show_spinner=False)
@@ -68,7 +71,7 @@ def _stored_rows() -> StoredRows:
     return StoredRows()
 
 
-def shipped(network: str, convention: str) -> pd.DataFrame:
+def shipped(network: str, convention: Convention) -> pd.DataFrame:
     """The rows that ship alone: they do not change while something is computed."""
     path = shipping.rows_path(network, convention)
     return _shipped(network, convention, str(path), _changed(path))
@@ -76,10 +79,10 @@ def shipped(network: str, convention: str) -> pd.DataFrame:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _shipped(network: str, convention: str, path: str, changed: int) -> pd.DataFrame:
-    return shipping.rows(network, convention)
+    return shipping.rows(ask.find_network(network), convention)
 
 
-def correlations(network: str, convention: str) -> pd.DataFrame:
+def correlations(network: str, convention: Convention) -> pd.DataFrame:
     """correlation.table of the rows, kept."""
     return _correlations(stamp(network, convention))
 
@@ -103,33 +106,37 @@ def verdicts() -> pd.DataFrame:
 def _verdicts(stamps: tuple) -> pd.DataFrame:
     found = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
     for title, by_network in stamps:
-        found[title] = {network: evidence.of_rows(_rows(key), network, key[1]) for network, key in by_network}
+        found[title] = {
+            network: evidence.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
+        }
     return claims.verdicts(found)
 
 
 def of_images(
-    network: str, convention: str, images: Sequence[int], found: Sequence[analysis.Result] = ()
+    network: str, convention: Convention, images: Sequence[int], found: Sequence[analysis.Result] = ()
 ) -> pd.DataFrame:
     """The rows of some images: those there are, and those of fresh results."""
     there = rows(network, convention)
     kept = there[there["image"].isin(list(images))] if len(there) else there
-    fresh = [local_sweep.row(r) for r in found if (r.request.network, r.request.convention) == (network, convention)]
+    fresh = [
+        local_sweep.row(r) for r in found if (r.request.network.name, r.request.convention) == (network, convention)
+    ]
     return shipping.merged(kept, pd.DataFrame(fresh))
 
 
-def not_shipped(network: str, convention: str, images: Sequence[int]) -> list[analysis.Request]:
+def not_shipped(network: str, convention: Convention, images: Sequence[int]) -> list[analysis.Request]:
     """The requests, for every block, of images whose rows do not ship."""
     there = shipped(network, convention)
     known = set(zip(there["image"], there["block"]))
     return [
-        analysis.Request(network, image, block.block, convention, "counts")
+        ask.request(network, image, block.block, convention, "counts")
         for image in images
         for block in catalogue.blocks(network)
         if (image, block.block) not in known
     ]
 
 
-def about(found: pd.DataFrame, network: str, convention: str, paper: bool = True) -> None:
+def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool = True) -> None:
     """A badge line on what the numbers rest on; where rows lack, which, and the command that computes them."""
     if found.empty:
         nothing(network, convention)
@@ -146,7 +153,7 @@ def about(found: pd.DataFrame, network: str, convention: str, paper: bool = True
     parts = [
         f"{images:,} {'image' if images == 1 else 'images'}, {100 * share:.1f} % right",
         published.network_title(network),
-        catalogue.CONVENTIONS[convention].title,
+        convention.title,
         f"weights {found['weights'].iloc[0][:8]}",
         " / ".join(sorted(found["device"].unique())),
         " / ".join(sorted(found["precision"].unique())),
@@ -157,18 +164,22 @@ def about(found: pd.DataFrame, network: str, convention: str, paper: bool = True
     _lacking(found, network, convention)
 
 
-def _lacking(found: pd.DataFrame, network: str, convention: str) -> None:
+def _lacking(found: pd.DataFrame, network: str, convention: Convention) -> None:
     """The blocks that could have eigenvalues and are at fewer images than others, and what computes them at the same ones."""
     images = {int(block): set(part) for block, part in found.groupby("block")["image"]}
     most = max(images.values(), key=len)
-    lacking = [block for block in tables.definable(network, convention) if len(images.get(block, ())) < len(most)]
+    lacking = [
+        block
+        for block in tables.definable(ask.find_network(network).blocks, convention)
+        if len(images.get(block, ())) < len(most)
+    ]
     if not lacking:
         return
     fewer = ", ".join(f"{block} ({len(images.get(block, ()))})" for block in lacking)
     with st.expander(f"Not every block is computed at all {len(most):,} images", icon=":material/pending:"):
         st.caption(f"Blocks with fewer images: {fewer}. This computes what is missing, and goes on where it stopped:")
         blocks = ",".join(map(str, lacking))
-        command = sweep_command.sweep_command(network, convention, blocks, cifar10.as_list(most))
+        command = sweep_command.sweep_command(ask.find_network(network), convention, blocks, cifar10.as_list(most))
         st.code(command, language="bash", wrap_lines=True)
 
 
@@ -179,51 +190,52 @@ def pooled(found: pd.DataFrame, metric: str) -> None:
     st.caption(f"{sign}“All blocks”: {pool.in_words()}.")
 
 
-def nothing(network: str, convention: str) -> None:
+def nothing(network: str, convention: Convention) -> None:
     """The designed empty state: the word, and the command that would compute it."""
-    title = f"{published.network_title(network)} under {catalogue.CONVENTIONS[convention].title}"
+    title = f"{published.network_title(network)} under {convention.title}"
     # A slice is small, a whole spectrum is not: one image of each label to begin with.
-    images = "bundled" if convention == "slices" else cifar10.as_list(gallery.first_of_each_label())
+    images = cifar10.as_list(gallery.first_of_each_label()) if convention.has_matrix else "bundled"
     with st.container(border=True):
         st.markdown(
             f":material/pending: **{title}: not computed.** This command does, in the background of a terminal; "
             "it can be stopped and goes on where it was:"
         )
-        st.code(sweep_command.sweep_command(network, convention, images=images), language="bash", wrap_lines=True)
+        st.code(
+            sweep_command.sweep_command(ask.find_network(network), convention, images=images),
+            language="bash",
+            wrap_lines=True,
+        )
 
 
-def view_title(title: str, network: str, convention: str, block: int | str | None = None) -> str:
+def view_title(title: str, network: str, convention: Convention, block: int | str | None = None) -> str:
     """A figure's title with what it is of: every figure says its network and convention."""
     of_block = [] if block is None else ["all blocks" if block == tables.ALL else f"block {block}"]
-    return " · ".join([title, controls.NETWORK_TITLES[network], catalogue.CONVENTIONS[convention].title, *of_block])
+    return " · ".join([title, controls.NETWORK_TITLES[network], convention.title, *of_block])
 
 
-def named(frame: pd.DataFrame, network: str, convention: str, **more: object) -> pd.DataFrame:
+def named(frame: pd.DataFrame, network: str, convention: Convention, **more: object) -> pd.DataFrame:
     """A table to take away: with the network and the convention of its numbers in front."""
-    front = pd.DataFrame({"network": network, "convention": convention, **more}, index=frame.index)
+    front, frame = (
+        pd.DataFrame({"network": network, "convention": convention, **more}, index=frame.index),
+        as_texts(frame),
+    )
     return pd.concat([front, frame.drop(columns=list(front), errors="ignore")], axis=1)
 
 
-def python(network: str, convention: str, module: str, expression: str) -> str:
+def python(network: str, convention: Convention, module: str, expression: str) -> str:
     """The lines that make a page's numbers again; expression: of ``rows`` and a module of stiffcore."""
-    which, (folder, name) = f'"{network}", "{convention}"', module.split(".")
+    folder, name = module.split(".")
     return (
-        f"from stiffcore.{folder} import {name}\nfrom stiffcore.sweeps import shipping\n"
-        "from stiffcore.sweeps.stored_rows import StoredRows\n\n"
-        f"rows = shipping.merged(shipping.rows({which}), StoredRows().rows({which}))\nprint({expression})\n"
+        f"import stiffcore as sc\nfrom stiffcore.{folder} import {name}\n\n"
+        f'rows = sc.rows("{network}", "{convention}")\nprint({expression})\n'
     )
 
 
-def metric_titles(convention: str | None = None) -> dict[str, str]:
+def metric_titles(convention: Convention | None = None) -> dict[str, str]:
     """Metrics to choose from, of one convention or of all."""
-    from stiffcore.figures import wording
-
-    names = [*tables.SHOWN, "stiffness_ratio", "max_re", "min_re", "spectral_radius", "live_fraction"]
-    if convention in (None, "branch"):
-        names += ["outside_euler", "largest_stable_step", "share_positive"]
-    if convention in (None, "block", "branch"):
-        names += ["largest_singular_value", "smallest_singular_value"]
-    return {name: f"{wording.title(name)}: {wording.METRIC_TITLES[name][1]}" for name in names}
+    chosen = [metric for metric in definitions.METRICS if metric.is_chosen]
+    there = [metric for metric in chosen if convention is None or metric.is_of(convention)]
+    return {metric.name: f"{metric.heading}: {metric.title}" for metric in there}
 
 
 def networks_before() -> tuple[str, ...]:

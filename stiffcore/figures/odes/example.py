@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from stiffcore.figures import theme
+from stiffcore.figures.odes.curves import finished, line
 from stiffcore.figures.theme import Style
 from stiffcore.odes import example as stiff_example, stability
 from stiffcore.odes.block_flow import STEPS, BlockFlow
@@ -38,11 +38,6 @@ def decades(*values: np.ndarray, most: int = 5) -> dict:
     }
 
 
-def _line(x, y, name: str, colour: str, style: Style, **look) -> go.Scatter:
-    line = {"color": colour, "width": look.pop("width", style.line_width), "dash": look.pop("dash", "solid")}
-    return go.Scatter(x=x, y=y, mode=look.pop("mode", "lines"), name=name, line=line, **look)
-
-
 def example(report: StepReport, t_end: float, style: Style) -> go.Figure:
     """The exact solution, the numerical one and the distance between them on a log axis."""
     made = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.68, 0.32], vertical_spacing=0.06)
@@ -51,13 +46,13 @@ def example(report: StepReport, t_end: float, style: Style) -> go.Figure:
     slow = 3 - stiff_example.EXACT_COEFFICIENTS[1] * np.exp(-fine)
     colour = style.bad if not report.is_stable else style.accent
     title = stability.method(report.method).title
-    made.add_trace(_line(fine, slow, "slow part alone", style.muted, style, dash="dot", hoverinfo="skip"), 1, 1)
+    made.add_trace(line(fine, slow, "slow part alone", style.muted, style, dash="dot", hoverinfo="skip"), 1, 1)
     made.add_trace(
-        _line(fine, exact, "exact", style.ink, style, hovertemplate="exact y(%{x:.5f}) = %{y:.5f}<extra></extra>"), 1, 1
+        line(fine, exact, "exact", style.ink, style, hovertemplate="exact y(%{x:.5f}) = %{y:.5f}<extra></extra>"), 1, 1
     )
     mode = "lines+markers" if run.n_steps <= MOST_MARKERS else "lines"
     made.add_trace(
-        _line(
+        line(
             run.times, run.states[:, 0], f"{title}, h = {report.step:g}", colour, style, mode=mode,
             marker={"size": style.marker_size + 2, "symbol": "circle" if report.is_stable else "x"},
             hovertemplate="t = %{x:.5f}<br>y = %{y:.5g}<extra></extra>",
@@ -67,7 +62,7 @@ def example(report: StepReport, t_end: float, style: Style) -> go.Figure:
     )  # fmt: skip
     error = np.maximum(np.abs(run.states[:, 0] - stiff_example.example_solution(run.times)), SMALLEST_ERROR)
     made.add_trace(
-        _line(
+        line(
             run.times[1:], error[1:], "error", colour, style, mode=mode, showlegend=False,
             marker={"size": style.marker_size, "symbol": "circle" if report.is_stable else "x"},
             hovertemplate="t = %{x:.5f}<br>error %{y:.3g}<extra></extra>",
@@ -79,7 +74,7 @@ def example(report: StepReport, t_end: float, style: Style) -> go.Figure:
     made.update_yaxes(title_text="|error|", **decades(error[1:], most=3), row=2, col=1)
     made.update_xaxes(range=[-0.01 * t_end, 1.01 * t_end])
     made.update_xaxes(title_text="t", row=2, col=1)
-    return _finished(made, style, 470, f"example {t_end}")
+    return finished(made, style, 470, f"example {t_end}")
 
 
 def portrait(shown: Portrait, style: Style, by_step: bool = False) -> go.Figure:
@@ -106,7 +101,7 @@ def portrait(shown: Portrait, style: Style, by_step: bool = False) -> go.Figure:
     if robertson and not by_step:
         made.update_xaxes(**decades(times))
     made.update_xaxes(title_text="step of the solver" if by_step else "t", row=3, col=1)
-    _finished(made, style, 660, f"portrait {shown.system.formula} {by_step}")
+    finished(made, style, 660, f"portrait {shown.system.formula} {by_step}")
     return made.update_layout(margin={"t": 84}, legend={"y": 1.06})  # the legend above the first title
 
 
@@ -114,7 +109,7 @@ def _solution(made: go.Figure, x: np.ndarray, states: np.ndarray, shown: Portrai
     scales = (1, 1e4, 1) if shown.system.name == "robertson" else (1, 2 / shown.system.t_end)
     for position, (name, scale) in enumerate(zip(NAMES[shown.system.name], scales, strict=True)):
         look = {"dash": ("solid", "dash", "dot")[position], "hovertemplate": f"{name} = %{{y:.4g}}<extra></extra>"}
-        made.add_trace(_line(x, scale * states[:, position], name, style.colour(position), style, **look), 1, 1)
+        made.add_trace(line(x, scale * states[:, position], name, style.colour(position), style, **look), 1, 1)
 
 
 def _eigenvalues(made: go.Figure, x: np.ndarray, eigenvalues: np.ndarray, style: Style) -> None:
@@ -129,7 +124,7 @@ def _eigenvalues(made: go.Figure, x: np.ndarray, eigenvalues: np.ndarray, style:
             if not seen.any():
                 continue
             made.add_trace(
-                _line(
+                line(
                     x, np.where(seen, np.abs(real), np.nan), name, colour, style, mode="lines+markers",
                     marker={"size": style.marker_size * 0.6, "symbol": symbol}, legendgroup=name,
                     showlegend=not any(trace.name == name for trace in made.data),
@@ -147,7 +142,7 @@ def _ratio(made: go.Figure, x: np.ndarray, ratio: np.ndarray, n_decaying: np.nda
             y = np.where(n_decaying == count, ratio, np.nan)
             look = {"dash": dash, "mode": "lines+markers", "marker": {"size": style.marker_size * 0.5}}
             made.add_trace(
-                _line(
+                line(
                     x, y, name, style.accent if count == 2 else style.muted, style,
                     hovertemplate="ratio %{y:.4g}<extra></extra>", **look,
                 ),
@@ -183,7 +178,7 @@ def costs(solutions: Sequence[Solution], t_end: float, style: Style) -> go.Figur
     for position, run in enumerate(solutions):
         colour, kind = style.colour(position), stiff_example.ADAPTIVE[run.method]
         made.add_trace(
-            _line(
+            line(
                 run.times[1:], run.spent[1:], f"{run.method}, {kind}", colour, style,
                 dash="solid" if kind == "implicit" else "dash",
                 hovertemplate=f"{run.method}<br>t = %{{x:.4g}}<br>%{{y:,}} evaluations<extra></extra>",
@@ -199,7 +194,7 @@ def costs(solutions: Sequence[Solution], t_end: float, style: Style) -> go.Figur
     made.add_vline(x=t_end, line={"color": style.muted, "dash": "dot", "width": 1})
     made.update_xaxes(title_text="t reached", **decades(*(run.times for run in solutions), np.array([t_end])))
     made.update_yaxes(title_text="evaluations of f", **decades(*(run.spent for run in solutions)))
-    return _finished(made, style, 330, f"costs {t_end}")
+    return finished(made, style, 330, f"costs {t_end}")
 
 
 def flows(shown: Sequence[BlockFlow], names: Sequence[str], style: Style) -> go.Figure:
@@ -207,25 +202,15 @@ def flows(shown: Sequence[BlockFlow], names: Sequence[str], style: Style) -> go.
     made = go.Figure()
     for position, (flow, name) in enumerate(zip(shown, names, strict=True)):
         made.add_trace(
-            _line(
+            line(
                 STEPS, flow.distance, name, style.colour(position), style, mode="lines+markers",
                 marker={"symbol": style.shape(position), "size": style.marker_size + 3},
                 hovertemplate=f"{name}<br>h = %{{x:.4g}}<br>distance %{{y:.3g}}<extra></extra>",
             )
         )  # fmt: skip
     guide = min(flow.distance[-1] for flow in shown) / 2 * np.array(STEPS) / STEPS[-1]
-    made.add_trace(_line(STEPS, guide, "∝ h", style.muted, style, dash="dot", hoverinfo="skip"))
+    made.add_trace(line(STEPS, guide, "∝ h", style.muted, style, dash="dot", hoverinfo="skip"))
     labels = ["1", *[f"1/{round(1 / step)}" for step in STEPS[1:]]]
     made.update_xaxes(title_text="step h", type="log", tickvals=STEPS, ticktext=labels, autorange="reversed")
     made.update_yaxes(title_text="relative distance at t = 1", **decades(guide, *(flow.distance for flow in shown)))
-    return _finished(made, style, 400, "flows")
-
-
-def _finished(made: go.Figure, style: Style, height: int, kept_zoom: str) -> go.Figure:
-    return theme.apply(made, style).update_layout(
-        height=height * (1.15 if style.talk else 1),
-        uirevision=kept_zoom,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-        margin={"t": 40, "b": 40, "l": 60, "r": 10},
-    )
+    return finished(made, style, 400, "flows")

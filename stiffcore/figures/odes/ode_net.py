@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from stiffcore.figures import theme
+from stiffcore.figures.odes.curves import finished, line
 from stiffcore.figures.odes.example import decades
 from stiffcore.figures.odes.stability_plane import Cloud
 from stiffcore.figures.theme import Style
@@ -16,15 +16,15 @@ def curves(fit: Fit, style: Style) -> go.Figure:
     """The data, the least-squares line and both fits; the losses beside them on a log axis."""
     made = make_subplots(1, 2, column_widths=[0.62, 0.38], horizontal_spacing=0.1)
     x, y = fit.data
-    line = np.polyval(np.polyfit(x, y, 1), fit.grid)
-    made.add_trace(_line(fit.grid, line, "line", style.muted, style, dash="dot"), 1, 1)
+    straight = np.polyval(np.polyfit(x, y, 1), fit.grid)
+    made.add_trace(line(fit.grid, straight, "line", style.muted, style, dash="dot"), 1, 1)
     for name, curve, losses, position, dash in (
         ("ResNet", fit.resnet_curve, fit.resnet_losses, 1, "dash"),
         ("ODE-Net", fit.ode_curve, fit.ode_losses, 0, "solid"),
     ):
-        made.add_trace(_line(fit.grid, curve, name, style.colour(position), style, dash=dash), 1, 1)
+        made.add_trace(line(fit.grid, curve, name, style.colour(position), style, dash=dash), 1, 1)
         made.add_trace(
-            _line(np.arange(len(losses)), losses, name, style.colour(position), style, dash=dash, showlegend=False),
+            line(np.arange(len(losses)), losses, name, style.colour(position), style, dash=dash, showlegend=False),
             1,
             2,
         )
@@ -42,7 +42,7 @@ def curves(fit: Fit, style: Style) -> go.Figure:
     made.update_xaxes(title_text="iteration", row=1, col=2)
     losses = decades(fit.resnet_losses, fit.ode_losses, np.array([fit.line_loss]))
     made.update_yaxes(title_text="mean square error", **losses, row=1, col=2)
-    return _finished(made, style, 400, f"curves {fit.settings}")
+    return finished(made, style, 400, f"curves {fit.settings}", titled=True)
 
 
 def paths(fit: Fit, style: Style) -> go.Figure:
@@ -76,13 +76,13 @@ def paths(fit: Fit, style: Style) -> go.Figure:
             1,
             column,
         )  # fmt: skip
-    line = {"type": "line", "xref": "x2", "yref": "y2 domain", "y0": 0, "y1": 1, "opacity": 0.5, "layer": "below"}
-    line["line"] = {"color": style.muted, "width": 0.5}
-    made.update_layout(shapes=[line | {"x0": at, "x1": at} for at in fit.ode_calls.tolist()])  # add_vline: 0.5 s for 40
+    mark = {"type": "line", "xref": "x2", "yref": "y2 domain", "y0": 0, "y1": 1, "opacity": 0.5, "layer": "below"}
+    mark["line"] = {"color": style.muted, "width": 0.5}
+    made.update_layout(shapes=[mark | {"x0": at, "x1": at} for at in fit.ode_calls.tolist()])  # add_vline: 0.5 s for 40
     made.update_xaxes(title_text="t = blocks passed × h", row=1, col=1)
     made.update_xaxes(title_text="t", row=1, col=2)
     made.update_yaxes(title_text="read-out of the state", row=1, col=1)
-    return _finished(made, style, 380, f"paths {fit.settings}")
+    return finished(made, style, 380, f"paths {fit.settings}", titled=True)
 
 
 def refinement(fit: Fit, style: Style) -> go.Figure:
@@ -90,9 +90,9 @@ def refinement(fit: Fit, style: Style) -> go.Figure:
     made = go.Figure()
     depths = np.array(ode_net.REFINEMENTS)
     guide = fit.refined_distance[-1] * depths[-1] / depths
-    made.add_trace(_line(depths, guide, "∝ 1/L", style.muted, style, dash="dot", hoverinfo="skip"))
+    made.add_trace(line(depths, guide, "∝ 1/L", style.muted, style, dash="dot", hoverinfo="skip"))
     made.add_trace(
-        _line(
+        line(
             depths, fit.refined_distance, "distance from the ODE-Net", style.accent, style, mode="lines+markers",
             marker={"size": style.marker_size + 3},
             hovertemplate="L = %{x}, h = T/L<br>distance %{y:.4f}<extra></extra>",
@@ -102,7 +102,7 @@ def refinement(fit: Fit, style: Style) -> go.Figure:
         title_text="blocks L, step h = T/L", type="log", tickvals=depths, ticktext=[str(d) for d in depths]
     )
     made.update_yaxes(title_text="largest distance", **decades(fit.refined_distance))
-    return _finished(made, style, 380, "refinement")
+    return finished(made, style, 380, "refinement", titled=True)
 
 
 def clouds(fit: Fit, style: Style) -> list[Cloud]:
@@ -112,18 +112,3 @@ def clouds(fit: Fit, style: Style) -> list[Cloud]:
         Cloud("ResNet", step * fit.resnet_eigenvalues.ravel(), style.colour(1), "square", opacity=0.55),
         Cloud("ODE-Net", step * fit.ode_eigenvalues.ravel(), style.colour(0), "circle", opacity=0.55),
     ]
-
-
-def _line(x, y, name: str, colour: str, style: Style, **look) -> go.Scatter:
-    line = {"color": colour, "width": style.line_width, "dash": look.pop("dash", "solid")}
-    return go.Scatter(x=x, y=y, mode=look.pop("mode", "lines"), name=name, line=line, **look)
-
-
-def _finished(made: go.Figure, style: Style, height: int, kept_zoom: str) -> go.Figure:
-    return theme.apply(made, style).update_layout(
-        height=height * (1.15 if style.talk else 1),
-        uirevision=kept_zoom,
-        legend={"orientation": "h", "y": 1.08, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-        margin={"t": 48, "b": 40, "l": 60, "r": 10},
-    )

@@ -114,7 +114,7 @@ def _boundary(name: str, position: int, of: int, wide: View, style: Style) -> go
     )
 
 
-def _points(cloud: Cloud, kind, style: Style):
+def _points(cloud: Cloud, kind: type, style: Style) -> go.Scatter | go.Scattergl:
     z = cloud.z
     if len(z) > LARGEST_DRAWN:
         ends = [z.real.argmin(), z.real.argmax(), z.imag.argmax(), np.abs(z).argmax()]

@@ -1,7 +1,7 @@
 """Stability regions behind the eigenvalues of a panel: {λ : |R(hλ)| ≤ 1}, the regions of `stability` shrunk by the step h.
 
 The unit circle, |λ| ≤ 1, is the region of the block as a map: no step belongs to it. Regions of one-step methods concern
-x' = F(x), and so the convention ``branch`` only: the outer ReLU projects, and spec(J_block) is not 1 + spec(J_F).
+x' = F(x), and so the convention ``branch`` only (``Convention.regions``): the outer ReLU projects, and spec(J_block) is not 1 + spec(J_F).
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,6 @@ TITLES = {
     name: stability.method(name).title if name != "rk4" else "RK4"
     for name in ("forward-euler", "rk4", "backward-euler")
 } | {UNIT_CIRCLE: "Unit circle"}
-OF_CONVENTION = {"branch": tuple(TITLES), "block": (UNIT_CIRCLE,)}  # what may be drawn; nothing under slices
-DEFAULT = {"branch": ("forward-euler",), "block": (UNIT_CIRCLE,)}
 # What the line is, with the step before λ. Dashes tell several regions apart, since colours are the images'.
 EQUATIONS = {
     "forward-euler": "|1 + {h}λ| = 1, forward Euler",
@@ -40,7 +38,8 @@ FINEST = 0.15  # drawn units between two points of an outline, where axes bend i
 def outline(name: str, step: float = 1.0) -> np.ndarray:
     """The curve |R(hλ)| = 1 in the plane of λ, closed. complex128"""
     if name == UNIT_CIRCLE:
-        return np.exp(1j * np.linspace(0, 2 * np.pi, 361))
+        disc: np.ndarray = np.exp(1j * np.linspace(0, 2 * np.pi, 361))
+        return disc
     return stability.boundary(name) / step
 
 

@@ -17,12 +17,9 @@ from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.panel import Panel, Series, draw_structural
 from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
 
 VIEWS = {"side": "Side by side", "overlay": "Overlay"}
 LETTERS = ("A", "B")
-REGIONS = stability_regions.DEFAULT  # convention -> the regions that are drawn with it
 CONTOURS = (0.5, 5.5, 1.0)  # of log10 of the eigenvalues a bin, in an overlay of densities: from, to, step
 Sides = Mapping[str, Result]  # "A" and "B", or the one of them that there is
 
@@ -35,7 +32,7 @@ def looks(style: Style) -> dict[str, Series]:
 def title(result: Result) -> str:
     """``resnet18 · block 8 · image 0 · branch``."""
     request = result.request
-    return f"{request.network} · block {request.block} · image {cifar10.name(request.image)} · {request.convention}"
+    return f"{request.network.name} · block {request.block} · image {request.image.name} · {request.convention}"
 
 
 def is_lockable(sides: Sides) -> bool:
@@ -83,9 +80,9 @@ def _kind(result: Result | None) -> str:
     """What a panel holds, short enough to stand above half of the figure."""
     if result is None:
         return "not computed"
-    block = catalogue.block(result.request.network, result.request.block)
-    if result.request.convention == "slices":
-        return f"{block.n_eigenvalues('slices'):,} eigenvalues (slices)"
+    block = result.request.geometry
+    if not result.request.convention.has_matrix:
+        return f"{block.n_eigenvalues(result.request.convention):,} eigenvalues ({result.request.convention})"
     size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"
     return f"{size} ({result.request.convention})"
 
@@ -114,9 +111,9 @@ def _scale(sides: Sides) -> float:
 
 def _shown(planes: Sides, fit: str) -> tuple[float, float, float]:
     """(left, right, height) that shows both."""
-    with_disc = [r for r in planes.values() if fit == "disc" and r.request.convention in REGIONS]
+    with_disc = [r for r in planes.values() if fit == "disc" and r.request.convention.regions]
     if with_disc:
-        extents = [stability_regions.extent(REGIONS[result.request.convention], 1.0) for result in with_disc]
+        extents = [stability_regions.extent(result.request.convention.default_regions, 1.0) for result in with_disc]
     else:
         fit = "all" if fit == "disc" else fit
         extents = [
@@ -174,7 +171,7 @@ def _plane(panel: Panel, inside: Sequence[Result], shown: tuple[float, float, fl
     left, right, height = (float(panel.axes(value)) for value in shown)
     margin = 0.08 * max(right - left, height, 1e-6)
     made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
-    regions = [name for result in inside for name in REGIONS.get(result.request.convention, ())]
+    regions = [name for result in inside for name in result.request.convention.default_regions]
     stability_regions.draw(panel, list(dict.fromkeys(regions)), 1.0)
     look = {"title_text": "Re λ", "range": [left - margin, right + margin]}
     made.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from stiffcore.analysis.requests import Result
 from stiffcore.figures import axes
-from stiffcore.figures.panel import Panel
+from stiffcore.figures.panel import Panel, number_of
 
 LARGEST_HOVER = 5_000  # points in a figure; above, the browser crawls and only the extremes answer
 LARGEST_DRAWN = 65_536  # points in a figure: all of ResNet50's second block
@@ -54,7 +54,7 @@ def scale(results: Sequence[Result]) -> float:
     return axes.rounded(float(np.median(sizes))) if sizes.size else 1.0
 
 
-def nearest(results: Sequence[Result], image: int, x: float, y: float, kind: str) -> tuple[Result, int] | None:
+def nearest(results: Sequence[Result], image: int | None, x: float, y: float, kind: str) -> tuple[Result, int] | None:
     """Whose eigenvalue is drawn next to (x, y), and its position in the core's; of one image, None where it has none.
 
     kind: of axes.AXES; blocks have scales of their own, and an exact hit decides among them.
@@ -62,7 +62,7 @@ def nearest(results: Sequence[Result], image: int, x: float, y: float, kind: str
     found, smallest = None, math.inf
     for result in results:
         values = result.arrays.get("eigenvalues", ())
-        if result.request.image != image or not len(values):
+        if result.request.image.number != image or not len(values):
             continue
         inside = [other for other in results if other.request.block == result.request.block]
         drawn = axes.Axes(scale(inside) if kind == "arcsinh" else None)
@@ -93,7 +93,7 @@ def draw(panel: Panel, result: Result) -> None:
                 "size": _size(panel),
                 "opacity": 0.7 if hover else 0.5,
             },
-            customdata=np.full(len(shown), image, np.int32) if hover else None,
+            customdata=np.full(len(shown), number_of(image), np.int32) if hover else None,
             hovertemplate=text if hover else None,
             hoverinfo=None if hover else "skip",
             name=look.name,
@@ -119,7 +119,7 @@ def draw_extremes(panel: Panel, result: Result) -> None:
             mode="markers",
             marker=panel.outlined(look),
             text=[f"{value}, the {what}" for value, what in zip(_texts(ends), ENDS, strict=True)],
-            customdata=np.full(3, image, np.int32),
+            customdata=np.full(3, number_of(image), np.int32),
             hovertemplate=f"{look.name}<br>λ = %{{text}}<extra></extra>",
             **panel.legend(look.name),
         ),
@@ -151,7 +151,7 @@ def draw_singular_values(panel: Panel, inside: Sequence[Result]) -> None:
                 mode="lines" if len(values) > 2 else "markers",
                 line={"color": look.colour, "width": panel.style.line_width},
                 marker=panel.outlined(look),
-                customdata=np.full(len(values), result.request.image, np.int32),
+                customdata=np.full(len(values), number_of(result.request.image), np.int32),
                 hovertemplate=f"{look.name}<br>σ of rank %{{x:,}} = %{{y:.4g}}<extra></extra>",
                 **panel.legend(look.name),
             ),

@@ -41,7 +41,7 @@ def figure(mode: Mode, eigenvalues: np.ndarray, style: Style, picture: str = "")
             row=1,
             col=column,
         )
-        _pixels(made, column, *values.shape, half=0.5)
+        _pixels(made, column, values.shape[0], values.shape[1], half=0.5)
     bar = {"title": {"text": "‖·‖ over channels", "side": "right"}, "thickness": 10, "outlinewidth": 0}
     top = float(max(mode.right_map.max(), mode.left_map.max()))
     theme.apply(made, style).update_layout(

@@ -1,5 +1,7 @@
 """Loss and metrics of one block against the strength of a perturbation: a panel each. Computes nothing."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -7,13 +9,14 @@ from plotly.subplots import make_subplots
 
 from stiffcore.figures import theme, wording
 from stiffcore.figures.theme import Style
+from stiffcore.metrics import definitions
 
 LOSS = "loss"
 
 
 def figure(table: pd.DataFrame, style: Style) -> go.Figure:
     """table: of perturbation.sweep. Crosses where the network sees another label; a gap where a metric is undefined."""
-    names = [LOSS, *(name for name in wording.METRIC_TITLES if name in table)]
+    names = [LOSS, *(metric.name for metric in definitions.in_table_order() if metric.name in table)]
     titles = ["Loss" if name == LOSS else wording.title(name) for name in names]
     made = make_subplots(2, 2, subplot_titles=titles, shared_xaxes=True, horizontal_spacing=0.12, vertical_spacing=0.14)
     made.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
@@ -51,7 +54,7 @@ def _line(table: pd.DataFrame, name: str, style: Style) -> go.Scatter:
     )
 
 
-def _marker(right, style: Style) -> dict:
+def _marker(right: Iterable[bool], style: Style) -> dict:
     return {"symbol": ["circle" if one else "x" for one in right], "size": style.marker_size + 4}
 
 

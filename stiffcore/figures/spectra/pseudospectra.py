@@ -55,7 +55,7 @@ def figure(found: NonNormality, eigenvalues: np.ndarray, style: Style) -> go.Fig
     theme.apply(made, style).update_layout(
         height=HEIGHT * (1.15 if style.talk else 1),
         showlegend=False,
-        uirevision=f"pseudospectra {found.request.network} {found.request.block} {found.request.convention}",
+        uirevision=f"pseudospectra {found.request.network.name} {found.request.block} {found.request.convention}",
         margin={"t": 12, "b": 40, "l": 50, "r": 10},
     )
     ends = [min(found.x[0], 0.0), max(found.x[-1], 1.05 * found.numerical_abscissa)]

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from stiffcore.analysis.requests import Result
 from stiffcore.figures import axes
-from stiffcore.figures.panel import Panel
+from stiffcore.figures.panel import Panel, number_of
 from stiffcore.figures.theme import Style
 
 BULK = (0.5, 99.5)  # percentiles
@@ -100,7 +100,7 @@ def draw_extremes(panel: Panel, inside: Sequence[Result]) -> None:
                 mode="markers",
                 marker=panel.outlined(look),
                 text=[f"{name} = {end:.4g}" for name, end in zip(("smallest Re λ", "largest Re λ"), ends, strict=True)],
-                customdata=np.full(2, result.request.image, np.int32),
+                customdata=np.full(2, number_of(result.request.image), np.int32),
                 hovertemplate=f"{look.name}<br>%{{text}}, drawn on the real axis<extra></extra>",
                 **panel.legend(look.name),
             ),

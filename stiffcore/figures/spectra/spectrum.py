@@ -18,16 +18,14 @@ from stiffcore.figures.panel import Panel, Series, draw_structural, series_of
 from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density
 from stiffcore.figures.spectra.eigenvalue_cloud import MARKS, drawn_and_all, is_density
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
 
 __all__ = [
-    "AXES", "FITS", "MARKS", "OVERLAYS", "REGIONS", "Series", "alt_text", "drawn_and_all", "figure", "is_density",
+    "AXES", "FITS", "MARKS", "OVERLAYS", "Series", "alt_text", "drawn_and_all", "figure", "is_density",
     "plane", "series_of",
 ]  # fmt: skip
 
 FITS = {"all": "All", "bulk": "Bulk", "disc": "Disc"}
 OVERLAYS = {"image": "Image", "label": "Label"}
-REGIONS = stability_regions.DEFAULT  # convention -> the regions that are drawn where none are named
 PANEL_HEIGHT = {1: 560, 2: 470, 3: 820, 4: 820}  # pixels of the whole figure, by number of panels
 
 
@@ -58,7 +56,7 @@ def figure(
     shared = (style, series or series_of([r.request.image for r in results], overlay, style), drawn_and_all(results)[1])
     as_density, named, scales = is_density(results, marks), set(), []
     if regions is None:
-        regions = REGIONS.get(results[0].request.convention, ())
+        regions = results[0].request.convention.default_regions
     for at, block in enumerate(blocks):
         scale = _scale(inside[block]) if axes == "arcsinh" else None
         scales.append(scale)
@@ -70,15 +68,15 @@ def figure(
 
 def _panel_title(result: Result) -> str:
     request = result.request
-    block = catalogue.block(request.network, request.block)
-    if request.convention == "slices":
+    block = request.geometry
+    if not request.convention.has_matrix:
         return f"Block {block.block} · {block.n_eigenvalues('slices'):,} eigenvalues"
     size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"
     return f"Block {block.block} · {size}"
 
 
 def _scale(inside: Sequence[Result]) -> float:
-    return (slice_density if inside[0].request.convention == "slices" else eigenvalue_cloud).scale(inside)
+    return (eigenvalue_cloud if inside[0].request.convention.has_matrix else slice_density).scale(inside)
 
 
 def _draw(panel: Panel, inside: Sequence[Result], fit: str, step: float, regions: Sequence[str]) -> None:
@@ -86,10 +84,10 @@ def _draw(panel: Panel, inside: Sequence[Result], fit: str, step: float, regions
     if any("singular_values" in result.arrays for result in inside):
         eigenvalue_cloud.draw_singular_values(panel, inside)
         return
-    shown = (slice_density if convention == "slices" else eigenvalue_cloud).extent(inside, fit)
-    if fit == "disc" and convention in REGIONS:
-        shown = stability_regions.extent(regions or REGIONS[convention], step)
-    if convention == "slices":
+    shown = (eigenvalue_cloud if convention.has_matrix else slice_density).extent(inside, fit)
+    if fit == "disc" and convention.regions:
+        shown = stability_regions.extent(regions or convention.default_regions, step)
+    if not convention.has_matrix:
         slice_density.draw(panel, inside)
     elif panel.as_density:
         cloud_density.draw(panel, inside, shown)
@@ -129,7 +127,7 @@ def _layout(made: go.Figure, results: Sequence[Result], style: Style, blocks: Se
     theme.apply(made, style).update_layout(
         height=PANEL_HEIGHT.get(len(blocks), 820),
         # The visitor's zoom stays until another network, convention, choice of blocks or fit is asked for.
-        uirevision=f"{first.network} {first.convention} {blocks} {fit}",
+        uirevision=f"{first.network.name} {first.convention} {blocks} {fit}",
         legend={"orientation": "h", "y": -0.1 if len(blocks) > 2 else -0.16, "yanchor": "top", "x": 0},
         hovermode="closest",
         margin={"t": 36, "b": 40, "l": 50, "r": 10},
@@ -145,6 +143,6 @@ def alt_text(results: Sequence[Result], marks: str = "points") -> str:
     images = len({result.request.image for result in results})
     what = "Density of the eigenvalues" if is_density(results, marks) else "Eigenvalues"
     return (
-        f"{what} in the complex plane: {first.network}, block {blocks}, {images} images, "
-        f"{catalogue.CONVENTIONS[first.convention].title}. The table has the numbers."
+        f"{what} in the complex plane: {first.network.name}, block {blocks}, {images} images, "
+        f"{first.convention.title}. The table has the numbers."
     )

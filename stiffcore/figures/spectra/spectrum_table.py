@@ -8,7 +8,7 @@ import numpy as np
 from stiffcore.analysis.requests import Request, Result
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import slice_density
-from stiffcore.images import cifar10
+from stiffcore.metrics import definitions
 
 if TYPE_CHECKING:  # pandas would delay the first paint
     import pandas as pd
@@ -17,24 +17,27 @@ if TYPE_CHECKING:  # pandas would delay the first paint
 def _identity(result: Result) -> dict:
     request = result.request
     return {
-        "network": request.network,
+        "network": request.network.name,
         "weights": str(result.made.get("weights", ""))[:16],
-        "image": request.image,
-        "label": cifar10.label_name(request.image),
+        "image": request.image.in_rows,
+        "label": request.image.label_name,
         "block": request.block,
         "convention": request.convention,
     }
 
 
 def metrics_present(results: Sequence[Result]) -> list[str]:
-    """The metrics that any of the results has, or says why it has not, in the order of wording.METRIC_TITLES.
+    """The metrics that any of the results has, or says why it has not, in the order of tables.
 
     Without those that belong to another convention.
     """
     there = {name for result in results for name in (*result.metrics, *result.reasons)}
-    if all(result.request.convention != "branch" for result in results):
-        there -= wording.BRANCH_ONLY
-    return [name for name in wording.METRIC_TITLES if name in there]
+    conventions = {result.request.convention for result in results}
+    return [
+        metric.name
+        for metric in definitions.in_table_order()
+        if metric.name in there and conventions & {*metric.conventions}
+    ]
 
 
 def cell(name: str, result: Result) -> str:
@@ -115,14 +118,15 @@ def python(requests: Sequence[Request]) -> str:
     """The lines that compute and draw the same."""
     first = requests[0]
     images, blocks = (
-        tuple(dict.fromkeys(getattr(request, name) for request in requests)) for name in ("image", "block")
+        tuple(dict.fromkeys(values)) for values in ([r.image.in_rows for r in requests], [r.block for r in requests])
     )
-    return f"""from stiffcore.analysis import requests as analysis
+    return f"""import stiffcore as sc
+from stiffcore.analysis import requests as analysis
 from stiffcore.figures import theme
 from stiffcore.figures.spectra import spectrum
 
 requests = [
-    analysis.Request({first.network!r}, image, block, {first.convention!r}, "spectrum")
+    sc.request({first.network.name!r}, image, block, {str(first.convention)!r}, "spectrum")
     for block in {blocks}
     for image in {images}
 ]

@@ -13,13 +13,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from stiffcore.analysis.requests import Result
+from stiffcore.conventions import Convention
 from stiffcore.figures import theme, wording
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.panel import Panel, draw_structural, series_of
 from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density, spectrum
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
+from stiffcore.networks.network import Network
 
 TOLD = ("stiffness_index", "percent_negative", "live_fraction")  # metrics in a frame's title
 HEIGHT = 640  # pixels, slider included
@@ -38,7 +39,7 @@ class Look:
     step: float = 1.0
 
 
-def figure(blocks: Blocks, convention: str, style: Style, look: Look, at: int) -> go.Figure:
+def figure(blocks: Blocks, convention: Convention, style: Style, look: Look, at: int) -> go.Figure:
     """at: the block that is shown first. Needs one result with eigenvalues or a density."""
     drawn = [result for result in blocks.values() if result is not None and _is_plane(result)]
     scale = _scale(drawn, convention) if look.axes == "arcsinh" else None
@@ -59,18 +60,18 @@ def _is_plane(result: Result) -> bool:
     return "eigenvalues" in result.arrays or "density" in result.arrays
 
 
-def _kind(convention: str):
-    return slice_density if convention == "slices" else eigenvalue_cloud
+def _kind(convention: Convention):
+    return eigenvalue_cloud if convention.has_matrix else slice_density
 
 
-def _scale(drawn: Sequence[Result], convention: str) -> float:
+def _scale(drawn: Sequence[Result], convention: Convention) -> float:
     """Of arcsinh axes that all blocks share: the finest, so that no spectrum collapses into a line."""
     return min(_kind(convention).scale([result]) for result in drawn)
 
 
-def _extent(drawn: Sequence[Result], convention: str, look: Look) -> tuple[float, float, float]:
-    if look.fit == "disc" and convention in spectrum.REGIONS:
-        return stability_regions.extent(look.regions or spectrum.REGIONS[convention], look.step)
+def _extent(drawn: Sequence[Result], convention: Convention, look: Look) -> tuple[float, float, float]:
+    if look.fit == "disc" and convention.regions:
+        return stability_regions.extent(look.regions or convention.default_regions, look.step)
     ends = zip(*(_kind(convention).extent([result], look.fit) for result in drawn), strict=True)
     left, right, height = (pick(values) for pick, values in zip((min, max, max), ends, strict=True))
     return left, right, height
@@ -111,7 +112,7 @@ def _frame(
 
 def _marks(panel: Panel, result: Result, shown: tuple[float, float, float], look: Look):
     """Draws points or a density with its extremes; the density's trace, or None."""
-    if result.request.convention == "slices":
+    if not result.request.convention.has_matrix:
         slice_density.draw(panel, [result])
     elif eigenvalue_cloud.is_density([result], look.marks):
         cloud_density.draw(panel, [result], shown)
@@ -124,8 +125,8 @@ def _marks(panel: Panel, result: Result, shown: tuple[float, float, float], look
     return heat
 
 
-def _title(made: go.Figure, number: int, result: Result | None, network: str, style: Style) -> None:
-    block = catalogue.block(network, number)
+def _title(made: go.Figure, number: int, result: Result | None, network: Network, style: Style) -> None:
+    block = network.block(number)
     words = [f"<b>Block {number}</b>"]
     words.append(f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}")
     note = ""
@@ -169,7 +170,7 @@ def _layout(
     }
     theme.apply(made, style).update_layout(
         height=HEIGHT * (1.1 if style.talk else 1),
-        uirevision=f"depth {first.network} {kept_zoom}",
+        uirevision=f"depth {first.network.name} {kept_zoom}",
         showlegend=False,
         hovermode="closest",
         sliders=[slider],
@@ -180,11 +181,11 @@ def _layout(
         made.update_layout(coloraxis=slice_density.colour_axis(go.Figure(data=heats), style))
 
 
-def alt_text(blocks: Blocks, network: str, convention: str) -> str:
+def alt_text(blocks: Blocks, network: Network, convention: Convention) -> str:
     """One sentence for screen readers; the table below has the numbers of every block."""
     there = [number for number, result in blocks.items() if result is not None]
     image = next(result.request.image for result in blocks.values() if result is not None)
     return (
-        f"Eigenvalues in the complex plane, a frame per block of {network} on locked axes: blocks {there[0]} to {there[-1]} at "
-        f"image {image}, {catalogue.CONVENTIONS[convention].title}. The table has the numbers."
+        f"Eigenvalues in the complex plane, a frame per block of {network.name} on locked axes: blocks {there[0]} to {there[-1]} at "
+        f"image {image.name}, {convention.title}. The table has the numbers."
     )

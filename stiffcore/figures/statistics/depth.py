@@ -11,17 +11,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from stiffcore.conventions import Convention
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra.spectrum import Series
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
+from stiffcore.metrics import definitions
 from stiffcore.paper.published import network_title
 
 OVERLAYS = {"paper": "The paper's", "baseline": "Baselines", "live": "Live outputs", "yours": "Your images"}
 LONGEST_NOTE = 24  # characters that fit beside a bar; the whole reason is on hover
-BASELINE_NAMES = {"percent_negative": "P for random entries", "stiffness_index": "S without the skip's 1"}
 IDS = ("block", "network", "convention")  # the end of every mark's customdata; an image's number before it
-Panels = Mapping[tuple[str, str], pd.DataFrame]  # (network, convention) -> comparison.along_depth
+Panels = Mapping[tuple[str, Convention], pd.DataFrame]  # (network, convention) -> comparison.along_depth
 
 
 def figure(
@@ -39,9 +39,7 @@ def figure(
     made = make_subplots(
         len(networks),
         len(conventions),
-        subplot_titles=[
-            f"{network_title(n)}{between}{catalogue.CONVENTIONS[c].title}" for n in networks for c in conventions
-        ],
+        subplot_titles=[f"{network_title(n)}{between}{c.title}" for n in networks for c in conventions],
         specs=[[{"secondary_y": True}] * len(conventions)] * len(networks),
         horizontal_spacing=0.1 if len(conventions) < 3 else 0.07,
         vertical_spacing=0.26 / len(networks),
@@ -53,10 +51,8 @@ def figure(
         place = {"row": row, "col": column}
         table = table.assign(network=network, convention=convention)
         _bars(made, place, table, metric, style, named)
-        if "baseline" in overlays and convention == "slices":
-            _markers(
-                made, place, table, "baseline", BASELINE_NAMES.get(metric), metric, style, named, 2, "line-ew-open"
-            )
+        if "baseline" in overlays and convention.has_baselines:
+            _markers(made, place, table, "baseline", _baseline(metric), metric, style, named, 2, "line-ew-open")
         if "paper" in overlays:
             _markers(
                 made, place, table, "published", "the paper's mean (slices)", metric, style, named, 1, "diamond-open"
@@ -77,7 +73,12 @@ def figure(
 
 def scaled(values, metric: str) -> np.ndarray:
     """Shares in per cent, all else as it is; float32."""
-    return np.asarray(values, dtype=float).astype(np.float32) * (100 if metric in wording.SHARES else 1)
+    return np.asarray(values, dtype=float).astype(np.float32) * wording.factor(metric)
+
+
+def _baseline(metric: str) -> str | None:
+    """What the legend calls a metric's baseline, if it has one."""
+    return next((one.phrase for one in definitions.METRICS if one.baseline_of == metric), None)
 
 
 def _legend(name: str, named: set[str]) -> dict:
@@ -127,9 +128,10 @@ def _bars(made, place, table, metric, style, named) -> None:
     down = np.nansum(np.append(mean, table["published"].to_numpy())) < 0
     anchor, shift = ("top", -4) if down else ("bottom", 4)  # where there is room: to the side of the other bars
     for cell in table[table["state"] != ""].itertuples():
+        why = str(cell.reason)
         made.add_annotation(
-            x=cell.block, y=0, text=cell.reason if len(cell.reason) <= LONGEST_NOTE else cell.state, xshift=-9,
-            hovertext=cell.reason, textangle=-90, yanchor=anchor, yshift=shift,
+            x=cell.block, y=0, text=why if len(why) <= LONGEST_NOTE else cell.state, xshift=-9, hovertext=why,
+            textangle=-90, yanchor=anchor, yshift=shift,
             font={"color": style.muted, "size": style.font_size - 2}, **place,
         )  # fmt: skip
 
@@ -212,11 +214,11 @@ def _layout(made, metric, style, n_rows) -> None:
 
 def title(panels: Panels, metric: str) -> str:
     """What the whole figure shows; each panel's title says network and convention, too."""
-    shown = ", ".join(f"{network_title(n)} under {catalogue.CONVENTIONS[c].title}" for n, c in panels)
-    return f"{wording.METRIC_TITLES[metric][1]}, along the depth of {shown}"
+    shown = ", ".join(f"{network_title(n)} under {c.title}" for n, c in panels)
+    return f"{wording.meaning(metric)}, along the depth of {shown}"
 
 
 def alt_text(panels: Panels, metric: str) -> str:
     """One sentence for screen readers; the table below the figure has the numbers."""
     shown = "; ".join(f"{network_title(n)} under {c}" for n, c in panels)
-    return f"Bars of {wording.METRIC_TITLES[metric][1]} per block: {shown}."
+    return f"Bars of {wording.meaning(metric)} per block: {shown}."

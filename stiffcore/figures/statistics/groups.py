@@ -53,4 +53,4 @@ def alt_text(groups: Mapping[str, pd.DataFrame], metric: str) -> str:
         else f"{name}, no value"
         for name, values in groups.items()
     ]
-    return f"{wording.METRIC_TITLES[metric][1]} by block: {'; '.join(medians)}. The table has the numbers."
+    return f"{wording.meaning(metric)} by block: {'; '.join(medians)}. The table has the numbers."

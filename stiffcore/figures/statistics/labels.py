@@ -83,7 +83,7 @@ def figure(
     return made
 
 
-def _points(made, inside: pd.DataFrame, metric: str, style: Style, name: str, right: bool) -> None:
+def _points(made: go.Figure, inside: pd.DataFrame, metric: str, style: Style, name: str, right: bool) -> None:
     jitter = ((inside["image"].to_numpy() * GOLDEN) % 1 - 0.5) * 2 * JITTER
     seen = [cifar10.LABELS[int(label)] for label in inside["predicted"]]
     symbol, size = ("circle", style.marker_size) if right else ("x", style.marker_size + 2)
@@ -117,4 +117,4 @@ def _points(made, inside: pd.DataFrame, metric: str, style: Style, name: str, ri
 
 def alt_text(values: pd.DataFrame, metric: str) -> str:
     """One sentence for screen readers; the table below the figure has the numbers."""
-    return f"{wording.METRIC_TITLES[metric][1]} of {len(values):,} images, distributed by label."
+    return f"{wording.meaning(metric)} of {len(values):,} images, distributed by label."

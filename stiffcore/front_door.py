@@ -1,0 +1,263 @@
+"""The package from Python: names, files, modules and arrays in, results out. ``import stiffcore as sc`` offers all of it.
+
+This is a door, as the command line is: here names become objects. torch and pandas are imported by the functions that need them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from stiffcore.analysis import requests
+from stiffcore.analysis.requests import Request, Result
+from stiffcore.conventions import Convention
+from stiffcore.images import cifar10, registry as images
+from stiffcore.images.image import Image
+from stiffcore.networks import registry as networks
+from stiffcore.networks.network import Network, Preprocessing
+from stiffcore.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from scipy.sparse.linalg import LinearOperator
+    from torch import nn
+
+    from stiffcore.jacobians.linearise import BlockState
+
+Level = Literal["extremes", "counts", "spectrum"]
+ALL = "all"
+BUNDLED = "bundled"
+
+
+@dataclass(frozen=True)
+class Analysis(Result):
+    """A ``Result`` that draws itself; ``analyse`` gives one."""
+
+    def plot(self, axes: str = "", dark: bool = False) -> "go.Figure":
+        """The Spectrum page's figure of this block; in a notebook it shows itself. Needs level "spectrum".
+
+        axes: "linear" or "arcsinh"; by default the convention's own. dark: for a dark background. Raises CannotCompute where
+        the result has no spectrum.
+        """
+        from stiffcore.figures.spectra import spectrum
+        from stiffcore.figures.theme import Style
+
+        self.check_spectrum()
+        chosen = axes or self.request.convention.default_axes
+        return spectrum.figure([self], Style(dark=dark), axes=chosen)
+
+
+def network(
+    network: "str | Network | nn.Module",
+    *,
+    name: str = "",
+    image_size: int = cifar10.SHAPE[0],
+    mean: Sequence[float] = cifar10.MEAN,
+    std: Sequence[float] = cifar10.STANDARD_DEVIATION,
+    classes: Sequence[str] | None = None,
+) -> Network:
+    """A network from its name, or from a module in memory.
+
+    network: ``"resnet18"``, ``"resnet50-untrained"``, the name of an uploaded network; or a module with the structure of
+        torchvision's ``ResNet`` (``conv1``, ``bn1``, ``maxpool``, ``layer1`` …). It is read as it is now: do not train it on.
+    name, classes: what to call a module and its labels. image_size: pixels; images have image_size² of them.
+    mean, std: by channel, of (x / 255 − mean) / std.
+
+    Raises CannotCompute for an unknown name, for a module of another structure, and for one whose blocks, computed by our
+    formulas, do not give what the module gives.
+
+    >>> sc.network("resnet18").blocks[7].n_out
+    2048
+    """
+    if isinstance(network, Network):
+        return network
+    if isinstance(network, str):
+        return networks.find(network)
+    from stiffcore.jacobians import recognise
+
+    preprocessing = Preprocessing(tuple(mean), tuple(std), image_size)
+    return recognise.network(network, name or type(network).__name__, preprocessing, classes)
+
+
+def load_checkpoint(path: str | Path, name: str = "") -> Network:
+    """The network in a file of weights (a PyTorch state dict or safetensors), read without running anything in it.
+
+    name: what to call it; by default the file's. The file is read again by every worker of a sweep: leave it where it is.
+    Raises CannotCompute for a file that is not a checkpoint of ResNet18, 34 or 50 in torchvision's names.
+
+    >>> sc.load_checkpoint("best.pt").architecture
+    'resnet18'
+    """
+    from stiffcore.checkpoints import inspect
+
+    return inspect.network_in(Path(path), name)
+
+
+def image(image: int | np.ndarray | Image, *, name: str = "image", label: int | None = None) -> Image:
+    """An image from its number or its pixels.
+
+    image: an index in CIFAR-10's official test set (1,000 of them ship), the number of an uploaded image, or uint8 pixels of
+    shape (height, width, 3), RGB. name, label: of an array; label is a position in the network's classes.
+    Raises CannotCompute for a number that is not on this machine, ValueError for an array of another form.
+
+    >>> sc.image(0).label_name
+    'cat'
+    """
+    if isinstance(image, Image):
+        return image
+    if isinstance(image, np.ndarray):
+        return Image.of(image, name, label)
+    return images.find(image)
+
+
+_network, _image = network, image  # for the functions below, whose arguments have these names
+
+
+def request(
+    network: "str | Network | nn.Module",
+    image: int | np.ndarray | Image,
+    block: int,
+    convention: str,
+    level: Level = "counts",
+) -> Request:
+    """What to compute, as every function of the package takes it.
+
+    block: counted from 1. convention: "slices", "block" or "branch". level: "extremes" (the outermost eigenvalues), "counts"
+    (every metric) or "spectrum" (the eigenvalues, too). Raises CannotCompute for what there is not.
+    """
+    return requests.check(Request(_network(network), _image(image), block, Convention(convention), level))
+
+
+def analyse(
+    network: "str | Network | nn.Module",
+    image: int | np.ndarray | Image = 0,
+    block: int = 1,
+    convention: str = "branch",
+    level: Level = "counts",
+    progress: Progress | None = None,
+) -> Analysis:
+    """The spectrum of one residual block's Jacobian at one image, from the cache or fresh.
+
+    block: counted from 1. convention: "slices" (as published), "block" (the whole block) or "branch" (the ODE's right-hand
+    side). level: see ``request``. progress: called as progress(done, total, what); may raise Cancelled.
+
+    ``metrics``: name -> number, NaN where it is missing, and ``reasons``: name -> why. ``eigenvalues()``: complex128, all n of
+    them, structural 0 and 1 included. ``plot()``: a Plotly figure. ``made``: how it was computed.
+    Raises CannotCompute for what a user can repair.
+
+    >>> result = sc.analyse("resnet18", image=0, block=8, convention="branch", level="spectrum")
+    >>> len(result.eigenvalues())
+    2048
+    """
+    return Analysis(**vars(requests.compute(request(network, image, block, convention, level), progress)))
+
+
+def sweep(
+    network: "str | Network | nn.Module",
+    images: str | Iterable[int | np.ndarray | Image] = BUNDLED,
+    blocks: str | Iterable[int] = ALL,
+    convention: str = "slices",
+    level: Level = "counts",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> "pd.DataFrame":
+    """Every block at every image, a row each; what is stored or ships is not computed again.
+
+    images: "bundled", "all", a list like "0,3,10:20", or numbers, arrays and images. blocks: "all", or numbers from 1.
+    workers: processes of one thread each, started afresh (spawn) on every system, so that neither a script nor a notebook needs
+    a guard; by default one a GPU, else one a core; 1 computes in this process. progress: counts the images.
+
+    Columns: network, weights, image, label, predicted, correct, loss, block, convention, n_in, n_out, the metrics, seconds,
+    device … Raises CannotCompute with the first reason where a block could not be computed; what was computed is stored.
+
+    >>> rows = sc.sweep("resnet18", images="0:10", blocks=[8], convention="branch", workers=2)
+    """
+    from stiffcore.sweeps import together
+
+    asked = _network(network)
+    chosen = _images(images)
+    numbers = [block.block for block in asked.blocks] if blocks == ALL else list(blocks)
+    return together.rows(asked, chosen, numbers, Convention(convention), level, workers, progress)
+
+
+def _images(wanted: str | Iterable[int | np.ndarray | Image]) -> list[Image]:
+    return [_image(one) for one in (cifar10.parse_images(wanted) if isinstance(wanted, str) else wanted)]
+
+
+def rows(network: "str | Network | nn.Module", convention: str = "slices") -> "pd.DataFrame":
+    """The rows of a network that ship and that this machine has computed, at the images that ship; computes nothing.
+
+    One row per image and block, columns as of ``sweep``; empty where there are none.
+
+    >>> sc.rows("resnet18", "slices")["image"].nunique()
+    1000
+    """
+    from stiffcore.sweeps import shipping
+    from stiffcore.sweeps.stored_rows import StoredRows
+
+    asked, reading = _network(network), Convention(convention)
+    return shipping.merged(shipping.rows(asked, reading), StoredRows().rows(asked, reading, images.bundled()))
+
+
+def by_block(rows: "pd.DataFrame", metrics: Sequence[str] | None = None) -> "pd.DataFrame":
+    """Mean, median and standard deviation of metrics by block, and over all blocks; the paper's Tables 2, 5 and 8.
+
+    rows: of one network and convention. metrics: names; by default S and P. Columns: block, metric, mean, median, std, n,
+    n_undefined, n_not_computed, n_blocks, of_blocks. Raises ValueError for rows of several networks or conventions.
+
+    >>> sc.by_block(sc.rows("resnet18", "slices"))
+    """
+    from stiffcore.statistics import tables
+
+    return tables.by_block(rows, metrics or tables.SHOWN)
+
+
+def by_label(rows: "pd.DataFrame", metrics: Sequence[str] | None = None, block: int | str = ALL) -> "pd.DataFrame":
+    """The same by label, of one block or averaged over all; the paper's Tables 3, 6 and 9."""
+    from stiffcore.statistics import tables
+
+    return tables.by_label(rows, metrics or tables.SHOWN, block)
+
+
+def correlate(rows: "pd.DataFrame", metric: str, outcome: Literal["accuracy", "loss"] = "loss") -> "pd.DataFrame":
+    """Pearson's and Spearman's correlation of a metric with accuracy or loss over the images, a row a block and one for all.
+
+    Columns: block, measure, outcome, r, p, low and high (95 % bootstrap interval), spearman, spearman_p, n, p_adjusted
+    (Benjamini and Hochberg's, over all blocks and both outcomes) … NaN with a ``reason`` where it is undefined.
+
+    >>> sc.correlate(sc.rows("resnet18", "slices"), "percent_negative", "loss")
+    """
+    from stiffcore.statistics import correlation
+
+    found = correlation.table(rows, (metric,))
+    return found[found["outcome"] == outcome].reset_index(drop=True)
+
+
+def linearise(
+    network: "str | Network | nn.Module", image: int | np.ndarray | Image = 0, block: int = 1
+) -> "BlockState":
+    """A block made linear at an image: its scaled convolutions, ReLU masks and skip, float64 on the CPU.
+
+    >>> state = sc.linearise("resnet18", image=0, block=8)
+    >>> state.live_outputs
+    791
+    """
+    return requests.block_state(request(network, image, block, Convention.BLOCK, "extremes"))
+
+
+def jacobian(state: "BlockState", convention: str = "branch") -> "LinearOperator":
+    """The Jacobian of a block as a scipy LinearOperator: ``J @ v``, ``J.T @ w``; float64, shape (n_out, n_in).
+
+    J_F = A2 D1 A1 or A3 D2 A2 D1 A1 under "branch", D_out (J_F + J_s) under "block". Raises CannotCompute under "slices",
+    which have no one matrix.
+
+    >>> J = sc.jacobian(state, "branch")
+    >>> (J @ v).shape
+    (2048,)
+    """
+    from stiffcore.jacobians import operator
+
+    return operator.as_linear_operator(state, Convention(convention))

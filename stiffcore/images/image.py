@@ -1,0 +1,55 @@
+"""An image as everything behind the doors takes it: pixels, their hash, a name and perhaps a label.
+
+``registry.find`` turns a number into one; only the doors call it. An ``Image`` made from an array is as good as one of CIFAR-10's.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stiffcore.images.labels import LABELS
+
+
+@dataclass(frozen=True)
+class Image:
+    """pixels: uint8, shape (height, width, 3), RGB, read-only. sha256: of their bytes in (row, column, channel) order.
+
+    label: position in the network's classes, None if unlabelled. number: what rows call the image: its index in the official
+    test set, or an uploaded image's number; None for an array. is_official: one of CIFAR-10's, whose label never changes.
+    on_prediction: called with the SHA-256 of a network's weights and the label that it sees, whenever it has looked.
+    """
+
+    name: str
+    sha256: str
+    pixels: np.ndarray = field(compare=False, repr=False)
+    label: int | None = None
+    number: int | None = None
+    is_official: bool = False
+    on_prediction: Callable[[str, int], None] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, name: str = "image", label: int | None = None) -> "Image":
+        """An image from an array. Raises ValueError for anything but uint8 of shape (height, width, 3)."""
+        pixels = np.asarray(pixels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"Expected uint8 pixels of shape (height, width, 3), got {pixels.dtype} {pixels.shape}.")
+        pixels = np.ascontiguousarray(pixels).copy()
+        pixels.flags.writeable = False
+        return cls(name, pixels_sha256(pixels), pixels, label)
+
+    @property
+    def label_name(self) -> str:
+        """``cat``, or ``no label``; of CIFAR-10's classes."""
+        return "no label" if self.label is None else LABELS[self.label]
+
+    @property
+    def in_rows(self) -> int | str:
+        """What a row's column ``image`` holds: the number, or the name of an image that has none."""
+        return self.name if self.number is None else self.number
+
+
+def pixels_sha256(pixels: np.ndarray) -> str:
+    """SHA-256 of the pixels' bytes in (row, column, channel) order, as 64 hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()

@@ -1,0 +1,31 @@
+"""Numbers of images -> ``Image`` objects: CIFAR-10's official test set, and uploaded images from 1,000,000.
+
+For the doors: the command line, the URL, uploads and ``import stiffcore``. Behind them images travel as objects.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from stiffcore.images import cifar10, uploaded
+from stiffcore.images.image import Image
+
+
+def find(number: int) -> Image:
+    """The image of a number. Raises CannotCompute where it is not on this machine."""
+    if uploaded.is_number(number):
+        return uploaded.get(number).as_image()
+    return _official(cifar10.index(number), cifar10.full_set_path())
+
+
+def bundled() -> tuple[Image, ...]:
+    """The 1,000 images that ship, in increasing order of their index."""
+    return tuple(find(number) for number in cifar10.bundled())
+
+
+@lru_cache(maxsize=cifar10.TEST_IMAGES)
+def _official(index: int, place: object) -> Image:
+    """place: where the full test set would be, so that another folder is another entry."""
+    pixels = np.ascontiguousarray(cifar10.image(index))
+    pixels.flags.writeable = False
+    return Image(str(index), cifar10.image_sha256(index), pixels, cifar10.label(index), index, is_official=True)

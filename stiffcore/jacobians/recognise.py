@@ -1,0 +1,108 @@
+"""A module in memory -> a ``Network``: recognised by its structure, and checked against itself before a number is computed."""
+
+import copy
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stiffcore.conventions import Convention
+from stiffcore.errors import CannotCompute
+from stiffcore.images.labels import LABELS
+from stiffcore.jacobians import linearise, operator
+from stiffcore.networks import resnets
+from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.network import Network, Preprocessing
+
+STEM = ("conv1", "bn1", "maxpool", "layer1", "layer2", "layer3", "layer4")
+AGREE = 1e-10  # relative, of J v by our operators and by automatic differentiation, both float64
+
+
+class _InMemory:
+    """Gives the module that it was made with; two requests never change it."""
+
+    def __init__(self, module: nn.Module):
+        self._module = module
+
+    def __call__(self) -> nn.Module:
+        return self._module
+
+
+def network(
+    module: nn.Module, name: str, preprocessing: Preprocessing, classes: Sequence[str] | None = None
+) -> Network:
+    """The network of a module with the structure of torchvision's ``ResNet``; a copy, in evaluation mode and float32.
+
+    Every block is checked at a random input: J v by our operators against ``torch.func.jvp`` of the block, in float64.
+    Raises CannotCompute for another structure, and where the two differ.
+    """
+    if not isinstance(module, nn.Module) or not all(hasattr(module, part) for part in STEM):
+        raise CannotCompute(
+            f"Expected a module with the structure of torchvision's ResNet ({', '.join(STEM)}), got {type(module).__name__}: "
+            "build the network with these parts."
+        )
+    kept = copy.deepcopy(module).eval().float().cpu().requires_grad_(False)
+    blocks = linearise.residual_blocks(kept)
+    side = preprocessing.image_size
+    geometries = tuple(_geometries(kept, blocks, torch.zeros(1, 3, side, side)))
+    for block, geometry in zip(blocks, geometries, strict=True):
+        _check(block, geometry)
+    scores = kept(torch.zeros(1, 3, side, side)).shape[1]
+    names = tuple(classes) if classes else LABELS if scores == len(LABELS) else tuple(map(str, range(scores)))
+    tensors = resnets.tensors_sha256(kept.state_dict())
+    sha256 = hashlib.sha256(f"{tensors} {kept}".encode()).hexdigest()  # the text holds strides, pooling, eps
+    return Network(name, sha256, geometries, _InMemory(kept), preprocessing, names, name)
+
+
+def _geometries(module: nn.Module, blocks: list[nn.Module], image: Tensor) -> list[BlockGeometry]:
+    """The sizes that one forward pass meets."""
+    seen: dict[nn.Module, tuple[int, ...]] = {}
+    watched = [layer for block in blocks for layer in (block, *_convolutions(block))]
+    hooks = [
+        layer.register_forward_hook(lambda layer, given, out: seen.update({layer: out.shape[1:]})) for layer in watched
+    ]
+    given: dict[nn.Module, tuple[int, ...]] = {}
+    hooks += [
+        block.register_forward_pre_hook(lambda block, x: given.update({block: x[0].shape[1:]})) for block in blocks
+    ]
+    with torch.no_grad():
+        module(image)
+    for hook in hooks:
+        hook.remove()
+    made = []
+    for number, block in enumerate(blocks, 1):
+        inner = tuple(tuple(seen[layer]) for layer in _convolutions(block)[:-1])
+        kind = "bottleneck" if len(inner) == 2 else "basic"
+        stride = given[block][-1] // seen[block][-1]
+        made.append(BlockGeometry(number, kind, stride, tuple(given[block]), inner, tuple(seen[block])))
+    return made
+
+
+def _convolutions(block: nn.Module) -> list[nn.Module]:
+    return [getattr(block, f"conv{i}") for i in (1, 2, 3) if hasattr(block, f"conv{i}")]
+
+
+def _check(block: nn.Module, geometry: BlockGeometry) -> None:
+    """J v of the block at a random input, by both ways; also that a skip that keeps the shape is the identity."""
+    random = torch.Generator().manual_seed(geometry.block)
+    x, v = (torch.randn(geometry.input_shape, generator=random, dtype=torch.float64) for _ in range(2))
+    double = copy.deepcopy(block).double()
+    try:
+        state, _ = linearise.linearise(double, geometry, x)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        raise CannotCompute(_unlike(geometry, f"it cannot be read ({error})")) from error
+    if geometry.is_identity and state.skip is not None:
+        raise CannotCompute(_unlike(geometry, "its skip is no identity though it keeps the shape"))
+    _, theirs = torch.func.jvp(lambda image: double(image[None])[0], (x,), (v,))
+    ours = operator.apply(state, Convention.BLOCK, v.flatten()[None])[0]
+    error = float((ours - theirs.flatten()).norm() / theirs.norm().clamp_min(1e-300))
+    if not error <= AGREE:
+        raise CannotCompute(_unlike(geometry, f"its Jacobian differs from the formula's by {error:.1e}"))
+
+
+def _unlike(geometry: BlockGeometry, why: str) -> str:
+    return (
+        f"Expected block {geometry.block} to be a basic block or a bottleneck of torchvision's ResNet, got one of another kind: "
+        f"{why}; build it of conv, bn, relu and downsample alone."
+    )

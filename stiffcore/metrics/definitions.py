@@ -1,0 +1,193 @@
+"""Every metric, once. Results, tables, menus, the command line and the README read this list.
+
+Sources: the paper's Eq. 10 (S) and Eq. 11 (P, read as its text says: Re λ < 0); Lambert, "Numerical Methods for Ordinary
+Differential Systems" (1991), ch. 6, over the eigenvalues with Re λ < 0 only; forward Euler at step 1.
+"""
+
+import math
+
+from stiffcore.conventions import Convention
+from stiffcore.metrics.facts import Facts
+from stiffcore.metrics.metric import Bound, Derived, Found, Group, Metric, Short, Unit
+from stiffcore.metrics.missing import Missing, undefined
+
+ONLY_BRANCH = undefined("forward Euler's step concerns the ODE right-hand side (branch)")
+ONLY_SLICES = undefined("geometry's P belongs to slices")
+BRANCH, SLICES = (Convention.BRANCH,), (Convention.SLICES,)
+MATRIX = tuple(convention for convention in Convention if convention.has_matrix)
+
+
+def stiffness_index(max_re: float, min_re: float, tolerance: float = 0.0) -> float:
+    """max Re λ / min Re λ (paper, Eq. 10); NaN where min Re λ ≥ 0, or is not told from 0 at this tolerance."""
+    return max_re / min_re if min_re < -tolerance else math.nan
+
+
+def _stiffness_index(facts: Facts) -> Found:
+    if facts.max_re is None or facts.min_re is None:
+        return None
+    index = stiffness_index(facts.max_re, facts.min_re, facts.tolerance)
+    return facts.nothing_negative if math.isnan(index) else index
+
+
+def _without_skip(facts: Facts) -> Found:
+    if facts.without_skip is None:
+        return None
+    index = stiffness_index(*facts.without_skip)
+    return facts.nothing_negative if math.isnan(index) else index
+
+
+def _percent_negative(facts: Facts) -> Found:
+    return None if facts.negative is None else 100 * facts.negative / facts.n
+
+
+def _stiffness_ratio(facts: Facts) -> Found:
+    if facts.eigenvalues is None:
+        return facts.ratio
+    sizes = -facts.eigenvalues.real[facts.eigenvalues.real < -facts.tolerance]
+    return float(sizes.max() / sizes.min()) if len(sizes) else facts.nothing_negative
+
+
+def _of_forward_euler(facts: Facts, name: str) -> Found:
+    return None if facts.forward_euler is None else facts.forward_euler[name]
+
+
+def _singular(facts: Facts, which: int) -> Found:
+    """The largest (0) or the smallest (1) singular value."""
+    if facts.singular_values is None:
+        return None
+    value = facts.singular_values[which]
+    return facts.no_singular_value if math.isnan(value) else value
+
+
+def _condition_number(facts: Facts) -> Found:
+    if facts.singular_values is None:
+        return None
+    largest, smallest = facts.singular_values
+    number = largest / smallest if smallest > 0 else math.nan
+    return facts.no_singular_value if math.isnan(number) else number
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "stiffness_index", "S", "Stiffness index: max Re λ / min Re λ", _stiffness_index, source="paper, Eq. 10",
+        phrase="stiffness index", main=True, correlated=True, short=Short("S", 9, 2),
+    ),
+    Metric(
+        "percent_negative", "P", "Percentage of eigenvalues with Re λ < 0", _percent_negative, Unit.PER_CENT,
+        bound=Bound.INTERVAL, source="paper, Eq. 11, read as its text says", phrase="percentage negative",
+        main=True, correlated=True, short=Short("P", 7, 3),
+    ),
+    Metric(
+        "stiffness_ratio", "Ratio", "Stiffness ratio: max |Re λ| / min |Re λ| over Re λ < 0", _stiffness_ratio,
+        bound=Bound.AT_LEAST, needs_spectrum=SLICES, source="after Lambert 1991, ch. 6", short=Short("ratio", 9, 6),
+    ),
+    Metric(
+        "max_re", "max Re λ", "Largest real part", lambda facts: facts.max_re,
+        short=Short("max Re", 9, 5, explained=False),
+    ),
+    Metric(
+        "min_re", "min Re λ", "Smallest real part", lambda facts: facts.min_re,
+        short=Short("min Re", 9, 4, explained=False),
+    ),
+    Metric("spectral_radius", "max |λ|", "Spectral radius", lambda facts: facts.spectral_radius),
+    Metric(
+        "live_fraction", "Live outputs", "Share of the block's outputs that are positive",
+        lambda facts: facts.live_fraction, Unit.SHARE, Group.MASKS,
+    ),
+    Metric(
+        "outside_euler", "Outside disc", "Share of eigenvalues with |1 + λ| > 1, outside of forward Euler's disc",
+        lambda facts: _of_forward_euler(facts, "share_outside"), Unit.SHARE, Group.STEPS, BRANCH, ONLY_BRANCH,
+    ),
+    Metric(
+        "largest_stable_step", "Largest step",
+        "Largest step at which forward Euler damps every eigenvalue with Re λ < 0",
+        lambda facts: _of_forward_euler(facts, "largest_stable_step"), Unit.NUMBER, Group.STEPS, BRANCH, ONLY_BRANCH,
+        bound=Bound.AT_MOST, source="min −2 Re λ / |λ|² over Re λ < 0", short=Short("step", 9, 7),
+    ),
+    Metric(
+        "share_positive", "Re λ > 0",
+        "Share of eigenvalues with Re λ > 0, which no step of forward Euler stabilises",
+        lambda facts: _of_forward_euler(facts, "share_positive"), Unit.SHARE, Group.STEPS, BRANCH, ONLY_BRANCH,
+        bound=Bound.INTERVAL, wide=False,
+    ),
+    Metric(
+        "n_eigenvalues", "Eigenvalues", "How many, structural ones included", lambda facts: facts.n, Unit.COUNT,
+        Group.COUNTS, short=Short("n", 8, 1),
+    ),
+    Metric(
+        "n_negative", "Re λ < 0", "How many eigenvalues with a negative real part", lambda facts: facts.negative,
+        Unit.COUNT, Group.COUNTS, bound=Bound.INTERVAL,
+    ),
+    Metric(
+        "n_zero", "Structural 0", "Eigenvalues that are zero by the masks: appended, never computed",
+        lambda facts: facts.zeros, Unit.COUNT, Group.STRUCTURE,
+    ),
+    Metric(
+        "n_one", "Structural 1", "Eigenvalues that are one by the masks: appended, never computed",
+        lambda facts: facts.ones, Unit.COUNT, Group.STRUCTURE, wide=False,
+    ),
+    Metric(
+        "n_positive", "Re λ > 0", "How many eigenvalues with a positive real part", lambda facts: facts.positive,
+        Unit.COUNT, Group.COUNTS, bound=Bound.INTERVAL, wide=False,
+    ),
+    Metric(
+        "n_undetermined", "Undetermined", "So near to the imaginary axis that rounding decides their sign",
+        lambda facts: facts.undetermined, Unit.COUNT, Group.UNDETERMINED,
+    ),
+    Metric(
+        "expected_percent_negative", "P if random", "Expected P for random entries on the same receptive field",
+        lambda facts: facts.expected_percent_negative, Unit.PER_CENT, Group.BASELINES, SLICES, wide=False,
+        baseline_of="percent_negative", phrase="P for random entries",
+    ),
+    Metric(
+        "stiffness_index_without_skip", "S without skip", "S without the slices that carry the skip's 1",
+        _without_skip, Unit.NUMBER, Group.BASELINES, SLICES, wide=False,
+        baseline_of="stiffness_index", phrase="S without the skip's 1",
+    ),
+    Metric(
+        "largest_singular_value", "σ max", "Largest singular value", lambda facts: _singular(facts, 0),
+        Unit.NUMBER, Group.SINGULAR, MATRIX,
+    ),
+    Metric(
+        "smallest_singular_value", "σ min", "Smallest singular value over the live rows",
+        lambda facts: _singular(facts, 1), Unit.NUMBER, Group.SINGULAR, MATRIX,
+    ),
+    Metric(
+        "condition_number", "σ max / σ min", "Condition number over the live rows", _condition_number,
+        Unit.NUMBER, Group.SINGULAR, MATRIX,
+    ),
+    Metric(
+        "absolute_stiffness_index", "|S|", "Absolute value of S", correlated=True,
+        derived=Derived("stiffness_index", lambda column: column("stiffness_index").abs()),
+    ),
+    Metric(
+        "percent_negative_beyond_geometry", "P beyond geometry",
+        "P minus what random entries on the same receptive field give", unit=Unit.PER_CENT, conventions=SLICES,
+        elsewhere=ONLY_SLICES, correlated=True,
+        derived=Derived(
+            "percent_negative", lambda column: column("percent_negative") - column("expected_percent_negative")
+        ),
+    ),
+)  # fmt: skip
+
+
+def named(name: str) -> Metric:
+    """The metric of this name; of a name that is in no list, a plain number that is called so."""
+    return next((metric for metric in METRICS if metric.name == name), Metric(name, name, name))
+
+
+def in_table_order() -> list[Metric]:
+    """All metrics, a group after the other, as tables show them."""
+    return sorted(METRICS, key=lambda metric: metric.group.value)
+
+
+def of_group(*groups: Group) -> list[Metric]:
+    """The metrics of some groups that results hold, in their order."""
+    return [metric for metric in METRICS if metric.group in groups and metric.derived is None]
+
+
+def of(facts: Facts) -> tuple[dict[str, float], dict[str, Missing]]:
+    """Every metric that a result lists, NaN where it is missing, in the list's order; and why each of those is."""
+    found = {metric.name: metric.value(facts) for metric in METRICS if metric.is_in(facts)}
+    reasons = {name: value for name, value in found.items() if isinstance(value, Missing)}
+    return {name: math.nan if name in reasons else value for name, value in found.items()}, reasons

@@ -1,0 +1,182 @@
+"""What was found of a block at an image, whichever way it was found; metrics compute themselves from it.
+
+λ are the block's eigenvalues, structural zeros and ones included.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stiffcore.conventions import Convention
+from stiffcore.metrics.missing import Missing, not_computed, not_square, undefined
+from stiffcore.odes import spectrum_stability
+
+if TYPE_CHECKING:  # they import torch
+    from stiffcore.jacobians.deflation import Plan
+    from stiffcore.slices.spectrum import SliceSpectrum
+    from stiffcore.spectra.certificate import Certificate
+    from stiffcore.spectra.full import Extremes, Spectrum
+    from stiffcore.spectra.singular_values import SingularValues
+
+NOTHING_NEGATIVE = undefined("no eigenvalue has a negative real part")
+UNTOLD = undefined("no eigenvalue's negative real part is told from zero")
+NEEDS_COUNTS = not_computed("needs the full spectrum (level counts)")
+NEEDS_SPECTRUM = not_computed("needs every eigenvalue, of which the smallest are next to zero (level spectrum)")
+NEEDS_NEGATIVE = not_computed("needs every negative eigenvalue, and only their number is proved (level spectrum)")
+NO_LIVE_OUTPUT, NO_LIVE_INNER = undefined("no live output"), undefined("no live inner unit")
+ZERO = undefined("the smallest singular value is 0")
+UNREACHED = not_computed("Lanczos' iteration did not reach it")
+ONLY_LARGEST = not_computed("only the largest one is, for a block of this size")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a block's spectrum under one convention; None where it is not known.
+
+    missing: why a metric has no value that needs something which is None here. nothing_negative: why one has none that
+    needs an eigenvalue with Re λ < 0. tolerance: an eigenvalue with |Re λ| at most this is undetermined.
+    """
+
+    convention: Convention
+    live_fraction: float  # of the outer ReLU's outputs, those that are positive
+    missing: Missing
+    nothing_negative: Missing = NOTHING_NEGATIVE
+    n: int = 0  # eigenvalues; 0 where the block is not square
+    zeros: int = 0  # structural eigenvalues, or singular values, 0
+    ones: int | None = None  # structural eigenvalues 1
+    tolerance: float = 0.0
+    eigenvalues: np.ndarray | None = None  # complex128, shape: (m,), of the core: all but the structural ones
+    max_re: float | None = None
+    min_re: float | None = None
+    spectral_radius: float | None = None
+    negative: int | None = None
+    positive: int | None = None
+    undetermined: int | None = None
+    ratio: float | Missing | None = None  # max |Re λ| / min |Re λ| over Re λ < 0, where the eigenvalues are not kept
+    expected_percent_negative: float | None = None  # of random entries on the same receptive field
+    without_skip: tuple[float, float] | None = None  # max Re λ, min Re λ of the slices without the skip's 1
+    singular_values: tuple[float, float] | None = None  # the largest and the smallest; NaN where no_singular_value
+    no_singular_value: Missing | None = None
+
+    @property
+    def is_square(self) -> bool:
+        """Whether the block has eigenvalues under its convention."""
+        return self.singular_values is None
+
+    @cached_property
+    def forward_euler(self) -> dict[str, float] | None:
+        """``spectrum_stability.of_method`` at step 1; None without the eigenvalues."""
+        if self.eigenvalues is None:
+            return None
+        return spectrum_stability.of_method(self.eigenvalues, self.zeros, self.ones or 0, self.tolerance)
+
+
+def of_spectrum(spectrum: "Spectrum", live_fraction: float) -> Facts:
+    """All eigenvalues are known."""
+    values, tolerance = spectrum.eigenvalues, spectrum.tolerance
+    negative = int((values.real < -tolerance).sum())
+    undetermined = int((np.abs(values.real) <= tolerance).sum())
+    structural = [0.0] * (spectrum.zeros > 0) + [1.0] * (spectrum.ones > 0)
+    reals = np.concatenate([values.real, structural])
+    missing = UNTOLD if undetermined else NOTHING_NEGATIVE
+    return Facts(
+        spectrum.convention,
+        live_fraction,
+        missing,
+        missing,
+        n=spectrum.n,
+        zeros=spectrum.zeros,
+        ones=spectrum.ones,
+        tolerance=tolerance,
+        eigenvalues=values,
+        max_re=float(reals.max()),
+        min_re=float(reals.min()),
+        spectral_radius=float(np.abs(np.concatenate([values, structural])).max()),
+        negative=negative,
+        positive=spectrum.n - negative - spectrum.zeros - undetermined,
+        undetermined=undetermined,
+    )
+
+
+def of_extremes(
+    extremes: "Extremes",
+    plan: "Plan",
+    convention: Convention,
+    live_fraction: float,
+    certificate: "Certificate | None" = None,
+) -> Facts:
+    """The outermost eigenvalues are known, and where it is proved how many are negative, the counts."""
+    missing, ratio, counts = NEEDS_COUNTS, None, {}
+    if certificate is not None and certificate.kind == "estimated":
+        missing = not_computed(f"estimated that nothing is negative ({certificate.how}); level counts would prove it")
+    if certificate is not None and certificate.kind == "proved":
+        negative = certificate.negative
+        ratio = NEEDS_NEGATIVE if negative else NOTHING_NEGATIVE
+        counts = {"negative": negative, "positive": plan.n - plan.zeros - negative, "undetermined": 0}
+    return Facts(
+        convention,
+        live_fraction,
+        missing,
+        NOTHING_NEGATIVE if extremes.min_re >= 0 else UNTOLD,
+        n=plan.n,
+        zeros=plan.zeros,
+        ones=plan.ones,
+        tolerance=extremes.tolerance,
+        max_re=extremes.max_re,
+        min_re=extremes.min_re,
+        spectral_radius=extremes.spectral_radius,
+        ratio=ratio,
+        **counts,
+    )
+
+
+def of_slices(
+    slices: "SliceSpectrum",
+    live_fraction: float,
+    expected_percent_negative: float,
+    without_skip: tuple[float, float],
+    counted: bool,
+) -> Facts:
+    """The extremes, the two baselines and, where they were counted, the signs of the eigenvalues of all slices."""
+    counts = {}
+    if counted:
+        counts = {
+            "negative": slices.n_negative,
+            "positive": slices.n_positive,
+            "undetermined": slices.n_undetermined,
+        }
+    ratio = slices.stiffness_ratio
+    return Facts(
+        Convention.SLICES,
+        live_fraction,
+        NEEDS_COUNTS,
+        n=slices.n_eigenvalues,
+        zeros=slices.n_zero,
+        ones=0,
+        max_re=slices.max_re,
+        min_re=slices.min_re,
+        spectral_radius=slices.spectral_radius,
+        ratio=NEEDS_SPECTRUM if ratio is None else NOTHING_NEGATIVE if math.isnan(ratio) else ratio,
+        expected_percent_negative=expected_percent_negative,
+        without_skip=without_skip,
+        **counts,
+    )
+
+
+def of_singular_values(
+    singular: "SingularValues", n_out: int, n_in: int, convention: Convention, live_fraction: float
+) -> Facts:
+    """The block is not square: it has singular values, and no metric of eigenvalues is defined."""
+    values = singular.values
+    why = ZERO if singular.complete else UNREACHED if convention.masks_outputs else ONLY_LARGEST
+    return Facts(
+        convention,
+        live_fraction,
+        not_square(n_out, n_in),
+        zeros=singular.structural_zeros,
+        singular_values=(float(values[0]), float(values[-1])) if len(values) else (math.nan, math.nan),
+        no_singular_value=why if len(values) else NO_LIVE_OUTPUT if convention.masks_outputs else NO_LIVE_INNER,
+    )

@@ -1,0 +1,98 @@
+"""A residual network as everything behind the doors takes it: its blocks, the hash of its weights, its input and its module.
+
+Who has a ``Network`` needs no name and no registry: one made from a module in memory is as good as one that ships.
+``registry.find`` turns a name into one; only the doors (the command line, the URL, an upload, ``import stiffcore``) call it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stiffcore.errors import CannotCompute
+from stiffcore.images import cifar10
+from stiffcore.images.image import Image
+from stiffcore.networks.catalogue import BlockGeometry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+KEPT = 3  # modules in memory; a ResNet50 takes 94 MB
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What becomes of an image before the first layer, by channel: (x / 255 − mean) / standard deviation."""
+
+    mean: tuple[float, float, float] = cifar10.MEAN
+    standard_deviation: tuple[float, float, float] = cifar10.STANDARD_DEVIATION
+    image_size: int = cifar10.SHAPE[0]  # height and width, in pixels
+
+    def __call__(self, images: np.ndarray) -> "Tensor":
+        """uint8 (N, height, width, 3) -> float32 (N, 3, height, width). Raises CannotCompute for images of another size."""
+        side = self.image_size
+        if images.shape[1:] != (side, side, 3):
+            height, width = images.shape[1:3]
+            raise CannotCompute(
+                f"Expected an image of {side} × {side} pixels, which the network was made for, got {width} × {height}: "
+                "choose another image."
+            )
+        return cifar10.normalised(images, self.mean, self.standard_deviation)
+
+
+CIFAR10 = Preprocessing()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A residual network in evaluation mode. Two networks of the same name and weights are the same one.
+
+    name: what rows and files call it; title: what people read. weights_sha256: names the weights in every key. blocks: its
+    residual blocks in order. load: makes the module. classes: the names of the labels. architecture: the paper's name of it
+    (``resnet18``), or "" where the paper has no such network. predicted, loss: number of an image -> the label that the
+    network sees, the cross-entropy at the image's label, where they are known without a forward pass.
+    """
+
+    name: str
+    weights_sha256: str
+    blocks: tuple[BlockGeometry, ...] = field(compare=False, repr=False)
+    load: Callable[[], "nn.Module"] = field(compare=False, repr=False)
+    preprocessing: Preprocessing = field(default=CIFAR10, compare=False, repr=False)
+    classes: tuple[str, ...] = field(default=cifar10.LABELS, compare=False, repr=False)
+    title: str = field(default="", compare=False, repr=False)
+    architecture: str = field(default="", compare=False, repr=False)
+    predicted: Mapping[int, int] = field(default_factory=dict, compare=False, repr=False)
+    loss: Mapping[int, float] = field(default_factory=dict, compare=False, repr=False)
+
+    def module(self) -> "nn.Module":
+        """The module: evaluation mode, float32, on the CPU; kept for the next call, and not to be changed."""
+        return _module(self)
+
+    def block(self, number: int) -> BlockGeometry:
+        """The sizes of a block, counted from 1. Raises CannotCompute outside the network."""
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(self.blocks):
+            raise CannotCompute(
+                f"Expected a block of {self.name} from 1 to {len(self.blocks)}, got {number!r}: choose one of them."
+            )
+        return self.blocks[number - 1]
+
+    def normalised(self, image: Image) -> "Tensor":
+        """float32, shape: (3, height, width), as the first layer takes it."""
+        return self.preprocessing(image.pixels[None])[0]
+
+    def key_fields(self, image: Image) -> dict[str, object]:
+        """What names this network at an image in the key of any result: the hashes of the weights and of the pixels, and the
+        preprocessing where it is not CIFAR-10's usual one."""
+        fields: dict[str, object] = {"weights": self.weights_sha256, "image": image.sha256}
+        return fields if self.preprocessing == CIFAR10 else fields | {"preprocessing": asdict(self.preprocessing)}
+
+    def identity_blocks(self) -> tuple[BlockGeometry, ...]:
+        """Those whose skip is the input itself, and whose Jacobian is square."""
+        return tuple(block for block in self.blocks if block.is_identity)
+
+
+@lru_cache(maxsize=KEPT)
+def _module(network: Network) -> "nn.Module":
+    return network.load()

@@ -1,0 +1,43 @@
+"""Names of networks -> ``Network`` objects: the three that ship, their baselines, and uploaded ones.
+
+For the doors: the command line, the URL, uploads and ``import stiffcore``. Behind them networks travel as objects. No torch.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stiffcore.networks import catalogue, manifest, uploaded
+from stiffcore.networks.network import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def find(name: str) -> Network:
+    """The network of a name. Raises CannotCompute for an unknown one, and where the list of shipped weights is damaged."""
+    entry = manifest.entry(name)
+    return Network(
+        name,
+        entry.sha256,
+        catalogue.blocks(name),
+        partial(_load, name),
+        title=title(name),
+        architecture=catalogue.architecture(name),
+        predicted=entry.predicted,
+        loss=entry.loss,
+    )
+
+
+def title(name: str) -> str:
+    """``resnet18-untrained`` -> ``ResNet18, untrained``; of an uploaded network with its file's name."""
+    made = "ResNet" + name.removeprefix("resnet").replace("-", ", ")
+    if not uploaded.is_name(name):
+        return made
+    return f"{made.split(',')[0]}, own: {uploaded.get(name).title}"
+
+
+def _load(name: str) -> "nn.Module":
+    """Named here, not as a lambda, so that a network can travel to another process."""
+    from stiffcore.networks import resnets
+
+    return resnets.load(name)
