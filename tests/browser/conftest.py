@@ -1,11 +1,9 @@
-"""What tests in a browser share: a Chromium, windows in it, and a server with a few made-up spectra."""
+"""What tests in a browser share: a Chromium, windows in it, and a server with made-up results."""
 
 import pytest
 
-from tests.browser.planted import CLOUDS, MADE_UP, QUICK, cloud_of
+from tests.browser import planted
 from tests.browser.window import ARGUMENTS, CHROMIUM, LISTEN, Windows, running_app
-from tests.made_up.asked import asked
-from tests.made_up.spectra import store
 
 
 @pytest.fixture(scope="package")
@@ -47,13 +45,11 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory):
-    """An app with what ships, and a cache of one made-up spectrum and two large clouds."""
+    """An app with what ships, and a cache of made-up results; of all tests that change nothing that another one looks at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store(asked("resnet18", MADE_UP, QUICK, "branch", "spectrum"))
-        for image in CLOUDS:
-            cloud_of(image, 3000)
+        planted.plant()
         with running_app(tmp_path_factory.mktemp("server") / "log") as app:
             yield app
