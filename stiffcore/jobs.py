@@ -74,11 +74,17 @@ class _Record:
 class JobService:
     """Runs jobs one by one in a thread of its own. Every method is safe to call from any thread and returns at once.
 
-    capacity: jobs that may wait. clock: seconds, monotonic.
+    capacity: jobs that may wait. clock: seconds, monotonic. prepare: called once in the worker's thread, before its first
+    job; it should raise nothing.
     """
 
-    def __init__(self, capacity: int = CAPACITY, clock: Callable[[], float] = time.monotonic):
-        self.capacity, self._clock = capacity, clock
+    def __init__(
+        self,
+        capacity: int = CAPACITY,
+        clock: Callable[[], float] = time.monotonic,
+        prepare: Callable[[], None] = lambda: None,
+    ):
+        self.capacity, self._clock, self._prepare = capacity, clock, prepare
         self._changed = threading.Condition()
         self._active: dict[str, _Record] = {}  # queued and running
         self._finished: OrderedDict[str, _Record] = OrderedDict()  # the oldest first
@@ -227,6 +233,7 @@ class JobService:
             return None
 
     def _work(self) -> None:
+        self._prepare()
         while (record := self._next()) is not None:
             self._run(record)
             del record  # and with it the result, which may be large

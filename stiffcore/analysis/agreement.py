@@ -110,7 +110,7 @@ def in_words(agreements: Sequence[Agreement]) -> str:
         by = "nothing moved" if moved == 0 else f"no number of a spectrum moved by more than {moved:.1g}"
         return f"Computed again: {subject} with {with_what}; {by}."
     lines = [
-        f"block {agreement.request.block} at image {agreement.request.image}: {'; '.join(agreement.differing[:4])}"
+        f"block {agreement.request.block} at image {agreement.request.image.name}: {'; '.join(agreement.differing[:4])}"
         for agreement in bad
     ]
     return (

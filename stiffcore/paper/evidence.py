@@ -44,7 +44,7 @@ class Evidence:
     """
 
     network: str  # the paper's name
-    blocks: tuple[BlockGeometry, ...] = ()
+    blocks: tuple[BlockGeometry, ...]
     by_block: dict[tuple, float] = field(default_factory=dict)
     by_label: dict[tuple, float] = field(default_factory=dict)
     r: dict[tuple, tuple[float, float]] = field(default_factory=dict)

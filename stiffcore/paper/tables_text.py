@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from stiffcore.images import cifar10
+from stiffcore.images.labels import LABELS
 from stiffcore.metrics import definitions
 from stiffcore.statistics import tables
 
@@ -40,7 +40,7 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
         return _sizes(table)
     of, metric = ("block" if "block" in table else "label"), ("metric" if "metric" in table else "measure")
     names = table[of].drop_duplicates().to_list()
-    made = pd.DataFrame({of: [cifar10.LABELS[name] for name in names] if of == "label" else names})
+    made = pd.DataFrame({of: [LABELS[name] for name in names] if of == "label" else names})
     for key, of_metric in table.groupby(metric, sort=False):
         symbol = definitions.named(key).symbol
         parts = of_metric.groupby("outcome", sort=False) if "outcome" in table else [(None, of_metric)]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from stiffcore.images import cifar10
+from stiffcore.images.labels import LABELS
 from stiffcore.imports import scipy_stats
 from stiffcore.metrics.missing import Missing, undefined
 from stiffcore.statistics import correlation, tables
@@ -33,8 +33,8 @@ def of_label(rows: pd.DataFrame, label: str, other: str) -> pd.DataFrame:
     if label == tables.ALL and other == tables.ALL:
         return rows
     if label == tables.ALL:
-        return rows[rows["label"] != cifar10.LABELS.index(other)]
-    return rows[rows["label"] == cifar10.LABELS.index(label)]
+        return rows[rows["label"] != LABELS.index(other)]
+    return rows[rows["label"] == LABELS.index(label)]
 
 
 def values(rows: pd.DataFrame, metric: str, blocks: Sequence[int]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stiffcore.imports import scipy_stats
 from stiffcore.metrics.missing import Missing, undefined
 from stiffcore.statistics import tables
 from stiffcore.statistics.tables import ALL
@@ -60,7 +61,6 @@ def _analysis_of_variance(groups: list[np.ndarray]) -> tuple[float, float, float
     within, df_between, df_within = total - between, len(groups) - 1, len(everything) - len(groups)
     if within <= 1e-12 * total:
         return between / total, np.inf, 0.0, None
-    from scipy import stats  # takes a moment
-
     F = (between / df_between) / (within / df_within)
-    return between / total, F, float(stats.f.sf(F, df_between, df_within)), None
+    with scipy_stats() as stats:
+        return between / total, F, float(stats.f.sf(F, df_between, df_within)), None

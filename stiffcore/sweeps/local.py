@@ -9,14 +9,17 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.sharedctypes import Synchronized
 from typing import TYPE_CHECKING
 
 from stiffcore.analysis import requests as analysis
@@ -28,13 +31,23 @@ from stiffcore.networks.network import Network
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
 AHEAD = 2  # tasks handed out per worker, so that none waits for the next
 LOOK = 0.25  # seconds between two looks at whether to stop
 DIED = "its worker process died, killed from outside or out of memory; run the same command again for what is missing"
 MISTAKE = "a mistake of the program, the log says where"
+
+
+def _nothing() -> "nn.Module":
+    raise RuntimeError("Expected a worker that was given its network, got none.")
+
+
+IN_WORKER = Network("", "", (), _nothing)  # stands for the network that the worker has
 _log = logging.getLogger(__name__)
+_STARTING = threading.Lock()  # one caller at a time hides the main module
+_network_of_worker = IN_WORKER
 
 
 @dataclass(frozen=True)
@@ -165,14 +178,18 @@ def run(tasks: Iterable[Task], workers: int, stop: Callable[[], bool] = lambda: 
     """
     if workers < 1:
         raise CannotCompute(f"Expected at least one worker, got {workers}: give a number from 1.")
-    waiting, suspects = deque(tasks), deque()
-    while waiting or suspects:
-        if suspects:
-            with _pool(1) as pool:
-                yield from _drain(pool, suspects, 1, suspects, stop)
-        else:
-            with _pool(min(workers, len(waiting))) as pool:
-                yield from _drain(pool, waiting, AHEAD * workers, suspects, stop)
+    of_network: dict[Network, deque[Task]] = {}
+    for task in tasks:
+        of_network.setdefault(task.network, deque()).append(task)
+    for network, waiting in of_network.items():
+        suspects: deque[Task] = deque()
+        while waiting or suspects:
+            if suspects:
+                with _pool(1, network) as pool:
+                    yield from _drain(pool, suspects, 1, suspects, stop)
+            else:
+                with _pool(min(workers, len(waiting)), network) as pool:
+                    yield from _drain(pool, waiting, AHEAD * workers, suspects, stop)
 
 
 def _drain(
@@ -183,7 +200,8 @@ def _drain(
     while queue or flying:
         try:
             while queue and len(flying) < at_once:
-                flying[pool.submit(compute, queue[0])] = queue[0]
+                with _without_main():
+                    flying[pool.submit(_compute_here, replace(queue[0], network=IN_WORKER))] = queue[0]
                 queue.popleft()
             done, _ = wait(flying, timeout=LOOK, return_when=FIRST_COMPLETED)
             for future in done:
@@ -202,7 +220,7 @@ def _drain(
 
 def _outcome(future: Future, task: Task) -> Outcome:
     try:
-        return future.result()
+        return replace(future.result(), task=task)
     except BrokenProcessPool:
         raise
     except Exception as error:  # compute raises none, but what it returns has to travel
@@ -210,12 +228,36 @@ def _outcome(future: Future, task: Task) -> Outcome:
         return Outcome(task, (), dict.fromkeys(task.blocks, f"{MISTAKE} ({type(error).__name__}: {error})"))
 
 
+def _compute_here(task: Task) -> Outcome:
+    """In a worker: a task of the network that the worker was started with."""
+    return replace(compute(replace(task, network=_network_of_worker)), task=task)
+
+
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes of one thread each; killed when the block is left by an exception."""
+def _without_main() -> Iterator[None]:
+    """Processes that start meanwhile do not run the caller's script again: it needs no guard, and a notebook has none.
+
+    A spawned process imports the parent's main module by its file or name; an empty one has neither.
+    """
+    with _STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+@contextmanager
+def _pool(workers: int, network: Network) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes of one thread each; killed when the block is left by an exception.
+
+    The network travels once a process, not with each task: its module may be in memory only.
+    """
     context = multiprocessing.get_context("spawn")
     with environment(ONE_THREAD):  # for the children: it must be there before they import numpy and torch
-        pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(context.Value("i", 0),))
+        started = context.Value("i", 0)
+        pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(started, network))
         try:
             yield pool
         except BaseException:
@@ -238,11 +280,13 @@ def environment(values: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _begin(started) -> None:
-    """In a worker: one thread, a GPU of its own, deaf to Ctrl-C, which the parent handles, gone as soon as the parent is.
+def _begin(started: Synchronized, network: Network) -> None:
+    """In a worker: one thread, a GPU of its own; ignores SIGINT, which the parent handles, and ends as soon as the parent does.
 
-    started: shared counter of the workers so far.
+    started: shared counter of the workers so far. network: of all tasks that will come.
     """
+    global _network_of_worker
+    _network_of_worker = network
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, name="leave-with-parent", daemon=True).start()
     with started.get_lock():

@@ -344,6 +344,17 @@ def test_finished_jobs_are_kept_for_a_while_and_not_too_many(clock, monkeypatch)
     service.close()
 
 
+def test_a_worker_prepares_itself_once_before_its_first_job():
+    did = []
+    service = JobService(prepare=lambda: did.append(threading.current_thread().name))
+    assert did == []
+    for key in "12":
+        submit(service, key, lambda progress: did.append("work"))
+        finished(service, key)
+    assert did == ["jobs", "work", "work"]
+    service.close()
+
+
 def test_close_cancels_and_ends_the_threads():
     service = JobService()
     work, waiting = Work(2), Work(0)

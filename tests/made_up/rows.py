@@ -7,13 +7,14 @@ import pandas as pd
 
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, manifest
+from stiffcore.networks import catalogue, manifest, registry as networks
 from stiffcore.sweeps import shipping
+from stiffcore.sweeps.local import geometry_columns
 
 
 def rows(network="resnet18", convention=Convention.SLICES, images=20, blocks=None, seed=0, **columns) -> pd.DataFrame:
     """A row per image and block, labels in turn, every fifth image wrong; convention: or its name; ``columns`` replace whole columns."""
-    rng = np.random.default_rng(seed)
+    rng, about = np.random.default_rng(seed), geometry_columns(networks.find(network))
     convention, made = Convention(convention), []
     for image in range(images):
         loss, label = float(rng.exponential()), image % 10
@@ -44,6 +45,7 @@ def rows(network="resnet18", convention=Convention.SLICES, images=20, blocks=Non
                     "device": "cpu",
                     "precision": "float64",
                     "seconds": 0.1,
+                    **about,
                 }
             )
     return pd.DataFrame(made).assign(**columns)
@@ -80,5 +82,6 @@ def bundled(network="resnet18", convention=Convention.SLICES, images=20, **colum
 
 def ship(frame: pd.DataFrame) -> pd.DataFrame:
     """Into shipping.FOLDER, which a test has moved; returns the rows."""
-    shipping.ship_rows(frame["network"].iloc[0], frame["convention"].iloc[0], frame, "python -m stiffcore sweep")
+    network, convention = networks.find(frame["network"].iloc[0]), Convention(frame["convention"].iloc[0])
+    shipping.ship_rows(network, convention, frame, "python -m stiffcore sweep")
     return frame

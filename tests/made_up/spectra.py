@@ -3,35 +3,33 @@
 import numpy as np
 
 from stiffcore.analysis import requests as analysis
-from stiffcore.images import cifar10
 from stiffcore.metrics.missing import not_computed
-from stiffcore.networks import catalogue, manifest
 from stiffcore.storage import cache as result_cache
 
 
 def made_up(request: analysis.Request) -> analysis.Result:
     """Eigenvalues −1 − image / 1000 and 0.25 ± 0.5 i; 100 · block structural zeros."""
-    outermost = -1 - request.image / 1000
+    outermost = -1 - request.image.number / 1000
     eigenvalues = np.array([outermost, 0.25 + 0.5j, 0.25 - 0.5j])
     metrics = {
         "stiffness_index": 0.25 / outermost,
         "percent_negative": 12.5,
         "max_re": 0.25,
         "min_re": outermost,
-        "n_eigenvalues": catalogue.block(request.network, request.block).n_out,
+        "n_eigenvalues": request.geometry.n_out,
         "n_zero": 100 * request.block,
         "stiffness_ratio": np.nan,
     }
     reasons = {"stiffness_ratio": not_computed("it is made up")}
     arrays = {"eigenvalues": eigenvalues}
-    if request.convention == "slices":
+    if not request.convention.has_matrix:
         arrays = {"density": np.ones((3, 3), np.int64), "re_edges": np.arange(4.0), "im_edges": np.arange(4.0)}
-    elif not catalogue.block(request.network, request.block).is_identity:
+    elif not request.geometry.is_identity:
         arrays = {"singular_values": np.array([3.0, 2.0, 1.0])}
     made = {
-        "weights": manifest.entry(request.network).sha256,
-        "image_sha256": cifar10.image_sha256(request.image),
-        "predicted": cifar10.label(request.image) or 0,
+        "weights": request.network.weights_sha256,
+        "image_sha256": request.image.sha256,
+        "predicted": request.image.label or 0,
         "loss": 0.5,
         "algorithm": 1,
         "device": "cpu",

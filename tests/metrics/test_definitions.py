@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from stiffcore.conventions import Convention
 from stiffcore.jacobians.deflation import Plan
 from stiffcore.metrics import definitions, facts
 from stiffcore.metrics.missing import Status
@@ -15,7 +16,7 @@ from stiffcore.spectra.full import Extremes, Spectrum
 from stiffcore.spectra.singular_values import SingularValues
 
 
-def _spectrum(values, convention="branch", zeros=0, ones=0, tolerance=1e-12):
+def _spectrum(values, convention=Convention.BRANCH, zeros=0, ones=0, tolerance=1e-12):
     values = np.array(values, complex)
     return Spectrum(convention, values, len(values) + zeros + ones, zeros, ones, tolerance, {}, "cpu")
 
@@ -46,7 +47,7 @@ def test_textbooks_own_case_inverts():
 
 
 def test_structural_zeros_are_never_negative_and_make_the_index_undefined():
-    metrics, reasons = definitions.of(facts.of_spectrum(_spectrum([0.5, 1.5], "block", zeros=3, ones=2), 0.5))
+    metrics, reasons = definitions.of(facts.of_spectrum(_spectrum([0.5, 1.5], Convention.BLOCK, zeros=3, ones=2), 0.5))
     assert metrics["min_re"] == 0
     assert metrics["percent_negative"] == 0
     assert metrics["n_positive"] == 4
@@ -64,7 +65,7 @@ def test_what_rounding_cannot_tell_is_undetermined():
 
 def test_extremes_alone_leave_counts_not_computed():
     extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
-    metrics, reasons = definitions.of(facts.of_extremes(extremes, made, "block", 0.7))
+    metrics, reasons = definitions.of(facts.of_extremes(extremes, made, Convention.BLOCK, 0.7))
     assert metrics["stiffness_index"] == pytest.approx(-3)
     for name in ("percent_negative", "stiffness_ratio", "n_negative"):
         assert math.isnan(metrics[name])
@@ -73,7 +74,9 @@ def test_extremes_alone_leave_counts_not_computed():
 
 def test_a_certificate_settles_the_counts():
     extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
-    metrics, reasons = definitions.of(facts.of_extremes(extremes, made, "block", 0.7, Certificate("proved", "how")))
+    metrics, reasons = definitions.of(
+        facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("proved", "how"))
+    )
     assert metrics["percent_negative"] == 0
     assert metrics["n_positive"] == 7
     assert reasons["stiffness_ratio"] == facts.NOTHING_NEGATIVE
@@ -83,7 +86,7 @@ def test_a_certificate_settles_the_counts():
 def test_a_proved_number_of_negative_eigenvalues_is_counted():
     extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(
-        facts.of_extremes(extremes, made, "block", 0.7, Certificate("proved", "how", negative=2))
+        facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("proved", "how", negative=2))
     )
     assert (metrics["percent_negative"], metrics["n_negative"], metrics["n_positive"]) == (20, 2, 5)
     assert metrics["stiffness_index"] == -3
@@ -93,7 +96,7 @@ def test_a_proved_number_of_negative_eigenvalues_is_counted():
 def test_an_estimate_is_no_count():
     extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(
-        facts.of_extremes(extremes, made, "block", 0.7, Certificate("estimated", "‖…‖ < 1"))
+        facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("estimated", "‖…‖ < 1"))
     )
     assert math.isnan(metrics["percent_negative"])
     assert reasons["percent_negative"].status is Status.NOT_COMPUTED
@@ -123,7 +126,7 @@ def test_an_eigenvalue_on_the_imaginary_axis_up_to_rounding_is_judged_on_it(name
 
 def test_blocks_that_are_not_square_have_singular_values_only():
     singular = SingularValues(np.array([2.0, 0.5]), True, 7, {})
-    metrics, reasons = definitions.of(facts.of_singular_values(singular, 4, 8, "block", 0.5))
+    metrics, reasons = definitions.of(facts.of_singular_values(singular, 4, 8, Convention.BLOCK, 0.5))
     assert metrics["condition_number"] == 4
     assert metrics["n_zero"] == 7
     assert math.isnan(metrics["stiffness_index"])
@@ -132,7 +135,7 @@ def test_blocks_that_are_not_square_have_singular_values_only():
 
 
 def test_every_nan_has_a_reason_and_every_reason_a_nan():
-    spectra = [_spectrum([1.0], "block"), _spectrum([-1.0]), _spectrum([2.0], zeros=1)]
+    spectra = [_spectrum([1.0], Convention.BLOCK), _spectrum([-1.0]), _spectrum([2.0], zeros=1)]
     for metrics, reasons in (definitions.of(facts.of_spectrum(spectrum, 1.0)) for spectrum in spectra):
         assert {name for name, value in metrics.items() if math.isnan(value)} == set(reasons)
 
@@ -177,7 +180,7 @@ def test_slices_have_their_baselines_and_no_ratio_without_every_eigenvalue():
 )
 def test_why_there_is_no_singular_value(values, complete, convention, name, why):
     singular = SingularValues(np.array(values), complete, 7, {})
-    _, reasons = definitions.of(facts.of_singular_values(singular, 4, 8, convention, 0.5))
+    _, reasons = definitions.of(facts.of_singular_values(singular, 4, 8, Convention(convention), 0.5))
     assert str(reasons[name]) == why
 
 
@@ -194,7 +197,7 @@ def test_a_result_lists_its_metrics_in_the_order_of_those_that_are_stored():
     found = {
         "square": (facts.of_spectrum(_spectrum([-1.0]), 1.0), STORED),
         "slices": (facts.of_slices(SLICES, 0.5, 12.0, (0.5, -0.25), True), STORED + BASELINES),
-        "not square": (facts.of_singular_values(singular, 4, 8, "branch", 0.5), STORED + SINGULAR),
+        "not square": (facts.of_singular_values(singular, 4, 8, Convention.BRANCH, 0.5), STORED + SINGULAR),
     }
     for known, names in found.values():
         assert list(definitions.of(known)[0]) == names.split()

@@ -112,7 +112,7 @@ def test_it_is_in_the_tables_by_block_and_label_and_in_correlations(one_more):
     assert tables.by_block(frame, [NAME]).set_index("block").loc[8, "mean"] == frame.query("block == 8")[NAME].mean()
     assert tables.by_label(frame, [NAME], 8)["n"].tolist() == [2] * 10
     assert NAME in set(correlation.table(frame, resamples=0)["measure"])
-    panels = {("resnet18", "branch"): comparison.along_depth("resnet18", frame, NAME)}
+    panels = {("resnet18", Convention.BRANCH): comparison.along_depth(REQUEST.network, frame, NAME)}
     assert depth.title(panels, NAME).startswith("Largest imaginary part, along the depth")
 
 

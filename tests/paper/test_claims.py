@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from stiffcore.conventions import Convention
+from stiffcore.networks import registry as networks
 from stiffcore.paper import claims, evidence, published
 from stiffcore.statistics import tables
 from tests.made_up.rows import rows, undefined
@@ -27,14 +28,16 @@ def test_the_papers_tables_contradict_three_sentences_of_its_text():
 
 
 def test_nothing_computed_is_said_so():
-    found = answers("slices", {network: evidence.of_rows(None, network) for network in published.NETWORKS})
+    found = answers(
+        "slices", {network: evidence.of_rows(None, networks.find(network)) for network in published.NETWORKS}
+    )
     assert {answer for (claim, _), answer in found.items() if "square" not in claim} == {"not computed"}
 
 
 def test_planted_rows():
     frame = rows(images=200)
     frame["percent_negative"] = 3.0 * frame["block"] + frame["loss"] - 3 * frame["correct"]
-    found = answers("slices", {"resnet18": evidence.of_rows(frame, "resnet18")})
+    found = answers("slices", {"resnet18": evidence.of_rows(frame, networks.find("resnet18"))})
     assert found["The last block is the stiffest by S", "resnet18"] == "holds"
     assert found["Negative real parts are more frequent late in the network", "resnet18"] == "holds"
     assert found["Higher P of the last block goes with lower accuracy and higher loss", "resnet18"] == "holds"
@@ -44,12 +47,16 @@ def test_planted_rows():
 
 
 def of(frame, network="resnet18"):
-    return evidence.of_rows(frame, network)
+    return evidence.of_rows(frame, networks.find(network))
 
 
 def squares(convention, images=12, without=(), network="resnet18", **columns):
     """Rows of the blocks that can have eigenvalues, but for some."""
-    kept = [block for block in tables.definable(network, Convention(convention)) if block not in without]
+    kept = [
+        block
+        for block in tables.definable(networks.find(network).blocks, Convention(convention))
+        if block not in without
+    ]
     return rows(network, convention, images, kept, **columns)
 
 
@@ -127,7 +134,10 @@ def test_sentences_name_the_kind_of_p_and_have_true_signs():
 @pytest.mark.parametrize("network", published.NETWORKS)
 def test_every_answer_is_a_known_one_with_a_sentence(network):
     table = claims.verdicts(
-        {"paper": {network: evidence.of_paper(network)}, "none": {network: evidence.Evidence(network)}}
+        {
+            "paper": {network: evidence.of_paper(network)},
+            "none": {network: evidence.Evidence(network, networks.find(network).blocks)},
+        }
     )
     assert isinstance(table, pd.DataFrame)
     assert set(table["answer"]) <= set(evidence.ANSWERS)

@@ -2,19 +2,22 @@
 
 import pytest
 
+from stiffcore.networks import registry as networks
 from stiffcore.paper import comparison, tables_text
 from tests.made_up.rows import rows, undefined
 
 
 def test_wide_is_the_papers_form():
-    table = tables_text.wide(comparison.side_by_side("resnet18", "by_block", rows(images=4, stiffness_index=-5.0)))
+    table = tables_text.wide(
+        comparison.side_by_side(networks.find("resnet18"), "by_block", rows(images=4, stiffness_index=-5.0))
+    )
     assert table["block"].tolist() == [*range(1, 9), "all"]
     assert table["S, theirs"].tolist()[:2] == [-2.28, -5.12]
     assert table["S, difference"].tolist()[:2] == pytest.approx([-2.72, 0.12])
     assert table["S, n"].tolist() == table["P, n"].tolist() == [4] * 9
-    labels = tables_text.wide(comparison.side_by_side("resnet18", "by_label", None))
+    labels = tables_text.wide(comparison.side_by_side(networks.find("resnet18"), "by_label", None))
     assert labels["label"].tolist()[3] == "cat"
-    r = tables_text.wide(comparison.side_by_side("resnet34", "correlation", None))
+    r = tables_text.wide(comparison.side_by_side(networks.find("resnet34"), "correlation", None))
     assert r.shape == (17, 1 + 4 * 6 + 2)
     assert r["P with loss, theirs"].tolist()[-2:] == [0.35, 0.05]
     assert r["P with loss, p theirs"].notna().all()
@@ -23,25 +26,27 @@ def test_wide_is_the_papers_form():
 def test_s_and_p_have_counts_of_their_own():
     """block: S is undefined where nothing is negative, and P is 0 there."""
     frame = undefined(rows(images=4, blocks=[6, 8], convention="block"), slice(0, 5))
-    table = tables_text.wide(comparison.side_by_side("resnet18", "by_block", frame)).set_index("block")
+    table = tables_text.wide(comparison.side_by_side(networks.find("resnet18"), "by_block", frame)).set_index("block")
     assert table.loc[6, ["S, n", "S, undefined", "P, n", "P, undefined"]].tolist() == [1, 3, 4, 0]
 
 
 def test_every_absence_has_its_word():
     frame = undefined(rows(images=4, blocks=[6, 8], convention="branch"), slice(None))
-    text = tables_text.text(comparison.side_by_side("resnet18", "by_block", frame))
+    text = tables_text.text(comparison.side_by_side(networks.find("resnet18"), "by_block", frame))
     lines = {line.split()[0]: " ".join(line.split()[1:]) for line in text.splitlines() if line.split()}
     assert lines["2"].startswith("-5.12 not computed – 0 0")
     assert lines["3"].startswith("-1.28 undefined – 0 0")
     assert lines["8"].startswith("-12.99 undefined – 0 4")
     assert "(partial: 2 of 5 blocks)" in lines["all"]
-    text = tables_text.text(comparison.side_by_side("resnet50", "by_block", rows("resnet50", images=3, blocks=[15])))
+    text = tables_text.text(
+        comparison.side_by_side(networks.find("resnet50"), "by_block", rows("resnet50", images=3, blocks=[15]))
+    )
     assert "not published" in text
 
 
 def test_correlations_print_both_p_and_what_all_rests_on():
     frame = rows(images=40, blocks=[7, 8])
-    table = comparison.side_by_side("resnet18", "correlation", frame)
+    table = comparison.side_by_side(networks.find("resnet18"), "correlation", frame)
     text = tables_text.text(table)
     assert "All, S and P: 80 pairs, of the 40 images that have a value at 2 of 8 blocks." in text
     line = next(line.split() for line in text.splitlines() if line.split()[:1] == ["8"])
@@ -51,7 +56,7 @@ def test_correlations_print_both_p_and_what_all_rests_on():
 
 
 def test_sizes_have_titles_and_say_not_square():
-    lines = tables_text.markdown(comparison.side_by_side("resnet50", "sizes", None)).splitlines()
+    lines = tables_text.markdown(comparison.side_by_side(networks.find("resnet50"), "sizes", None)).splitlines()
     assert lines[0].startswith("| block | n in | n out | Jacobian, theirs |")
     assert (
         lines[2]

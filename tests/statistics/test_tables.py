@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from stiffcore.conventions import Convention
-from stiffcore.networks import catalogue
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.statistics import label_spread, tables
 from tests.made_up.rows import rows, undefined
 
@@ -115,11 +115,11 @@ def test_images_with_an_undefined_block_are_counted_not_averaged():
 
 def test_a_block_that_is_never_defined_does_not_empty_the_pool():
     frame = rows(convention="block", images=12)
-    squares = tables.definable("resnet18", Convention.BLOCK)
+    squares = tables.definable(networks.find("resnet18").blocks, Convention.BLOCK)
     frame = undefined(frame, ~frame["block"].isin(squares), reason="undefined: not square")
     pooled = tables.pool(frame, "stiffness_index")
     assert (pooled.blocks, len(pooled.images)) == (squares, 12) == ((1, 2, 4, 6, 8), 12)
-    assert tables.definable("resnet18", Convention.BLOCK, "live_fraction") == tuple(range(1, 9))
+    assert tables.definable(networks.find("resnet18").blocks, Convention.BLOCK, "live_fraction") == tuple(range(1, 9))
 
 
 def test_undetermined_counts_are_intervals():
@@ -132,8 +132,9 @@ def test_undetermined_counts_are_intervals():
 
 @pytest.mark.parametrize("network", catalogue.ARCHITECTURES)
 def test_sizes_are_products_of_the_shapes(network):
-    table = tables.sizes(network).set_index("block")
-    for block in catalogue.blocks(network):
+    blocks = networks.find(network).blocks
+    table = tables.sizes(blocks).set_index("block")
+    for block in blocks:
         (c, h, _), n_out = block.input_shape, block.n_out
         assert table.loc[block.block, "eigenvalues"] == n_out * c * h
         assert table.loc[block.block, "jacobian_elements"] == n_out * block.n_in

@@ -9,13 +9,13 @@ from distributed import LocalCluster
 from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import manifest
+from stiffcore.images import registry as images
+from stiffcore.networks import manifest, registry as networks
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import cluster, local as local_sweep
 
 # Of a baseline at the last images that are bundled, because what ships is not computed again.
-NETWORK, IMAGES = "resnet18-untrained", cifar10.bundled()[-6:]
+NETWORK, IMAGES = networks.find("resnet18-untrained"), images.bundled()[-6:]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(local):
         if len(outcomes) == 1:
             victim = local.workers[0].process.pid
             os.kill(victim, 9)
-    assert sorted(outcome.task.image for outcome in outcomes) == list(IMAGES)
+    assert sorted(outcome.task.image.number for outcome in outcomes) == [image.number for image in IMAGES]
     assert all(outcome.failures == {} and len(outcome.rows) == 1 for outcome in outcomes)
     mine = result_cache.default()
     assert mine.keys() == {analysis.key(request) for task in tasks for request in task.requests}
@@ -55,10 +55,20 @@ def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(local):
 def test_no_scheduler_is_a_sentence(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_WITHIN", 1)
     with pytest.raises(CannotCompute, match="dask scheduler"):
-        next(cluster.run([local_sweep.Task("resnet18", 0, (8,), Convention.BRANCH)], "tcp://127.0.0.1:9"))
+        next(
+            cluster.run(
+                [local_sweep.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)],
+                "tcp://127.0.0.1:9",
+            )
+        )
 
 
 def test_without_the_package_the_sentence_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(CannotCompute, match="pip install distributed"):
-        next(cluster.run([local_sweep.Task("resnet18", 0, (8,), Convention.BRANCH)], "tcp://127.0.0.1:9"))
+        next(
+            cluster.run(
+                [local_sweep.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)],
+                "tcp://127.0.0.1:9",
+            )
+        )

@@ -14,29 +14,32 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.images import cifar10, registry as images
+from stiffcore.images.image import Image
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import local as local_sweep
 
 ROOT = Path(__file__).parents[2]
-NETWORK, IMAGES = "resnet18-untrained", cifar10.bundled()[-6:]
-UNAVAILABLE = 9_999  # no bundled image
+NAME, NUMBERS = "resnet18-untrained", cifar10.bundled()[-6:]
+NETWORK, IMAGES = networks.find(NAME), [images.find(number) for number in NUMBERS]
+TOO_LARGE = Image.of(np.zeros((64, 64, 3), np.uint8), "too large")  # no network here takes it
 
 
-def started(folder: Path, *more: str, images=IMAGES) -> subprocess.Popen:
+def started(folder: Path, *more: str, images=NUMBERS) -> subprocess.Popen:
     command = [
         sys.executable,
         "-m",
         "stiffcore",
         "sweep",
-        NETWORK,
+        NAME,
         "--images",
         ",".join(map(str, images)),
         "--blocks",
@@ -94,7 +97,7 @@ def test_killed_at_random_and_resumed(tmp_path, full):
     assert process.returncode == 0
     assert (summary["there"], summary["computed"]) == (counts[-1], len(IMAGES) - counts[-1])
     rows = pd.read_parquet(out)
-    assert rows["image"].tolist() == list(IMAGES)
+    assert rows["image"].tolist() == list(NUMBERS)
     assert rows["percent_negative"].between(0, 100).all()
     assert len(cache.keys()) == len(IMAGES)
 
@@ -121,10 +124,10 @@ def test_interrupted_by_the_keyboard(tmp_path):
 
 def test_a_failed_task_is_told_with_its_reason_and_stops_no_other(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
-    tasks = [local_sweep.Task(NETWORK, image, (8,), Convention.BRANCH) for image in (UNAVAILABLE, IMAGES[0])]
+    tasks = [local_sweep.Task(NETWORK, image, (8,), Convention.BRANCH) for image in (TOO_LARGE, IMAGES[0])]
     outcomes = {outcome.task.image: outcome for outcome in local_sweep.run(tasks, 1)}
-    assert "fetch-data" in outcomes[UNAVAILABLE].failures[8]
-    assert outcomes[UNAVAILABLE].rows == ()
+    assert "Expected an image of 32 × 32 pixels" in outcomes[TOO_LARGE].failures[8]
+    assert outcomes[TOO_LARGE].rows == ()
     assert outcomes[IMAGES[0]].failures == {}
     assert outcomes[IMAGES[0]].rows[0]["block"] == 8
 
@@ -139,10 +142,12 @@ class KillsItsWorker(local_sweep.Task):
 def test_a_task_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
     good = [local_sweep.Task(NETWORK, image, (8,), Convention.BRANCH, "extremes") for image in IMAGES[:3]]
-    outcomes = list(local_sweep.run([good[0], KillsItsWorker(NETWORK, 7, (8,), Convention.BRANCH), *good[1:]], 2))
+    outcomes = list(
+        local_sweep.run([good[0], KillsItsWorker(NETWORK, images.find(7), (8,), Convention.BRANCH), *good[1:]], 2)
+    )
     by_image = {outcome.task.image: outcome for outcome in outcomes}
     assert len(outcomes) == len(by_image) == 4
-    assert by_image[7].failures == {8: local_sweep.DIED}
+    assert by_image[images.find(7)].failures == {8: local_sweep.DIED}
     assert all(len(by_image[image].rows) == 1 for image in IMAGES[:3])
 
 
@@ -161,7 +166,9 @@ def test_one_failing_block_leaves_the_others_of_its_image(monkeypatch, caplog):
     made |= {"algorithm": 1, "date": "2026-01-01"}
     monkeypatch.setattr(analysis, "compute", compute)
     monkeypatch.setattr(analysis, "compute_many", compute_many)
-    outcome = local_sweep.compute(local_sweep.Task("resnet18", 0, (5, 6, 7, 8), Convention.SLICES))
+    outcome = local_sweep.compute(
+        local_sweep.Task(networks.find("resnet18"), images.find(0), (5, 6, 7, 8), Convention.SLICES)
+    )
     assert [row["block"] for row in outcome.rows] == [5, 8]
     assert outcome.failures[6].startswith("Expected more memory")
     assert "RuntimeError: a bug" in outcome.failures[7]
@@ -192,15 +199,17 @@ def test_what_is_there_is_not_planned_again(tmp_path, monkeypatch):
 )
 def test_plans_refuse_what_does_not_exist(blocks, convention, quantity, says):
     with pytest.raises(CannotCompute, match=says):
-        local_sweep.plan("resnet18", [0], blocks, Convention(convention), quantity)
+        local_sweep.plan(networks.find("resnet18"), [images.find(0)], blocks, Convention(convention), quantity)
 
 
 def test_a_plan_has_a_task_an_image():
     blocks = [block.block for block in catalogue.blocks("resnet18")]
-    tasks = local_sweep.plan("resnet18", [3, 1], blocks, Convention.SLICES, "counts")
-    assert [(task.image, len(task.requests)) for task in tasks] == [(3, 8), (1, 8)]
+    tasks = local_sweep.plan(
+        networks.find("resnet18"), [images.find(3), images.find(1)], blocks, Convention.SLICES, "counts"
+    )
+    assert [(task.image.number, len(task.requests)) for task in tasks] == [(3, 8), (1, 8)]
 
 
 def test_at_least_one_worker():
     with pytest.raises(CannotCompute, match="at least one"):
-        next(local_sweep.run([local_sweep.Task("resnet18", 0, (8,), Convention.BRANCH)], 0))
+        next(local_sweep.run([local_sweep.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)], 0))

@@ -13,7 +13,7 @@ from stiffcore.commands import perturb as perturb_command
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import catalogue, manifest
+from stiffcore.networks import catalogue, manifest, registry as networks
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
 from stiffcore.sweeps import shipping
@@ -35,8 +35,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_what_was_shipped_is_read_again(folder):
-    shipping.ship_rows("resnet18", Convention.SLICES, rows(), "python -m stiffcore sweep resnet18")
-    found = shipping.rows("resnet18", Convention.SLICES)
+    shipping.ship_rows(networks.find("resnet18"), Convention.SLICES, rows(), "python -m stiffcore sweep resnet18")
+    found = shipping.rows(networks.find("resnet18"), Convention.SLICES)
     expected = rows().drop(columns="stored")
     pd.testing.assert_frame_equal(found[list(expected)], expected, check_dtype=False)
     facts = shipping.about()["rows-resnet18-slices.parquet"]
@@ -47,10 +47,10 @@ def test_what_was_shipped_is_read_again(folder):
 
 @pytest.mark.usefixtures("folder")
 def test_rows_are_merged_and_the_newer_ones_stay():
-    shipping.ship_rows("resnet18", Convention.SLICES, rows(), "first")
+    shipping.ship_rows(networks.find("resnet18"), Convention.SLICES, rows(), "first")
     newer = rows(images=6)[lambda frame: frame["image"] >= 3].assign(percent_negative=50.0)
-    shipping.ship_rows("resnet18", Convention.SLICES, newer, "second")
-    found = shipping.rows("resnet18", Convention.SLICES)
+    shipping.ship_rows(networks.find("resnet18"), Convention.SLICES, newer, "second")
+    found = shipping.rows(networks.find("resnet18"), Convention.SLICES)
     assert found.groupby("image")["percent_negative"].max().eq(50).tolist() == [False] * 3 + [True] * 3
     assert len(found) == 12
     assert shipping.about()["rows-resnet18-slices.parquet"]["commands"] == ["first", "second"]
@@ -72,45 +72,45 @@ def test_extremes_never_displace_counts():
 @pytest.mark.usefixtures("folder")
 def test_rows_of_other_weights_are_neither_shipped_nor_shown(monkeypatch, caplog):
     with pytest.raises(CannotCompute, match="weights that ship"):
-        shipping.ship_rows("resnet18", Convention.SLICES, rows(weights="0" * 64), "command")
-    shipping.ship_rows("resnet18", Convention.SLICES, rows(), "command")
+        shipping.ship_rows(networks.find("resnet18"), Convention.SLICES, rows(weights="0" * 64), "command")
+    shipping.ship_rows(networks.find("resnet18"), Convention.SLICES, rows(), "command")
     other = manifest.Entry("resnet18", "1" * 64, None, 0.0, {}, {}, {})
     monkeypatch.setattr(manifest, "entry", lambda network: other)
-    assert shipping.rows("resnet18", Convention.SLICES).empty
+    assert shipping.rows(networks.find("resnet18"), Convention.SLICES).empty
     assert "belong to other weights" in caplog.text
 
 
 def test_a_damaged_file_is_left_out(folder, caplog):
-    path = shipping.ship_rows("resnet18", Convention.SLICES, rows(), "command")
+    path = shipping.ship_rows(networks.find("resnet18"), Convention.SLICES, rows(), "command")
     whole = path.read_bytes()
     for damaged in (whole[:-10], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:], b""):
         path.write_bytes(damaged)
-        assert shipping.rows("resnet18", Convention.SLICES).empty
+        assert shipping.rows(networks.find("resnet18"), Convention.SLICES).empty
     assert "SHA-256" in caplog.text
     path.unlink()
-    assert shipping.rows("resnet18", Convention.SLICES).empty
+    assert shipping.rows(networks.find("resnet18"), Convention.SLICES).empty
 
 
 @pytest.mark.usefixtures("folder")
 def test_rows_of_another_convention_are_a_mistake():
     with pytest.raises(ValueError, match="convention"):
-        shipping.ship_rows("resnet18", Convention.BLOCK, rows(), "command")
+        shipping.ship_rows(networks.find("resnet18"), Convention.BLOCK, rows(), "command")
 
 
 @pytest.mark.usefixtures("folder")
 def test_nothing_computed_names_the_command():
     with pytest.raises(CannotCompute, match="stiffcore sweep resnet18"):
-        shipping.ship_rows("resnet18", Convention.SLICES, pd.DataFrame(), "command")
+        shipping.ship_rows(networks.find("resnet18"), Convention.SLICES, pd.DataFrame(), "command")
 
 
 def test_spectra_are_copied_from_the_cache(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
     request = asked("resnet18", cifar10.bundled()[500], 8, "branch", "spectrum")  # does not ship
     with pytest.raises(CannotCompute, match="--quantity spectrum"):
-        shipping.ship_spectra("resnet18", Convention.BRANCH, [request], "command")
+        shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [request], "command")
     store(request)
-    path = shipping.ship_spectra("resnet18", Convention.BRANCH, [request], "command")
-    assert ShippedResults(folder).get(analysis.key(request)).header["request"] == vars(request)
+    path = shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [request], "command")
+    assert ShippedResults(folder).get(analysis.key(request)).header["request"] == request.in_header()
     facts = shipping.about()[path.name]
     assert (facts["rows"], facts["device"], facts["commands"]) == (1, ["cpu"], ["command"])
 
@@ -120,14 +120,15 @@ def test_spectra_of_the_same_weights_stay_beside_new_ones(folder, tmp_path, monk
     first, second = (asked("resnet18", image, 8, "branch", "spectrum") for image in (0, 1))
     for request, command in ((first, "one"), (second, "two")):
         store(request)
-        path = shipping.ship_spectra("resnet18", Convention.BRANCH, [request], command)
+        path = shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [request], command)
     assert ShippedResults(folder).keys() == {analysis.key(first), analysis.key(second)}
     facts = shipping.about()[path.name]
     assert (facts["rows"], facts["images"], facts["commands"]) == (2, 2, ["one", "two"])
     entry = manifest.entry("resnet18")
     monkeypatch.setattr(manifest, "entry", lambda network: dataclasses.replace(entry, sha256="f" * 64))
+    first = asked("resnet18", 0, 8, "branch", "spectrum")  # of the other weights
     store(first)
-    shipping.ship_spectra("resnet18", Convention.BRANCH, [first], "other weights")
+    shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [first], "other weights")
     assert ShippedResults(folder).keys() == {analysis.key(first)}
     assert shipping.about()[path.name]["commands"] == ["other weights"]
 
@@ -148,7 +149,7 @@ def test_all_that_ships_is_whole_and_of_the_shipped_weights(tmp_path, monkeypatc
             continue
         assert facts["weights"] == manifest.entry(facts["network"]).sha256, name
         if facts["kind"] == "rows":
-            found = shipping.rows(facts["network"], facts["convention"])
+            found = shipping.rows(networks.find(facts["network"]), Convention(facts["convention"]))
             assert len(found) == facts["rows"], name
             assert not found.duplicated(["image", "block"]).any()
             assert set(found["image"]) <= set(cifar10.bundled())

@@ -6,15 +6,20 @@ import pytest
 
 from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
-from stiffcore.images import cifar10
+from stiffcore.images import cifar10, registry as images
 from stiffcore.metrics.missing import not_computed
-from stiffcore.networks import manifest
+from stiffcore.networks import manifest, registry as networks
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps.stored_rows import StoredRows
 from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up, store
 
 REQUESTS = [asked("resnet18", cifar10.bundled()[at], block, "branch") for at in (0, 1) for block in (6, 8)]
+
+
+def of(stored, network, convention):
+    """Its rows at the images that ship."""
+    return stored.rows(networks.find(network), Convention(convention), images.bundled())
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +29,10 @@ def folder(tmp_path, monkeypatch):
 
 def test_rows_of_one_network_and_convention():
     store(*REQUESTS, asked("resnet18", 0, 8, "slices"), asked("resnet34", 0, 8, "branch"))
-    found = StoredRows().rows("resnet18", Convention.BRANCH)
-    assert found[["image", "block"]].to_numpy().tolist() == [[r.image, r.block] for r in REQUESTS]
+    found = of(StoredRows(), "resnet18", Convention.BRANCH)
+    assert found[["image", "block"]].to_numpy().tolist() == [[r.image.number, r.block] for r in REQUESTS]
     assert found["percent_negative"].eq(12.5).all()
-    assert StoredRows().rows("resnet50", Convention.BLOCK).empty
+    assert of(StoredRows(), "resnet50", Convention.BLOCK).empty
 
 
 def test_the_richest_quantity_stands_for_an_image_and_block():
@@ -37,22 +42,22 @@ def test_the_richest_quantity_stands_for_an_image_and_block():
     metrics, made = result.metrics | {"percent_negative": float("nan")}, result.made | {"quantity": "extremes"}
     header = analysis.header_of(replace(result, reasons=reasons, metrics=metrics, made=made))
     result_cache.default().put(analysis.key(poor), header, {})
-    assert StoredRows().rows("resnet18", Convention.BRANCH)["quantity"].tolist() == ["extremes"]
+    assert of(StoredRows(), "resnet18", Convention.BRANCH)["quantity"].tolist() == ["extremes"]
     store(REQUESTS[0])
-    assert StoredRows().rows("resnet18", Convention.BRANCH)["quantity"].tolist() == ["counts"]
+    assert of(StoredRows(), "resnet18", Convention.BRANCH)["quantity"].tolist() == ["counts"]
 
 
 def test_only_what_is_new_is_read_and_what_is_gone_is_dropped(monkeypatch):
     store(*REQUESTS[:2])
     rows, read, get = StoredRows(), [], result_cache.default().get
     monkeypatch.setattr(result_cache.default(), "get", lambda key: read.append(key) or get(key))
-    assert len(rows.rows("resnet18", Convention.BRANCH)) == 2
+    assert len(of(rows, "resnet18", Convention.BRANCH)) == 2
     read.clear()
     store(REQUESTS[2])
-    assert len(rows.rows("resnet18", Convention.BRANCH)) == 3
+    assert len(of(rows, "resnet18", Convention.BRANCH)) == 3
     assert set(read) == {analysis.key(REQUESTS[2])}
     result_cache.default().clear()
-    assert rows.rows("resnet18", Convention.BRANCH).empty
+    assert of(rows, "resnet18", Convention.BRANCH).empty
 
 
 def test_results_of_other_weights_and_foreign_entries_have_no_row(monkeypatch):
@@ -61,4 +66,4 @@ def test_results_of_other_weights_and_foreign_entries_have_no_row(monkeypatch):
     entry = manifest.entry("resnet18")
     other = manifest.Entry("resnet18", "1" * 64, None, 0.0, {}, entry.predicted, entry.loss)
     monkeypatch.setattr(manifest, "entry", lambda network: other)
-    assert StoredRows().rows("resnet18", Convention.BRANCH).empty
+    assert of(StoredRows(), "resnet18", Convention.BRANCH).empty

@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 
 from stiffcore.figures import theme
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
+from stiffcore.images.labels import LABELS
 
 LARGEST_SVG = 3_000  # points; above, WebGL
 SMALLEST_LOSS = 1e-7  # of the log axis: float32's cross-entropy of a sure prediction is exactly 0
@@ -39,8 +39,7 @@ def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True
             "legendgroup": name,
             "customdata": inside[["image", "block"]].to_numpy(),
             "text": [
-                f"{cifar10.LABELS[int(a)]}, seen as {cifar10.LABELS[int(b)]}"
-                for a, b in zip(inside["label"], inside["predicted"])
+                f"{LABELS[int(a)]}, seen as {LABELS[int(b)]}" for a, b in zip(inside["label"], inside["predicted"])
             ],
             "unselected": {"marker": {"opacity": marker["opacity"]}},
         }

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from stiffcore.figures import theme, wording
 from stiffcore.figures.statistics.depth import scaled
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
+from stiffcore.images.labels import LABELS
 
 KINDS = {"box": "Boxes", "violin": "Violins"}
 JITTER = 0.28  # of the distance between two labels
@@ -27,7 +27,7 @@ def figure(
     A point's customdata is its image.
     """
     made = go.Figure()
-    for label, name in enumerate(cifar10.LABELS):
+    for label, name in enumerate(LABELS):
         inside = values[values["label"] == label]
         y = scaled(inside["value"], metric)
         look = {
@@ -68,7 +68,7 @@ def figure(
         title=theme.over(title, style),
         xaxis={
             "tickvals": list(range(10)),
-            "ticktext": list(cifar10.LABELS),
+            "ticktext": list(LABELS),
             "range": [-0.6, 9.6],
             "showgrid": False,
             "zeroline": False,
@@ -85,7 +85,7 @@ def figure(
 
 def _points(made: go.Figure, inside: pd.DataFrame, metric: str, style: Style, name: str, right: bool) -> None:
     jitter = ((inside["image"].to_numpy() * GOLDEN) % 1 - 0.5) * 2 * JITTER
-    seen = [cifar10.LABELS[int(label)] for label in inside["predicted"]]
+    seen = [LABELS[int(label)] for label in inside["predicted"]]
     symbol, size = ("circle", style.marker_size) if right else ("x", style.marker_size + 2)
     # The legend tells the symbols apart, in no label's colour.
     made.add_trace(
