@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.window import CHROMIUM
+
 # Before torch, numpy and numba start their thread pools, and before anything asks where the cache is.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[variable] = "1"
 _session_folder = tempfile.TemporaryDirectory(prefix="stiffcore-tests-")
 os.environ["STIFFCORE_CACHE"] = str(Path(_session_folder.name) / "cache")
 os.environ["STIFFCORE_DATA"] = str(Path(_session_folder.name) / "data")  # only the images that ship
+os.environ["PYTHONFAULTHANDLER"] = "1"  # a server or worker that crashes says where
+
+TESTS = Path(__file__).parent
 
 # Files whose tests start processes of their own: a browser and a server, or workers. Never two of them at a time.
 ONE_AT_A_TIME = (
@@ -26,6 +31,17 @@ ONE_AT_A_TIME = (
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="the long variants: more kills, larger blocks, more images")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items):
+    """Marks what needs a browser; without one these tests skip by name."""
+    missing = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed: apt-get install chromium")
+    for item in items:
+        if TESTS / "browser" in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+        if item.get_closest_marker("browser"):
+            item.add_marker(missing)
 
 
 @pytest.fixture(scope="session")

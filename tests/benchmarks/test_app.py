@@ -11,7 +11,6 @@ from stiffcore.benchmarks.app_server import elements
 from stiffcore.benchmarks.timing import spread
 from stiffcore.commands import main as command_line
 from stiffcore.errors import CannotCompute
-from tests.browser.window import needs_chromium
 
 
 def crowd(**changed) -> dict:
@@ -111,7 +110,7 @@ def test_the_command_has_its_help(capsys):
     assert "--sessions" in capsys.readouterr().out
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_one_round_in_a_browser(tmp_path):
     with benchmark_browser.chromium() as browser:
         found = benchmark_app.large_cloud(browser, tmp_path, lambda line: None, rounds=1)

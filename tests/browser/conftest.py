@@ -1,14 +1,12 @@
-"""What tests in a browser share: a Chromium, windows in it, and a server with a few made-up spectra."""
+"""What tests in a browser share: a Chromium, windows in it, and a server with made-up results."""
 
 import pytest
 
-from tests.browser.planted import CLOUDS, MADE_UP, QUICK, cloud_of
-from tests.browser.window import ARGUMENTS, CHROMIUM, LISTEN, Window, running_app
-from tests.made_up.asked import asked
-from tests.made_up.spectra import store
+from tests.browser import planted
+from tests.browser.window import ARGUMENTS, CHROMIUM, LISTEN, Windows, running_app
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def context():
     """One for all windows: they share what the browser caches, and every window is a session of its own all the same."""
     from playwright.sync_api import sync_playwright
@@ -23,32 +21,35 @@ def context():
 
 
 @pytest.fixture
-def window(context, server):
+def window(context, server, tmp_path):
     """A function that opens windows; at the end none of them may have asked another host or met a script error."""
-    windows: list[Window] = []
-
-    def open_window(path: str = "/", **look) -> Window:
-        windows.append(Window(context, server, **look))
-        return windows[-1].open(path)
-
-    yield open_window
+    windows = Windows(context, server, tmp_path / "left-behind")
+    yield windows
     try:
-        for opened in windows:
-            opened.nothing_blank()
+        windows.check()
+    except BaseException:
+        windows.left = windows.leave_behind()
+        raise
     finally:
-        for opened in windows:
-            opened.page.close()
-    assert [url for opened in windows for url in opened.outside] == []
-    assert [error for opened in windows for error in opened.errors] == []
+        windows.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that failed says where its windows were, and what the server said."""
+    report = yield
+    windows = getattr(item, "funcargs", {}).get("window")
+    if report.failed and windows is not None:
+        left = windows.left if report.when == "teardown" else windows.leave_behind()
+        report.sections.append(("Windows left behind", left))
+    return report
+
+
+@pytest.fixture(scope="package")
 def server(tmp_path_factory):
-    """The address of an app with what ships, and a cache of one made-up spectrum and two large clouds."""
+    """An app with what ships, and a cache of made-up results; of all tests that change nothing that another one looks at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store(asked("resnet18", MADE_UP, QUICK, "branch", "spectrum"))
-        for image in CLOUDS:
-            cloud_of(image, 3000)
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
+        planted.plant()
+        with running_app(tmp_path_factory.mktemp("server") / "log") as app:
+            yield app

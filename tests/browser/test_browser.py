@@ -10,9 +10,7 @@ import pytest
 from pages.shared.shell import navigation
 from pages.shared.widgets import gallery
 from tests.browser.planted import MADE_UP, SLOW
-from tests.browser.window import ROOT, needs_chromium, time_to_answer
-
-pytestmark = needs_chromium
+from tests.browser.window import ROOT, time_to_answer
 
 
 def test_home_paints_a_spectrum_and_leads_to_the_pages(window):
@@ -22,6 +20,18 @@ def test_home_paints_a_spectrum_and_leads_to_the_pages(window):
     home.page.wait_for_selector("h1:has-text('Spectrum')")
     home.figure()
     assert home.url["convention"] == "branch"
+
+
+def test_what_a_failed_test_leaves_behind(window, server, tmp_path):
+    """Whoever reads the report sees where the window was, what it showed, and what the server said."""
+    visitor = window("/Labels")
+    text = window.leave_behind()
+    assert f"{server.address}/Labels" in text
+    assert "You can now view your Streamlit app" in text
+    folder = tmp_path / "left-behind"
+    assert sorted(path.name for path in folder.iterdir()) == ["server.log", "window-1.html", "window-1.png"]
+    assert visitor.page.title() in (folder / "window-1.html").read_text("utf-8")
+    assert (folder / "window-1.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_page_opens_without_an_error_and_without_another_host(window):
@@ -60,7 +70,7 @@ def test_cancel_reload_second_window_and_a_server_that_answers(window, server):
     assert second.button("Compute").count() == 0
     second.page.reload()
     second.page.wait_for_selector(".st-key-progress")
-    assert min(time_to_answer(server) for _ in range(5)) < 1, "the server answers while a spectrum is computed"
+    assert min(time_to_answer(server.address) for _ in range(5)) < 1, "the server answers while a spectrum is computed"
     second.page.get_by_role("link", name="Home").first.click()
     second.figure()
     assert "ResNet18, block 4 (branch)" in second.page.locator("[data-testid=stSidebar]").inner_text()

@@ -5,24 +5,7 @@ import re
 import pytest
 
 from pages.shared.shell import scenes
-from pages.shared.widgets import gallery
-from tests.browser.window import needs_chromium, running_app
-from tests.made_up.asked import asked
-from tests.made_up.spectra import store
-
-A, B, C = gallery.first_of_each_label()[:3]
-
-pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The address of an app with made-up spectra of three images."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store(*(asked("resnet18", image, 8, "branch", "spectrum") for image in (A, B, C)))
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
+from tests.browser.planted import A, B, C
 
 
 def shows(visitor, letter: str, what: str) -> None:

@@ -3,9 +3,7 @@
 import re
 
 from stiffcore.images import cifar10
-from tests.browser.window import needs_chromium
 
-pytestmark = needs_chromium
 PARTS = ("1 · A stiff equation", "2 · Stability regions", "3 · Two stiff systems", "4 · ResNets", "5 · Real blocks")
 
 

@@ -12,9 +12,8 @@ from safetensors.torch import load_file
 from pages.shared.state import controls
 from stiffcore.images import cifar10
 from stiffcore.networks import manifest
-from tests.browser.window import needs_chromium, running_app
+from tests.browser.window import running_app
 
-pytestmark = needs_chromium
 CHOSEN = """title => {const field = document.querySelector('.st-key-choice-network');
     const shown = [field?.innerText, ...[...field?.querySelectorAll('input') ?? []].map(input => input.value)];
     return shown.some(text => text?.includes(title))}"""
@@ -22,11 +21,11 @@ CHOSEN = """title => {const field = document.querySelector('.st-key-choice-netwo
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of an app with an empty cache."""
+    """An app with an empty cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
+        with running_app(tmp_path_factory.mktemp("server") / "log") as app:
+            yield app
 
 
 def upload(visitor, field: str, name: str, content: bytes) -> None:

@@ -3,31 +3,7 @@
 import numpy as np
 import pytest
 
-from stiffcore.analysis import modes
-from stiffcore.storage import cache as result_cache
-from tests.browser.window import needs_chromium, running_app
-from tests.made_up.asked import asked
-from tests.made_up.spectra import store
-
-IMAGE, BLOCKS = 7, (4, 7, 8)  # nothing ships of it; the other blocks are not computed
-REQUEST = asked("resnet18", IMAGE, 8, "branch", "spectrum")
-VALUE = 0.25 + 0.5j  # of the made-up spectrum
-
-pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The address of an app with three made-up blocks of one image, and the mode of one eigenvalue."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store(*(asked("resnet18", IMAGE, block, "branch", "spectrum") for block in BLOCKS))
-        arrays = {f"{side}_map": np.full((2, 2), 0.5) for side in ("right", "left")}
-        arrays |= {f"{side}_channels": np.full(512, 512**-0.5) for side in ("right", "left")}
-        header = {"residual": 1e-15, "left_residual": 1e-15, "condition": 8.19, "seconds": 0.5, "weights": "ab"}
-        assert result_cache.default().put(modes.key(REQUEST, VALUE), header, arrays) is None
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
+from tests.browser.planted import MADE_UP, VALUE
 
 
 def drawn_at(visitor, value: complex) -> tuple[float, float]:
@@ -42,7 +18,7 @@ def drawn_at(visitor, value: complex) -> tuple[float, float]:
 
 
 def test_the_step_moves_region_and_numbers_and_a_click_shows_the_mode(window):
-    visitor = window(f"/Spectrum?images={IMAGE}&stable=forward-euler,rk4").figure()
+    visitor = window(f"/Spectrum?images={MADE_UP}&stable=forward-euler,rk4").figure()
     before = visitor.of_figure("f._fullLayout.xaxis.range")
     at = drawn_at(visitor, 0j)
     visitor.page.mouse.move(*at)
@@ -65,7 +41,7 @@ def test_the_step_moves_region_and_numbers_and_a_click_shows_the_mode(window):
     assert np.mean(still) == pytest.approx(np.mean(zoomed), abs=0.05)
     assert np.ptp(still) == pytest.approx(np.ptp(zoomed), rel=0.05), "the zoom stays"
     assert visitor.page.locator(".st-key-offer").count() == 0, "nothing is to be computed"
-    visitor = window(f"/Spectrum?images={IMAGE}").figure()
+    visitor = window(f"/Spectrum?images={MADE_UP}").figure()
     at = drawn_at(visitor, VALUE)
     visitor.page.mouse.move(*at)
     visitor.page.wait_for_selector(".js-plotly-plot .hoverlayer .hovertext")
@@ -76,7 +52,9 @@ def test_the_step_moves_region_and_numbers_and_a_click_shows_the_mode(window):
     assert visitor.url["eigenvalue"] == "8.7.1"
 
 
-@pytest.mark.parametrize("path", ["/?talk=on", f"/Spectrum?talk=on&images={IMAGE}&eigenvalue=8.{IMAGE}.1&blocks=7,8"])
+@pytest.mark.parametrize(
+    "path", ["/?talk=on", f"/Spectrum?talk=on&images={MADE_UP}&eigenvalue=8.{MADE_UP}.1&blocks=7,8"]
+)
 def test_talk_mode_fits_a_projector(window, path):
     visitor = window(path).figure()
     visitor.page.set_viewport_size({"width": 1024, "height": 768})
@@ -89,18 +67,18 @@ def test_talk_mode_fits_a_projector(window, path):
 
 
 def test_an_extreme_eigenvalue_is_chosen_by_keys_alone(window):
-    visitor = window(f"/Spectrum?images={IMAGE}").figure()
+    visitor = window(f"/Spectrum?images={MADE_UP}").figure()
     field = visitor.page.get_by_role("combobox", name="Eigenvalue")
     field.focus()
     visitor.page.keyboard.type("rightmost")
     visitor.page.get_by_role("option").first.wait_for()
     visitor.tell(lambda: visitor.page.keyboard.press("Enter"))
     visitor.page.wait_for_selector(".st-key-chart-mode .js-plotly-plot .main-svg")
-    assert visitor.url["eigenvalue"] == f"8.{IMAGE}.1"
+    assert visitor.url["eigenvalue"] == f"8.{MADE_UP}.1"
 
 
 def test_in_a_scene_the_page_keys_are_the_scenes_and_the_arrows_the_players(window):
-    visitor = window(f"/Spectrum?scene=a-block-as-an-ode&mode=depth&images={IMAGE}").figure()
+    visitor = window(f"/Spectrum?scene=a-block-as-an-ode&mode=depth&images={MADE_UP}").figure()
     visitor.when_figure("f.reportsBlock")
     visitor.page.locator(".player small", has_text="Arrow keys").click()
     visitor.page.keyboard.press("ArrowRight")
@@ -119,7 +97,7 @@ def test_in_a_scene_the_page_keys_are_the_scenes_and_the_arrows_the_players(wind
 
 
 def test_through_depth_by_keys_buttons_and_play(window):
-    visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
+    visitor = window(f"/Spectrum?mode=depth&images={MADE_UP}").figure()
     locked = visitor.of_figure("[...f._fullLayout.xaxis.range, ...f._fullLayout.yaxis.range]")
     assert visitor.of_figure("f._fullLayout.annotations.some(a => a.text === 'not computed')"), "block 1"
     visitor.when_figure("f.reportsBlock")  # the page's script has found the figure, and hears its slider
@@ -137,13 +115,13 @@ def test_through_depth_by_keys_buttons_and_play(window):
     visitor.when_figure("f._fullLayout.annotations.some(a => a.text === '0 × 800')")
     visitor.page.wait_for_url("**at=8**")
     assert visitor.of_figure("[...f._fullLayout.xaxis.range, ...f._fullLayout.yaxis.range]") == pytest.approx(locked)
-    again = window(f"/Spectrum?mode=depth&images={IMAGE}&at=8").figure()
+    again = window(f"/Spectrum?mode=depth&images={MADE_UP}&at=8").figure()
     assert again.of_figure("f._fullLayout.sliders[0].active") == 7
 
 
 def test_keys_that_come_faster_than_frames_are_all_heard(window):
     """While plotly draws a frame, its full layout has sliders anew, and those on the page are still the old ones."""
-    visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
+    visitor = window(f"/Spectrum?mode=depth&images={MADE_UP}").figure()
     visitor.when_figure("f.reportsBlock")
     visitor.page.evaluate(
         """() => {
@@ -155,7 +133,7 @@ def test_keys_that_come_faster_than_frames_are_all_heard(window):
 
 
 def test_a_late_frame_that_sets_the_slider_back_loses_no_key(window):
-    visitor = window(f"/Spectrum?mode=depth&images={IMAGE}").figure()
+    visitor = window(f"/Spectrum?mode=depth&images={MADE_UP}").figure()
     visitor.when_figure("f.reportsBlock")
     visitor.page.evaluate(
         """() => {

@@ -1,51 +1,13 @@
 """The pages about many images in a real Chromium: made-up rows in the server's cache, figures, a chosen point, downloads."""
 
-import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from stiffcore.analysis import requests as analysis
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
-from stiffcore.storage import cache as result_cache
-from tests.browser.window import needs_chromium, running_app
-from tests.made_up.asked import asked
-from tests.made_up.spectra import made_up
-
-NETWORK = "resnet34-untrained"  # no rows of it ship
-BLOCKS = len(catalogue.blocks(NETWORK))
-IMAGES = cifar10.bundled()[:24]
-ALONE = IMAGES[5]  # its value lies far from the others', so that a click meets no other point
-VIEW = f"network={NETWORK}&convention=slices"
-
-pytestmark = needs_chromium
-
-
-def store_rows() -> None:
-    """A row for every block at every image; P grows with the image's position, S with the block."""
-    for block in (block.block for block in catalogue.blocks(NETWORK)):
-        for at, image in enumerate(IMAGES):
-            request = asked(NETWORK, image, block, "slices", "counts")
-            result = made_up(request)
-            values = {
-                "percent_negative": 90.0 if image == ALONE else 10 + 0.1 * at,
-                "stiffness_index": -1.0 - block - at,
-            }
-            made = result.made | {"loss": 0.1 + 0.05 * at, "predicted": result.made["predicted"] if at % 5 else 0}
-            result = dataclasses.replace(result, metrics=result.metrics | values, made=made)
-            assert result_cache.default().put(analysis.key(request), analysis.header_of(result), {}) is None
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STIFFCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        store_rows()
-        with running_app(tmp_path_factory.mktemp("server") / "log") as address:
-            yield address
+from tests.browser.planted import ALONE, IMAGES, NETWORK, VIEW
 
 
 def csv_of(visitor, button) -> list[str]:
@@ -63,11 +25,11 @@ def test_blocks_draws_every_block_and_offers_its_numbers(window):
     visitor = window(f"/Blocks?networks={NETWORK}&conventions=slices&images={ALONE}").figure()
     assert is_whole(visitor)
     blocks = "f._fullData.filter(t => t.name?.startsWith('mean')).flatMap(t => Array.from(t.x))"
-    assert sorted(visitor.of_figure(blocks)) == list(range(1, BLOCKS + 1))
+    assert sorted(visitor.of_figure(blocks)) == list(range(1, len(catalogue.blocks(NETWORK)) + 1))
     assert f"{len(IMAGES)} images" in visitor.page.locator("[data-testid=stMain]").inner_text()
     lines = csv_of(visitor, visitor.button("Data (CSV)"))
     assert "block" in lines[0].split(",")
-    assert len(lines) == 1 + BLOCKS
+    assert len(lines) == 1 + len(catalogue.blocks(NETWORK))
 
 
 def test_labels_draws_every_image_and_offers_its_numbers(window):

@@ -10,9 +10,8 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -67,7 +66,12 @@ BLANK = """() => Array.from(document.querySelectorAll('.js-plotly-plot')).filter
     return !flat.getImageData(0, 0, gl.width, gl.height).data.some((value, i) => i % 4 === 3 && value > 0);
 }).map(plot => plot.closest('[class*=st-key-chart]')?.className ?? 'a chart')"""
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed: apt-get install chromium")
+
+class App(NamedTuple):
+    """A running server: where it answers, and the file that holds all that it said."""
+
+    address: str
+    log: Path
 
 
 def free_port() -> int:
@@ -89,28 +93,34 @@ def time_to_answer(address: str) -> float:
 
 
 @contextlib.contextmanager
-def running_app(log_file: Path) -> Iterator[str]:
-    """The address of an app whose cache is $STIFFCORE_CACHE; afterwards its log may hold no error of ours."""
+def running_app(log_file: Path) -> Iterator[App]:
+    """An app whose cache is $STIFFCORE_CACHE; at the end it still runs, and its log holds no error of ours."""
     port = free_port()
     with log_file.open("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
-            cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ),
+            cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONFAULTHANDLER": "1"},
         )  # fmt: skip
         address = f"http://127.0.0.1:{port}"
         try:
             until = time.monotonic() + 60
             while not is_healthy(address):
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < until, "the server did not start"
+                assert process.poll() is None, f"the server ended: {said(log_file)}"
+                assert time.monotonic() < until, f"the server did not start: {said(log_file)}"
                 time.sleep(0.1)
-            yield address
+            yield App(address, log_file)
+            assert process.poll() is None, f"the server ended: {said(log_file)}"
         finally:
             process.terminate()
             process.wait(60)
-    text = log_file.read_text("utf-8", "replace")
+    text = said(log_file)
     assert not re.search(r'File "[^"]*/(pages|stiffcore)/|app\.py", line', text), text[-3000:]
     assert "External URL" not in text, "headless mode asked an outside host for its address"
+
+
+def said(log_file: Path) -> str:
+    return log_file.read_text("utf-8", "replace")
 
 
 class Window:
@@ -207,3 +217,46 @@ class Window:
 
     def button(self, name: str):
         return self.page.get_by_role("button", name=name).first
+
+    def leave_behind(self, stem: Path) -> str:
+        """Writes what a person needs who was not there: HTML and screenshot beside ``stem``. Returns the URL, and where they are."""
+        with contextlib.suppress(Exception):  # a page that hangs or has crashed leaves what it can
+            stem.with_suffix(".html").write_text(self.page.content(), "utf-8")
+            self.page.screenshot(path=stem.with_suffix(".png"), timeout=10_000)
+        return (
+            f"{self.page.url}\n  {stem}.html, {stem}.png\n  script errors: {self.errors}, other hosts: {self.outside}"
+        )
+
+
+class Windows:
+    """Opens windows of one app; of a test that fails, keeps what they show and what the server said."""
+
+    def __init__(self, context, app: App, folder: Path):
+        self.context, self.app, self.folder = context, app, folder
+        self.opened: list[Window] = []
+        self.left = ""  # by the checks at the end, before the windows close
+
+    def __call__(self, path: str = "/", **look) -> Window:
+        self.opened.append(Window(self.context, self.app.address, **look))
+        return self.opened[-1].open(path)
+
+    def leave_behind(self) -> str:
+        """A text for the report: every window's URL and files, and the end of the server's log, which is kept whole too."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pages = [window.leave_behind(self.folder / f"window-{n}") for n, window in enumerate(self.opened, 1)]
+        log = said(self.app.log)
+        kept = self.folder / "server.log"
+        kept.write_text(log, "utf-8")
+        return "\n".join([*pages, f"The server said ({kept}):", log[-3000:]])
+
+    def check(self) -> None:
+        """No canvas is blank, and no window has asked another host or met a script error."""
+        for window in self.opened:
+            window.nothing_blank()
+        for window in self.opened:
+            assert not window.outside, f"asked other hosts: {window.outside}"
+            assert not window.errors, f"met script errors: {window.errors}"
+
+    def close(self) -> None:
+        for window in self.opened:
+            window.page.close()
