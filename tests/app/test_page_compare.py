@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from pages.shared.state import service
@@ -199,11 +200,9 @@ def test_the_gallery_of_a_side_holds_one_image(visit):
 
 
 def test_the_python_lines_run(visit, capsys, monkeypatch):
-    from plotly import graph_objects
-
     store(spectrum(A), spectrum(B))
-    code = next(code.value for code in visit().at.get("code") if "import" in code.value)
-    monkeypatch.setattr(graph_objects.Figure, "show", lambda figure: print(len(figure.data)))
+    (code,) = visit().snippets()
+    monkeypatch.setattr(go.Figure, "show", lambda figure: print(len(figure.data)))
     exec(code, {})
     assert "real_parts" in capsys.readouterr().out
 
@@ -277,7 +276,7 @@ def test_undefined_metrics_of_groups_are_words(visit):
 
 def test_the_python_lines_of_groups_run(visit, capsys):
     ship(bundled(images=40))
-    code = next(code.value for code in visit(compare="groups").at.get("code") if "import" in code.value)
+    (code,) = visit(compare="groups").snippets()
     exec(code, {})
     assert len(capsys.readouterr().out.splitlines()) == 9
 
@@ -310,11 +309,15 @@ def test_fgsm_is_made_by_its_button_and_compared(visit, losses, monkeypatch):
     page.run()
     assert lines(page)["min Re λ"][1] == f"{-1 - made.image.number / 1000:.4g}".replace("-", "−")
     assert any("+ FGSM 4/255" in trace.name for trace in page.figures[0].data if trace.showlegend)
-    code = page.texts("code")
+    (code,) = page.snippets()
     assert "twin = perturbation.compute(perturbation.PerturbationRequest(sc.network('resnet18'), " in code
+    drawn = []
+    monkeypatch.setattr(go.Figure, "show", lambda figure: drawn.append(figure))
+    exec(code, {})
+    assert any("+ FGSM 4/255" in trace.name for trace in drawn[0].data if trace.showlegend)
 
 
-def test_a_sweep_that_is_stored_is_drawn(visit, losses, monkeypatch):
+def test_a_sweep_that_is_stored_is_drawn(visit, losses, capsys):
     asked = asked_perturbation("resnet18", A, "noise", 2, 1)
     for one in perturbation.sweep_requests(asked):
         store(spectrum(perturbation.compute(one).image.number))
@@ -329,6 +332,10 @@ def test_a_sweep_that_is_stored_is_drawn(visit, losses, monkeypatch):
     assert ":gray-badge[cpu]" in swept
     assert "10 s to compute" in swept, "five spectra of 2 s"
     assert len([button for button in page.at.button if button.label == "Compute again"]) == 3
+    of_spectra, of_sweep = page.snippets()
+    exec(of_sweep, {})
+    swept = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in swept[1:6]] == [str(strength) for strength in perturbation.SWEEP]
 
 
 def test_a_sweep_computed_again_is_fresh_and_says_whether_it_moved(visit, losses, monkeypatch):

@@ -204,6 +204,14 @@ def test_flows_that_are_not_stored_are_followed_in_a_job(open_part, monkeypatch)
     assert asked == flows_of((0,))
 
 
+def test_the_python_lines_of_a_flow_find_it(open_part, capsys):
+    flow = planted_flow(flows_of((0,))[0])
+    keep(block_flow.key(flow.request), block_flow.as_entry(flow))
+    (code,) = open_part("blocks", images="0").snippets()
+    exec(code, {})
+    assert capsys.readouterr().out == f"{flow.distance} {flow.observed_orders}\n"
+
+
 def test_a_block_that_changes_the_shape_is_refused_with_the_ones_to_choose(open_part):
     page = open_part("blocks", blocks="7")
     assert page.texts("error").startswith("Expected an identity block, since x′ = F(x)")

@@ -361,6 +361,26 @@ def test_a_mode_says_how_it_was_made_and_is_computed_again_on_request(visitor, m
     assert "the condition number was 8.19, is 8.19" in page.texts("success")
 
 
+def test_the_python_lines_of_a_mode_and_of_pseudospectra_find_the_same(visitor, capsys):
+    store(*spectrum_of(0))
+    mode = planted_mode(spectrum_of(0)[0], 0.25 + 0.5j)
+    x, y = np.linspace(-1.5, 1, 8), np.linspace(0, 1, 4)
+    apart = nonnormality.NonNormality(mode.request, 0.75, 2.5, 4.0, 3.0, x, y, -np.add.outer(y, x), 60.0, "ab")
+    for key, entry in (
+        (modes.key(mode.request, mode.eigenvalue), modes.as_entry(mode)),
+        (nonnormality.key(apart.request), nonnormality.as_entry(apart)),
+    ):
+        assert result_cache.default().put(key, entry.header, entry.arrays) is None
+    page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.1")
+    of_spectrum, *others = page.snippets()
+    for code in others:
+        exec(code, {})
+    of_mode, of_pseudospectra = capsys.readouterr().out.split("NonNormality(")
+    assert of_mode.startswith("Mode(request=Request(network=Network(name='resnet18'")
+    assert "eigenvalue=(0.25+0.5j)" in of_mode
+    assert "numerical_abscissa=0.75" in of_pseudospectra
+
+
 def test_stored_pseudospectra_are_drawn_with_their_numbers(visitor, monkeypatch):
     store(*spectrum_of(0))
     x, y = np.linspace(-1.5, 1, 8), np.linspace(0, 1, 4)

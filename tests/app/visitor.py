@@ -58,6 +58,10 @@ class Visitor:
     def html(self) -> str:
         return "\n".join(element.proto.body for element in self.at.get("html"))
 
+    def snippets(self) -> list[str]:
+        """The lines under every "Python" of the page."""
+        return [code.value for code in self.at.get("code") if code.value.startswith("import stiffcore as sc")]
+
     def button(self, key: str):
         return next((button for button in self.at.button if button.key == key), None)
 
