@@ -400,7 +400,7 @@ def test_another_readings_likeness_is_not_coloured(visit):
     ship(bundled(convention="branch", images=12, stiffness_index=-12.99))
     page = visit(PUBLISHED, convention="branch")
     assert cells(page.html())["8"][1] == "−12.99"
-    assert "likeness here would be a coincidence" in page.texts("caption")
+    assert "any agreement here is a coincidence" in page.texts("caption")
 
 
 def test_verdicts_stand_per_reading_with_their_sentences(visit):
