@@ -332,7 +332,7 @@ def test_a_sweep_that_is_stored_is_drawn(visit, losses, capsys):
     assert ":gray-badge[cpu]" in swept
     assert "10 s to compute" in swept, "five spectra of 2 s"
     assert len([button for button in page.at.button if button.label == "Compute again"]) == 3
-    of_spectra, of_sweep = page.snippets()
+    _, of_sweep = page.snippets()
     exec(of_sweep, {})
     swept = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in swept[1:6]] == [str(strength) for strength in perturbation.SWEEP]

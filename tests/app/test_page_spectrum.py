@@ -372,7 +372,7 @@ def test_the_python_lines_of_a_mode_and_of_pseudospectra_find_the_same(visitor, 
     ):
         assert result_cache.default().put(key, entry.header, entry.arrays) is None
     page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.1")
-    of_spectrum, *others = page.snippets()
+    _, *others = page.snippets()
     for code in others:
         exec(code, {})
     of_mode, of_pseudospectra = capsys.readouterr().out.split("NonNormality(")
