@@ -6,6 +6,8 @@ The names of torchvision and of the public CIFAR-10 zoos, behind whatever traini
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 
 from stiffcore.errors import CannotCompute
 from stiffcore.networks import catalogue, resnets
@@ -77,8 +79,10 @@ def _check_listing(shapes: Mapping[str, tuple[int, ...]]) -> None:
         )
 
 
-def _shapes(network: str) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in resnets.template(network).state_dict().items()}
+@cache  # the architecture's, whatever the weights; building it takes 30 ms
+def _shapes(network: str) -> Mapping[str, tuple[int, ...]]:
+    shapes = {name: tuple(tensor.shape) for name, tensor in resnets.template(network).state_dict().items()}
+    return MappingProxyType(shapes)
 
 
 def _prefixes(names: Iterable[str]) -> list[str]:
@@ -102,7 +106,7 @@ def _renamed(names: Iterable[str], prefix: str) -> tuple[dict[str, str], str]:
     return renamed, twice
 
 
-def _first_misfit(expected: dict[str, tuple], got: dict[str, tuple]) -> str:
+def _first_misfit(expected: Mapping[str, tuple], got: dict[str, tuple]) -> str:
     """Empty where every tensor is there in its shape; counters of batches may be missing, nothing of a network may be
     left over."""
     for name, shape in expected.items():
