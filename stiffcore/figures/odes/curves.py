@@ -1,12 +1,17 @@
 """What the figures of ODEs share: lines, and the layout below a legend."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import plotly.graph_objects as go
 
 from stiffcore.figures import theme
 from stiffcore.figures.theme import Style
 
 
-def line(x, y, name: str, colour: str, style: Style, **look) -> go.Scatter:
+def line(
+    x: Sequence[float] | np.ndarray, y: np.ndarray, name: str, colour: str, style: Style, **look: object
+) -> go.Scatter:
     """look: width, dash and mode, and whatever else a trace takes."""
     drawn = {"color": colour, "width": look.pop("width", style.line_width), "dash": look.pop("dash", "solid")}
     return go.Scatter(x=x, y=y, mode=look.pop("mode", "lines"), name=name, line=drawn, **look)

@@ -40,8 +40,8 @@ def curves(fit: Fit, style: Style) -> go.Figure:
     made.update_xaxes(title_text="x", row=1, col=1)
     made.update_yaxes(title_text="y", row=1, col=1)
     made.update_xaxes(title_text="iteration", row=1, col=2)
-    losses = decades(fit.resnet_losses, fit.ode_losses, np.array([fit.line_loss]))
-    made.update_yaxes(title_text="mean square error", **losses, row=1, col=2)
+    axis = decades(fit.resnet_losses, fit.ode_losses, np.array([fit.line_loss]))
+    made.update_yaxes(title_text="mean square error", **axis, row=1, col=2)
     return finished(made, style, 400, f"curves {fit.settings}", titled=True)
 
 

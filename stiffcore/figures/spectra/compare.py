@@ -91,8 +91,10 @@ def _is_singular(result: Result) -> bool:
     return "singular_values" in result.arrays
 
 
-def _panels(made, sides: Sides, style: Style, scale: float | None, overlay: bool, as_density: bool) -> dict[str, Panel]:
-    points, named, columns = eigenvalue_cloud.drawn_and_all(list(sides.values()))[1], set(), 1 if overlay else 2
+def _panels(
+    made: go.Figure, sides: Sides, style: Style, scale: float | None, overlay: bool, as_density: bool
+) -> dict[str, Panel]:
+    points, named, columns = eigenvalue_cloud.drawn_and_all(list(sides.values()))[1], set[str](), 1 if overlay else 2
     panels = {}
     for letter, result in sides.items():
         look, column = looks(style)[letter], 1 if overlay else LETTERS.index(letter) + 1
@@ -173,7 +175,7 @@ def _plane(panel: Panel, inside: Sequence[Result], shown: tuple[float, float, fl
     made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
     regions = [name for result in inside for name in result.request.convention.default_regions]
     stability_regions.draw(panel, list(dict.fromkeys(regions)), 1.0)
-    look = {"title_text": "Re λ", "range": [left - margin, right + margin]}
+    look: dict[str, object] = {"title_text": "Re λ", "range": [left - margin, right + margin]}
     made.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
     axis = made.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
     look = {"range": [-height - margin, height + margin], "scaleanchor": axis, "scaleratio": 1}

@@ -61,7 +61,7 @@ def nearest(results: Sequence[Result], image: int | None, x: float, y: float, ki
     """
     found, smallest = None, math.inf
     for result in results:
-        values = result.arrays.get("eigenvalues", ())
+        values = result.arrays.get("eigenvalues", np.zeros(0))
         if result.request.image.number != image or not len(values):
             continue
         inside = [other for other in results if other.request.block == result.request.block]

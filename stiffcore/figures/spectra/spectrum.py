@@ -57,7 +57,7 @@ def figure(
     classes = results[0].request.network.classes
     series = series or series_of([result.request.image for result in results], overlay, style, classes)
     shared = (style, series, drawn_and_all(results)[1])
-    as_density, named, scales = is_density(results, marks), set(), []
+    as_density, named, scales = is_density(results, marks), set[str](), []
     if regions is None:
         regions = results[0].request.convention.default_regions
     for at, block in enumerate(blocks):
@@ -112,7 +112,7 @@ def plane(panel: Panel, shown: tuple[float, float, float]) -> tuple[float, float
     left, right, height = (float(panel.axes(value)) for value in shown)
     margin = 0.08 * max(right - left, height, 1e-6)
     made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
-    look = {"title_text": "Re λ", "range": [left - margin, right + margin]}
+    look: dict[str, object] = {"title_text": "Re λ", "range": [left - margin, right + margin]}
     made.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
     axis = made.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
     look = {

@@ -7,9 +7,11 @@ A block without a spectrum is a frame that says why.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
 from plotly.subplots import make_subplots
 
 from stiffcore.analysis.requests import Result
@@ -60,7 +62,7 @@ def _is_plane(result: Result) -> bool:
     return "eigenvalues" in result.arrays or "density" in result.arrays
 
 
-def _kind(convention: Convention):
+def _kind(convention: Convention) -> ModuleType:
     return eigenvalue_cloud if convention.has_matrix else slice_density
 
 
@@ -111,7 +113,7 @@ def _frame(
     return go.Frame(name=str(number), data=data, layout={"annotations": made.layout.annotations})
 
 
-def _marks(panel: Panel, result: Result, shown: tuple[float, float, float], look: Look):
+def _marks(panel: Panel, result: Result, shown: tuple[float, float, float], look: Look) -> BaseTraceType | None:
     """Draws points or a density with its extremes; the density's trace, or None."""
     if not result.request.convention.has_matrix:
         slice_density.draw(panel, [result])

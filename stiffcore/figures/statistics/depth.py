@@ -4,7 +4,7 @@ Bars are means over images, whiskers the middle 90 % of them. Blocks that change
 value says why in its place: "undefined: not square", "not computed".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ OVERLAYS = {"paper": "The paper's", "baseline": "Baselines", "live": "Live outpu
 LONGEST_NOTE = 24  # characters that fit beside a bar; the whole reason is on hover
 IDS = ("block", "network", "convention")  # the end of every mark's customdata; an image's number before it
 Panels = Mapping[tuple[str, Convention], pd.DataFrame]  # (network, convention) -> comparison.along_depth
+Place = dict[str, int]  # row and col of a subplot
 
 
 def figure(
@@ -71,7 +72,7 @@ def figure(
     return made
 
 
-def scaled(values, metric: str) -> np.ndarray:
+def scaled(values: pd.Series | np.ndarray | Sequence[float], metric: str) -> np.ndarray:
     """Shares in per cent, all else as it is; float32."""
     return np.asarray(values, dtype=float).astype(np.float32) * wording.factor(metric)
 
@@ -87,7 +88,7 @@ def _legend(name: str, named: set[str]) -> dict:
     return {"name": name, "legendgroup": name, "showlegend": shown}
 
 
-def _bars(made, place, table, metric, style, named) -> None:
+def _bars(made: go.Figure, place: Place, table: pd.DataFrame, metric: str, style: Style, named: set[str]) -> None:
     mean, low, high = (scaled(table[name], metric) for name in ("mean", "low", "high"))
     for keeps, name in ((True, "mean over images"), (False, "mean, block changes the shape")):
         at = np.flatnonzero(table["keeps_shape"].to_numpy() == keeps)
@@ -136,7 +137,18 @@ def _bars(made, place, table, metric, style, named) -> None:
         )  # fmt: skip
 
 
-def _markers(made, place, table, column, name, metric, style, named, colour, symbol) -> None:
+def _markers(
+    made: go.Figure,
+    place: Place,
+    table: pd.DataFrame,
+    column: str,
+    name: str | None,
+    metric: str,
+    style: Style,
+    named: set[str],
+    colour: int,
+    symbol: str,
+) -> None:
     there = table[table[column].notna()]
     if name is None or not len(there):
         return
@@ -159,7 +171,15 @@ def _markers(made, place, table, column, name, metric, style, named, colour, sym
     )
 
 
-def _images(made, place, rows, metric, series, style, named) -> None:
+def _images(
+    made: go.Figure,
+    place: Place,
+    rows: pd.DataFrame,
+    metric: str,
+    series: Mapping[int, Series],
+    style: Style,
+    named: set[str],
+) -> None:
     for image, part in rows.groupby("image", sort=False):
         look = series[int(image)]
         made.add_trace(
@@ -181,7 +201,7 @@ def _images(made, place, rows, metric, series, style, named) -> None:
         )
 
 
-def _live(made, place, table, style, named) -> None:
+def _live(made: go.Figure, place: Place, table: pd.DataFrame, style: Style, named: set[str]) -> None:
     there = table[table["live_fraction"].notna()]
     if not len(there):
         return
@@ -201,7 +221,7 @@ def _live(made, place, table, style, named) -> None:
     made.update_yaxes(**axis, secondary_y=True, **place)
 
 
-def _layout(made, metric, style, n_rows) -> None:
+def _layout(made: go.Figure, metric: str, style: Style, n_rows: int) -> None:
     theme.apply(made, style).update_layout(
         height=110 + (330 if style.talk else 290) * n_rows,
         barmode="overlay",
