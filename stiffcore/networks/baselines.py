@@ -1,13 +1,13 @@
-"""Two baselines that tell learning from geometry: seeded initial weights, and the trained weights shuffled.
+"""Two baselines that separate learning from geometry: seeded initial weights, and the trained weights shuffled.
 
 ``untrained``: convolutions drawn from N(0, 2 / (C_out k²)) (He et al. 2015, by fan-out, as torchvision initialises
 them), the last layer uniform within ±1/√fan_in, batch norm scale 1 and shift 0.
 ``shuffled``: every convolution and linear weight tensor randomly permuted; batch norm scale and shift kept.
 
-Both have their batch-norm statistics re-estimated on the bundled images. That is a sum of rounded numbers which may
-differ between machines in its last bits, so the statistics are estimated once, by a maintainer, and ship as
+The batch-norm statistics of both are re-estimated on the bundled images. The last bits of such a sum of rounded numbers may
+differ between machines, so a maintainer estimates the statistics once, and they ship as
 ``weights/<network>-<baseline>.safetensors``; the random numbers come from numpy's ``RandomState``, whose streams are
-frozen. Hence everyone computes with the same baseline.
+frozen. So every machine uses the same baselines.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ STATISTICS = ("running_mean", "running_var")
 
 
 def untrained(template: dict[str, Tensor], seed: int = SEED) -> dict[str, Tensor]:
-    """Seeded initial weights for the names and shapes of ``template``, in float16 as trained weights ship."""
+    """Seeded initial weights for the names and shapes of ``template``, in float16 like the shipped trained weights."""
     random = np.random.RandomState(seed)
     state = {}
     for name, tensor in sorted(template.items()):
@@ -46,7 +46,7 @@ def untrained(template: dict[str, Tensor], seed: int = SEED) -> dict[str, Tensor
 
 
 def shuffled(trained: dict[str, Tensor], seed: int = SEED) -> dict[str, Tensor]:
-    """Every weight tensor of two dimensions and more randomly permuted; all else kept."""
+    """Every weight tensor of two dimensions and more randomly permuted; all others unchanged."""
     random = np.random.RandomState(seed)
     state = {}
     for name, tensor in sorted(trained.items()):
@@ -82,8 +82,8 @@ def estimated_statistics(model: nn.Module, images: np.ndarray, batch_size: int =
 
 
 def name_of(baseline: str, network: str, source_sha256: str, statistics_sha256: str, seed: int = SEED) -> str:
-    """The hash that names a baseline's weights: over what it is made of, not over rounded results."""
-    made_of = {
+    """The hash that names a baseline's weights: of what determines them, not of rounded results."""
+    determined_by = {
         "network": network,
         "baseline": baseline,
         "seed": seed,
@@ -91,4 +91,4 @@ def name_of(baseline: str, network: str, source_sha256: str, statistics_sha256: 
         "source": source_sha256 if baseline == "shuffled" else "",
         "statistics": statistics_sha256,
     }
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Rebuilds what ships beside the trained weights: the baselines' batch-norm statistics and manifest.json. For maintainers."""
+"""Rebuilds the files that ship with the trained weights: the baselines' batch-norm statistics and manifest.json. For maintainers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,9 +20,9 @@ def build(
 ) -> Path:
     """Write the baselines' statistics and the manifest for the trained weights in weights/.
 
-    changed: the architectures whose weights are new; the manifest keeps what it says of the others.
-    data: an ``.npz`` with test_images and test_labels, on which every accuracy is measured, and written to the metadata of
-    the trained weights; without it a trained network's comes from its metadata, a baseline's stays unknown.
+    changed: the architectures whose weights are new; the manifest keeps its entries for the others.
+    data: an ``.npz`` with test_images and test_labels, on which every accuracy is measured; it is also written to the metadata
+    of the trained weights. Without it, a trained network's accuracy comes from its metadata, a baseline's stays unknown.
     """
     indices = cifar10.bundled()
     images = np.stack([cifar10.image(index) for index in indices])
@@ -38,13 +38,13 @@ def build(
         state, sha256 = resnets.shipped_state(network)
         model = resnets.with_weights(network, state, sha256)
         predicted, loss = resnets.predictions(model, images, labels)
+        recipe = recipe_of(network)
+        accuracy = float(recipe["accuracy"]) if "accuracy" in recipe else None
         if test:
             accuracy = float((resnets.predictions(model, test["test_images"])[0] == test["test_labels"]).mean())
             if "-" not in network:
                 _stamp(manifest.FOLDER / f"{network}.safetensors", accuracy)
-        recipe = recipe_of(network)
-        if not test:
-            accuracy = float(recipe["accuracy"]) if "accuracy" in recipe else None
+            recipe = recipe_of(network)
         entry = manifest.Entry(
             network,
             sha256,
@@ -75,7 +75,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def _stamp(path: Path, accuracy: float) -> None:
-    """Write a measured accuracy into a file's metadata, where it is not; its tensors, and so its hash, stay the same."""
+    """Write a measured accuracy into a file's metadata, if it differs; the tensors, and so their hash, stay the same."""
     metadata = _metadata(path)
     if metadata.get("accuracy") != str(accuracy):
         with files.replaced(path) as partial:

@@ -1,4 +1,4 @@
-"""What there is to choose from: networks, their blocks and sizes. Imports no torch."""
+"""The networks to choose from, their blocks and sizes. Imports no torch."""
 
 from dataclasses import dataclass
 
@@ -47,14 +47,14 @@ class BlockGeometry:
         return self.n_in == self.n_out
 
     def n_eigenvalues(self, convention: Convention) -> int:
-        """Of the matrix: n, and 0 where the block is not an identity block. Of the slices: n_out · C_in · H_in."""
+        """Of the matrix: n, or 0 if the block is not an identity block. Of the slices: n_out · C_in · H_in."""
         if convention.has_matrix:
             return self.n_out if self.is_identity else 0
         return self.n_out * self.input_shape[0] * self.input_shape[1]
 
 
 def architecture(network: str) -> str:
-    """``resnet18-shuffled`` -> ``resnet18``, of an uploaded network too. Raises CannotCompute for an unknown name."""
+    """``resnet18-shuffled`` -> ``resnet18``, for uploaded networks too. Raises CannotCompute for an unknown name."""
     if uploaded_networks.is_name(network):
         network = uploaded_networks.get(network).architecture
     if network not in NETWORKS:
@@ -65,7 +65,8 @@ def architecture(network: str) -> str:
 def blocks(network: str) -> tuple[BlockGeometry, ...]:
     """The residual blocks of a network in order: 8, 16 and 16."""
     kind, depths = ARCHITECTURES[architecture(network)]
-    channels, side, made = 64, 16, []
+    channels, side = 64, 16
+    geometries: list[BlockGeometry] = []
     for stage, depth in enumerate(depths):
         narrow = 64 * 2**stage
         wide = narrow * (EXPANSION if kind == "bottleneck" else 1)
@@ -74,11 +75,10 @@ def blocks(network: str) -> tuple[BlockGeometry, ...]:
             out_side = side // stride
             first = (narrow, side if kind == "bottleneck" else out_side, side if kind == "bottleneck" else out_side)
             inner = (first, (narrow, out_side, out_side)) if kind == "bottleneck" else (first,)
-            made.append(
-                BlockGeometry(len(made) + 1, kind, stride, (channels, side, side), inner, (wide, out_side, out_side))
-            )
+            input_shape, output_shape = (channels, side, side), (wide, out_side, out_side)
+            geometries.append(BlockGeometry(len(geometries) + 1, kind, stride, input_shape, inner, output_shape))
             channels, side = wide, out_side
-    return tuple(made)
+    return tuple(geometries)
 
 
 def block(network: str, number: int) -> BlockGeometry:

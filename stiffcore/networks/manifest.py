@@ -1,6 +1,6 @@
-"""What ships in weights/, read from weights/manifest.json without torch, so that pages can filter and build keys.
+"""What is known about the weights in weights/: read from manifest.json without torch, so that pages can filter and build keys.
 
-Uploaded networks have entries too: ``uploaded`` keeps what they say.
+Uploaded networks have entries too, built from ``uploaded``.
 """
 
 import json
@@ -21,7 +21,7 @@ class Entry:
     """One network with its shipped weights, or a baseline made from them.
 
     sha256: names the weights in every key. accuracy: share of correct predictions on the 10,000 official test images,
-    None where nobody measured it; accuracy_bundled: on the 1,000 that ship. recipe: how the weights were made.
+    None if not measured; accuracy_bundled: on the 1,000 that ship. recipe: how the weights were made.
     predicted, loss: official test index of a bundled image -> predicted label, cross-entropy.
     """
 
@@ -35,7 +35,7 @@ class Entry:
 
 
 @cache
-def _read(path: Path, changed: int) -> dict:
+def _read(path: Path, changed: int) -> dict[str, Entry]:
     """changed: the file's modification time, so that a rebuilt manifest is read again."""
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -43,18 +43,19 @@ def _read(path: Path, changed: int) -> dict:
         return {name: _entry(name, values, images) for name, values in content["networks"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CannotCompute(
-            f"Expected the list of shipped weights in {path}, got a damaged file ({error!r}): restore it, or rebuild it "
-            "with `python -m stiffcore weights-manifest`."
+            f"The list of shipped weights, {path}, is damaged ({error!r}): restore it, or rebuild it with "
+            "`python -m stiffcore weights-manifest`."
         ) from error
 
 
 def _entry(network: str, values: dict, images: list[int]) -> Entry:
-    predicted, loss = (dict(zip(images, values[name], strict=True)) for name in ("predicted", "loss"))
-    return Entry(network, *(values[name] for name in _FIELDS), predicted=predicted, loss=loss)
+    predicted = dict(zip(images, values["predicted"], strict=True))
+    loss = dict(zip(images, values["loss"], strict=True))
+    return Entry(network, **{name: values[name] for name in _FIELDS}, predicted=predicted, loss=loss)
 
 
 def entry(network: str) -> Entry:
-    """A network's or a baseline's entry. Raises CannotCompute for an unknown name and a missing or damaged manifest."""
+    """A network's or a baseline's entry. Raises CannotCompute for an unknown name or a damaged manifest."""
     catalogue.architecture(network)
     if uploaded_networks.is_name(network):
         return _uploaded_entry(uploaded_networks.get(network))
@@ -65,20 +66,21 @@ def entry(network: str) -> Entry:
         entries = {}
     if network not in entries:
         raise CannotCompute(
-            f"Expected {network} in the list of shipped weights, {path}, got none: restore the file, or rebuild it with "
+            f"The list of shipped weights, {path}, is missing or lacks {network}: restore it, or rebuild it with "
             "`python -m stiffcore weights-manifest`."
         )
     return entries[network]
 
 
 def _uploaded_entry(own: uploaded_networks.UploadedWeights) -> Entry:
-    predicted, loss = (dict(zip(own.images, values, strict=True)) for values in (own.predicted, own.loss))
+    predicted = dict(zip(own.images, own.predicted, strict=True))
+    loss = dict(zip(own.images, own.loss, strict=True))
     recipe = {"uploaded as": own.title, "file": own.form}
     return Entry(own.network, own.sha256, None, own.accuracy_bundled, recipe, predicted, loss)
 
 
 def write(entries: list[Entry]) -> Path:
-    """Write manifest.json, replaced in one step; a prediction and a loss per bundled image, in the order of ``images``."""
+    """Write manifest.json atomically; one prediction and loss per bundled image, in the order of ``images``."""
     images = sorted(entries[0].predicted)
     networks = {
         entry.network: {name: getattr(entry, name) for name in _FIELDS}

@@ -1,6 +1,6 @@
 """Names of networks -> ``Network`` objects: the three that ship, their baselines, and uploaded ones.
 
-For the doors: the command line, the URL, uploads and ``import stiffcore``. Behind them networks travel as objects. No torch.
+Only the command line, the URL, uploads and ``import stiffcore`` call it; all other code takes ``Network`` objects. No torch.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def find(name: str) -> Network:
-    """The network of a name. Raises CannotCompute for an unknown one, and where the list of shipped weights is damaged."""
+    """The network of a name. Raises CannotCompute for an unknown name, and if the list of shipped weights is damaged."""
     entry = manifest.entry(name)
     return Network(
         name,
@@ -30,14 +30,14 @@ def find(name: str) -> Network:
 
 def title(name: str) -> str:
     """``resnet18-untrained`` -> ``ResNet18, untrained``; of an uploaded network with its file's name."""
-    made = "ResNet" + name.removeprefix("resnet").replace("-", ", ")
+    readable = "ResNet" + name.removeprefix("resnet").replace("-", ", ")
     if not uploaded.is_name(name):
-        return made
-    return f"{made.split(',')[0]}, own: {uploaded.get(name).title}"
+        return readable
+    return f"{readable.split(',')[0]}, uploaded: {uploaded.get(name).title}"
 
 
 def _load(name: str) -> "nn.Module":
-    """Named here, not as a lambda, so that a network can travel to another process."""
+    """A function, not a lambda, so that a network can be sent to another process."""
     from stiffcore.networks import resnets
 
     return resnets.load(name)

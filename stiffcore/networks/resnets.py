@@ -1,7 +1,7 @@
 """The three networks of the paper with their shipped weights, the baselines, their hashes and predictions.
 
 torchvision's ``ResNet`` with a 3×3 stride-1 stem without bias, max-pool kept, 10 classes: the first stage sees 64×16×16.
-Weights ship as float16 safetensors and are computed with in float32 or float64.
+Weights ship as float16 safetensors; computations use float32 or float64.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ def build(network: str) -> nn.Module:
     kind, layers = catalogue.ARCHITECTURES[catalogue.architecture(network)]
     resnet = torchvision("models.resnet")
     unit = resnet.BasicBlock if kind == "basic" else resnet.Bottleneck
-    model = resnet.ResNet(unit, list(layers), num_classes=10)
+    model: nn.Module = resnet.ResNet(unit, list(layers), num_classes=10)
     model.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
     return model
 
 
 def template(network: str) -> nn.Module:
-    """The architecture without memory behind it (torch's meta device): names, shapes and types only."""
+    """The architecture without memory (on torch's meta device): names, shapes and types only."""
     with torch.device("meta"):
         return build(network)
 
@@ -38,7 +38,7 @@ def template(network: str) -> nn.Module:
 def load(network: str) -> nn.Module:
     """A network with its shipped weights, a baseline, or an uploaded one: evaluation mode, float32, on the CPU, without gradients.
 
-    Raises CannotCompute where a file is missing, damaged, or not the one that the manifest names.
+    Raises CannotCompute if a file is missing, damaged, or not the one that the manifest names.
     """
     expected = manifest.entry(network).sha256
     if uploaded_networks.is_name(network):
@@ -71,18 +71,17 @@ def shipped_state(network: str) -> tuple[dict[str, Tensor], str]:
 
 
 def _uploaded_state(network: str, sha256: str) -> dict[str, Tensor]:
-    """The tensors of an uploaded network: checked again, since anybody may have touched the file."""
+    """The tensors of an uploaded network: checked again, since the file may have been changed."""
     try:
         state = load_file(uploaded_networks.tensors_path(network))
         check_state(state, template(network).state_dict(), f"the weights of {network}")
         if tensors_sha256(state) != sha256:
-            raise ValueError("they are others than those that were uploaded")
+            raise ValueError("they are not those that were uploaded")
     except CannotCompute:
         raise
-    except Exception as error:  # the library's, the disk's, and those of damaged numbers
+    except Exception as error:  # of safetensors, of the disk, or of damaged numbers
         raise CannotCompute(
-            f"Expected the uploaded weights of {network}, got a damaged file ({error!s:.80}): upload them again on the page "
-            "Own files."
+            f"The uploaded weights of {network} are damaged ({error!s:.80}): upload them again on the page Own files."
         ) from error
     return state
 
@@ -92,12 +91,12 @@ def with_weights(network: str, state: dict[str, Tensor], sha256: str) -> nn.Modu
     model = template(network)
     as_float32 = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     model.load_state_dict(as_float32, strict=True, assign=True)
-    model.weights_sha256 = sha256
+    model.weights_sha256 = sha256  # type: ignore[assignment]  # torch types every attribute as a tensor or a module
     return model.eval().requires_grad_(False)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. Raises CannotCompute where it is missing or damaged."""
+    """All tensors of a safetensors file. Raises CannotCompute if it is missing or damaged."""
     try:
         return load_file(path)
     except FileNotFoundError:
@@ -109,7 +108,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _how_to_repair(path: Path) -> str:
-    """Weights that ship are those of the manifest: newly trained ones would be others, and refused."""
+    """Shipped weights must be those of the manifest: newly trained ones would be refused."""
     return "restore it from the project" if path.parent == manifest.FOLDER else "name another file"
 
 
@@ -117,7 +116,7 @@ def check_state(tensors: dict[str, Tensor], expected: dict[str, Tensor], what: s
     """Refuse tensors whose names, shapes, types or values do not fit. Raises CannotCompute naming the first misfit."""
     missing, foreign = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or foreign:
-        got = f"{len(missing)} missing, first {missing[0]!r}" if missing else f"no place for {foreign[0]!r}"
+        got = f"{len(missing)} missing, first {missing[0]!r}" if missing else f"an unknown one, {foreign[0]!r}"
         raise CannotCompute(
             f"Expected {what} to have {len(expected)} tensors by their names, got {got}: use another file."
         )
@@ -141,12 +140,12 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         tensor = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """What names the model's weights in every result: recorded by ``with_weights``, else of its tensors as they are."""
+    """The hash that names the model's weights in every result: recorded by ``with_weights``, else of its tensors."""
     return getattr(model, "weights_sha256", None) or tensors_sha256(model.state_dict())
 
 
@@ -168,7 +167,7 @@ def all_losses(
 ) -> np.ndarray:
     """Cross-entropy at each image for each class, −log softmax: float64 (N, classes).
 
-    The predicted label is where it is least; exp(−loss) is the label's probability.
+    The predicted label has the smallest; exp(−loss) is the label's probability.
     """
     model.eval()
     parameter = next(model.parameters())

@@ -25,7 +25,7 @@ from stiffcore.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that, with the data and the seed, determines a training run."""
+    """Everything that, with the data, determines a training run."""
 
     network: str
     epochs: int = 30
@@ -37,8 +37,8 @@ class Recipe:
     seed: int = 0
     start_from: str = ""  # sha256 of the weights that it continues from; empty for a fresh start
 
-    def __post_init__(self):
-        """Raises CannotCompute for what cannot train."""
+    def __post_init__(self) -> None:
+        """Raises CannotCompute for values that cannot train."""
         for name, good, wanted in (
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 2, "at least 2"),  # batch norm needs two
@@ -81,24 +81,24 @@ def train(
     progress: Progress = silent,
     compiled: bool = True,
 ) -> nn.Module:
-    """Train, or go on from ``checkpoint``, which is written after every epoch.
+    """Train, or resume from ``checkpoint``, which is written after every epoch.
 
-    A run that was interrupted and goes on ends with the same weights as one that was not, on the same machine.
-    Raises CannotCompute where the checkpoint belongs to another recipe, is damaged, or the loss leaves the numbers.
+    A resumed run ends with the same weights as an uninterrupted one on the same machine.
+    Raises CannotCompute if the checkpoint belongs to another recipe or is damaged, or if the loss is not finite.
     """
     steps = len(arrays["train_images"]) // recipe.batch_size  # per epoch
     if not steps:
         raise CannotCompute(
-            f"Expected at least {recipe.batch_size} training images, a batch, got {len(arrays['train_images'])}: use more."
+            f"Expected at least {recipe.batch_size} training images, one batch, got {len(arrays['train_images'])}: use more."
         )
     images = cifar10.normalised(arrays["train_images"])
     labels = torch.from_numpy(arrays["train_labels"].astype(np.int64))
     where = device.training_device()
     torch.manual_seed(recipe.seed)
-    model = resnets.build(recipe.network)
+    model: nn.Module = resnets.build(recipe.network)
     if start is not None:
         model.load_state_dict(start)
-    model = model.to(where, memory_format=torch.channels_last)
+    model = model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     optimiser = _optimiser(model, recipe)
     first_epoch = _resume(model, optimiser, checkpoint, recipe)
     stepped = device.compiled(model) if compiled else model
@@ -115,10 +115,21 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=recipe.peak_learning_rate, momentum=recipe.momentum, nesterov=True)
 
 
-def _one_epoch(model, optimiser, images, labels, recipe, epoch, steps, progress) -> None:
+def _one_epoch(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: Tensor,  # shape: (N, 3, 32, 32), normalised
+    labels: Tensor,  # shape: (N,)
+    recipe: Recipe,
+    epoch: int,
+    steps: int,
+    progress: Progress,
+) -> None:
     model.train()
     where = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)  # so that a resumed run is the same
+    generator = torch.Generator().manual_seed(
+        recipe.seed * 1_000_003 + epoch
+    )  # so that a resumed run sees the same order
     order = torch.randperm(len(images), generator=generator)
     total, mean = torch.zeros((), device=where), math.nan
     for step in range(steps):
@@ -134,17 +145,17 @@ def _one_epoch(model, optimiser, images, labels, recipe, epoch, steps, progress)
         loss.backward()
         optimiser.step()
         total += loss.detach()
-        if step % 50 == 49 or step == steps - 1:  # now and then only: it waits for the device
+        if step % 50 == 49 or step == steps - 1:  # rarely, because it waits for the device
             mean = total.item() / (step + 1)
             if not math.isfinite(mean):
-                raise CannotCompute(
-                    f"Expected a finite training loss in epoch {epoch + 1}, got {mean}: lower the learning rate."
-                )
+                raise CannotCompute(f"The training loss in epoch {epoch + 1} is {mean}: lower the learning rate.")
     progress((epoch + 1) * steps, recipe.epochs * steps, f"epoch {epoch + 1}/{recipe.epochs}, loss {mean:.4f}")
 
 
-def _save_checkpoint(model, optimiser, path: Path, recipe: Recipe, epochs_done: int) -> None:
-    """Weights and momentum as safetensors, the rest as its metadata; replaced in one step."""
+def _save_checkpoint(
+    model: nn.Module, optimiser: torch.optim.Optimizer, path: Path, recipe: Recipe, epochs_done: int
+) -> None:
+    """Weights and momentum as safetensors, the rest as its metadata; written atomically."""
     tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         if "momentum_buffer" in optimiser.state.get(parameter, {}):
@@ -154,9 +165,9 @@ def _save_checkpoint(model, optimiser, path: Path, recipe: Recipe, epochs_done: 
 
 
 def epochs_done(path: Path, recipe: Recipe) -> int:
-    """How many epochs of this recipe a checkpoint holds; 0 where there is none.
+    """The number of finished epochs of this recipe in a checkpoint; 0 if there is none.
 
-    Raises CannotCompute where it is damaged or another recipe's.
+    Raises CannotCompute if it is damaged or belongs to another recipe.
     """
     if not path.exists():
         return 0
@@ -179,8 +190,8 @@ def epochs_done(path: Path, recipe: Recipe) -> int:
     return done
 
 
-def _resume(model, optimiser, path: Path, recipe: Recipe) -> int:
-    """Load the checkpoint if there is one; return how many epochs are done."""
+def _resume(model: nn.Module, optimiser: torch.optim.Optimizer, path: Path, recipe: Recipe) -> int:
+    """Load the checkpoint if there is one; return the number of finished epochs."""
     done = epochs_done(path, recipe)
     if not done:
         return 0
@@ -196,7 +207,7 @@ def _resume(model, optimiser, path: Path, recipe: Recipe) -> int:
 
 
 def float16_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state as it ships: float16, batch-norm counters as integers."""
+    """The state in the form that ships: float16, batch-norm counters as integers."""
     return {
         name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in model.state_dict().items()

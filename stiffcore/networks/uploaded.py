@@ -1,7 +1,7 @@
-"""Networks whose weights were uploaded: what is known of them, without torch. ``checkpoints.register`` puts them here.
+"""Descriptions of the networks whose weights were uploaded, without torch. ``checkpoints.register`` adds them.
 
 A network's name is ``resnet18-own-`` and the first 12 digits of the SHA-256 of its tensors. In own/weights/ of the cache folder
-each has NAME.safetensors, checked and as strict as what ships, and beside it NAME.json with what the pages need.
+each has NAME.safetensors, checked as strictly as what ships, and NAME.json with what the pages need.
 """
 
 import json
@@ -17,7 +17,7 @@ from stiffcore.files import write_replaced
 from stiffcore.storage import uploads
 from stiffcore.storage.locations import default_folder
 
-MOST = 8  # networks; beyond it the oldest go
+MOST = 8  # networks; beyond it the oldest are removed
 NAME = re.compile(r"(resnet\d\d)-own-([0-9a-f]{12})")
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class UploadedWeights:
     """One uploaded network.
 
-    title: the file's name, made harmless. accuracy_bundled: share of correct predictions on the images that ship; hint: why it
+    title: the file's name, made safe to display. accuracy_bundled: share of correct predictions on the images that ship; hint: why it
     may be near chance, or empty. images, predicted, loss: of those images, in one order. registered: seconds since 1970.
     """
 
@@ -51,7 +51,7 @@ def name_of(architecture: str, sha256: str) -> str:
 
 
 def is_name(network: object) -> bool:
-    """Whether this is the name of an uploaded network, whether or not it is here."""
+    """Whether this is a name of an uploaded network, whether or not the network is on this machine."""
     return isinstance(network, str) and NAME.fullmatch(network) is not None
 
 
@@ -60,12 +60,12 @@ def folder() -> Path:
 
 
 def tensors_path(network: str) -> Path:
-    """Only for a name that ``is_name``."""
+    """Call it only with a name that ``is_name`` accepts."""
     return folder() / f"{network}.safetensors"
 
 
 def find(network: str) -> UploadedWeights | None:
-    """What is known of an uploaded network; None where it is not here, or its description is damaged."""
+    """The description of an uploaded network; None if the network is missing or its description is damaged."""
     if not is_name(network):
         return None
     path = folder() / f"{network}.json"
@@ -78,14 +78,13 @@ def find(network: str) -> UploadedWeights | None:
 
 
 def get(network: str) -> UploadedWeights:
-    """Raises CannotCompute where the network is not here."""
-    found = find(network)
-    if found is None:
+    """The same. Raises CannotCompute if the network is not on this machine."""
+    about = find(network)
+    if about is None:
         raise CannotCompute(
-            f"Expected an uploaded network that is on this machine, got {network}, which was uploaded elsewhere or deleted: "
-            "upload it again on the page Own files."
+            f"The network {network} was uploaded elsewhere or deleted: upload it again on the page Own files."
         )
-    return found
+    return about
 
 
 @lru_cache(maxsize=4 * MOST)
@@ -93,15 +92,15 @@ def _read(path: Path, changed: int) -> UploadedWeights | None:
     try:
         values = json.loads(path.read_text("utf-8"))
         lists = {name: tuple(values[name]) for name in ("images", "predicted", "loss")}
-        found = UploadedWeights(**values | lists)
+        about = UploadedWeights(**values | lists)
         sound = (
-            found.network == path.stem
-            and found.network == name_of(found.architecture, found.sha256)
-            and found.title == uploads.clean_name(found.title)
-            and len(found.images) == len(found.predicted) == len(found.loss)
-            and all(type(seen) is int and 0 <= seen <= 9 for seen in found.predicted)
+            about.network == path.stem
+            and about.network == name_of(about.architecture, about.sha256)
+            and about.title == uploads.clean_name(about.title)
+            and len(about.images) == len(about.predicted) == len(about.loss)
+            and all(type(seen) is int and 0 <= seen <= 9 for seen in about.predicted)
             and all(
-                isinstance(number, int | float) for number in (found.accuracy_bundled, found.registered, *found.loss)
+                isinstance(number, int | float) for number in (about.accuracy_bundled, about.registered, *about.loss)
             )
         )
         if not sound:
@@ -109,31 +108,31 @@ def _read(path: Path, changed: int) -> UploadedWeights | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         _log.warning("The description of an uploaded network, %s, is not used: %r", path, error)
         return None
-    return found
+    return about
 
 
 def known() -> tuple[UploadedWeights, ...]:
     """All uploaded networks, the newest first."""
     with suppress(OSError):
-        found = [find(path.stem) for path in folder().glob("resnet*.json")]
-        return tuple(sorted((one for one in found if one), key=lambda one: -one.registered))
+        networks = [find(path.stem) for path in folder().glob("resnet*.json")]
+        return tuple(sorted((about for about in networks if about), key=lambda about: -about.registered))
     return ()
 
 
 def save(about: UploadedWeights, tensors: bytes) -> list[str]:
-    """Keep a network, checked before; the titles of those that had to go for it. Raises CannotCompute where the disk refuses."""
+    """Store a checked network. Returns the titles of the oldest, removed for it. Raises CannotCompute if the disk refuses."""
     try:
         write_replaced(tensors_path(about.network), tensors)
         write_replaced(folder() / f"{about.network}.json", json.dumps(asdict(about)).encode())
     except OSError as error:
         raise CannotCompute(
-            f"Expected a cache folder that can be written, got “{error.strerror or error}” at {folder()}: free space there or set "
+            f"Cannot write to the cache folder {folder()} (“{error.strerror or error}”): free space there or set "
             "STIFFCORE_CACHE to another folder."
         ) from error
-    dropped = [one for one in known() if one.network != about.network][MOST - 1 :]
-    for one in dropped:
-        remove(one.network)
-    return [one.title for one in dropped]
+    oldest = [other for other in known() if other.network != about.network][MOST - 1 :]
+    for other in oldest:
+        remove(other.network)
+    return [other.title for other in oldest]
 
 
 def remove(network: str) -> None:

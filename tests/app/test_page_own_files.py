@@ -93,12 +93,12 @@ def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(v
     finished(press(page, "Load and test"))
     (own,) = uploaded_networks.known()
     assert "classifies **6.2 %** of the 1,000 shipped images correctly" in page.texts("success")
-    assert "ResNet18, own: best _b_.pt" in page.texts("markdown")
+    assert "ResNet18, uploaded: best _b_.pt" in page.texts("markdown")
     assert f"network={own.network}" in links(page)["Spectrum"]
     assert f"b.network={own.network}" in links(page)["Compare"]
     spectrum = visitor().open(SPECTRUM, **query(page, "Spectrum"))
     assert not spectrum.texts("warning")
-    assert "ResNet18, own: best _b_.pt" in spectrum.at.selectbox(key="choice-network").options
+    assert "ResNet18, uploaded: best _b_.pt" in spectrum.at.selectbox(key="choice-network").options
     assert spectrum.at.selectbox(key="choice-network").value == own.network
     assert spectrum.button("compute") is not None
 

@@ -98,7 +98,7 @@ def test_a_bad_checkpoint_is_one_sentence_and_a_good_one_is_tested_and_chosen(wi
     visitor.tell(mine.click)
     visitor.page.wait_for_url("**/Spectrum?**network=resnet18-own-**")
     visitor.button("Compute").wait_for()
-    visitor.page.wait_for_function(CHOSEN, arg="ResNet18, own: best.pth")
+    visitor.page.wait_for_function(CHOSEN, arg="ResNet18, uploaded: best.pth")
 
 
 DRAWN = """alert => [...alert.querySelectorAll('a, code, em, strong, del, img, .katex, sup, [style*=color]')]

@@ -1,4 +1,4 @@
-"""What a maintainer rebuilds for new weights: here for two networks at a few images."""
+"""Rebuilding the manifest for new weights, here for two networks at a few images."""
 
 import shutil
 
@@ -22,7 +22,7 @@ def small(tmp_path, monkeypatch):
 
 
 def test_the_manifest_names_what_then_loads(small):
-    """With test data every accuracy is measured, and the trained weights say theirs; their hash stays the same."""
+    """With test data every accuracy is measured and written to the trained weights, whose hash stays the same."""
     before = resnets.shipped_state("resnet18")[1]
     images = np.stack([cifar10.image(i) for i in range(10)])
     labels = np.array([cifar10.label(i) for i in range(10)])

@@ -1,4 +1,4 @@
-"""The networks are the paper's, their weights are the ones that the manifest names, and nothing else is loaded."""
+"""The networks are the paper's, and only the weights that the manifest names are loaded."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def resnet18():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A weights folder that may be spoilt, with ResNet18 and the manifest."""
+    """A weights folder that tests may damage, with ResNet18 and the manifest."""
     shutil.copy(manifest.FOLDER / "manifest.json", tmp_path)
     monkeypatch.setattr(manifest, "FOLDER", tmp_path)
     return tmp_path
@@ -128,7 +128,7 @@ def spoilt(trained, how: str) -> dict[str, torch.Tensor]:
         ("NaN", r"layer1.0.conv1.weight .* finite numbers, got NaN or infinity"),
         ("infinity", r"fc.bias .* finite numbers"),
         ("missing", r"1 missing, first 'layer4.1.bn2.running_var'"),
-        ("foreign", r"no place for 'layer5.0.conv1.weight'"),
+        ("foreign", r"an unknown one, 'layer5.0.conv1.weight'"),
         ("renamed", r"1 missing, first 'fc.bias'"),
         ("shape", r"fc.weight .* shape \(10, 512\), got \(100, 512\)"),
         ("type", r"fc.bias .* type torch.float32, got torch.int64"),
@@ -204,7 +204,7 @@ def test_a_shuffled_tensor_keeps_its_values_and_batch_norm_its_scale(trained):
 
 
 def test_untrained_weights_have_the_spread_of_their_fan_out():
-    """N(0, 2 / (C_out k²)): over 2.4 million numbers the standard deviation is right to a tenth of a percent."""
+    """N(0, 2 / (C_out k²)): over 2.4 million numbers the standard deviation is exact to 0.1 %."""
     state = baselines.untrained(resnets.template("resnet18").state_dict())
     weight = state["layer4.1.conv2.weight"].double()
     assert weight.std().item() == pytest.approx((2 / (512 * 9)) ** 0.5, rel=3e-3)

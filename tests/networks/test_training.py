@@ -1,4 +1,4 @@
-"""Training on a handful of synthetic images: reproducible, resumable, written as it ships."""
+"""Training on a few synthetic images: reproducible, resumable, written in the form that ships."""
 
 import json
 import math
@@ -19,7 +19,7 @@ RECIPE = Recipe("resnet18", epochs=2, batch_size=4, peak_learning_rate=0.02)
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    """Training takes all cores; the tests after it shall not."""
+    """Training uses all cores; later tests use one."""
     monkeypatch.setattr(training.device, "training_device", lambda: torch.device("cpu"))
 
 
@@ -82,7 +82,7 @@ def test_what_is_written_is_what_was_measured(arrays, uninterrupted, tmp_path):
 
 
 def test_it_goes_on_from_given_weights(arrays, uninterrupted, tmp_path):
-    """At a learning rate of next to nothing the parameters stay where they were."""
+    """At a tiny learning rate the parameters do not change."""
     recipe = replace(RECIPE, epochs=1, peak_learning_rate=1e-12, start_from="given")
     model = training.train(recipe, arrays, tmp_path / "c.safetensors", uninterrupted.state_dict(), compiled=False)
     for name, parameter in uninterrupted.named_parameters():
@@ -105,9 +105,7 @@ def test_a_damaged_checkpoint_is_refused(content, tmp_path):
 
 def test_a_loss_that_leaves_the_numbers_stops_the_run(arrays, uninterrupted, tmp_path):
     start = uninterrupted.state_dict() | {"fc.bias": torch.full((10,), math.nan)}
-    with pytest.raises(
-        CannotCompute, match="Expected a finite training loss in epoch 1, got nan: lower the learning rate"
-    ):
+    with pytest.raises(CannotCompute, match="The training loss in epoch 1 is nan: lower the learning rate"):
         training.train(RECIPE, arrays, tmp_path / "c.safetensors", start, compiled=False)
     assert not (tmp_path / "c.safetensors").exists()
 
@@ -145,7 +143,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
     assert rates.index(max(rates)) in (19, 20)
     assert max(rates) == 0.1
     assert rates[0] == pytest.approx(0.1 / 20)
-    assert rates[59 + 1] == pytest.approx(0.05)  # half-way down the cosine
+    assert rates[59 + 1] == pytest.approx(0.05)  # halfway down the cosine
     assert rates[-1] < 1e-4
     assert rates == sorted(rates[:20]) + sorted(rates[20:], reverse=True)
 

@@ -1,4 +1,4 @@
-"""Uploaded networks: registered after a self-test, known by name everywhere, limited in number, mistrusted on disk."""
+"""Uploaded networks: registered after a self-test, found by name everywhere, limited in number, checked again on disk."""
 
 import dataclasses
 import json
@@ -34,14 +34,14 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
-    """ResNet18's shipped weights, one bias changed, so that they are nobody else's."""
+    """ResNet18's shipped weights with one bias changed, so that they are new."""
     state = load_file(manifest.FOLDER / "resnet18.safetensors")
     return save(state | {"fc.bias": state["fc.bias"] + 0.01})
 
 
 @pytest.fixture
 def quick_test(monkeypatch):
-    """A self-test that looks at no image."""
+    """A self-test without a forward pass."""
 
     def self_test(model, progress=silent):
         progress(0, 1000, "self-test on the images that ship")
@@ -60,7 +60,7 @@ def made_up(number: int, **changes) -> uploaded_networks.UploadedWeights:
 
 
 def test_a_checkpoint_becomes_a_network_with_its_own_accuracy(content, monkeypatch):
-    """The whole way, with the real self-test, on fewer images."""
+    """From file to network, with the real self-test, on fewer images."""
     stages, images = [], cifar10.bundled()[:200]
     monkeypatch.setattr(cifar10, "bundled", lambda: images)
     made = register.register(content, "best model.pt", lambda done, total, what: stages.append((done, total, what)))
@@ -93,7 +93,7 @@ def test_everything_that_takes_a_network_takes_an_uploaded_one(content, quick_te
     assert (entry.accuracy, entry.accuracy_bundled, len(entry.predicted)) == (None, 0.5, 1000)
     assert analysis.check(asked(network, 0, 8, "branch")).network.name == network
     assert analysis.key(asked(network, 0, 8, "branch")) != analysis.key(asked("resnet18", 0, 8, "branch"))
-    assert controls.NETWORK_TITLES[network] == "ResNet18, own: /x_b_.pt"
+    assert controls.NETWORK_TITLES[network] == "ResNet18, uploaded: /x_b_.pt"
     assert list(controls.NETWORK_TITLES) == [*catalogue.NETWORKS, network]
     assert len(controls.NETWORK_TITLES) == len(catalogue.NETWORKS) + 1
     assert controls.NETWORK_TITLES["resnet18-untrained"] == "ResNet18, untrained"
@@ -169,7 +169,7 @@ def test_tensors_that_somebody_changed_are_not_loaded(spoil, content, quick_test
     network = register.register(content, "a").own.network
     path = uploaded_networks.tensors_path(network)
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(CannotCompute, match=r"damaged file .*: upload them again"):
+    with pytest.raises(CannotCompute, match=r"are damaged .*: upload them again"):
         resnets.load(network)
 
 
@@ -178,7 +178,7 @@ def test_a_disk_that_refuses_is_said(monkeypatch, content, quick_test):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(uploaded_networks, "write_replaced", full)
-    with pytest.raises(CannotCompute, match="got “No space left on device”"):
+    with pytest.raises(CannotCompute, match=r"^Cannot write to the cache folder .* \(“No space left on device”\)"):
         register.register(content, "a")
     assert uploaded_networks.known() == ()
 
@@ -197,13 +197,13 @@ def test_what_was_uploaded_never_ships_and_never_goes_to_a_cluster(content, quic
     network = register.register(content, "a").own.network
     number = uploaded_images.register(np.zeros((32, 32, 3), np.uint8), {})
     rows = pd.DataFrame([{"network": network, "convention": "slices", "image": 0, "block": 1}])
-    with pytest.raises(CannotCompute, match="only the project's own ship"):
+    with pytest.raises(CannotCompute, match="^Only results of networks and images that come with the project can ship"):
         shipping.ship_rows(networks.find(network), Convention.SLICES, rows, "")
-    with pytest.raises(CannotCompute, match="only the project's own ship"):
+    with pytest.raises(CannotCompute, match="^Only results of networks and images that come with the project can ship"):
         shipping.ship_rows(
             networks.find("resnet18"), Convention.SLICES, rows.assign(network="resnet18", image=number), ""
         )
-    with pytest.raises(CannotCompute, match="only the project's own ship"):
+    with pytest.raises(CannotCompute, match="^Only results of networks and images that come with the project can ship"):
         shipping.ship_spectra(
             networks.find("resnet18"), Convention.SLICES, [asked("resnet18", number, 1, "slices")], ""
         )

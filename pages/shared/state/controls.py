@@ -33,7 +33,7 @@ MAX_BLOCKS = 4
 
 
 class _NetworkTitles(Mapping):
-    """``resnet18-untrained`` -> ``ResNet18, untrained``; uploaded networks, looked up at every use, as ``ResNet18, own: best.pt``."""
+    """``resnet18-untrained`` -> ``ResNet18, untrained``; uploaded networks, looked up at every use, as ``ResNet18, uploaded: best.pt``."""
 
     def __getitem__(self, network: str) -> str:
         title = "ResNet" + network.removeprefix("resnet").replace("-", ", ")
@@ -42,7 +42,7 @@ class _NetworkTitles(Mapping):
         own = uploaded_networks.find(network)
         if own is None:
             raise KeyError(network)
-        return f"{title.split(',')[0]}, own: {own.title}"
+        return f"{title.split(',')[0]}, uploaded: {own.title}"
 
     def __iter__(self) -> Iterator[str]:
         yield from catalogue.NETWORKS
