@@ -96,11 +96,12 @@ def load_checkpoint(path: str | Path, name: str = "") -> Network:
     return inspect.network_in(Path(path), name)
 
 
-def image(image: int | np.ndarray | Image, *, name: str = "image", label: int | None = None) -> Image:
+def image(image: int | np.ndarray | Image, *, name: str = "", label: int | None = None) -> Image:
     """An image from its number or its pixels.
 
     image: an index in CIFAR-10's official test set (1,000 of them ship), the number of an uploaded image, or uint8 pixels of
-    shape (height, width, 3), RGB. name, label: of an array; label is a position in the network's classes.
+    shape (height, width, 3), RGB. name, label: of an array; by default it is named after its hash, which tells arrays apart in
+        tables; label is a position in the network's classes.
     Raises CannotCompute for a number that is not on this machine, ValueError for an array of another form.
 
     >>> sc.image(0).label_name

@@ -76,8 +76,8 @@ def closed_registries(monkeypatch):
     for place, names in {
         networks: ("find",),
         images: ("find", "bundled"),
-        manifest: ("entry", "_read"),
-        cifar10: ("_found", "_bundled", "index", "image", "label", "image_sha256"),
+        manifest: ("entry",),
+        cifar10: ("bundled", "index", "image", "label", "image_sha256", "is_available"),
         uploaded_networks: ("get",),
         uploaded_images: ("get",),
     }.items():
@@ -183,7 +183,7 @@ class Scaled(torchvision("models.resnet").BasicBlock):
     ("kind", "why"),
     [
         ("no resnet", "Expected a module with the structure of torchvision's ResNet"),
-        ("another stem", "what reaches block 1 differs from the formula's"),
+        ("another stem", "the input of block 1 differs from the formula's"),
         ("another block", "its Jacobian differs from the formula's"),
     ],
 )

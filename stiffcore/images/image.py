@@ -31,14 +31,15 @@ class Image:
     on_prediction: Callable[[str, int], None] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, pixels: np.ndarray, name: str = "image", label: int | None = None) -> "Image":
+    def of(cls, pixels: np.ndarray, name: str = "", label: int | None = None) -> "Image":
         """An image from an array. Raises ValueError for anything but uint8 of shape (height, width, 3)."""
         pixels = np.asarray(pixels)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError(f"Expected uint8 pixels of shape (height, width, 3), got {pixels.dtype} {pixels.shape}.")
         pixels = np.ascontiguousarray(pixels).copy()
         pixels.flags.writeable = False
-        return cls(name, pixels_sha256(pixels), pixels, label)
+        sha256 = pixels_sha256(pixels)
+        return cls(name or f"array {sha256[:8]}", sha256, pixels, label)
 
     @property
     def label_name(self) -> str:

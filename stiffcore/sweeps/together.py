@@ -24,8 +24,10 @@ def rows(
 ) -> pd.DataFrame:
     """A row per image and block. workers: None for the default; 1 computes in this process.
 
-    Raises CannotCompute with the first reason if any block failed, after the other blocks are computed and stored.
+    Raises CannotCompute with the first reason if any block failed, after the other blocks are computed and stored; and for two
+    images of one name, which a table could not tell apart.
     """
+    _check_names(images)
     tasks = sweep_tasks.plan(network, images, blocks, convention, quantity)
     table, remaining = sweep_tasks.split(tasks, shipping.rows(network, convention))
     report, failed = progress or silent, []
@@ -43,6 +45,15 @@ def rows(
             f"{len(failed)} {'block' if len(failed) == 1 else 'blocks'} could not be computed. First, block {block} at image {image}: {why}"
         )
     return shipping.merged(pd.DataFrame(table))
+
+
+def _check_names(images: Iterable[Image]) -> None:
+    named: dict[int | str, Image] = {}
+    for image in images:
+        if named.setdefault(image.in_rows, image).sha256 != image.sha256:
+            raise CannotCompute(
+                f"Expected images of different names, got two called {image.name!r}: name one otherwise."
+            )
 
 
 def _outcomes(tasks: list[sweep_tasks.Task], workers: int | None) -> Generator[sweep_tasks.Outcome, None, None]:

@@ -30,7 +30,7 @@ network = sc.network(module, name="mine")
 array = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 rows = sc.sweep(network, images=[0, array], blocks=[4], convention="branch", level="extremes", workers=2)
 assert rows["network"].unique().tolist() == ["mine"]
-assert sorted(map(str, rows["image"])) == ["0", "image"]
+assert sorted(map(str, rows["image"])) == ["0", sc.image(array).name]
 assert (rows["largest_singular_value"] > 0).all()
 """
 
@@ -54,9 +54,20 @@ def test_a_row_an_image_and_block_and_what_is_there_is_not_computed_again():
 
 def test_what_cannot_be_computed_is_the_first_reason_and_the_rest_is_stored():
     too_large = np.zeros((64, 64, 3), np.uint8)
-    with pytest.raises(sc.CannotCompute, match="block 8 at image image: Expected an image of 32 × 32 pixels"):
+    with pytest.raises(
+        sc.CannotCompute, match=r"block 8 at image array [0-9a-f]{8}: Expected an image of 32 × 32 pixels"
+    ):
         sc.sweep(NETWORK, [too_large, NUMBERS[0]], "8", "branch", "extremes", 1)
     assert sc.analyse(NETWORK, NUMBERS[0], 8, "branch", "extremes").stored
+
+
+def test_two_arrays_are_two_rows_and_two_of_one_name_are_refused():
+    arrays = [np.full((32, 32, 3), grey, np.uint8) for grey in (60, 200)]
+    swept = sc.sweep(NETWORK, [*arrays, NUMBERS[0], arrays[0]], [8], "branch", "extremes", 1)
+    assert {*swept["image"]} == {NUMBERS[0], *(sc.image(array).name for array in arrays)}
+    assert len(swept) == 3
+    with pytest.raises(sc.CannotCompute, match="Expected images of different names, got two called 'grey'"):
+        sc.sweep(NETWORK, [sc.image(array, name="grey") for array in arrays], [8], "branch", "extremes", 1)
 
 
 def test_at_least_one_worker():
