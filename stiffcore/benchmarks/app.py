@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from stiffcore.conventions import Convention
 from stiffcore.images import cifar10, registry as images
 from stiffcore.networks import registry as networks
 from stiffcore.storage import cache as result_cache
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 SERVERS, CLOUDS, VIEWS = 5, 5, 5  # rounds of the first three measurements
 SESSIONS = 50
@@ -59,7 +63,7 @@ def environment() -> dict[str, object]:
     return benchmark.environment() | versions | {"date": time.strftime("%Y-%m-%d")}
 
 
-def first_paint(chromium, folder: Path, say: Say, servers: int = SERVERS) -> dict:
+def first_paint(chromium: "Browser", folder: Path, say: Say, servers: int = SERVERS) -> dict:
     """Home, of a server and a browser window that nobody has used, several times.
 
     torch_imported_before: rounds in which the server imported torch before the figure was there.
@@ -79,7 +83,7 @@ def first_paint(chromium, folder: Path, say: Say, servers: int = SERVERS) -> dic
     return {name: spread([one[name] for one in found]) for name in names} | {"torch_imported_before": early}
 
 
-def large_cloud(chromium, folder: Path, say: Say, rounds: int = CLOUDS) -> dict:
+def large_cloud(chromium: "Browser", folder: Path, say: Say, rounds: int = CLOUDS) -> dict:
     """A made-up spectrum of 65,536 eigenvalues: from the server's answer, and from the navigation, until WebGL has painted."""
     cache = folder / "large"
     store_cloud(cache)
@@ -109,14 +113,15 @@ def store_cloud(cache: Path) -> None:
     half = np.random.default_rng(0).normal(size=(n // 2, 2)) @ [0.3, 0.3j]
     values = np.concatenate([half, half.conj()])
     extremes = {"max_re": float(values.real.max()), "min_re": float(values.real.min()), "n_eigenvalues": n}
+    key = analysis.key(large)
     made = {
         "weights": large.network.weights_sha256, "image_sha256": large.image.sha256,
         "predicted": 0, "loss": 0.0, "algorithm": analysis.ALGORITHM, "device": "made up", "precision": "float64",
-        "threads": 1, "seconds": 0.0, "date": "", "key": analysis.key(large), "quantity": large.quantity,
+        "threads": 1, "seconds": 0.0, "date": "", "key": key, "quantity": large.quantity,
     }  # fmt: skip
     result = analysis.Result(large, extremes, {}, {"eigenvalues": values}, {}, made)
     stored = result_cache.ResultCache(cache)
-    stored.put(made["key"], analysis.header_of(result), result.arrays)
+    stored.put(key, analysis.header_of(result), result.arrays)
     stored.close()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stiffcore.errors import CannotCompute
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import Browser, BrowserContext
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = (
@@ -63,7 +63,7 @@ NOTE = """
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator:
+def chromium() -> Iterator["Browser"]:
     """A Chromium that Playwright drives. Raises CannotCompute where one of the two is missing."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     try:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stiffcore import device
-from stiffcore.benchmarks.timing import Answer, Comparison, Contender, answer_of
+from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Pair, answer_of
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.jacobians import deflation, linearise, reference
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.networks import catalogue, resnets
 from stiffcore.spectra import full as full_spectra
+from stiffcore.spectra.certificate import Certificate
 
 ROWS_AT_ONCE = 256  # jacrev's chunk_size; from 16 to 1024 the time of a row was the same
 RATE_SIDE = 2048  # of the square float64 product that the machine's rate is measured with; about half a second
@@ -85,7 +87,7 @@ def live_jacobian(module: nn.Module, x: Tensor, live: Tensor) -> Tensor:
     """Only the rows of the Jacobian that belong to live outputs, by jacrev. shape: (a, n_in)."""
     if not len(live):  # jacrev of nothing divides by zero
         return x.new_zeros(0, x.numel())
-    rows = torch.func.jacrev(lambda image: module(image[None])[0].flatten()[live], chunk_size=ROWS_AT_ONCE)(x)
+    rows: Tensor = torch.func.jacrev(lambda image: module(image[None])[0].flatten()[live], chunk_size=ROWS_AT_ONCE)(x)
     return rows.detach().reshape(len(live), -1)
 
 
@@ -121,7 +123,8 @@ def _live(case: Case, where: torch.device) -> Contender:
 
 
 def _eigvals(matrix: Tensor) -> np.ndarray:
-    return torch.linalg.eigvals(matrix).cpu().numpy()
+    values: np.ndarray = torch.linalg.eigvals(matrix).cpu().numpy()
+    return values
 
 
 def _core(case: Case, where: torch.device, name: str) -> Contender:
@@ -140,7 +143,7 @@ def _core(case: Case, where: torch.device, name: str) -> Contender:
 def _core_checked(case: Case) -> Contender:
     """Ours as the app runs it: the transpose's spectrum too, the two matched, and the outermost residuals."""
 
-    def answer(_, found: full_spectra.Spectrum) -> Answer:
+    def answer(_: deflation.Core, found: full_spectra.Spectrum) -> Answer:
         return answer_of(found.eigenvalues, found.zeros, found.ones)
 
     return Contender(
@@ -155,7 +158,7 @@ def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
     """Item 1: every eigenvalue of the whole block in float64. On a GPU, item 5: also ours there against ours here."""
     plan = deflation.plan(case.state, Convention.BLOCK)
     contenders = [_dense(case, where), _live(case, where), _core(case, where, OURS)]
-    pairs = [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,))]
+    pairs: list[Pair] = [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,))]
     if device.eigensolver_device(plan.side).type == where.type:
         contenders.append(_core_checked(case))
         pairs.append((DENSE, (CHECKED,)))
@@ -223,7 +226,7 @@ def _outer(found: full_spectra.Extremes) -> Answer:
     return Answer(extremes={"max_re": found.max_re, "min_re": found.min_re, "spectral_radius": found.spectral_radius})
 
 
-def _proved(found) -> Answer:
+def _proved(found: Certificate) -> Answer:
     """A proof counts; an estimate is none."""
     if found.kind == "proved":
         return Answer({"negative": (found.negative, found.negative)})
@@ -259,14 +262,15 @@ def flops(state: BlockState) -> int:
     """Floating-point operations, 2·m·n·k each, of all matrix products in form_core."""
     with FlopCounterMode(display=False) as counter:
         deflation.form_core(state, Convention.BLOCK)
-    return counter.get_total_flops()
+    total: int = counter.get_total_flops()
+    return total
 
 
 def product_shares(comparison: Comparison) -> list[float]:
     """Per round: the formation's seconds over those that its products would take at the rate of the plain product."""
     flops_of_product = 2 * RATE_SIDE**3
     return [
-        formed / (comparison.facts["flops"] * product / flops_of_product)
+        formed / (needed * product / flops_of_product)
         for formed, product in zip(comparison.seconds([FORMATION]), comparison.seconds([PRODUCT]))
-        if comparison.facts["flops"]
+        if (needed := cast(int, comparison.facts["flops"]))  # as formation puts them
     ]

@@ -7,6 +7,7 @@ sides agreed in every round; it then holds what they disagreed in.
 import os
 import platform
 from collections.abc import Sequence
+from typing import TypedDict, cast
 
 import numba
 import numpy as np
@@ -22,11 +23,20 @@ from stiffcore.errors import CannotCompute
 
 __all__ = ["as_text", "exit_code", "run"]
 
+
+class Extent(TypedDict):
+    """What is measured: network -> blocks, of items 1 and 2; ResNet18's blocks, of item 3."""
+
+    full_spectrum: dict[str, tuple[int, ...]]
+    outermost: dict[str, tuple[int, ...]]
+    all_slices: tuple[int, ...]
+
+
 ITEMS = ("1", "2", "3", "4", "5")
 IMAGE = 0  # official test index
 FULL_ROUNDS = 5
-QUICK = {"full_spectrum": {"resnet18": (6, 8)}, "outermost": {"resnet18": (4, 6, 8)}, "all_slices": (6, 8)}
-FULL = {
+QUICK: Extent = {"full_spectrum": {"resnet18": (6, 8)}, "outermost": {"resnet18": (4, 6, 8)}, "all_slices": (6, 8)}
+FULL: Extent = {
     "full_spectrum": {"resnet18": (4, 6, 8), "resnet50": (16,)},
     "outermost": {"resnet18": (2, 4, 6, 8), "resnet50": (2,)},
     "all_slices": (1, 2, 3, 4, 5, 6, 7, 8),
@@ -61,18 +71,16 @@ def run(
     say("; ".join(f"{name} {value}" for name, value in made.items()))
     comparisons, notes = chosen(extent, items)
     run_rounds(comparisons, rounds, say)
-    report = {
+    load, cores = cast(float, made["load_before"]), cast(int, made["cores"])  # as environment puts them
+    if load > BUSY * cores:
+        notes.append(f"The machine was busy (load {load:.1f} before the start): measure again.")
+    return {
         "environment": made,
         "comparisons": [described(comparison) for comparison in comparisons],
         "totals": totals(comparisons),
         "memory": memory(extent["all_slices"], say) if "3" in items else [],
         "notes": notes,
     }
-    if made["load_before"] > BUSY * made["cores"]:
-        report["notes"].append(
-            f"The machine was busy (load {made['load_before']:.1f} before the start): measure again."
-        )
-    return report
 
 
 def exit_code(report: dict) -> int:
@@ -81,11 +89,11 @@ def exit_code(report: dict) -> int:
     return int(any(ratio["disagreement"] for ratio in (*parts, *report["memory"])))
 
 
-def chosen(extent: dict, items: Sequence[str]) -> tuple[list[Comparison], list[str]]:
+def chosen(extent: Extent, items: Sequence[str]) -> tuple[list[Comparison], list[str]]:
     """The comparisons of an extent on the CPU and, where there is one, the same on the GPU; and what is left out."""
-    wanted = {}
-    for part in ("full_spectrum", "outermost"):
-        for network, blocks in extent[part].items():
+    wanted: dict[str, set[int]] = {}
+    for part in (extent["full_spectrum"], extent["outermost"]):
+        for network, blocks in part.items():
             wanted.setdefault(network, set()).update(blocks)
     if extent["all_slices"]:
         wanted["resnet18"] |= set(extent["all_slices"])
@@ -108,7 +116,8 @@ def chosen(extent: dict, items: Sequence[str]) -> tuple[list[Comparison], list[s
             sampled = [(loaded["resnet18"][block], where, outputs) for block, outputs in ON_GPU_SLICES.items()]
             comparisons += [slice_cases.all_slices(*sample) for sample in sampled]
         if "4" in items and on_cpu:
-            both = {id(case): case for part in ("full_spectrum", "outermost") for case in _of(loaded, extent[part])}
+            parts = (extent["full_spectrum"], extent["outermost"])
+            both = {id(case): case for part in parts for case in _of(loaded, part)}
             comparisons += [cases.formation(case) for case in both.values()]
     for comparison in comparisons:
         if comparison.item == "1" and (comparison.facts["network"], comparison.facts["block"]) in ONE_ROUND:
@@ -117,7 +126,7 @@ def chosen(extent: dict, items: Sequence[str]) -> tuple[list[Comparison], list[s
     return comparisons, notes
 
 
-def _of(loaded: dict, part: dict) -> list[cases.Case]:
+def _of(loaded: dict[str, dict[int, cases.Case]], part: dict[str, tuple[int, ...]]) -> list[cases.Case]:
     return [loaded[network][block] for network, blocks in part.items() for block in blocks]
 
 
@@ -186,26 +195,27 @@ def totals(comparisons: list[Comparison]) -> list[dict]:
     if len(parts) < 2:
         return []
     blocks = ", ".join(str(part.facts["block"]) for part in parts)
-    found = {"item": "3", "title": f"slices of {parts[0].facts['network']} blocks {blocks} together", "facts": {}}
     sums = {
         contender.name: {stage: _summed(parts, contender.name, stage) for stage in STAGES}
         for contender in parts[0].contenders
     }
-    found["contenders"] = [
+    contenders: list[dict[str, object]] = [
         {"name": name, "answer": None, "refused": None}
         | {stage: spread(values) if values else None for stage, values in of_stage.items()}
         for name, of_stage in sums.items()
     ]
-    found["ratios"] = []
+    ratios = []
     for slow, fast in parts[0].pairs:
         why = [f"{part.title}: {text}" for part in parts for text in part.contradictions(slow, fast)]
-        ratio = {"slow": slow, "fast": list(fast), "ratio": None, "eigensolver_alone": None, "disagreement": why}
+        ratio: dict[str, object] = {"slow": slow, "fast": list(fast), "ratio": None, "eigensolver_alone": None}
+        ratio["disagreement"] = why
         below = [sum(of_round) for of_round in zip(*(sums[name]["together"] for name in fast))]
         for key, stage in (("ratio", "together"), ("eigensolver_alone", "eigensolver")):
             values = [a / b for a, b in zip(sums[slow][stage], below)]
             ratio[key] = spread(values) if values and not why else None
-        found["ratios"].append(ratio)
-    return [found]
+        ratios.append(ratio)
+    title = f"slices of {parts[0].facts['network']} blocks {blocks} together"
+    return [{"item": "3", "title": title, "facts": {}, "contenders": contenders, "ratios": ratios}]
 
 
 def _summed(parts: list[Comparison], name: str, stage: str) -> list[float]:

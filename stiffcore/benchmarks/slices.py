@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stiffcore import device
 from stiffcore.benchmarks.cases import CPU, ROWS_AT_ONCE, Case, check_dense, live_jacobian, load_cases, mask_problem
-from stiffcore.benchmarks.timing import Answer, Comparison, Contender, disagreements
+from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Pair, disagreements
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import reference
@@ -42,7 +42,7 @@ def all_slices(case: Case, where: torch.device = CPU, sample: int | None = None)
         sampled(case.state, WARM_UP_OUTPUTS)
     )  # compiles the kernels of all sizes, once a machine
     contenders = [_naive(case, where, sample is not None), _peeled(case), _ours(case), _formed(case)]
-    pairs = [(NAIVE, (SLICES,)), (PEELED, (SLICES,)), (NAIVE, (PEELED,))]
+    pairs: list[Pair] = [(NAIVE, (SLICES,)), (PEELED, (SLICES,)), (NAIVE, (PEELED,))]
     if (cores := device.usable_cpus()) > 1:  # ours alone: torch.linalg.eigvals takes its batch one by one
         contenders.append(_ours(case, cores))
         pairs.append((SLICES, (contenders[-1].name,)))
@@ -129,10 +129,15 @@ def _formed(case: Case) -> Contender:
 
 
 def _ours(case: Case, threads: int = 1) -> Contender:
-    def answer(_, found: slice_spectra.SliceSpectrum) -> Answer:
+    def answer(_: None, found: slice_spectra.SliceSpectrum) -> Answer:
+        # All three are there: the level is counts.
+        assert found.n_negative is not None
+        assert found.n_positive is not None
+        assert found.n_undetermined is not None
+        undetermined = found.n_undetermined
         counts = {"negative": found.n_negative, "positive": found.n_positive}
         extremes = {"max_re": found.max_re, "min_re": found.min_re, "spectral_radius": found.spectral_radius}
-        return Answer({name: (n, n + found.n_undetermined) for name, n in counts.items()}, extremes)
+        return Answer({name: (n, n + undetermined) for name, n in counts.items()}, extremes)
 
     name = SLICES if threads == 1 else f"{SLICES}, {threads} threads"
     return Contender(name, lambda _: slice_spectra.slice_spectrum(case.state, "counts", threads=threads), answer=answer)
@@ -211,6 +216,7 @@ def _needed(name: str, case: Case, only_live: bool) -> tuple[int, Answer]:
     before = _restarted_peak()
     contender = _naive(case, CPU, only_live) if name == NAIVE else _ours(case)
     formed = contender.form() if contender.form is not None else None
+    assert contender.solve is not None  # only _formed has none
     solved = contender.solve(formed)
     needed = _peak_resident() - before  # before the answer is read off, which costs memory of its own
     return needed, contender.answer(formed, solved)

@@ -16,6 +16,7 @@ EXTREMES_AGREE = 1e-6
 
 Say = Callable[[str], None]  # a line of progress for a person
 Interval = tuple[int, int]  # least and most; equal where nothing is undetermined
+Pair = tuple[str, tuple[str, ...]]  # (slow, fast): fast are contenders whose seconds are added up
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Comparison:
     title: str
     facts: dict[str, object]  # network, block, sides ...
     contenders: list[Contender]
-    pairs: list[tuple[str, tuple[str, ...]]]  # (slow, fast): fast are contenders whose seconds are added up
+    pairs: list[Pair]
     problem: str = ""  # why no ratio may be printed whatever the answers, for example masks that differ
     rounds: int | None = None  # at most so many, where one takes very long
     runs: dict[str, list[Run]] = field(default_factory=dict)
