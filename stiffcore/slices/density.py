@@ -9,14 +9,14 @@ from torch import Tensor
 from stiffcore.slices import kernels
 from stiffcore.slices.solver import ERRORS, Solved, peeled, solve
 
-COLUMNS = 240  # bins along the real axis; as fine along the imaginary one
+COLUMNS = 240  # bins along the real axis; those along the imaginary axis are as fine
 
 
 def edges(max_re: float, min_re: float, radius: float, bulk: float) -> tuple[np.ndarray, np.ndarray]:
-    """Bin edges, equally spaced in ``arcsinh(value / s)``, s a thirtieth of ``bulk``: fine at 0, coarse far out.
+    """Bin edges, equally spaced in ``arcsinh(value / s)``, s a thirtieth of ``bulk``: fine near 0, coarse far away.
 
-    The slices that carry the skip's 1 reach some hundred times farther than all others. 0 is an edge of the real
-    axis, so that the columns left of it hold what is negative, and the middle of the imaginary axis's central bin.
+    The slices that carry the skip's 1 reach some hundred times farther than all others. 0 is an edge on the real axis, so
+    that the columns left of it hold the negative real parts, and the middle of the central bin on the imaginary axis.
     """
     scale = max(bulk, 1e-3 * radius) / 30 or 1.0
     low, high = np.arcsinh(min(min_re, 0.0) / scale), np.arcsinh(max(max_re, 0.0) / scale)
@@ -27,14 +27,14 @@ def edges(max_re: float, min_re: float, radius: float, bulk: float) -> tuple[np.
 
 
 def trimmed(density: np.ndarray, im_edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Without the outermost rows that are empty, equally many above and below."""
+    """The density without empty outermost rows, equally many removed above and below; and its edges."""
     filled = np.asarray(density.any(1))
     empty = min(int(filled.argmax()), int(filled[::-1].argmax())) if filled.any() else len(filled) // 2
     return density[empty : len(filled) - empty], im_edges[empty : len(im_edges) - empty]
 
 
 class Placed:
-    """The histogram of some slices, rows by imaginary part, and what else only a full spectrum tells."""
+    """The histogram of some slices, a row per range of imaginary parts, and what else needs every eigenvalue."""
 
     def __init__(self, re_edges: np.ndarray, im_edges: np.ndarray):
         self.re_edges, self.im_edges = re_edges, im_edges
@@ -70,7 +70,7 @@ def place(values: Tensor, re_edges: np.ndarray, im_edges: np.ndarray) -> Placed:
 
 
 def _solved(matrices: Tensor) -> Iterator[Solved]:
-    """All of them, (M, n, n), by closed forms and LAPACK; those with exact zeros are peeled first."""
+    """Matrices (M, n, n) solved by closed forms and LAPACK; those with exact zeros are peeled first."""
     has_zero = (matrices == 0).any(2).any(1)
     full = matrices[~has_zero]
     if len(full):
@@ -81,9 +81,9 @@ def _solved(matrices: Tensor) -> Iterator[Solved]:
 
 def _closed(matrices: Tensor) -> Solved:
     if matrices.shape[-1] == 1:
-        found = matrices[:, :, 0].to(torch.complex128)
+        eigenvalues = matrices[:, :, 0].to(torch.complex128)
     else:
-        found = torch.empty(len(matrices), 2, dtype=torch.complex128)
-        kernels.eigenvalues_2(matrices.numpy(), found.numpy())
+        eigenvalues = torch.empty(len(matrices), 2, dtype=torch.complex128)
+        kernels.eigenvalues_2(matrices.numpy(), eigenvalues.numpy())
     axis = 10 * matrices.shape[-1] * kernels.UNIT_ROUNDOFF * torch.linalg.matrix_norm(matrices)
-    return Solved(matrices, found, axis[:, None])
+    return Solved(matrices, eigenvalues, axis[:, None])

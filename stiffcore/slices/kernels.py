@@ -3,11 +3,12 @@
 Counts come from the characteristic polynomial ``λⁿ + c₁ λⁿ⁻¹ + … + cₙ`` of K / ‖K‖_F, by power sums and Newton's
 identities, and Routh's array: the sign changes in its first column are the eigenvalues with Re λ > 0. Each entry
 carries an error bound that covers every perturbation of K by BALL · n · u · ‖K‖_F · √n. Where a bound reaches its
-entry, an eigenvalue may lie on the axis, or the polynomial is too ill-conditioned to tell: such a matrix is flagged
+entry, an eigenvalue may lie on the axis, or the polynomial is too ill-conditioned to decide: such a matrix is flagged
 for LAPACK. Sizes 1 and 2 have closed forms.
 
-Compiled by numba at the first call (some seconds) and kept beside the source, or in the user's cache folder. One
-file, long as it is: numba forgets compiled code when the file of the outermost function changes, not of those within.
+numba compiles the loops at the first call (some seconds) and caches them beside the source, or in the user's cache folder.
+They stay in one long file, because numba recompiles when the file of the outermost function changes, but not when the file of
+a function that it calls does.
 """
 
 import logging
@@ -17,35 +18,35 @@ from typing import Any
 import numba
 import numpy as np
 
-LANES = 32  # matrices worked on side by side: whole vector registers, and all scratch stays in the first-level cache
-LARGEST_ROUTH = 7  # a striding basic block's patch; above, all go to LAPACK
+LANES = 32  # matrices processed side by side: fills vector registers, and the workspace fits into the first-level cache
+LARGEST_ROUTH = 7  # side; the patch of a basic block with stride. Larger matrices go to LAPACK
 UNIT_ROUNDOFF = 2.0**-53
 BALL = 20.0  # twice the 10·m·u·‖K‖_F within which an eigenvalue counts as undetermined
 
-DONE, COUNT, EXTREME = 0, 1, 2  # flags: nothing left to do; LAPACK decides all; only extremes are open
-HIGH, LOW, RADIUS, OTHER_HIGH, OTHER_LOW = range(5)  # extremes; OTHER: of the slices that do not carry the skip's 1
+DONE, COUNT, EXTREME = 0, 1, 2  # flags: nothing left to do; LAPACK decides all; only the extremes are open
+HIGH, LOW, RADIUS, OTHER_HIGH, OTHER_LOW = range(5)  # extremes; OTHER: over the slices that do not carry the skip's 1
 NEGATIVE, POSITIVE, UNDETERMINED, NON_ZERO = range(4)  # tallies; NON_ZERO: eigenvalues that are not structural zeros
 
 
 def compiled(function: Callable) -> Any:  # numba's dispatcher
-    """numba, without the GIL; division by zero gives infinity. Kept on disk where and when that can be written."""
+    """Compiles with numba, without the GIL; division by zero gives infinity. Cached on disk where that is writable."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
     try:
         dispatcher: Any = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder for the cache: compile anew in each process
+    except RuntimeError:  # no folder for the cache: compile again in each process
         return numba.njit(**options)(function)
     dispatcher._cache.save_overload = _best_effort(dispatcher._cache.save_overload)
     return dispatcher
 
 
 def _best_effort(save: Callable) -> Callable:
-    """A full disk costs the next process the compilation again, and this one nothing."""
+    """If the disk is full, the next process compiles again; this one goes on."""
 
     def attempted(*arguments: object) -> None:
         try:
             save(*arguments)
         except OSError as error:
-            logging.getLogger(__name__).warning("Compiled code could not be kept: %s", error)
+            logging.getLogger(__name__).warning("Compiled code could not be cached: %s", error)
 
     return attempted
 
@@ -77,7 +78,7 @@ def scan_2(values: np.ndarray, own: np.ndarray, extremes: np.ndarray, tally: np.
                 flags[o, i] = COUNT if a != 0 or b != 0 or c != 0 or d != 0 else DONE
                 continue
             trace, determinant, square_size = a + d, a * d - b * c, a * a + b * b + c * c + d * d
-            # The ball of the module's docstring, for n = 2, moves the determinant and the trace by at most this.
+            # For n = 2 the perturbation of the module's docstring changes determinant and trace by at most this.
             if abs(determinant) <= 64 * UNIT_ROUNDOFF * square_size or (
                 determinant > 0 and abs(trace) <= 96 * UNIT_ROUNDOFF * np.sqrt(square_size)
             ):
@@ -149,7 +150,7 @@ def _polynomial(n: int, sums: np.ndarray, size: np.ndarray, coefficient: np.ndar
             sums[k, s] *= power
         coefficient[0, s] = 1.0
         error[0, s] = 0.0
-        reach = 0.0  # ‖K^(k−1) + c₁ K^(k−2) + … + c_(k−1) I‖_F at most: how far c_k moves with K
+        reach = 0.0  # bounds ‖K^(k−1) + c₁ K^(k−2) + … + c_(k−1) I‖_F: how far c_k moves with K
         for k in range(1, n + 1):
             total = 0.0
             for j in range(k):
@@ -170,7 +171,7 @@ def _routh(
     changes: np.ndarray,
     certain: np.ndarray,
 ) -> None:
-    """Sign changes in the first column of Routh's array, and whether no error bound reaches it."""
+    """Sign changes in the first column of Routh's array, and whether all its entries exceed their error bounds."""
     width = rows.shape[1]
     for i in range(2):
         for j in range(width):
@@ -216,7 +217,7 @@ def _load(
     size: np.ndarray,
     smallest: np.ndarray,
 ) -> None:
-    """Lanes from channel c on, with trace, tr K², ‖K‖_F and the smallest magnitude of an entry."""
+    """Loads the lanes from channel c on, with trace, tr K², ‖K‖_F and the smallest magnitude of an entry."""
     for s in range(LANES):
         smallest[s] = np.inf
         size[s] = 0.0
@@ -252,8 +253,8 @@ def scan_lanes(
     """n×n matrices, n from 3 to LARGEST_ROUTH, LANES of them side by side.
 
     values: (N, n, n, C), the matrix of output o and channel c at [o, :, :, c]; own: (N,), the channel whose slice
-    carries the skip's 1, or −1; counting: whether to count. Adds to tally, and fills flags (N, C). Extremes are
-    limits here: a matrix whose bounds exceed one is flagged EXTREME. (``scan_1`` and ``scan_2`` raise them.)
+    carries the skip's 1, or −1; counting: whether to count. Adds to tally, and fills flags (N, C). The extremes are only
+    read: a matrix whose bounds exceed one of them is flagged EXTREME. (``scan_1`` and ``scan_2`` update them.)
     """
     width = n // 2 + 2
     most = (n - 1) / n
@@ -301,7 +302,7 @@ def scan_lanes(
 
 @compiled
 def place(eigenvalues: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray, density: np.ndarray) -> None:
-    """Adds complex eigenvalues to density (imaginary part, real part); what lies outside goes to the outermost bin."""
+    """Adds complex eigenvalues to density (imaginary part, real part); those outside the edges go to the outermost bins."""
     for k in range(len(eigenvalues)):
         row = np.searchsorted(im_edges, eigenvalues[k].imag, "right") - 1
         column = np.searchsorted(re_edges, eigenvalues[k].real, "right") - 1
@@ -309,14 +310,14 @@ def place(eigenvalues: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray, d
 
 
 @compiled
-def eigenvalues_2(matrices: np.ndarray, found: np.ndarray) -> None:
-    """Both eigenvalues of each 2×2 matrix; matrices: (M, 2, 2), found: complex (M, 2)."""
+def eigenvalues_2(matrices: np.ndarray, eigenvalues: np.ndarray) -> None:
+    """Both eigenvalues of each 2×2 matrix; matrices: (M, 2, 2), eigenvalues, which are written: complex (M, 2)."""
     for k in range(len(matrices)):
         a, b, c, d = matrices[k, 0, 0], matrices[k, 0, 1], matrices[k, 1, 0], matrices[k, 1, 1]
         mean, half = 0.5 * (a + d), 0.5 * (a - d)
         square = half * half + b * c
         root = np.sqrt(abs(square))
         if square < 0:
-            found[k, 0], found[k, 1] = complex(mean, root), complex(mean, -root)
+            eigenvalues[k, 0], eigenvalues[k, 1] = complex(mean, root), complex(mean, -root)
         else:
-            found[k, 0], found[k, 1] = complex(mean + root, 0.0), complex(mean - root, 0.0)
+            eigenvalues[k, 0], eigenvalues[k, 1] = complex(mean + root, 0.0), complex(mean - root, 0.0)

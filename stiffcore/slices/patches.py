@@ -1,9 +1,9 @@
 """The parts of the Jacobian tensor that can carry an eigenvalue of a slice, formed position by position.
 
 ``∂y[o, y, x] / ∂x[c, :, :]`` is zero outside the receptive field of the output (o, y, x): rows R(y), columns R(x).
-An index carries a non-zero eigenvalue only where it is in both, so that a slice reduces to its patch on
-``T = R(y) ∩ R(x)``, at most 5×5 (basic block), 7×7 (where it strides) or 3×3 (bottleneck). All outputs at one
-position share T and the masks around it: their patches are a few matrix products over the live inner units.
+An index can carry a non-zero eigenvalue only if it is in both, so a slice reduces to its patch on ``T = R(y) ∩ R(x)``,
+at most 5×5 (basic block), 7×7 (basic block with stride) or 3×3 (bottleneck). All outputs at one position share T and
+the masks around it: their patches are a few matrix products over the live inner units.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stiffcore.jacobians.linearise import BlockState, ScaledConvolution
 
-CHUNK_BYTES = 4 * 2**20  # patches formed at a time: fits the caches of one core, bounds the memory
+CHUNK_BYTES = 4 * 2**20  # of patches formed at a time: fits into the caches of one core and bounds the memory
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _reach(convolution: ScaledConvolution, first: int, last: int, side: int) -> 
 
 
 def receptive_range(state: BlockState, output: int) -> tuple[int, int]:
-    """First and last input row that output row ``output`` depends on, skip included; columns alike."""
+    """First and last input row that output row ``output`` depends on, skip included; the same for columns."""
     sides = [shape[1] for shape in (state.geometry.input_shape, *state.geometry.inner_shapes)]
     first = last = output
     for convolution, side in zip(reversed(state.convolutions), reversed(sides)):
@@ -59,16 +59,16 @@ def positions(state: BlockState) -> list[Position]:
     if height != width:
         raise ValueError(f"Expected square slices, got {height} × {width}.")
     rows = [receptive_range(state, y) for y in range(state.geometry.output_shape[1])]
-    found = []
+    places = []
     for y, (top, bottom) in enumerate(rows):
         for x, (left, right) in enumerate(rows):
             first, last = max(top, left), min(bottom, right)
-            found.append(Position(y, x, first, max(last - first + 1, 0)))
-    return found
+            places.append(Position(y, x, first, max(last - first + 1, 0)))
+    return places
 
 
 class PatchFormer:
-    """Forms patches of one block; holds its weights in the orders that the matrix products want."""
+    """Forms the patches of one block; holds its weights in the order that the matrix products need."""
 
     def __init__(self, state: BlockState):
         self.state = state
@@ -84,7 +84,7 @@ class PatchFormer:
             self._third = state.convolutions[2].weight[:, :, 0, 0].contiguous()  # (o, m2)
 
     def chunks(self, position: Position) -> Iterator[Tensor]:
-        """The live outputs at a position, in parts whose patches stay below CHUNK_BYTES."""
+        """The live outputs at a position, split so that their patches stay below CHUNK_BYTES."""
         live = self.state.outer_mask[:, position.y, position.x].nonzero()[:, 0]
         if position.size and len(live):
             yield from live.split(max(1, CHUNK_BYTES // (8 * position.size**2 * self.channels)))
@@ -128,7 +128,7 @@ class PatchFormer:
                 target.addmm_(left_factor, columns.index_select(0, live))
 
     def _add_bottleneck(self, position: Position, outputs: Tensor, values: Tensor) -> None:
-        """A3[o, ·] D2 A2[·, ·, p, q] D1 A1[·, c]: a 1×1 convolution before and after, so (p, q) is the input's position."""
+        """A3[o, ·] D2 A2[·, ·, p, q] D1 A1[·, c]: with 1×1 convolutions before and after, (p, q) is the input's position."""
         middle = self.state.inner_masks[1][:, position.y, position.x].nonzero()[:, 0]
         if not len(middle):
             return

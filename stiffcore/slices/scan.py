@@ -1,4 +1,4 @@
-"""One part of a block's slices: its patches scanned by the compiled kernels, what they leave open solved by LAPACK."""
+"""One part of a block's slices: the compiled kernels scan its patches, and LAPACK solves those that they leave open."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from stiffcore.slices import kernels
 from stiffcore.slices.patches import Patches
 from stiffcore.slices.solver import ERRORS, Solved, peeled, solve
 
-SAMPLE_STEP = 8  # every so many outputs, with one channel, of each part are counted by LAPACK as well
+SAMPLE_STEP = 8  # of each part, LAPACK also counts every 8th output with one channel
 HEALTH = ("n_slices", "n_lapack", "n_uncertain", "n_sampled", "n_sample_disagreements")
 
 
@@ -20,7 +20,7 @@ def _no_extremes() -> np.ndarray:
 
 @dataclass
 class Tally:
-    """Counts and extremes of some slices, indexed as in ``kernels``, and how they were found."""
+    """Counts and extremes of some slices, indexed as in ``kernels``, and how they were obtained."""
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros(4, np.int64))
     extremes: np.ndarray = field(default_factory=_no_extremes)
@@ -34,19 +34,19 @@ class Tally:
         for name in ERRORS:
             self.health[name] = max(self.health[name], other.health[name])
 
-    def raise_extremes(self, found: np.ndarray) -> None:
+    def raise_extremes(self, candidates: np.ndarray) -> None:
         highest, lowest = (kernels.HIGH, kernels.RADIUS, kernels.OTHER_HIGH), (kernels.LOW, kernels.OTHER_LOW)
         for which, better in ((highest, np.maximum), (lowest, np.minimum)):
-            self.extremes[list(which)] = better(self.extremes[list(which)], found[list(which)])
+            self.extremes[list(which)] = better(self.extremes[list(which)], candidates[list(which)])
 
     def add_solved(self, solved: Solved, own: Tensor) -> None:
         """Extremes and errors of what LAPACK solved; own: bool (M,), whether a slice carries the skip's 1."""
         real = solved.eigenvalues.real
-        found = _no_extremes()
-        found[:3] = float(real.max()), float(real.min()), float(solved.eigenvalues.abs().max())
+        candidates = _no_extremes()
+        candidates[:3] = float(real.max()), float(real.min()), float(solved.eigenvalues.abs().max())
         if not own.all():
-            found[3:] = float(real[~own].max()), float(real[~own].min())
-        self.raise_extremes(found)
+            candidates[3:] = float(real[~own].max()), float(real[~own].min())
+        self.raise_extremes(candidates)
         for name, error in zip(ERRORS, solved.errors()):
             self.health[name] = max(self.health[name], error)
 
@@ -57,8 +57,8 @@ class Tally:
 def scan(values: Tensor, own: np.ndarray, counting: bool, limits: np.ndarray) -> Tally:
     """Counts and extremes of the matrices values[o, :, :, c] of ``values`` (N, n, n, C).
 
-    own: int64 (N,), the channel whose slice carries the skip's 1, or −1. A matrix whose bounds stay within limits,
-    the extremes found elsewhere, does not raise any, and is not solved for them.
+    own: int64 (N,), the channel whose slice carries the skip's 1, or −1. limits: the extremes of other slices; a matrix
+    whose bounds stay within them cannot exceed any of them, and is not solved for its extremes.
     """
     n, tally = values.shape[1], Tally()
     array, flags = values.numpy(), np.zeros((values.shape[0], values.shape[3]), np.int8)
@@ -92,7 +92,7 @@ def _solve_flagged(values: Tensor, own: np.ndarray, flags: np.ndarray, counting:
 
 
 def _check_sample(patches: Patches, tally: Tally) -> None:
-    """Counts a few slices by LAPACK as well; what it calls undetermined may differ."""
+    """Also counts a few slices by LAPACK; only those that it calls undetermined may differ."""
     channel = (7 * patches.position.y + 13 * patches.position.x) % patches.values.shape[3]
     values = patches.values[::SAMPLE_STEP, :, :, channel : channel + 1].contiguous()
     nowhere = np.array([np.inf, -np.inf, np.inf, np.inf, -np.inf])
@@ -113,7 +113,7 @@ def scan_patches(patches: Patches, identity_skip: bool, counting: bool, limits: 
     values, tally = patches.values, Tally()
     own = patches.outputs.numpy() if identity_skip else np.full(len(values), -1)
     begin, step = 0, len(values) if np.isfinite(limits).all() else 1
-    while begin < len(values):  # without limits as yet, all would be solved: find some on growing parts first
+    while begin < len(values):  # without limits all matrices would be solved, so growing parts find some limits first
         part = scan(values[begin : begin + step], own[begin : begin + step], counting, limits)
         tally.add(part)
         limits, begin, step = tally.extremes, begin + step, 2 * step

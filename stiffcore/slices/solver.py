@@ -1,4 +1,4 @@
-"""The eigenvalues of small matrices by LAPACK: for what the compiled kernels leave open, and for the density."""
+"""The eigenvalues of small matrices by LAPACK: for matrices that the compiled kernels leave open, and for the density."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ ERRORS = ("trace_error", "trace_square_error", "conjugate_error")  # in the orde
 
 
 def peeled(matrices: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Which matrices (M, n, n) keep m indices, and these on the kept ones (·, m, m), for each m from 1 that occurs.
+    """For each m from 1 that occurs: which matrices of (M, n, n) keep m indices, and their submatrices on these, (·, m, m).
 
-    An index whose row or whose column is zero carries the eigenvalue 0; it is dropped, again and again.
+    An index whose row or column is zero carries the eigenvalue 0. Such indices are dropped until none is left.
     """
     n = matrices.shape[-1]
     filled = matrices != 0
@@ -32,7 +32,7 @@ def peeled(matrices: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 @dataclass(frozen=True)
 class Solved:
-    """Eigenvalues (M, m) of M matrices, the half-width of the strip around the axis in which a sign is undetermined."""
+    """Eigenvalues (M, m) of M matrices. axis: half-width of the strip around the axis in which a sign is undetermined."""
 
     matrices: Tensor
     eigenvalues: Tensor
@@ -65,7 +65,7 @@ def solve(matrices: Tensor, counting: bool) -> Solved:
     """LAPACK's eigenvalues of peeled matrices (M, m, m).
 
     A sign is undetermined within max(10·m·u·‖K‖_F, 10·d) of the axis, d the largest distance between the spectra of
-    K and Kᵀ; without ``counting`` the second, which costs as much again, is left out.
+    K and Kᵀ. Without ``counting``, d is left out: the spectrum of Kᵀ doubles the cost.
     """
     m = matrices.shape[-1]
     eigenvalues = torch.linalg.eigvals(matrices)

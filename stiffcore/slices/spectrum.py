@@ -1,8 +1,8 @@
 """The ``slices`` convention: the eigenvalues of every trailing H × W slice of a block's Jacobian tensor.
 
-Exact, and never forming the tensor: a slice is restricted to the indices that can carry a non-zero eigenvalue
-(``patches``); all further eigenvalues are structural zeros. Signs are counted by closed forms and Routh's
-criterion (``kernels``); LAPACK (``solver``) sees what these cannot tell, and what may be an extreme.
+Exact, without forming the tensor: a slice is restricted to the indices that can carry a non-zero eigenvalue
+(``patches``); all further eigenvalues are structural zeros. Closed forms and Routh's criterion count signs (``kernels``);
+LAPACK (``solver``) solves the matrices whose signs these leave open, and those that may hold an extreme.
 """
 
 from collections import deque
@@ -31,7 +31,7 @@ Part = tuple[Position, Tensor]  # outputs at a position
 
 
 class Sum(Protocol):
-    """What the results of parts are added up in."""
+    """A running sum of the results of parts."""
 
     def add(self, other: Self) -> None: ...
 
@@ -43,12 +43,12 @@ Whole = TypeVar("Whole", bound=Sum)
 class SliceSpectrum:
     """The spectrum of all slices of a block at an image; None: not computed at this level.
 
-    Extremes run over all eigenvalues, structural zeros included. n_negative and n_positive count what is certain;
-    the signs of n_undetermined further ones are not. ``without_skip``: over the slices whose output and input channel
-    differ, or all of them where the skip is not the identity.
-    health: n_slices (not zero by structure), n_lapack (sent there), n_uncertain (whose signs LAPACK decided),
+    Extremes are over all eigenvalues, structural zeros included. n_negative and n_positive count certain signs;
+    n_undetermined counts the others. ``without_skip``: over the slices whose output and input channel differ, or over all
+    slices where the skip is not the identity.
+    health: n_slices (not zero by structure), n_lapack (solved by LAPACK), n_uncertain (signs decided by LAPACK),
     n_sampled and n_sample_disagreements (counted both ways), trace_error, trace_square_error, conjugate_error
-    (largest, relative to ‖K‖_F or its square, of what LAPACK solved), n_undetermined.
+    (the largest over LAPACK's solutions, relative to ‖K‖_F or its square), n_undetermined.
     """
 
     n_eigenvalues: int
@@ -74,14 +74,14 @@ def slice_spectrum(
     """The slices' spectrum of a block at one image, on the CPU in float64.
 
     level: ``extremes``, ``counts``, or ``spectrum`` (counts, and the density in the complex plane).
-    threads: parts worked on at a time; torch's own threads come on top, so leave those at 1.
+    threads: how many parts are processed at a time; each may use torch's threads in addition, so keep those at 1.
     Raises ValueError for an unknown level, CannotCompute for weights that are not finite.
     """
     if level not in LEVELS:
         raise ValueError(f"Expected a level among {', '.join(LEVELS)}, got {level!r}.")
     if not all(torch.isfinite(convolution.weight).all() for convolution in (*state.convolutions, *_skip(state))):
         raise CannotCompute(
-            f"Expected finite weights in block {state.geometry.block}, got NaN or infinity: check the weights file."
+            f"The weights of block {state.geometry.block} contain NaN or infinity: check the weights file."
         )
     former = PatchFormer(state)
     parts = [(position, outputs) for position in _largest_first(state) for outputs in former.chunks(position)]
@@ -92,10 +92,10 @@ def slice_spectrum(
             progress(done, total, what)
 
     tally = _tallied(former, parts, level != "extremes", threads, report)
-    found = _summary(state, tally, level)
+    spectrum = _summary(state, tally, level)
     if level == "spectrum":
-        found = _with_density(found, former, parts, threads, lambda done: report(len(parts) + done, "density"))
-    return found
+        spectrum = _with_density(spectrum, former, parts, threads, lambda done: report(len(parts) + done, "density"))
+    return spectrum
 
 
 def _skip(state: BlockState) -> tuple:
@@ -103,12 +103,12 @@ def _skip(state: BlockState) -> tuple:
 
 
 def _largest_first(state: BlockState) -> list[Position]:
-    """Large patches hold the extremes: found early, they spare LAPACK most others. And threads end together."""
+    """Large patches first: they hold the extremes, which spare LAPACK most other patches, and threads end together."""
     return sorted(positions(state), key=lambda position: -position.size)
 
 
 def _finished(work: Callable[..., Whole], parts: list[Part], threads: int) -> Generator[Whole, None, None]:
-    """work(position, outputs) of each part in order, several at a time. Closing it stops what has not started."""
+    """work(position, outputs) for each part in order, several at a time. Closing it cancels parts that have not started."""
     if threads <= 1:
         yield from (work(*part) for part in parts)
         return
@@ -124,7 +124,7 @@ def _finished(work: Callable[..., Whole], parts: list[Part], threads: int) -> Ge
 def _gathered(
     whole: Whole, work: Callable[..., Whole], parts: list[Part], threads: int, report: Callable[[int], None]
 ) -> Whole:
-    """whole, with the result of each part added to it."""
+    """Adds the result of each part to ``whole``, and returns it."""
     with closing(_finished(work, parts, threads)) as finished:
         for done, result in enumerate(finished, 1):
             whole.add(result)
@@ -140,14 +140,14 @@ def _tallied(
     whole, identity = Tally(), former.state.geometry.is_identity
 
     def work(position: Position, outputs: Tensor) -> Tally:
-        # Limits that another thread has raised meanwhile are merely out of date: more work, the same result.
+        # If another thread changes the limits meanwhile, old limits cost some work and give the same result.
         return scan_patches(former.form(position, outputs), identity, counting, whole.extremes.copy())
 
     return _gathered(whole, work, parts, threads, report)
 
 
 def _summary(state: BlockState, tally: "Tally", level: str) -> SliceSpectrum:
-    """Adds the structural zeros, which are appended and never computed."""
+    """The spectrum of a tally. The structural zeros are appended, not computed."""
     n_eigenvalues = state.geometry.n_eigenvalues(Convention.SLICES)
     negative, positive, undetermined, non_zero = (int(count) for count in tally.counts)
     extremes = [float(value) for value in tally.extremes]
@@ -175,33 +175,33 @@ def _summary(state: BlockState, tally: "Tally", level: str) -> SliceSpectrum:
 
 
 def _with_density(
-    found: SliceSpectrum, former: PatchFormer, parts: list[Part], threads: int, report: Callable[[int], None]
+    spectrum: SliceSpectrum, former: PatchFormer, parts: list[Part], threads: int, report: Callable[[int], None]
 ) -> SliceSpectrum:
     """A second pass, which solves every slice and places its eigenvalues."""
     from stiffcore.slices import density as slice_density
 
-    bulk = max(abs(found.max_re_without_skip), abs(found.min_re_without_skip))
-    re_edges, im_edges = slice_density.edges(found.max_re, found.min_re, found.spectral_radius, bulk)
+    bulk = max(abs(spectrum.max_re_without_skip), abs(spectrum.min_re_without_skip))
+    re_edges, im_edges = slice_density.edges(spectrum.max_re, spectrum.min_re, spectrum.spectral_radius, bulk)
 
     def work(position: Position, outputs: Tensor) -> slice_density.Placed:
         return slice_density.place(former.form(position, outputs).values, re_edges, im_edges)
 
     whole = _gathered(slice_density.Placed(re_edges, im_edges), work, parts, threads, report)
-    whole.add_zeros(found.n_zero)
+    whole.add_zeros(spectrum.n_zero)
     density, im_edges = slice_density.trimmed(whole.density, im_edges)
     has_negative = np.isfinite(whole.smallest_negative)
     return replace(
-        found,
-        stiffness_ratio=-found.min_re / whole.smallest_negative if has_negative else float("nan"),
+        spectrum,
+        stiffness_ratio=-spectrum.min_re / whole.smallest_negative if has_negative else float("nan"),
         density=density,
         re_edges=re_edges,
         im_edges=im_edges,
-        health=found.health | whole.health,
+        health=spectrum.health | whole.health,
     )
 
 
 def mean_overlap(state: BlockState) -> float:
-    """The mean over all outputs, the dead ones with 0, of the size of R(y) ∩ R(x)."""
+    """The mean size of R(y) ∩ R(x) over all outputs; a dead output counts as 0."""
     live = state.outer_mask.sum(0)  # shape: (H_out, W_out)
     return (
         sum(int(live[position.y, position.x]) * position.size for position in positions(state)) / state.geometry.n_out
@@ -209,8 +209,8 @@ def mean_overlap(state: BlockState) -> float:
 
 
 def expected_percent_negative(state: BlockState) -> float:
-    """P for random entries on the same receptive fields: half of all eigenvalues that can differ from 0 are negative.
+    """Expected P, in per cent, for random entries on the same receptive fields: 50 · mean overlap / H_in.
 
-    50 · mean overlap / H_in, in percent
+    Half of the eigenvalues that can differ from 0 are then expected to be negative.
     """
     return 50.0 * mean_overlap(state) / state.geometry.input_shape[1]
