@@ -1,7 +1,7 @@
-"""Weights from outside: inspected, refused with a reason, their names mapped, loaded strictly, tried on known images.
+"""Uploaded weights: inspected, refused with a reason, their names mapped, loaded strictly, tested on known images.
 
-safetensors, or a PyTorch state dict; the names of torchvision, of the public CIFAR-10 zoos, and common prefixes. What
-comes out of here has exactly the names, shapes and types of one of the three networks, and finite numbers.
+Reads safetensors and PyTorch state dicts with the names of torchvision or of the public CIFAR-10 zoos, and common prefixes.
+The result has exactly the names, shapes and types of one of the three networks, and finite numbers.
 """
 
 import math
@@ -26,9 +26,9 @@ from stiffcore.progress import Progress, silent
 from stiffcore.storage import uploads
 
 LARGEST_FILE = 128 << 20  # bytes
-DEEPEST = 3  # dicts within dicts in which a PyTorch file's tensors are looked for
+DEEPEST = 3  # levels of nested dicts that are searched for a PyTorch file's tensors
 USED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.int32)
-SELF_TEST_BATCH = 50  # images between two looks at whether somebody cancelled
+SELF_TEST_BATCH = 50  # images between two checks for cancellation
 NEAR_CHANCE = 0.3  # accuracy below which the self-test looks for a reason
 OTHER_NORMALISATIONS = {  # mean and standard deviation by channel
     "images from 0 to 1": ((0, 0, 0), (1, 1, 1)),
@@ -40,10 +40,10 @@ OTHER_NORMALISATIONS = {  # mean and standard deviation by channel
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a file holds, before any of its numbers was read.
+    """The content of a file, before any of its numbers is read.
 
     names: the network's tensor -> the file's; counters of batches may be missing. ignored: the file's other tensors.
-    prefix: what the used tensors' names begin with; others: prefixes of as complete networks that were not taken.
+    prefix: of the used tensors' names; others: prefixes of equally complete networks that are not used.
     """
 
     format: str  # safetensors or PyTorch
@@ -57,13 +57,13 @@ class Inspection:
 
     @property
     def sentence(self) -> str:
-        """For a person."""
+        """A description for the user."""
         others = "1 other tensor is" if len(self.ignored) == 1 else f"{len(self.ignored)} other tensors are"
         more = f"; {others} ignored" if self.ignored else ""
         types = " and ".join(self.types)
         if self.others:
             left = " and ".join(_quoted(prefix) for prefix in self.others)
-            more += f"; of several networks in it {_quoted(self.prefix)} is taken, not {left}"
+            more += f"; of several networks {_quoted(self.prefix)} is used, not {left}"
         return f"{self.format}, {self.network}, {self.n_parameters:,} numbers in {types}{more}."
 
 
@@ -86,7 +86,7 @@ class SelfTest:
 
 
 def content_of(path: Path) -> bytes:
-    """A file's bytes, its size checked before."""
+    """A file's bytes; its size is checked first."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise _too_large(path.stat().st_size)
@@ -96,9 +96,9 @@ def content_of(path: Path) -> bytes:
 
 
 def inspect(content: bytes, progress: Progress = silent) -> Inspection:
-    """What a checkpoint holds, by its list of tensors alone; nothing in it is executed, and no number of a tensor is read.
+    """The content of a checkpoint, from its list of tensors alone; executes nothing in it and reads no tensor's numbers.
 
-    Raises CannotCompute, in one sentence, for what is refused."""
+    Raises CannotCompute, with one sentence, for a refused file."""
     return _opened(content, progress)[0]
 
 
@@ -124,30 +124,30 @@ def read(content: bytes, progress: Progress = silent) -> tuple[dict[str, torch.T
 
 
 def network_in(path: Path, name: str = "") -> Network:
-    """The network of a checkpoint, kept nowhere: its file is read again by whoever needs the module.
+    """The network of a checkpoint file. It is not stored: the file is read again whenever the module is needed.
 
-    name: what to call it, by default the file's. Raises CannotCompute for what is refused.
+    name: the network's name, by default the file's. Raises CannotCompute for a refused file.
     """
     path = path.expanduser().absolute()
     state, inspection = read(content_of(path))
     sha256 = resnets.tensors_sha256(state)
-    called = name or uploads.clean_name(path.name)
+    name = name or uploads.clean_name(path.name)
     blocks = catalogue.blocks(inspection.network)
     return Network(
-        called, sha256, blocks, partial(_load_again, path, sha256), title=called, architecture=inspection.network
+        name, sha256, blocks, partial(_load_again, path, sha256), title=name, architecture=inspection.network
     )
 
 
 def _load_again(path: Path, sha256: str) -> nn.Module:
-    """Raises CannotCompute where the file has changed since."""
+    """The module of a checkpoint. Raises CannotCompute if the file has changed."""
     state, inspection = read(content_of(path))
     if resnets.tensors_sha256(state) != sha256:
-        raise CannotCompute(f"Expected the weights that {path} held before, got others: load the checkpoint again.")
+        raise CannotCompute(f"The weights in {path} have changed since it was loaded: load the checkpoint again.")
     return resnets.with_weights(inspection.network, state, sha256)
 
 
 def self_test(model: nn.Module, progress: Progress = silent) -> SelfTest:
-    """Accuracy on the bundled images; where it is near chance, what would explain it. progress counts images."""
+    """Accuracy on the bundled images; if it is near chance, a possible cause. progress counts images."""
     indices = cifar10.bundled()
     images, labels = np.stack([cifar10.image(i) for i in indices]), np.array([cifar10.label(i) for i in indices])
     predicted, loss = np.empty(len(images), np.int64), np.empty(len(images))
@@ -162,7 +162,7 @@ def self_test(model: nn.Module, progress: Progress = silent) -> SelfTest:
 
 @torch.no_grad()
 def _hint(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> str:
-    """Another normalisation, or the usual variant without max-pool, if the network does well with it."""
+    """Another normalisation, or the usual variant without max-pool, if the network's accuracy is high with it."""
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (cifar10.MEAN, cifar10.STANDARD_DEVIATION))
     ours = cifar10.normalised(images)
     tried: dict[str, tuple[nn.Module, torch.Tensor]] = {}
@@ -175,7 +175,7 @@ def _hint(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> str:
     for reason, (network, batch) in tried.items():
         right = float((network(batch).argmax(1).numpy() == labels).mean())
         if right > 2 * NEAR_CHANCE:
-            return f"It {reason}: so read, it is right at {100 * right:.0f} % of the images."
+            return f"It {reason}: read that way, it classifies {100 * right:.0f} % of the images correctly."
     return "It may be untrained, or have been trained with another normalisation or order of the labels."
 
 
@@ -186,7 +186,7 @@ def _too_large(size: int) -> CannotCompute:
 
 
 def _opened(content: bytes, progress: Progress) -> tuple[Inspection, Callable[[str], torch.Tensor]]:
-    """The inspection, and a function from the file's name of a tensor to the tensor, which reads that tensor alone."""
+    """The inspection, and a function that reads one tensor by its name in the file."""
     if len(content) > LARGEST_FILE:
         raise _too_large(len(content))
     progress(0, 0, "reading the names of its tensors")
@@ -230,20 +230,20 @@ def _inspected(form: str, shapes: dict[str, tuple[int, ...]], types: dict[str, t
 
 
 def _state_dict(content: object) -> dict[str, Described]:
-    """The tensors by name, wherever a training script puts them: those in a dict within have its name before their own.
+    """The tensors by name, those of nested dicts too, whose names become prefixes.
 
-    Each dict is looked at once, and no long name is ever put together: in a pickle, both can stand at 100,000 places.
+    Each dict is visited once, and no long name is built: a pickle may refer to either 100,000 times.
     """
     tensors: dict[str, Described] = {}
     waiting, seen = deque([("", content, 0)]), set()
     while waiting:
-        prefix, here, depth = waiting.popleft()
-        if not isinstance(here, dict) or id(here) in seen:
+        prefix, entries, depth = waiting.popleft()
+        if not isinstance(entries, dict) or id(entries) in seen:
             continue
-        seen.add(id(here))
-        for name, value in here.items():
+        seen.add(id(entries))
+        for name, value in entries.items():
             if not isinstance(name, str):
-                continue  # an optimiser's numbers of parameters, for example
+                continue  # for example the parameter numbers of an optimiser
             is_short = len(prefix) + len(name) <= checkpoint_names.LONGEST_NAME
             if isinstance(value, Described):
                 if not is_short or len(tensors) >= checkpoint_names.MOST_TENSORS:

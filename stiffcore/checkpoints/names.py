@@ -1,6 +1,6 @@
-"""A checkpoint's tensors by name and shape -> which network they make up, under which prefix, and each one's own name.
+"""Recognises a network by its tensors' names and shapes, and maps the names to torchvision's.
 
-The names of torchvision and of the public CIFAR-10 zoos, behind whatever training scripts and wrappers put before them.
+Knows the names of torchvision and of the public CIFAR-10 zoos, with the prefixes that training scripts and wrappers add.
 """
 
 import re
@@ -15,22 +15,22 @@ from stiffcore.networks import catalogue, resnets
 LONGEST_NAME = 200  # characters; a network's own have up to 40
 MOST_TENSORS = 5000  # ResNet50 has 320
 MOST_PARTS = 6  # of a prefix: state_dict.model._orig_mod.module. has four
-MOST_SETS = 8  # of weights side by side that are looked at
+MOST_SETS = 8  # sets of weights in one file that are examined
 RENAMED = (  # pattern -> torchvision's name
     (r"\bshortcut\.", "downsample."),
     (r"^(linear|classifier|head)\.(weight|bias)$", r"fc.\2"),
     (r"\bgamma$", "weight"),
     (r"\bbeta$", "bias"),
 )
-# A network's first tensors; what stands before them is a prefix, unless it is a layer that has such tensors, too.
+# A network's first tensors. What precedes them is a prefix, unless it is a layer that has such tensors too.
 _FIRST = re.compile(rf"((?:(?!layer\d)[^.]+\.){{0,{MOST_PARTS}}})(?:conv1\.weight|bn1\.running_mean)")
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|avg|averaged?|swa|shadow|teacher|momentum|target)(?:[._]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """names: the network's tensor -> the file's. prefix: what the file's begin with; others: prefixes of further networks
-    that are as complete, and were not taken."""
+    """names: the network's tensor -> the file's. prefix: of the file's names; others: prefixes of equally complete networks
+    that are not used."""
 
     network: str
     names: dict[str, str]
@@ -39,10 +39,10 @@ class Mapped:
 
 
 def map_keys(shapes: Mapping[str, tuple[int, ...]]) -> Mapped:
-    """The network that tensors of these names and shapes make up.
+    """The network that has tensors of these names and shapes.
 
-    Where several are complete, side by side, the one is taken that is no average over the training, then that of the
-    shortest prefix, then the first by its letters. Raises CannotCompute with the first misfit against what is nearest.
+    Of several complete ones, those that are no average over the training come first, then shorter prefixes, then the
+    alphabetical order. Raises CannotCompute with the first difference from the nearest network.
     """
     _check_listing(shapes)
     templates = {network: _shapes(network) for network in catalogue.ARCHITECTURES}
@@ -60,12 +60,12 @@ def map_keys(shapes: Mapping[str, tuple[int, ...]]) -> Mapped:
         return Mapped(*complete[0], others=tuple(prefix for _, _, prefix in complete[1:]))
     raise CannotCompute(
         "Expected the tensors of ResNet18, 34 or 50 for CIFAR-10, got others "
-        f"({min(misfits, key=lambda one: one[0])[1]}): use a checkpoint of one of these networks."
+        f"({min(misfits, key=lambda misfit: misfit[0])[1]}): use a checkpoint of one of these networks."
     )
 
 
 def _check_listing(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Names are shown, and searched: a megabyte of dots would keep the search busy."""
+    """Refuse names that cannot be displayed, or are slow to search, such as a megabyte of dots."""
     got = ""
     if len(shapes) > MOST_TENSORS:
         got = f"{len(shapes):,} tensors, more than {MOST_TENSORS:,}"
@@ -86,14 +86,14 @@ def _shapes(network: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def _prefixes(names: Iterable[str]) -> list[str]:
-    """Where a network may begin, in the order in which they are preferred; where none does, at the names' beginning."""
-    found = {match[1] for match in map(_FIRST.fullmatch, names) if match}
-    order = sorted(found, key=lambda prefix: (bool(_AVERAGED.search(prefix)), prefix.count("."), prefix))
+    """Possible prefixes of a network in order of preference; the empty one if there is none."""
+    prefixes = {match[1] for match in map(_FIRST.fullmatch, names) if match}
+    order = sorted(prefixes, key=lambda prefix: (bool(_AVERAGED.search(prefix)), prefix.count("."), prefix))
     return order[:MOST_SETS] or [""]
 
 
 def _renamed(names: Iterable[str], prefix: str) -> tuple[dict[str, str], str]:
-    """Our name -> the file's, of what begins with a prefix; and a name that two of them would have, if there is one."""
+    """Our name -> the file's, for names with a prefix; and a name that two of them would share, or ""."""
     renamed: dict[str, str] = {}
     twice = ""
     for theirs in names:
@@ -107,8 +107,8 @@ def _renamed(names: Iterable[str], prefix: str) -> tuple[dict[str, str], str]:
 
 
 def _first_misfit(expected: Mapping[str, tuple], got: dict[str, tuple]) -> str:
-    """Empty where every tensor is there in its shape; counters of batches may be missing, nothing of a network may be
-    left over."""
+    """Empty if every tensor is present in its shape. Counters of batches may be missing; no network's tensor may be left
+    over."""
     for name, shape in expected.items():
         if name not in got and not name.endswith("num_batches_tracked"):
             return f"{name} is missing"
@@ -117,4 +117,4 @@ def _first_misfit(expected: Mapping[str, tuple], got: dict[str, tuple]) -> str:
                 return "its first convolution is ImageNet's, 7×7"
             return f"{name} has shape {got[name]}, not {shape}"
     foreign = [name for name in got if name not in expected and re.match(r"(conv|bn|layer|fc)", name)]
-    return f"there is no place for {foreign[0][:60]!r}" if foreign else ""
+    return f"{foreign[0][:60]!r} does not belong to it" if foreign else ""

@@ -1,4 +1,4 @@
-"""Takes an inspected checkpoint in: loads it strictly, tries it on the bundled images, and keeps it for every page."""
+"""Registers a checkpoint: loads it strictly, tests it on the bundled images, and stores it for every page."""
 
 import time
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from stiffcore.storage import uploads
 
 @dataclass(frozen=True)
 class Registered:
-    """What became of a checkpoint. dropped: titles of uploaded networks that had to go for it."""
+    """A registered checkpoint. dropped: titles of the oldest uploaded networks, removed for it."""
 
     own: uploaded_networks.UploadedWeights
     dropped: tuple[str, ...]
 
 
 def register(content: bytes, file_name: str, progress: Progress = silent) -> Registered:
-    """Load a checkpoint, test it, keep it. Raises CannotCompute for what ``inspect`` refuses, or the disk."""
+    """Load a checkpoint, test it and store it. Raises CannotCompute if ``inspect`` or the disk refuses it."""
     device.use_one_thread()
     state, inspection = checkpoints.read(content, progress)
     sha256 = resnets.tensors_sha256(state)

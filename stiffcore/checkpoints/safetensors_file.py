@@ -1,8 +1,8 @@
-"""Reads a safetensors file: the header is looked through first, and numbers are read one tensor at a time, when asked for.
+"""Reads a safetensors file: checks the header first, then reads the numbers of one tensor at a time, on request.
 
     8 bytes n, little endian | n bytes of JSON: name -> dtype, shape, data_offsets | the tensors' numbers, without gaps
 
-The library reads every tensor at once, and refuses files for types that no network's weights have.
+The safetensors library reads all tensors at once, and refuses files with types that no network's weights have.
 """
 
 import json
@@ -29,7 +29,7 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Listed:
-    """A tensor as the header describes it. dtype: torch's, or the file's own word for a type that no weight has."""
+    """A tensor as the header describes it. dtype: torch's, or the file's name for a type that weights do not have."""
 
     dtype: torch.dtype | str
     shape: tuple[int, ...]
@@ -38,7 +38,7 @@ class Listed:
 
 
 class SafetensorsFile:
-    """A file whose header has been looked through: ``tensors``, by name. Raises CannotCompute for a damaged one."""
+    """A file with a checked header. ``tensors``: by name. Raises CannotCompute for a damaged file."""
 
     def __init__(self, content: bytes):
         length = int.from_bytes(content[:8], "little")
@@ -54,7 +54,7 @@ class SafetensorsFile:
             raise _refused(f"a damaged header: {error!s:.60}") from error
 
     def tensor(self, name: str) -> Tensor:
-        """One tensor, its own copy."""
+        """A copy of one tensor."""
         listed = self.tensors[name]
         if isinstance(listed.dtype, str):
             raise _refused(f"a tensor of type {listed.dtype}")
@@ -67,7 +67,7 @@ def _listed(about: dict, start: int) -> Listed:
     if not isinstance(shape, list) or len(shape) > MOST_SIDES:
         raise ValueError(f"a shape of more than {MOST_SIDES} numbers")
     if not all(type(n) is int and 0 <= n < 2**40 for n in (*shape, begin, end)):
-        raise ValueError("a shape or a place that is none")
+        raise ValueError("an invalid shape or offset")
     dtype = DTYPES.get(about["dtype"], str(about["dtype"])[:12])
     if isinstance(dtype, torch.dtype) and end - begin != math.prod(shape) * dtype.itemsize:
         raise ValueError("a tensor that claims more or other numbers than it has")
@@ -75,9 +75,9 @@ def _listed(about: dict, start: int) -> Listed:
 
 
 def _check_gaps(listed: Iterable[Listed], start: int, size: int) -> None:
-    """Each tensor begins where another ends, the last one at the file's end: none shares bytes, and nothing is hidden."""
+    """Each tensor begins where another ends, and the last ends with the file: no shared bytes, nothing hidden."""
     at = start
-    for begin, end in sorted((one.begin, one.end) for one in listed):
+    for begin, end in sorted((tensor.begin, tensor.end) for tensor in listed):
         if begin != at or end < begin:
             raise ValueError("tensors that overlap, or with gaps between them")
         at = end

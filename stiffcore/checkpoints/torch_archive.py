@@ -1,7 +1,7 @@
-"""Reads a PyTorch state dict without unpickling: what ``torch.save`` wrote is looked through, and only tensors are built.
+"""Reads a PyTorch state dict without unpickling: interprets what ``torch.save`` wrote, and builds only tensors.
 
-``torch.load(weights_only=True)`` still builds whatever sizes a file claims. Here the pickle inside the archive is read
-opcode by opcode into plain values and descriptions of tensors; nothing is imported, called or allocated on its word.
+``torch.load(weights_only=True)`` still allocates any size that a file claims. Here the pickle in the archive is read opcode by
+opcode into plain values and descriptions of tensors; it cannot import, call or allocate anything.
 """
 
 import io
@@ -26,7 +26,7 @@ STORAGES = {
     "DoubleStorage": torch.float64,
     "LongStorage": torch.int64,
     "IntStorage": torch.int32,
-    # No weight has these, but what stands beside weights does: masks, a random generator's state.
+    # Not types of weights, but of other content of a checkpoint: masks, a random generator's state.
     "ByteStorage": torch.uint8,
     "CharStorage": torch.int8,
     "ShortStorage": torch.int16,
@@ -44,7 +44,7 @@ KNOWN = {ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER} | {f"torch {name}" for
 
 @dataclass(frozen=True)
 class Name:
-    """Something that a pickle refers to by module and name; never imported."""
+    """A module and name that a pickle refers to; never imported."""
 
     text: str
 
@@ -69,14 +69,14 @@ class Described:
 
 
 def refused(got: str) -> CannotCompute:
-    """The one sentence in which every refusal of a PyTorch file is told."""
+    """The error of every refused PyTorch file."""
     return CannotCompute(
         f"Expected a PyTorch state dict, got {got}: save it with torch.save(model.state_dict(), file), or as safetensors."
     )
 
 
 class StateDictArchive:
-    """A state dict's archive, opened and looked through. ``content`` is what its pickle holds: dicts, numbers, text and
+    """A state dict's archive, opened and checked. ``content`` is the value of its pickle: dicts, numbers, text and
     ``Described`` tensors. Raises CannotCompute for anything else."""
 
     def __init__(self, content: bytes):
@@ -93,13 +93,13 @@ class StateDictArchive:
             raise refused("an archive of something else")
         self._root = pickles[0].removesuffix("data.pkl")
         if self._entries[pickles[0]].file_size > LARGEST_PICKLE:
-            raise refused("one with far more than tensors in it")
+            raise refused("one whose list of tensors is far too long")
         if f"{self._root}byteorder" in self._entries and self._read(f"{self._root}byteorder") != b"little":
-            raise refused("one of a big-endian machine")
+            raise refused("one from a big-endian machine")
         self.content = _interpreted(self._read(pickles[0]))
 
     def _check_entries(self, size: int) -> None:
-        """torch stores without compression, so that no file expands, and no two entries share bytes."""
+        """Accept only entries without compression, as torch writes them: no file expands, and no two entries share bytes."""
         entries = self._zip.infolist()
         if len(self._entries) != len(entries):
             raise refused("an archive with the same entry twice")
@@ -116,12 +116,12 @@ class StateDictArchive:
             raise refused("a damaged archive") from error
 
     def tensor(self, described: Described) -> Tensor:
-        """The tensor, its own copy. Check its shape before: this is as large as the shape says."""
+        """A copy of the tensor. Check its shape first: the copy is as large as the shape says."""
         storage, name = described.storage, f"{self._root}data/{described.storage.entry}"
         if name not in self._entries or self._entries[name].file_size != storage.numel * storage.dtype.itemsize:
             raise refused("a tensor whose numbers are missing or of another size")
         sides = list(zip(described.shape, described.stride, strict=True))
-        last = sum((n - 1) * step for n, step in sides)  # of the numbers that the strides reach
+        last = sum((n - 1) * step for n, step in sides)  # number that the strides reach
         if (
             described.offset
             or math.prod(described.shape) != storage.numel
@@ -140,7 +140,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _interpreted(pickled: bytes) -> object:
-    """The value of a pickle of nothing but dicts, lists, tuples, numbers, text and tensors; linear in its length."""
+    """The value of a pickle that holds only dicts, lists, tuples, numbers, text and tensors; takes linear time."""
     machine = _Machine()
     try:
         for opcode, argument, _ in pickletools.genops(pickled):
@@ -148,13 +148,13 @@ def _interpreted(pickled: bytes) -> object:
         (value,) = machine.stack
     except CannotCompute:
         raise
-    except Exception as error:  # a stack or a memo that does not fit: no pickler wrote it
+    except Exception as error:  # an inconsistent stack or memo: no pickler wrote it
         raise refused("a damaged one") from error
     return value
 
 
 class _Machine:
-    """The pickle machine, as far as state dicts need it, in protocols 2 to 5."""
+    """The part of the pickle machine that state dicts need, for protocols 2 to 5."""
 
     def __init__(self) -> None:
         self.stack: list = []
@@ -162,7 +162,7 @@ class _Machine:
         self.memo: dict[int, object] = {}
 
     def step(self, opcode: str, argument: Any) -> None:
-        """One opcode; those that dicts of tensors, numbers and text do not need are refused."""
+        """Execute one opcode; refuse those that dicts of tensors, numbers and text do not need."""
         stack = self.stack
         if opcode in _VALUES:
             stack.append(argument)
@@ -185,7 +185,7 @@ class _Machine:
             stack.append(_name(argument))
         elif opcode == "STACK_GLOBAL":
             name, module = stack.pop(), stack.pop()
-            stack.append(_name(f"{module:.100} {name:.100}"))  # a ValueError for what is no text
+            stack.append(_name(f"{module:.100} {name:.100}"))  # ValueError if either is not text
         elif opcode == "BINPERSID":
             stack.append(_storage(stack.pop()))
         elif opcode == "REDUCE":
@@ -197,7 +197,7 @@ class _Machine:
             raise refused(f"one with the instruction {opcode}, which no state dict needs")
 
     def _gather(self, opcode: str) -> None:
-        """Take items from the stack into a tuple, a dict or a list."""
+        """Move items from the stack into a tuple, a dict or a list."""
         stack = self.stack
         at = {"SETITEM": len(stack) - 2, "APPEND": len(stack) - 1}.get(opcode)
         at = self.marks.pop() if at is None else at
@@ -207,14 +207,14 @@ class _Machine:
             stack.append(tuple(items))
         elif opcode in ("APPENDS", "APPEND"):
             stack[-1].extend(items)
-        elif all(isinstance(name, (str, int)) for name in items[::2]):  # a nested tuple's hash may take for ever
+        elif all(isinstance(name, (str, int)) for name in items[::2]):  # hashing a nested tuple may never end
             stack[-1].update(zip(items[::2], items[1::2], strict=True))
         else:
-            raise refused("one with strange names")
+            raise refused("one with names that are neither text nor integers")
 
 
 def _name(text: str) -> Name:
-    """One of the few names that stand for tensors and dicts; nothing is imported under it."""
+    """One of the few names that stand for tensors and dicts; it is not imported."""
     if text not in KNOWN:
         raise refused(f"one that refers to {text[:60]!r}, an object or code, which is never loaded")
     return Name(text)
@@ -229,7 +229,7 @@ def _storage(claimed: tuple) -> Storage:
 
 
 def _called(name: str, arguments: tuple) -> object:
-    """What torch.save's three functions would make."""
+    """The result of one of the three functions that torch.save refers to."""
     if name == ORDERED_DICT and arguments == ():
         return {}
     if name == REBUILD_PARAMETER and isinstance(arguments[0], Described):

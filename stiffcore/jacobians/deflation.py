@@ -25,7 +25,7 @@ from stiffcore.jacobians.linearise import BlockState, ScaledConvolution
 
 @dataclass(frozen=True)
 class Plan:
-    """What deflation will leave, before anything is formed."""
+    """The outcome of deflation, known before anything is formed."""
 
     layer: str  # the layer that the core lives on: "outer", "inner1" or "inner2"
     side: int
@@ -44,14 +44,14 @@ class Core:
 
 
 def plan(state: BlockState, convention: Convention, layer: str | None = None) -> Plan:
-    """Which layer the core lives on (the smallest, unless one is named), its side and the structural multiplicities.
+    """The core's layer (the smallest, unless one is named), its side and the structural multiplicities.
 
     Raises CannotCompute for a block that is not an identity block: it has no eigenvalues.
     """
     geometry = state.geometry
     if not geometry.is_identity:
         raise CannotCompute(
-            f"Expected an identity block, got block {geometry.block}, {geometry.n_out} × {geometry.n_in}: "
+            f"Block {geometry.block} is not an identity block ({geometry.n_out} × {geometry.n_in}) and has no eigenvalues: "
             "ask for its singular values, or use the convention slices."
         )
     sizes = {f"inner{i + 1}": live for i, live in enumerate(state.live_inner)}
@@ -70,14 +70,14 @@ def form_core(state: BlockState, convention: Convention, layer: str | None = Non
 
     Raises CannotCompute for a block that is not an identity block.
     """
-    made = plan(state, convention, layer)
+    planned = plan(state, convention, layer)
     masks = _masks(state, convention)
     factors = _basic_factors if len(state.convolutions) == 2 else _bottleneck_factors
-    matrix = torch.zeros(made.side, made.side, dtype=torch.float64)
-    for rows, left, columns, right in factors(state, masks, made.layer):
+    matrix = torch.zeros(planned.side, planned.side, dtype=torch.float64)
+    for rows, left, columns, right in factors(state, masks, planned.layer):
         if len(rows) and len(columns) and left.shape[1]:
             matrix[rows[:, None], columns[None, :]] += left @ right
-    return Core(made, matrix)
+    return Core(planned, matrix)
 
 
 def _masks(state: BlockState, convention: Convention) -> dict[str, Tensor]:
@@ -87,7 +87,7 @@ def _masks(state: BlockState, convention: Convention) -> dict[str, Tensor]:
 
 
 def by_pixel(state: BlockState, layer: str) -> Tensor:
-    """The core's units in the order of their pixels, in which a core of a large image is a band. int64, shape: (side,)."""
+    """The core's units in the order of their pixels, which makes the core of a large image a band matrix. int64, shape: (side,)."""
     mask = dict(zip(("inner1", "inner2"), state.inner_masks)).get(layer, state.outer_mask)
     _, height, width = mask.shape
     pixels = torch.arange(height * width).reshape(1, height, width).expand_as(mask)[mask]
@@ -101,13 +101,13 @@ class _Neighbourhood:
         channels, height, width = mask.shape
         self.size = 2 * radius + 1
         numbers = torch.full(mask.shape, -1)
-        numbers[mask] = torch.arange(int(mask.sum()))  # a live unit's place in the core
+        numbers[mask] = torch.arange(int(mask.sum()))  # a live unit's index in the core
         padded = torch.full((height + 2 * radius, width + 2 * radius, channels), -1)
         padded[radius : radius + height, radius : radius + width] = numbers.permute(1, 2, 0)
         self.numbers = padded
 
     def at(self, y: int, x: int) -> tuple[Tensor, Tensor]:
-        """Places in the core, and places among the window's size² · channels units, of the live ones."""
+        """The live units' indices in the core, and their indices among the window's size² · channels units."""
         window = self.numbers[y : y + self.size, x : x + self.size].reshape(-1)
         local = (window >= 0).nonzero()[:, 0]
         return window[local], local
@@ -130,9 +130,8 @@ def _pixels(mask: Tensor) -> Iterator[tuple[int, int, Tensor]]:
             yield y, x, mask[:, y, x].nonzero()[:, 0]
 
 
-Factors = Iterator[
-    tuple[Tensor, Tensor, Tensor, Tensor]
-]  # rows, left, columns, right: K[rows, columns] += left @ right
+# rows, left, columns, right: K[rows, columns] += left @ right
+Factors = Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]
 
 
 def _basic_factors(state: BlockState, masks: dict[str, Tensor], layer: str) -> Factors:
@@ -188,7 +187,7 @@ def _at_each_pixel(a1: Tensor, outer: Tensor, a3: Tensor) -> Callable[[int, int]
 def _bottleneck_outer_factors(
     spread: ScaledConvolution, a1: Tensor, a3: Tensor, masks: dict[str, Tensor], here: _Neighbourhood
 ) -> Factors:
-    """K = A3 D2 (A2 D1 A1), for the rare case that the live outputs are the smallest layer."""
+    """K = A3 D2 (A2 D1 A1), for the rare case that the outer layer has the fewest live units."""
     for y, x, live in _pixels(masks["inner1"]):
         columns, local = here.at(y, x)
         for down in (-1, 0, 1):
@@ -202,14 +201,14 @@ def _bottleneck_outer_factors(
 
 
 def core_product(state: BlockState, convention: Convention, transpose: bool = False) -> Callable[[Tensor], Tensor]:
-    """v -> (shift + K) v, or its transpose, with the convolutions as the operator; v: float64, shape (side,)."""
-    made = plan(state, convention)
+    """v -> (shift + K) v, or its transpose, computed by the convolutions; v: float64, shape (side,)."""
+    planned = plan(state, convention)
     masks = _masks(state, convention)
     order: list[str] = [name for name in ("inner1", "inner2", "outer") if name in masks]
-    start = order.index(made.layer)
+    start = order.index(planned.layer)
     cycle = [order[(start + i) % len(order)] for i in range(len(order) + 1)]  # from the core's layer back to it
     convolutions = dict(zip(order, state.convolutions, strict=True))  # by the layer that each of them writes
-    live = masks[made.layer]
+    live = masks[planned.layer]
     steps = [(convolutions[after], masks[before].double(), masks[after].double()) for before, after in pairwise(cycle)]
 
     def product(v: Tensor) -> Tensor:
@@ -222,27 +221,27 @@ def core_product(state: BlockState, convention: Convention, transpose: bool = Fa
         else:
             for convolution, _, after in steps:
                 x = convolution(x) * after
-        return made.shift * v + x[0][live]
+        return planned.shift * v + x[0][live]
 
     return product
 
 
 def to_outputs(state: BlockState, convention: Convention, y: np.ndarray) -> np.ndarray:
     """W y: from the core's layer on through the rest of the block. y: complex (side,) -> complex (n,); see modes.py."""
-    made, masks = plan(state, convention), _masks(state, convention)
+    planned, masks = plan(state, convention), _masks(state, convention)
     order = list(masks)
-    x = _placed(masks[made.layer], y)
-    for position in range(order.index(made.layer) + 1, len(order)):
+    x = _placed(masks[planned.layer], y)
+    for position in range(order.index(planned.layer) + 1, len(order)):
         x = state.convolutions[position](x) * masks[order[position]]
     return _complex(x)
 
 
 def to_inputs(state: BlockState, convention: Convention, z: np.ndarray) -> np.ndarray:
     """D Vᵀ z: from the core's layer back to the block's inputs. z: complex (side,) -> complex (n,); see modes.py."""
-    made, masks = plan(state, convention), _masks(state, convention)
+    planned, masks = plan(state, convention), _masks(state, convention)
     order = list(masks)
-    x = _placed(masks[made.layer], z)
-    for position in reversed(range(order.index(made.layer) + 1) if made.layer != "outer" else ()):
+    x = _placed(masks[planned.layer], z)
+    for position in reversed(range(order.index(planned.layer) + 1) if planned.layer != "outer" else ()):
         before = masks[order[position - 1]] if position else masks["outer"]
         x = state.convolutions[position].transpose(x, before.shape[-1]) * before
     return _complex(x)

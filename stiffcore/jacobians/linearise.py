@@ -1,4 +1,4 @@
-"""The residual blocks of a network, and a block made linear at one image.
+"""The residual blocks of a network, and a block linearised at one image.
 
 In evaluation mode batch norm is affine, so at one image a block is linear up to its ReLU masks. With
 ``A1, A2 (, A3)`` the convolutions scaled by their batch norms and ``D`` the masks,
@@ -43,7 +43,7 @@ class ScaledConvolution:
 
 @dataclass(frozen=True)
 class BlockState:
-    """A residual block made linear at one image: all that its Jacobian consists of. On the CPU, in float64."""
+    """A residual block linearised at one image: everything that its Jacobian consists of. On the CPU, in float64."""
 
     geometry: BlockGeometry
     convolutions: tuple[ScaledConvolution, ...]  # A1, A2 (, A3)
@@ -58,7 +58,7 @@ class BlockState:
         return int(self.outer_mask.sum())
 
     def kept_outputs(self, convention: Convention) -> Tensor:
-        """The outputs whose rows of J the outer ReLU does not make zero: the live ones, or all. bool, (C, H, W)."""
+        """The outputs whose rows of J the outer ReLU does not zero: the live ones, or all. bool, (C, H, W)."""
         return self.outer_mask if convention.masks_outputs else torch.ones_like(self.outer_mask)
 
     @property
@@ -114,17 +114,13 @@ def linearise(block: nn.Module, geometry: BlockGeometry, x: Tensor) -> tuple[Blo
             masks.append((inner > 0)[0])
             inner = inner.relu()
     skip, through = None, x[None]
-    if (
-        downsample := getattr(block, "downsample", None)
-    ) is not None:  # torchvision's: a convolution and its batch norm
+    downsample = getattr(block, "downsample", None)  # torchvision's: a convolution and its batch norm
+    if downsample is not None:
         convolution, norm = downsample
         skip, through = scaled_convolution(convolution, norm), _affine(convolution, norm, through)
     before = inner + through
     if not torch.isfinite(before).all():
-        raise CannotCompute(
-            f"Expected finite activations in block {geometry.block}, got NaN or infinity: "
-            "check the weights and the image."
-        )
+        raise CannotCompute(f"Block {geometry.block} has NaN or infinite activations: check the weights and the image.")
     convolutions = tuple(scaled_convolution(*pair) for pair in pairs)
     state = BlockState(geometry, convolutions, skip, tuple(masks), (before > 0)[0], x)
     return state, before.relu()[0]

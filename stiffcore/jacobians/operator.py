@@ -53,12 +53,12 @@ def apply_transpose(state: BlockState, convention: Convention, w: Tensor) -> Ten
 
 
 def as_linear_operator(state: BlockState, convention: Convention) -> LinearOperator:
-    """J as a scipy LinearOperator with its transpose: float64, shape (n_out, n_in). Raises CannotCompute where there is no
+    """J as a scipy LinearOperator with its transpose: float64, shape (n_out, n_in). Raises CannotCompute if J is not
     one matrix."""
     convention.check_matrix()
 
     def times(product: Callable[[BlockState, Convention, Tensor], Tensor], vectors: np.ndarray) -> np.ndarray:
-        """vectors: (n,) or (n, k), as scipy hands them over."""
+        """vectors: (n,) or (n, k), as scipy passes them."""
         columns = torch.from_numpy(np.array(vectors, dtype=np.float64).reshape(len(vectors), -1).T.copy())
         return product(state, convention, columns).T.numpy().reshape(-1, *vectors.shape[1:])
 
@@ -72,7 +72,7 @@ def as_linear_operator(state: BlockState, convention: Convention) -> LinearOpera
 def dense_rows(state: BlockState, convention: Convention) -> Tensor:
     """The rows of J that are not structurally zero, float64. shape: (live outputs, n_in).
 
-    Used where a block is not square and so has no smaller core; square ones go through deflation.py.
+    For blocks that are not square and so have no smaller core; deflation.py handles square ones.
     """
     n_out = state.geometry.n_out
     live = state.kept_outputs(convention).flatten().nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""A module in memory -> a ``Network``: recognised by its structure, and checked against itself before a number is computed."""
+"""A module in memory -> a ``Network``: its structure is recognised, and our formulas are checked against the module."""
 
 import copy
 import hashlib
@@ -22,7 +22,7 @@ AGREE = 1e-10  # relative, of J v by our operators and by automatic differentiat
 
 
 class _InMemory:
-    """Gives the module that it was made with. It travels to another process with the module, after torchvision is there."""
+    """Returns its module. Another process that receives it imports torchvision before the module."""
 
     def __init__(self, module: nn.Module):
         self._module = module
@@ -35,7 +35,7 @@ class _InMemory:
 
 
 class _TorchvisionFirst:
-    """Where it arrives, torchvision is imported by our way, before a module's class would import it by its own."""
+    """Imports torchvision through torchvision_compat in the receiving process, before the module's class imports it directly."""
 
     def __reduce__(self) -> tuple[Callable[[], ModuleType], tuple[()]]:
         return torchvision, ()
@@ -50,9 +50,8 @@ def network(
 ) -> Network:
     """The network of a module with the structure of torchvision's ``ResNet``; a copy, in evaluation mode and float32.
 
-    Every block is checked at a random input, in float64: J v by our operators against ``torch.func.jvp`` of the block; and
-    what reaches it in a forward pass, ours against the module's.
-    Raises CannotCompute for another structure, and where the two differ.
+    Two checks in float64: J v of every block at a random input, our operators against ``torch.func.jvp``; and every block's
+    input in a forward pass, ours against the module's. Raises CannotCompute for another structure, and if the two differ.
     """
     if not isinstance(module, nn.Module) or not all(hasattr(module, part) for part in STEM):
         raise CannotCompute(
@@ -69,30 +68,34 @@ def network(
     scores = kept(torch.zeros(1, 3, side, side)).shape[1]
     names = tuple(classes) if classes else LABELS if scores == len(LABELS) else tuple(map(str, range(scores)))
     tensors = resnets.tensors_sha256(kept.state_dict())
-    sha256 = hashlib.sha256(f"{tensors} {kept}".encode()).hexdigest()  # the text holds strides, pooling, eps
+    sha256 = hashlib.sha256(
+        f"{tensors} {kept}".encode()
+    ).hexdigest()  # the module's text contains strides, pooling and eps
     return Network(name, sha256, geometries, _InMemory(kept), preprocessing, names, name)
 
 
 def _geometries(module: nn.Module, blocks: list[nn.Module], image: Tensor) -> list[BlockGeometry]:
-    """The sizes that one forward pass meets."""
-    seen: dict[nn.Module, tuple[int, int, int]] = {}
+    """The blocks' sizes, recorded in one forward pass."""
+    outputs: dict[nn.Module, tuple[int, int, int]] = {}
     watched = [layer for block in blocks for layer in (block, *_convolutions(block))]
     hooks = [
-        layer.register_forward_hook(lambda layer, given, out: seen.update({layer: _shape(out)})) for layer in watched
+        layer.register_forward_hook(lambda layer, _, out: outputs.update({layer: _shape(out)})) for layer in watched
     ]
-    given: dict[nn.Module, tuple[int, int, int]] = {}
-    hooks += [block.register_forward_pre_hook(lambda block, x: given.update({block: _shape(x[0])})) for block in blocks]
+    inputs: dict[nn.Module, tuple[int, int, int]] = {}
+    hooks += [
+        block.register_forward_pre_hook(lambda block, x: inputs.update({block: _shape(x[0])})) for block in blocks
+    ]
     with torch.no_grad():
         module(image)
     for hook in hooks:
         hook.remove()
-    made = []
+    geometries = []
     for number, block in enumerate(blocks, 1):
-        inner = tuple(seen[layer] for layer in _convolutions(block)[:-1])
+        inner = tuple(outputs[layer] for layer in _convolutions(block)[:-1])
         kind = "bottleneck" if len(inner) == 2 else "basic"
-        stride = given[block][-1] // seen[block][-1]
-        made.append(BlockGeometry(number, kind, stride, given[block], inner, seen[block]))
-    return made
+        stride = inputs[block][-1] // outputs[block][-1]
+        geometries.append(BlockGeometry(number, kind, stride, inputs[block], inner, outputs[block]))
+    return geometries
 
 
 def _shape(batch: Tensor) -> tuple[int, int, int]:
@@ -105,16 +108,16 @@ def _convolutions(block: nn.Module) -> list[nn.Module]:
 
 
 def _check(block: nn.Module, geometry: BlockGeometry) -> None:
-    """J v of the block at a random input, by both ways; also that a skip that keeps the shape is the identity."""
+    """Compare J v of the block at a random input in both ways; a skip that keeps the shape must be the identity."""
     random = torch.Generator().manual_seed(geometry.block)
     x, v = (torch.randn(geometry.input_shape, generator=random, dtype=torch.float64) for _ in range(2))
     double = copy.deepcopy(block).double()
     try:
         state, _ = linearise.linearise(double, geometry, x)
     except (AttributeError, RuntimeError, TypeError) as error:
-        raise CannotCompute(_unlike(geometry, f"it cannot be read ({error})")) from error
+        raise CannotCompute(_unlike(geometry, f"it cannot be linearised ({error})")) from error
     if geometry.is_identity and state.skip is not None:
-        raise CannotCompute(_unlike(geometry, "its skip is no identity though it keeps the shape"))
+        raise CannotCompute(_unlike(geometry, "its skip keeps the shape but is not the identity"))
     theirs = torch.func.jvp(lambda image: double(image[None])[0], (x,), (v,))[1]
     ours = operator.apply(state, Convention.BLOCK, v.flatten()[None])[0]
     difference = float((ours - theirs.flatten()).norm() / theirs.norm().clamp_min(1e-300))
@@ -123,7 +126,7 @@ def _check(block: nn.Module, geometry: BlockGeometry) -> None:
 
 
 def _check_inputs(module: nn.Module, geometries: tuple[BlockGeometry, ...], side: int) -> None:
-    """What reaches each block at a random image, by both ways: no layer that we do not know stands before or between them."""
+    """Compare each block's input at a random image in both ways: no unknown layer may precede or separate the blocks."""
     image = torch.randn(3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     double, theirs = copy.deepcopy(module).double(), []
     hooks = [
@@ -141,22 +144,22 @@ def _check_inputs(module: nn.Module, geometries: tuple[BlockGeometry, ...], side
             for number, given in enumerate(theirs, 1)
         ]
     except (AttributeError, TypeError, ValueError) as error:
-        raise CannotCompute(_unlike_stem(f"it cannot be read ({error})")) from error
+        raise CannotCompute(_unlike_stem(f"it cannot be linearised ({error})")) from error
     for number, distance in enumerate(apart, 1):
         if not distance <= AGREE:
-            what = f"what reaches block {number} differs from the formula's by {distance:.1e}"
+            what = f"the input of block {number} differs from the formula's by {distance:.1e}"
             raise CannotCompute(_unlike_stem(what))
 
 
 def _unlike_stem(why: str) -> str:
     return (
-        "Expected a network of torchvision's ResNet from its image to its last block, got one of another kind: "
-        f"{why}; build it of conv1, bn1, relu, maxpool and the four layers alone."
+        f"Expected the layers of torchvision's ResNet from the image to the last block, got others ({why}): "
+        "build the network from conv1, bn1, relu, maxpool and the four layers only."
     )
 
 
 def _unlike(geometry: BlockGeometry, why: str) -> str:
     return (
-        f"Expected block {geometry.block} to be a basic block or a bottleneck of torchvision's ResNet, got one of another kind: "
-        f"{why}; build it of conv, bn, relu and downsample alone."
+        f"Expected block {geometry.block} to be a basic block or a bottleneck of torchvision's ResNet, got another kind ({why}): "
+        "build it from conv, bn, relu and downsample only."
     )

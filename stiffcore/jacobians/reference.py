@@ -1,4 +1,4 @@
-"""Slow, obvious versions of what the package computes by cleverer ways: for the tests and the benchmark."""
+"""Slow, obvious versions of the package's faster algorithms, for the tests and the benchmark."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def jacobian_of_module(block: nn.Module, x: Tensor, convention: Convention, chun
     Returns (n_out, n_in) for ``block`` and ``branch``, (C_out, H_out, W_out, C_in, H_in, W_in) for ``slices``.
     """
     function = branch_of_module if convention.is_right_hand_side else (lambda module, image: module(image))
-    jacobian = torch.func.jacrev(lambda image: function(block, image[None])[0], chunk_size=chunk_size)(x)
+    jacobian: Tensor = torch.func.jacrev(lambda image: function(block, image[None])[0], chunk_size=chunk_size)(x)
     jacobian = jacobian.detach()
     return jacobian.reshape(-1, x.numel()) if convention.has_matrix else jacobian
 
@@ -66,8 +66,8 @@ def naive_slices(jacobian: Tensor) -> np.ndarray:
 def peeled_lapack(jacobian: Tensor) -> np.ndarray:
     """As ``naive_slices``, but LAPACK sees only the rows and columns that may carry a non-zero eigenvalue.
 
-    An index whose row or whose column is zero is dropped, again and again, until none is left; slices that
-    kept equally many indices go to LAPACK as one batch, and each dropped index returns as a 0.
+    Indices whose row or column is zero are dropped repeatedly until none is left. Slices with equally many
+    remaining indices go to LAPACK as one batch, and each dropped index returns as an eigenvalue 0.
     """
     slices = jacobian.reshape(-1, *jacobian.shape[-2:])
     slices = slices[slices.abs().amax((1, 2)) > 0]
@@ -78,23 +78,23 @@ def peeled_lapack(jacobian: Tensor) -> np.ndarray:
         if torch.equal(fewer, kept):
             break
         kept = fewer
-    found = []
+    spectra = []
     for size in range(1, jacobian.shape[-1] + 1):
         chosen = kept.sum(1) == size
         index = kept[chosen].nonzero()[:, 1].reshape(-1, size)
         patches = slices[chosen].gather(1, index[:, :, None].expand(-1, -1, jacobian.shape[-1]))
-        found.append(eigenvalues(patches.gather(2, index[:, None, :].expand(-1, size, -1))))
+        spectra.append(eigenvalues(patches.gather(2, index[:, None, :].expand(-1, size, -1))))
     total = int(np.prod(jacobian.shape[:-1]))
-    peeled = total - sum(values.size for values in found)
-    return np.concatenate([*found, np.zeros(peeled, dtype=np.complex128)])
+    peeled = total - sum(values.size for values in spectra)
+    return np.concatenate([*spectra, np.zeros(peeled, dtype=np.complex128)])
 
 
 def spectral_distance(a: np.ndarray, b: np.ndarray) -> float:
     """The largest distance between partners when two spectra of equal size are matched as multisets.
 
-    Equal values are partners first. Up to LARGEST_ASSIGNMENT remaining ones the matching minimises the sum of
-    squared distances (Hungarian method); above, the nearest free one is taken, and the result is an upper
-    bound for the best matching's.
+    Equal values are matched first. For up to LARGEST_ASSIGNMENT remaining values the matching minimises the sum
+    of squared distances (Hungarian method); above, it is greedy, and the result is an upper bound of the best
+    matching's.
     """
     (a, a_count), (b, b_count) = (np.unique(np.asarray(z, np.complex128).ravel(), return_counts=True) for z in (a, b))
     if a_count.sum() != b_count.sum():
@@ -113,13 +113,13 @@ def spectral_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _greedy_distance(a: np.ndarray, a_count: np.ndarray, b: np.ndarray, b_count: np.ndarray) -> float:
-    """In rounds, each value of the more varied side asks for its nearest on the other, which serves the nearest first."""
+    """In rounds, each value of the side with more distinct values requests its nearest one on the other, nearest pairs first."""
     from scipy.spatial import cKDTree
 
     largest = 0.0
     while a_count.any():
         a, a_count, b, b_count = a[a_count > 0], a_count[a_count > 0], b[b_count > 0], b_count[b_count > 0]
-        if len(a) < len(b):  # values repeated on one side would be served one a round from the other
+        if len(a) < len(b):  # else a repeated value would be matched only once per round
             a, a_count, b, b_count = b, b_count, a, a_count
         distance, partner = cKDTree(np.column_stack([b.real, b.imag])).query(np.column_stack([a.real, a.imag]))
         for i in np.argsort(distance, kind="stable"):

@@ -187,7 +187,7 @@ def test_which_of_two_networks_is_taken_is_said(visitor):
     state = load_file(manifest.FOLDER / "resnet18.safetensors")
     both = {f"{prefix}_.{k}": v.clone() for prefix in ("model", "ema") for k, v in state.items()}
     page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", save(both))
-    assert "of several networks in it “model_.” is taken, not “ema_.”." in page.texts("markdown")
+    assert "of several networks “model_.” is used, not “ema_.”." in page.texts("markdown")
 
 
 @pytest.mark.parametrize("off", [False, True])

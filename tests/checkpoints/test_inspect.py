@@ -1,4 +1,4 @@
-"""Checkpoints from outside: every usual naming is understood, every malformed file is refused in one sentence."""
+"""Uploaded checkpoints: every usual naming is understood, every malformed file is refused with one sentence."""
 
 import collections
 import io
@@ -38,7 +38,7 @@ def state() -> dict[str, torch.Tensor]:
 
 
 def saved(value: object, protocol: int = 2) -> bytes:
-    """As torch.save writes it."""
+    """In the form that torch.save writes."""
     file = io.BytesIO()
     torch.save(value, file, pickle_protocol=protocol)
     return file.getvalue()
@@ -56,7 +56,7 @@ def repacked(content: bytes, change, compression=zipfile.ZIP_STORED) -> bytes:
 
 
 def with_pickle(pickled: bytes, content: bytes | None = None) -> bytes:
-    """An archive of torch's form around a pickle."""
+    """A pickle in an archive of torch's form."""
     content = saved({"a": torch.zeros(1)}) if content is None else content
     return repacked(content, lambda name, old: pickled if name.endswith("data.pkl") else old)
 
@@ -67,7 +67,7 @@ def pickle_of(content: bytes) -> bytes:
 
 
 def zoo(state):
-    """kuangliu's and many others' names."""
+    """The names of kuangliu's and many other repositories."""
     return {k.replace("downsample", "shortcut").replace("fc.", "linear."): v for k, v in state.items()}
 
 
@@ -118,7 +118,7 @@ def test_what_is_ignored_is_said(state):
 def test_which_of_several_networks_is_taken_is_said(form, state):
     inspection = checkpoints.inspect(ACCEPTED[form](state))
     assert (inspection.prefix, inspection.others) == ("model.", ("ema.",))
-    assert inspection.sentence.endswith("; of several networks in it “model.” is taken, not “ema.”.")
+    assert inspection.sentence.endswith("; of several networks “model.” is used, not “ema.”.")
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_the_choice_among_several_networks_is_always_the_same(prefixes):
 
 
 def test_no_number_is_read_before_the_load(state, monkeypatch):
-    """A look takes only the list of tensors: of a hundred megabytes, a few hundred kilobytes of memory."""
+    """Inspection reads only the list of tensors: a few hundred kilobytes of memory for a hundred megabytes."""
     tensors = []
     for reader in (StateDictArchive, SafetensorsFile):
         read = reader.tensor
         monkeypatch.setattr(reader, "tensor", lambda self, name, read=read: tensors.append(name) or read(self, name))
     for content in (saved(state), save(state)):
-        checkpoints.inspect(content)  # with torch's own first use out of the way
+        checkpoints.inspect(content)  # after torch's first use
         tracemalloc.start()
         checkpoints.inspect(content)
         _, peak = tracemalloc.get_traced_memory()
@@ -182,7 +182,7 @@ def test_other_precisions_are_other_weights(dtype, state):
 
 
 class Trap:
-    """Its pickle makes a folder when it is loaded."""
+    """Its pickle creates a folder when it is loaded."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -387,7 +387,7 @@ def of_floats(shape, begin=0, count=1) -> dict:
 
 @kind
 def safetensors_with_a_name_of_dots(state, folder):
-    """A search for the prefix that starts anew at every dot takes minutes."""
+    """A prefix search that restarts at every dot takes minutes."""
     return header_only({"a." * 480_000 + "conv1.weight": of_floats([1])}, bytes(4))
 
 
@@ -398,13 +398,13 @@ def a_pickle_with_a_name_of_dots(state, folder):
 
 @kind
 def a_long_name_before_many_tensors(state, folder):
-    """Put together, its names would take gigabytes."""
+    """Its full names would take gigabytes."""
     return saved({"a" * 300_000: {f"{i}.conv1.weight": torch.zeros(1) for i in range(900)}, "b": torch.zeros(1)})
 
 
 @kind
 def the_same_dict_at_many_places(state, folder):
-    """Three levels of a few thousand names each, that stand for billions of tensors."""
+    """Three levels of a few thousand names each, which refer to billions of tensors."""
     inner = {"conv1.weight": torch.zeros(1)}
     for _ in range(3):
         inner = {str(i): inner for i in range(3000)}
@@ -423,7 +423,7 @@ def tens_of_thousands_of_tensors(state, folder):
 
 @kind
 def a_shape_of_300_000_sides(state, folder):
-    """Said back, it would be a sentence of a megabyte."""
+    """Repeated in the error, it would be a sentence of a megabyte."""
     return header_only({"conv1.weight": of_floats([1] * 300_000)}, bytes(4))
 
 
@@ -440,7 +440,7 @@ def a_pickle_with_a_shape_of_300_000_sides(state, folder):
 
 @kind
 def a_name_that_cannot_be_printed(state, folder):
-    """It would turn the sentence around it to the left."""
+    """It would reverse the direction of the sentence around it."""
     return save({f"\u202e\n{k}": v for k, v in state.items()})
 
 
@@ -599,7 +599,7 @@ SAID = {
     "infinite_after_rounding": "finite numbers",
     "negative_variance": "variances from 0",
     "a_missing_tensor": "nearest is resnet18: layer3.1.conv2.weight is missing",
-    "a_tensor_too_many": "there is no place for 'layer5.0.conv1.weight'",
+    "a_tensor_too_many": "'layer5.0.conv1.weight' does not belong to it",
     "the_same_tensor_by_two_names": "nearest is resnet18: it has fc.weight twice",
     "a_hundred_classes": "fc.weight has shape (100, 512), not (10, 512)",
     "the_stem_of_imagenet": "its first convolution is ImageNet's, 7×7",
@@ -609,7 +609,7 @@ SAID = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_malformed_file_is_refused_in_one_sentence(name, state, tmp_path):
-    """Nothing is executed, little memory and time is spent, and the sentence says what was expected and what to do."""
+    """Nothing is executed, memory and time are small, and the sentence says what was expected and what to do."""
     content = KINDS[name](state, tmp_path)
     tracemalloc.start()
     began = time.process_time()
@@ -631,15 +631,15 @@ def test_a_malformed_file_is_refused_in_one_sentence(name, state, tmp_path):
 
 
 def test_truncation_anywhere_and_flipped_bytes_never_escape(state, full, tmp_path):
-    """Random damage to both formats: loaded as it should be, or refused; never another exception."""
+    """With random damage, both formats load correctly or are refused; no other exception."""
     random = np.random.default_rng(0)
-    small = {k: v for k, v in state.items() if v.ndim < 4}  # complete or not, the readers see all of it
+    small = {k: v for k, v in state.items() if v.ndim < 4}  # complete or not, the readers process all of it
     for content in (saved(small), save(small), saved(state)[-60_000:]):
         for _ in range(400 if full else 40):
             damaged = bytearray(content[: random.integers(len(content))] if random.random() < 0.3 else content)
             places = random.integers(max(1, len(damaged)), size=random.integers(1, 5))
             for place in places if damaged else ():
-                # Mostly where the structure is: the beginning and the end.
+                # Mostly at the beginning and the end, where the structure is.
                 at = place if random.random() < 0.3 else (place % 2000) * random.choice([-1, 1])
                 damaged[at % len(damaged)] = random.integers(256)
             with pytest.raises(CannotCompute):  # it lacks the convolutions
@@ -657,7 +657,7 @@ def test_the_self_test_recognises_another_normalisation(state):
     """The shipped network with our normalisation folded into its stem expects images from 0 to 255."""
     mean, std = torch.tensor(cifar10.MEAN).double() * 255, torch.tensor(cifar10.STANDARD_DEVIATION).double() * 255
     weight = state["conv1.weight"].double() / std[:, None, None]
-    shift = (weight * mean[:, None, None]).sum((1, 2, 3))  # away from the border: there padding is 0, not the mean
+    shift = (weight * mean[:, None, None]).sum((1, 2, 3))  # away from the border, where padding is 0, not the mean
     folded = {"conv1.weight": weight.float(), "bn1.running_mean": (state["bn1.running_mean"].double() + shift).float()}
     model, _ = checkpoints.load(save(dict(state) | folded))
     result = checkpoints.self_test(model)

@@ -1,4 +1,4 @@
-"""The core and its multiplicities are the dense Jacobian's spectrum, in every case that could go wrong."""
+"""The core and its multiplicities give the dense Jacobian's spectrum, in all special cases."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_traces_of_powers_agree_to_1e10(block, convention):
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("block", IDENTITY, ids=repr)
 def test_every_layer_carries_the_same_core(block, convention):
-    """AB against BA: on whichever layer the core is formed, the traces of its powers agree."""
+    """AB against BA: the traces of the core's powers agree for every layer that it is formed on."""
     traces = []
     for layer in _layers(block, convention):
         core = deflation.form_core(block.state, convention, layer)

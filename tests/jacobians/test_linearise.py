@@ -1,4 +1,4 @@
-"""A block made linear at an image is the block: values, masks and sizes."""
+"""A block linearised at an image equals the block: values, masks and sizes."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_nan_in_weights_is_refused():
     model = resnets.load("resnet18")
     with torch.no_grad():
         model.layer1[0].conv1.weight[0, 0, 0, 0] = float("nan")
-    with pytest.raises(CannotCompute, match="finite"):
+    with pytest.raises(CannotCompute, match="Block 1 has NaN or infinite activations"):
         linearise.block_states(model, catalogue.blocks("resnet18"), torch.zeros(3, 32, 32), [1])
 
 
