@@ -18,7 +18,7 @@ MATRIX = tuple(convention for convention in Convention if convention.has_matrix)
 
 
 def stiffness_index(max_re: float, min_re: float, tolerance: float = 0.0) -> float:
-    """max Re λ / min Re λ (paper, Eq. 10); NaN where min Re λ ≥ 0, or is not told from 0 at this tolerance."""
+    """max Re λ / min Re λ (paper, Eq. 10); NaN where min Re λ ≥ 0, or is within the tolerance of 0."""
     return max_re / min_re if min_re < -tolerance else math.nan
 
 
@@ -95,7 +95,7 @@ METRICS: tuple[Metric, ...] = (
         lambda facts: facts.live_fraction, Unit.SHARE, Group.MASKS,
     ),
     Metric(
-        "outside_euler", "Outside disc", "Share of eigenvalues with |1 + λ| > 1, outside of forward Euler's disc",
+        "outside_euler", "Outside disc", "Share of eigenvalues with |1 + λ| > 1, outside forward Euler's disc",
         lambda facts: _of_forward_euler(facts, "share_outside"), Unit.SHARE, Group.STEPS, BRANCH, ONLY_BRANCH,
     ),
     Metric(
@@ -111,27 +111,27 @@ METRICS: tuple[Metric, ...] = (
         bound=Bound.INTERVAL, wide=False,
     ),
     Metric(
-        "n_eigenvalues", "Eigenvalues", "How many, structural ones included", lambda facts: facts.n, Unit.COUNT,
-        Group.COUNTS, short=Short("n", 8, 1),
+        "n_eigenvalues", "Eigenvalues", "Number of eigenvalues, structural ones included", lambda facts: facts.n,
+        Unit.COUNT, Group.COUNTS, short=Short("n", 8, 1),
     ),
     Metric(
-        "n_negative", "Re λ < 0", "How many eigenvalues with a negative real part", lambda facts: facts.negative,
+        "n_negative", "Re λ < 0", "Number of eigenvalues with a negative real part", lambda facts: facts.negative,
         Unit.COUNT, Group.COUNTS, bound=Bound.INTERVAL,
     ),
     Metric(
-        "n_zero", "Structural 0", "Eigenvalues that are zero by the masks: appended, never computed",
+        "n_zero", "Structural 0", "Eigenvalues that the masks make zero: appended, not computed",
         lambda facts: facts.zeros, Unit.COUNT, Group.STRUCTURE,
     ),
     Metric(
-        "n_one", "Structural 1", "Eigenvalues that are one by the masks: appended, never computed",
+        "n_one", "Structural 1", "Eigenvalues that the masks make one: appended, not computed",
         lambda facts: facts.ones, Unit.COUNT, Group.STRUCTURE, wide=False,
     ),
     Metric(
-        "n_positive", "Re λ > 0", "How many eigenvalues with a positive real part", lambda facts: facts.positive,
+        "n_positive", "Re λ > 0", "Number of eigenvalues with a positive real part", lambda facts: facts.positive,
         Unit.COUNT, Group.COUNTS, bound=Bound.INTERVAL, wide=False,
     ),
     Metric(
-        "n_undetermined", "Undetermined", "So near to the imaginary axis that rounding decides their sign",
+        "n_undetermined", "Undetermined", "Eigenvalues so close to the imaginary axis that rounding decides their sign",
         lambda facts: facts.undetermined, Unit.COUNT, Group.UNDETERMINED,
     ),
     Metric(
@@ -162,7 +162,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "percent_negative_beyond_geometry", "P beyond geometry",
-        "P minus what random entries on the same receptive field give", unit=Unit.PER_CENT, conventions=SLICES,
+        "P minus the expected P for random entries on the same receptive field", unit=Unit.PER_CENT, conventions=SLICES,
         elsewhere=ONLY_SLICES, correlated=True,
         derived=Derived(
             "percent_negative", lambda column: column("percent_negative") - column("expected_percent_negative")
@@ -172,22 +172,22 @@ METRICS: tuple[Metric, ...] = (
 
 
 def named(name: str) -> Metric:
-    """The metric of this name; of a name that is in no list, a plain number that is called so."""
+    """The metric of this name; for a name that is not in the list, a plain number of that name."""
     return next((metric for metric in METRICS if metric.name == name), Metric(name, name, name))
 
 
 def in_table_order() -> list[Metric]:
-    """All metrics, a group after the other, as tables show them."""
+    """All metrics, ordered by group, as tables show them."""
     return sorted(METRICS, key=lambda metric: metric.group.value)
 
 
 def of_group(*groups: Group) -> list[Metric]:
-    """The metrics of some groups that results hold, in their order."""
+    """The metrics of these groups that results hold, in the order of the list."""
     return [metric for metric in METRICS if metric.group in groups and metric.derived is None]
 
 
 def of(facts: Facts) -> tuple[dict[str, float], dict[str, Missing]]:
-    """Every metric that a result lists, NaN where it is missing, in the list's order; and why each of those is."""
-    found = {metric.name: metric.value(facts) for metric in METRICS if metric.is_in(facts)}
-    reasons = {name: value for name, value in found.items() if isinstance(value, Missing)}
-    return {name: math.nan if isinstance(value, Missing) else value for name, value in found.items()}, reasons
+    """Every metric that a result lists, in the list's order, NaN where it is missing; and the reason for each NaN."""
+    values = {metric.name: metric.value(facts) for metric in METRICS if metric.is_in(facts)}
+    reasons = {name: value for name, value in values.items() if isinstance(value, Missing)}
+    return {name: math.nan if isinstance(value, Missing) else value for name, value in values.items()}, reasons

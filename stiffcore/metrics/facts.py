@@ -1,4 +1,4 @@
-"""What was found of a block at an image, whichever way it was found; metrics compute themselves from it.
+"""What is known of a block at an image, however it was computed; metrics are computed from it.
 
 λ are the block's eigenvalues, structural zeros and ones included.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # they import torch
     from stiffcore.spectra.full import Extremes, Spectrum
     from stiffcore.spectra.singular_values import SingularValues
 
+# These texts are part of stored and shipped results: keep them.
 NOTHING_NEGATIVE = undefined("no eigenvalue has a negative real part")
 UNTOLD = undefined("no eigenvalue's negative real part is told from zero")
 NEEDS_COUNTS = not_computed("needs the full spectrum (level counts)")
@@ -36,16 +37,16 @@ ONLY_LARGEST = not_computed("only the largest one is, for a block of this size")
 class Facts:
     """What is known of a block's spectrum under one convention; None where it is not known.
 
-    missing: why a metric has no value that needs something which is None here. nothing_negative: why one has none that
-    needs an eigenvalue with Re λ < 0. tolerance: an eigenvalue with |Re λ| at most this is undetermined.
+    missing: why a metric has no value if it needs something that is None here. nothing_negative: why it has none if it needs
+    an eigenvalue with Re λ < 0. tolerance: an eigenvalue with |Re λ| up to this is undetermined.
     """
 
     convention: Convention
-    live_fraction: float  # of the outer ReLU's outputs, those that are positive
+    live_fraction: float  # share of the outer ReLU's outputs that are positive
     missing: Missing
     nothing_negative: Missing = NOTHING_NEGATIVE
     n: int = 0  # eigenvalues; 0 where the block is not square
-    zeros: int = 0  # structural eigenvalues, or singular values, 0
+    zeros: int = 0  # structural eigenvalues 0, or structural singular values 0
     ones: int | None = None  # structural eigenvalues 1
     tolerance: float = 0.0
     eigenvalues: np.ndarray | None = None  # complex128, shape: (m,), of the core: all but the structural ones
@@ -75,7 +76,7 @@ class Facts:
 
 
 def of_spectrum(spectrum: "Spectrum", live_fraction: float) -> Facts:
-    """All eigenvalues are known."""
+    """Facts from all eigenvalues."""
     values, tolerance = spectrum.eigenvalues, spectrum.tolerance
     negative = int((values.real < -tolerance).sum())
     undetermined = int((np.abs(values.real) <= tolerance).sum())
@@ -108,7 +109,7 @@ def of_extremes(
     live_fraction: float,
     certificate: "Certificate | None" = None,
 ) -> Facts:
-    """The outermost eigenvalues are known, and where it is proved how many are negative, the counts."""
+    """Facts from the outermost eigenvalues; also the counts, where a certificate proves them."""
     missing, negative = NEEDS_COUNTS, None
     ratio: Missing | None = None
     if certificate is not None and certificate.kind == "estimated":
@@ -142,7 +143,7 @@ def of_slices(
     without_skip: tuple[float, float],
     counted: bool,
 ) -> Facts:
-    """The extremes, the two baselines and, where they were counted, the signs of the eigenvalues of all slices."""
+    """Facts from the slices: the extremes, the two baselines and, where counted, the signs of all eigenvalues."""
     ratio = slices.stiffness_ratio
     return Facts(
         Convention.SLICES,
@@ -166,7 +167,7 @@ def of_slices(
 def of_singular_values(
     singular: "SingularValues", n_out: int, n_in: int, convention: Convention, live_fraction: float
 ) -> Facts:
-    """The block is not square: it has singular values, and no metric of eigenvalues is defined."""
+    """Facts of a block that is not square: it has singular values, and no metric of eigenvalues is defined."""
     values = singular.values
     why = ZERO if singular.complete else UNREACHED if convention.masks_outputs else ONLY_LARGEST
     return Facts(

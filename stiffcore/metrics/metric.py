@@ -1,4 +1,4 @@
-"""A metric: how it is called, where it is defined, how it computes itself. `definitions` lists them."""
+"""A metric: its name, where it is defined, how it is computed. `definitions` lists all of them."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from stiffcore.metrics.missing import Missing
 if TYPE_CHECKING:  # it would delay the first paint
     import pandas as pd
 
-Found = float | Missing | None  # None: it takes something that was not found, and facts.missing says why
+Found = float | Missing | None  # None: the metric needs something that is not known; facts.missing says why
 EVERY = tuple(Convention)
 
 
@@ -27,16 +27,16 @@ class Unit(Enum):
 
 
 class Bound(Enum):
-    """What k undetermined eigenvalues, counted as not negative, leave open."""
+    """How far a value is uncertain because of k undetermined eigenvalues, which count as not negative."""
 
-    NONE = ""  # nothing, or nothing that is known
-    AT_LEAST = "≥ "  # it is what is shown or more
-    AT_MOST = "≤ "
-    INTERVAL = "…"  # it is what is shown, or up to k eigenvalues more
+    NONE = ""  # certain, or by an unknown amount
+    AT_LEAST = "≥ "  # the value shown is a lower bound
+    AT_MOST = "≤ "  # the value shown is an upper bound
+    INTERVAL = "…"  # from the value shown up to k eigenvalues more
 
 
 class Group(Enum):
-    """What a metric is about, in the order in which tables show it."""
+    """The subject of a metric, in the order of tables."""
 
     SPECTRUM = 1
     STEPS = 2  # of forward Euler
@@ -49,14 +49,14 @@ class Group(Enum):
 
 
 OF_EVERY_BLOCK = (Group.SINGULAR, Group.MASKS)  # square or not
-CHOSEN = (Group.SPECTRUM, Group.STEPS, Group.SINGULAR, Group.MASKS)  # the others stand beside what is chosen
+CHOSEN = (Group.SPECTRUM, Group.STEPS, Group.SINGULAR, Group.MASKS)  # in menus; the others accompany a chosen metric
 
 
 @dataclass(frozen=True)
 class Derived:
     """A metric that no result holds: it is computed from other columns of a table of rows.
 
-    base: the metric without which there is none; of: takes a function from a name to that column.
+    base: the metric that it requires; of: computes the column, given a function from a name to that column.
     """
 
     base: str
@@ -65,7 +65,10 @@ class Derived:
 
 @dataclass(frozen=True)
 class Short:
-    """Its column of the command line's short table. place: from the left; explained: the name says too little."""
+    """A metric's column in the command line's short table.
+
+    place: position from the left; explained: whether a line below the table explains the name.
+    """
 
     name: str
     width: int
@@ -77,15 +80,15 @@ class Short:
 class Metric:
     """One number of a block at an image.
 
-    compute: from what was found; None where the metric is ``derived``.
-    conventions: where it is defined. elsewhere: why there is none under the others; None: results there do not list it.
-    needs_spectrum: the conventions under which it takes the level ``spectrum``.
-    baseline_of: the metric that it stands beside.
+    compute: the value from the facts; None where the metric is ``derived``.
+    conventions: where it is defined. elsewhere: why it is missing under the others; None: results there do not list it.
+    needs_spectrum: the conventions under which it needs the level ``spectrum``.
+    baseline_of: the metric that it accompanies.
     """
 
     name: str  # in results, rows and files
-    symbol: str  # at the head of a column, without its unit
-    title: str  # what it is, in a line
+    symbol: str  # the heading of a column, without the unit
+    title: str  # what it is, in one line
     compute: Callable[[Facts], Found] | None = None
     unit: Unit = Unit.NUMBER
     group: Group = Group.SPECTRUM
@@ -95,10 +98,10 @@ class Metric:
     bound: Bound = Bound.NONE
     derived: Derived | None = None
     baseline_of: str = ""
-    phrase: str = ""  # behind the symbol in a menu of a few; of a baseline, its name in a legend
+    phrase: str = ""  # follows the symbol in a short menu; for a baseline, its name in a legend
     source: str = ""
     main: bool = False  # shown by default: the paper's S and P
-    correlated: bool = False  # with accuracy and loss
+    correlated: bool = False  # is correlated with accuracy and loss
     wide: bool = True  # a column of the command line's wide table
     short: Short | None = None
 
@@ -109,7 +112,7 @@ class Metric:
 
     @property
     def factor(self) -> int:
-        """From the value to what is shown: 100 for a share."""
+        """The factor from the value to the number shown: 100 for a share."""
         return 100 if self.unit is Unit.SHARE else 1
 
     @property
@@ -123,27 +126,27 @@ class Metric:
         return self.derived is None and self.group in CHOSEN
 
     def is_of(self, convention: Convention) -> bool:
-        """Whether it is defined under a convention."""
+        """Whether the metric is defined under a convention."""
         return convention in self.conventions
 
     def is_in(self, facts: Facts) -> bool:
-        """Whether a result lists it, with a value or with the reason why it has none."""
+        """Whether a result lists the metric, with a value or with the reason why it has none."""
         if self.compute is None or (self.group is Group.SINGULAR and facts.is_square):
             return False
         return self.is_of(facts.convention) or self.elsewhere is not None
 
     def value(self, facts: Facts) -> float | Missing:
-        """The number, never NaN, or why there is none."""
+        """The number, never NaN, or the reason why there is none. Raises ValueError for a derived metric."""
         if self.compute is None:
             raise ValueError(f"Expected a metric that is computed from facts, got {self.name}, derived from rows.")
         if not self.is_of(facts.convention) and self.elsewhere is not None and facts.is_square:
             return self.elsewhere
-        found = self.compute(facts)
-        if found is None or (isinstance(found, float) and math.isnan(found)):
+        value = self.compute(facts)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
             return facts.missing
-        return found
+        return value
 
     def most(self, value: float, undetermined: float, n: float) -> float:
-        """What it can be at most, of a metric whose bound is an interval: all undetermined eigenvalues of n counted in."""
+        """The upper end of an interval: the value if all undetermined ones of n eigenvalues are counted."""
         whole = {Unit.PER_CENT: 100.0, Unit.SHARE: 1.0}.get(self.unit)
         return value + undetermined * (1 if whole is None else whole / n)

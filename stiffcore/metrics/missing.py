@@ -1,47 +1,47 @@
-"""Why there is no number: a status that code asks for, and a text that people read."""
+"""Why a number is missing: a status for code, and a text for people."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Status(Enum):
-    """The kind of absence."""
+    """The kind of missing value."""
 
-    UNDEFINED = "undefined"  # there is no such number
-    NOT_SQUARE = "not square"  # nor can there be one: the block has no eigenvalues
-    NOT_COMPUTED = "not computed"  # there may be one; the text says what would compute it
+    UNDEFINED = "undefined"  # no such number exists
+    NOT_SQUARE = "not square"  # no such number can exist: the block has no eigenvalues
+    NOT_COMPUTED = "not computed"  # the number may exist; the text says what would compute it
 
     @property
     def word(self) -> str:
-        """``undefined`` or ``not computed``: what stands in a table in place of the number."""
+        """``undefined`` or ``not computed``: what a table shows in place of the number."""
         return (Status.NOT_COMPUTED if self is Status.NOT_COMPUTED else Status.UNDEFINED).value
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A number that is not there. Stored, shipped and shown as its text, ``undefined: not square`` for example."""
+    """A missing number. It is stored, shipped and shown as its text, ``undefined: not square`` for example."""
 
     status: Status
-    why: str = ""  # what follows the word in the text
+    why: str = ""  # follows the word in the text
 
     def __str__(self) -> str:
         return f"{self.word}: {self.why}" if self.why else self.word
 
     @property
     def word(self) -> str:
-        """What stands in a table in place of the number."""
+        """What a table shows in place of the number."""
         return self.status.word
 
     @property
     def is_undefined(self) -> bool:
-        """Whether there is no such number, whatever is computed."""
+        """Whether no such number exists, whatever is computed."""
         return self.status is not Status.NOT_COMPUTED
 
     @classmethod
     def read(cls, text: str) -> "Missing":
-        """The inverse of ``str``, for stored results, shipped rows and JSON. Nothing else reads such a text.
+        """The inverse of ``str``, for stored results, shipped rows and JSON. Nothing else parses such a text.
 
-        Raises ValueError for a text that begins with no status's word.
+        Raises ValueError for a text that does not begin with the word of a status.
         """
         word, _, why = text.partition(": ")
         if word == Status.NOT_COMPUTED.word:
@@ -57,25 +57,25 @@ NOT_COMPUTED = Missing(Status.NOT_COMPUTED)
 
 
 def undefined(why: str) -> Missing:
-    """There is no such number, and this is why."""
+    """A number that does not exist, and why."""
     return Missing(Status.UNDEFINED, why)
 
 
 def not_computed(why: str) -> Missing:
-    """There may be such a number; ``why`` says what it takes."""
+    """A number that may exist; ``why`` says what would compute it."""
     return Missing(Status.NOT_COMPUTED, why)
 
 
 def not_square(rows: int, columns: int) -> Missing:
-    """Undefined, since a matrix of this shape has no eigenvalues."""
+    """Undefined, because a matrix of this shape has no eigenvalues."""
     return Missing(Status.NOT_SQUARE, f"{Status.NOT_SQUARE.value} ({rows} × {columns})")
 
 
 def as_texts(reasons: dict[str, Missing]) -> dict[str, str]:
-    """metric -> text, as headers, rows and JSON hold it."""
+    """metric -> text, as in headers, rows and JSON."""
     return {name: str(missing) for name, missing in reasons.items()}
 
 
 def from_texts(texts: dict[str, str]) -> dict[str, Missing]:
-    """metric -> Missing, of what ``as_texts`` made. Raises ValueError for a text that begins with no status."""
+    """The inverse of ``as_texts``. Raises ValueError for a text that does not begin with the word of a status."""
     return {name: Missing.read(text) for name, text in texts.items()}

@@ -1,4 +1,4 @@
-"""The README's table of metrics, written from the list of metrics."""
+"""Writes the README's table of metrics from the list of metrics."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ BETWEEN = re.compile(r"(?<=<!-- metrics -->\n).*(?=<!-- /metrics -->)", re.DOTAL
 
 
 def table() -> str:
-    """A row per metric in the order of tables: name, symbol, what it is, where it is defined."""
+    """The table in Markdown, a row per metric: name, symbol, what it is, where it is defined."""
     rows = [("name", "shown as", "what it is", "defined under"), ("---",) * 4]
     rows += [_row(metric) for metric in definitions.in_table_order()]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
@@ -28,19 +28,19 @@ def _row(metric: Metric) -> tuple[str, str, str, str]:
 
 
 def _cell(text: str) -> str:
-    """Bars inside a cell would end it."""
+    """Escapes bars, which would end the cell."""
     return text.replace("|", "\\|")
 
 
 def with_table(text: str) -> str:
-    """A README with the table as it is now between its two markers. Raises ValueError without them."""
+    """The text of a README with the current table between its two markers. Raises ValueError without them."""
     if not BETWEEN.search(text):
         raise ValueError("Expected the markers <!-- metrics --> and <!-- /metrics --> on lines of their own, got none.")
     return BETWEEN.sub(lambda _: table(), text)
 
 
 def rewrite(path: Path = README) -> None:
-    """Put the table as it is now into a README."""
+    """Replaces the table in a README by the current one."""
     path.write_text(with_table(path.read_text("utf-8")), "utf-8")
 
 
