@@ -1,6 +1,6 @@
-"""The package from Python: names, files, modules and arrays in, results out. ``import stiffcore as sc`` offers all of it.
+"""The Python interface: names, files, modules and arrays in, results out. ``import stiffcore as sc`` offers all of it.
 
-This is a door, as the command line is: here names become objects. torch and pandas are imported by the functions that need them.
+Like the command line, it turns names into objects. torch and pandas are imported only by the functions that need them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,12 +34,12 @@ BUNDLED = "bundled"
 
 @dataclass(frozen=True)
 class Analysis(Result):
-    """A ``Result`` that draws itself; ``analyse`` gives one."""
+    """A ``Result`` that can be plotted; ``analyse`` returns one."""
 
     def plot(self, axes: str = "", dark: bool = False) -> "go.Figure":
-        """The Spectrum page's figure of this block; in a notebook it shows itself. Needs level "spectrum".
+        """The Spectrum page's figure of this block, which a notebook displays. Needs level "spectrum".
 
-        axes: "linear" or "arcsinh"; by default the convention's own. dark: for a dark background. Raises CannotCompute where
+        axes: "linear" or "arcsinh"; by default the convention's. dark: for a dark background. Raises CannotCompute if
         the result has no spectrum.
         """
         from stiffcore.figures.spectra import spectrum
@@ -62,12 +62,12 @@ def network(
     """A network from its name, or from a module in memory.
 
     network: ``"resnet18"``, ``"resnet50-untrained"``, the name of an uploaded network; or a module with the structure of
-        torchvision's ``ResNet`` (``conv1``, ``bn1``, ``maxpool``, ``layer1`` …). It is read as it is now: do not train it on.
-    name, classes: what to call a module and its labels. image_size: pixels; images have image_size² of them.
-    mean, std: by channel, of (x / 255 − mean) / std.
+        torchvision's ``ResNet`` (``conv1``, ``bn1``, ``maxpool``, ``layer1`` …). It is copied: later training does not change the network.
+    name, classes: names of a module and of its labels. image_size: height and width of its images, in pixels.
+    mean, std: per channel, of the normalisation (x / 255 − mean) / std.
 
-    Raises CannotCompute for an unknown name, for a module of another structure, and for one whose blocks, computed by our
-    formulas, do not give what the module gives.
+    Raises CannotCompute for an unknown name, for a module of another structure, and for one whose blocks
+    our formulas do not reproduce.
 
     >>> sc.network("resnet18").blocks[7].n_out
     2048
@@ -83,9 +83,9 @@ def network(
 
 
 def load_checkpoint(path: str | Path, name: str = "") -> Network:
-    """The network in a file of weights (a PyTorch state dict or safetensors), read without running anything in it.
+    """The network in a file of weights (a PyTorch state dict or safetensors), read without executing anything in it.
 
-    name: what to call it; by default the file's. The file is read again by every worker of a sweep: leave it where it is.
+    name: the network's name, by default the file's. Do not move the file: every worker of a sweep reads it again.
     Raises CannotCompute for a file that is not a checkpoint of ResNet18, 34 or 50 in torchvision's names.
 
     >>> sc.load_checkpoint("best.pt").architecture
@@ -102,7 +102,7 @@ def image(image: int | np.ndarray | Image, *, name: str = "", label: int | None 
     image: an index in CIFAR-10's official test set (1,000 of them ship), the number of an uploaded image, or uint8 pixels of
     shape (height, width, 3), RGB. name, label: of an array; by default it is named after its hash, which tells arrays apart in
         tables; label is a position in the network's classes.
-    Raises CannotCompute for a number that is not on this machine, ValueError for an array of another form.
+    Raises CannotCompute for an image that is not on this machine, ValueError for an array of another type or shape.
 
     >>> sc.image(0).label_name
     'cat'
@@ -114,7 +114,7 @@ def image(image: int | np.ndarray | Image, *, name: str = "", label: int | None 
     return images.find(image)
 
 
-_network, _image = network, image  # for the functions below, whose arguments have these names
+_network, _image = network, image  # the functions below have arguments of these names
 
 
 def request(
@@ -124,10 +124,10 @@ def request(
     convention: str,
     level: Level = "counts",
 ) -> Request:
-    """What to compute, as every function of the package takes it.
+    """What to compute, in the form that the package's functions take.
 
     block: counted from 1. convention: "slices", "block" or "branch". level: "extremes" (the outermost eigenvalues), "counts"
-    (every metric) or "spectrum" (the eigenvalues, too). Raises CannotCompute for what there is not.
+    (every metric) or "spectrum" (the eigenvalues, too). Raises CannotCompute for an unknown block, convention or level.
     """
     return requests.check(Request(_network(network), _image(image), block, Convention(convention), level))
 
@@ -140,14 +140,14 @@ def analyse(
     level: Level = "counts",
     progress: Progress | None = None,
 ) -> Analysis:
-    """The spectrum of one residual block's Jacobian at one image, from the cache or fresh.
+    """The spectrum of one residual block's Jacobian at one image, from the cache or newly computed.
 
     block: counted from 1. convention: "slices" (as published), "block" (the whole block) or "branch" (the ODE's right-hand
     side). level: see ``request``. progress: called as progress(done, total, what); may raise Cancelled.
 
-    ``metrics``: name -> number, NaN where it is missing, and ``reasons``: name -> why. ``eigenvalues()``: complex128, all n of
+    ``metrics``: name -> number, NaN if it is missing, and ``reasons``: name -> why. ``eigenvalues()``: complex128, all n of
     them, structural 0 and 1 included. ``plot()``: a Plotly figure. ``made``: how it was computed.
-    Raises CannotCompute for what a user can repair.
+    Raises CannotCompute with one sentence about what is wrong and what to do.
 
     >>> result = sc.analyse("resnet18", image=0, block=8, convention="branch", level="spectrum")
     >>> len(result.eigenvalues())
@@ -165,14 +165,14 @@ def sweep(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> "pd.DataFrame":
-    """Every block at every image, a row each; what is stored or ships is not computed again.
+    """Every block at every image, one row each; stored and shipped results are not computed again.
 
     images: "bundled", "all", a list like "0,3,10:20", or numbers, arrays and images. blocks: "all", a list like "6,8", or numbers from 1.
-    workers: processes of one thread each, started afresh (spawn) on every system, so that neither a script nor a notebook needs
-    a guard; by default one a GPU, else one a core; 1 computes in this process. progress: counts the images.
+    workers: processes of one thread each, started with spawn on every system, so that neither a script nor a notebook needs a
+    guard; by default one per GPU, else one per core; 1 computes in this process. progress: counts the images.
 
     Columns: network, weights, image, label, predicted, correct, loss, block, convention, n_in, n_out, the metrics, seconds,
-    device … Raises CannotCompute with the first reason where a block could not be computed; what was computed is stored.
+    device … Raises CannotCompute with the first reason if a block could not be computed; finished results are stored.
 
     >>> rows = sc.sweep("resnet18", images="0:10", blocks=[8], convention="branch", workers=2)
     """
@@ -190,7 +190,7 @@ def _images(wanted: str | Iterable[int | np.ndarray | Image]) -> list[Image]:
 
 
 def rows(network: "str | Network | nn.Module", convention: str = "slices") -> "pd.DataFrame":
-    """The rows of a network that ship and that this machine has computed, at the images that ship; computes nothing.
+    """A network's rows that ship or that this machine has computed, at the images that ship; computes nothing.
 
     One row per image and block, columns as of ``sweep``; empty where there are none.
 
@@ -225,7 +225,7 @@ def by_label(rows: "pd.DataFrame", metrics: Sequence[str] | None = None, block: 
 
 
 def correlate(rows: "pd.DataFrame", metric: str, outcome: Literal["accuracy", "loss"] = "loss") -> "pd.DataFrame":
-    """Pearson's and Spearman's correlation of a metric with accuracy or loss over the images, a row a block and one for all.
+    """Pearson's and Spearman's correlation of a metric with accuracy or loss over the images, one row per block and one for all.
 
     Columns: block, measure, outcome, r, p, low and high (95 % bootstrap interval), spearman, spearman_p, n, p_adjusted
     (Benjamini and Hochberg's, over all blocks and both outcomes) … NaN with a ``reason`` where it is undefined.
@@ -234,14 +234,14 @@ def correlate(rows: "pd.DataFrame", metric: str, outcome: Literal["accuracy", "l
     """
     from stiffcore.statistics import correlation
 
-    found = correlation.table(rows, (metric,))
-    return found[found["outcome"] == outcome].reset_index(drop=True)
+    correlations = correlation.table(rows, (metric,))
+    return correlations[correlations["outcome"] == outcome].reset_index(drop=True)
 
 
 def linearise(
     network: "str | Network | nn.Module", image: int | np.ndarray | Image = 0, block: int = 1
 ) -> "BlockState":
-    """A block made linear at an image: its scaled convolutions, ReLU masks and skip, float64 on the CPU.
+    """A block linearised at an image: its scaled convolutions, ReLU masks and skip, float64 on the CPU.
 
     >>> state = sc.linearise("resnet18", image=0, block=8)
     >>> state.live_outputs
@@ -254,7 +254,7 @@ def jacobian(state: "BlockState", convention: str = "branch") -> "LinearOperator
     """The Jacobian of a block as a scipy LinearOperator: ``J @ v``, ``J.T @ w``; float64, shape (n_out, n_in).
 
     J_F = A2 D1 A1 or A3 D2 A2 D1 A1 under "branch", D_out (J_F + J_s) under "block". Raises CannotCompute under "slices",
-    which have no one matrix.
+    which are many matrices.
 
     >>> J = sc.jacobian(state, "branch")
     >>> (J @ v).shape
