@@ -1,6 +1,6 @@
-"""How fast the app is: first paint of a cold server, stored views, large clouds in Chromium, many sessions at once.
+"""The speed of the app: first paint of a cold server, stored views, large clouds in Chromium, many sessions at once.
 
-The app runs in a process of its own with a cache folder of its own; see app_server.py. A report is built-in types only.
+The app runs in a separate process with its own cache folder; see app_server.py. A report has built-in types only.
 """
 
 import importlib.metadata
@@ -33,16 +33,16 @@ LARGE = (
     0,
     2,
     Convention.BRANCH,
-)  # network, image, block, convention: 65,536 eigenvalues; nothing that large ships
+)  # network, image, block, convention: 65,536 eigenvalues; no shipped spectrum is that large
 QUICK = ("resnet18", 8)  # network, block: a new spectrum takes about a second
 
 Say = Callable[[str], None]
 
 
 def run(say: Say, browser: bool = True, n_sessions: int = SESSIONS) -> dict:
-    """Measure everything and report. browser: without, what Chromium paints is left out.
+    """Measure everything and report. browser: False to skip the measurements that need Chromium.
 
-    Raises CannotCompute where the app does not start, or Chromium or Playwright is missing.
+    Raises CannotCompute if the app does not start, or if Chromium or Playwright is missing.
     """
     report: dict = {"environment": environment(), "goals_seconds": GOALS}
     with tempfile.TemporaryDirectory(prefix="stiffcore-benchmark-") as folder:
@@ -58,17 +58,17 @@ def run(say: Say, browser: bool = True, n_sessions: int = SESSIONS) -> dict:
 
 
 def environment() -> dict[str, object]:
-    """Versions and the machine."""
+    """The versions and the machine."""
     versions = {name: importlib.metadata.version(name) for name in ("streamlit", "plotly", "pandas")}
     return benchmark.environment() | versions | {"date": time.strftime("%Y-%m-%d")}
 
 
 def first_paint(chromium: "Browser", folder: Path, say: Say, servers: int = SERVERS) -> dict:
-    """Home, of a server and a browser window that nobody has used, several times.
+    """The home page in a new server and a new browser window, several times.
 
-    torch_imported_before: rounds in which the server imported torch before the figure was there.
+    torch_imported_before: the number of rounds in which the server imported torch before the figure was drawn.
     """
-    found, early = [], 0
+    times, early = [], 0
     for at in range(servers):
         with AppServer(folder / f"cold {at}") as server:
             context = chromium.new_context(viewport={"width": 1280, "height": 900})
@@ -77,36 +77,37 @@ def first_paint(chromium: "Browser", folder: Path, say: Say, servers: int = SERV
             context.close()
             imported = server.torch_imported()
             early += imported is not None and imported < began + seen["figure"]
-            found.append(seen | {"start": server.seconds_to_start})
+            times.append(seen | {"start": server.seconds_to_start})
         say(f"cold server {at + 1} of {servers}: title {seen['title']:.2f} s, figure {seen['figure']:.2f} s")
     names = ("start", "paint", "title", "figure")
-    return {name: spread([one[name] for one in found]) for name in names} | {"torch_imported_before": early}
+    return {name: spread([of_round[name] for of_round in times]) for name in names} | {"torch_imported_before": early}
 
 
 def large_cloud(chromium: "Browser", folder: Path, say: Say, rounds: int = CLOUDS) -> dict:
-    """A made-up spectrum of 65,536 eigenvalues: from the server's answer, and from the navigation, until WebGL has painted."""
+    """A made-up spectrum of 65,536 eigenvalues: seconds until WebGL has painted, from the server's answer and from the
+    navigation."""
     cache = folder / "large"
     store_cloud(cache)
     network, image, block, convention = LARGE
     view = f"network={network}&blocks={block}&convention={convention}&images={image}"
-    address = f"/Spectrum?{view}&marks=points"  # by themselves so many are drawn as a density
-    found = []
+    address = f"/Spectrum?{view}&marks=points"  # by default so many are drawn as a density
+    times = []
     with AppServer(cache) as server:
         context = chromium.new_context(viewport={"width": 1280, "height": 900})
         benchmark_browser.seconds_to_paint(context, server.address, "figure")  # a visitor who has seen the home page
         for at in range(rounds):
-            found.append(benchmark_browser.seconds_to_paint(context, server.address + address, "webgl"))
-            say(f"large cloud {at + 1} of {rounds}: painted {found[-1]['webgl']:.2f} s after the navigation")
+            times.append(benchmark_browser.seconds_to_paint(context, server.address + address, "webgl"))
+            say(f"large cloud {at + 1} of {rounds}: painted {times[-1]['webgl']:.2f} s after the navigation")
         context.close()
     return {
-        "points": int(found[-1]["points"]),
-        "drawing": spread([one["webgl"] - one["answer"] for one in found]),
-        "from_navigation": spread([one["webgl"] for one in found]),
+        "points": int(times[-1]["points"]),
+        "drawing": spread([of_round["webgl"] - of_round["answer"] for of_round in times]),
+        "from_navigation": spread([of_round["webgl"] for of_round in times]),
     }
 
 
 def store_cloud(cache: Path) -> None:
-    """A spectrum as large as LARGE has one, of random numbers, into a cache folder that the app will use."""
+    """Store a spectrum of random numbers, of the size of LARGE, in a cache folder that the app will use."""
     network, image, block, convention = LARGE
     large = analysis.Request(networks.find(network), images.find(image), block, convention, "spectrum")
     n = large.geometry.n_in
@@ -126,26 +127,26 @@ def store_cloud(cache: Path) -> None:
 
 
 def stored_view(server: AppServer, say: Say, rounds: int = VIEWS) -> list[dict]:
-    """Every page as a new session opens it: the server's time until it has run, and has been written as the API's JSON.
+    """Every page as a new session opens it: the server's time until the page has run and is written as the API's JSON.
 
-    first: seconds of the first session, which reads what ships; seconds: of those after it.
+    first: seconds of the first session, which reads the shipped results; seconds: those of the later sessions.
     """
-    found = []
+    views = []
     for page in server.interact()["pages"]:
         opened = lambda page=page: server.interact(page=page["url_path"])  # noqa: E731
         first, *seconds = (clocked(opened)[1] for _ in range(1 + rounds))
         say(f"stored view {page['title']}: {as_seconds(statistics.median(seconds))}")
-        found.append({"page": page["title"], "first": first, "seconds": spread(seconds)})
-    return found
+        views.append({"page": page["title"], "first": first, "seconds": spread(seconds)})
+    return views
 
 
 def crowds(server: AppServer, n_sessions: int, say: Say) -> tuple[dict, dict]:
-    """Sessions that ask for the same new spectrum, and sessions that ask for one each."""
-    last = cifar10.bundled()[-n_sessions - 1 :]  # of these none ships
-    found = []
+    """Sessions that ask for the same new spectrum, and sessions that each ask for another one."""
+    last = cifar10.bundled()[-n_sessions - 1 :]  # none of these ships
+    reports = []
     for title, asked in (("the same spectrum", [last[0]] * n_sessions), ("different spectra", last[1:])):
         crowd = sessions.crowd(server, *QUICK, asked)
-        found.append(
+        reports.append(
             {
                 "sessions": crowd.sessions, "computations": len(crowd.begun), "distinct": len(set(crowd.begun)),
                 "shown": crowd.shown, "refused": crowd.refused, "seconds": crowd.seconds,
@@ -153,11 +154,12 @@ def crowds(server: AppServer, n_sessions: int, say: Say) -> tuple[dict, dict]:
             }
         )  # fmt: skip
         say(f"{n_sessions} sessions, {title}: {len(crowd.begun)} computations, {as_seconds(crowd.seconds)}")
-    return found[0], found[1]
+    return reports[0], reports[1]
 
 
 def exit_code(report: dict) -> int:
-    """0; 1 where a promise that no slow machine excuses is broken: one computation of the same, no torch before the figure."""
+    """0; 1 if a spectrum was computed twice, a session got no answer, or torch was imported before the first figure. These do
+    not depend on the speed of the machine."""
     same, different = report["same_spectrum"], report["different_spectra"]
     broken = same["computations"] != 1 or same["shown"] != same["sessions"]
     broken |= different["computations"] != different["distinct"]
@@ -166,9 +168,9 @@ def exit_code(report: dict) -> int:
 
 
 def as_text(report: dict) -> str:
-    """The machine, then a line for each figure with its goal."""
+    """The machine, then a line for each measurement with its goal."""
     lines = [f"{name:16} {value}" for name, value in report["environment"].items()]
-    lines += ["", "Seconds: median (least … most).", ""]
+    lines += ["", "Seconds: median (minimum … maximum).", ""]
     rows = [_row(*row) for row in _rows(report)]
     width = max(len(name) for name, _ in rows)
     return "\n".join([*lines, *(f"{name.ljust(width)}  {text}" for name, text in rows)])
@@ -181,7 +183,7 @@ def _row(name: str, rounds: list[float], goal: str = "", note: str = "") -> tupl
 
 
 def _rows(report: dict) -> list[tuple]:
-    """name, seconds, goal, note of each line."""
+    """Name, seconds, goal and note of each line."""
     rows = []
     if cold := report.get("first_paint"):
         early = cold["torch_imported_before"]
@@ -202,8 +204,8 @@ def _rows(report: dict) -> list[tuple]:
     for name in ("same_spectrum", "different_spectra"):
         crowd = report[name]
         note = (
-            f"{crowd['computations']} computations, {crowd['shown']} sessions shown, {crowd['refused']} told that the "
-            f"queue is full, {as_seconds(crowd['seconds'])} in all"
+            f"{crowd['computations']} computations, {crowd['shown']} sessions shown, {crowd['refused']} refused because "
+            f"the queue is full, {as_seconds(crowd['seconds'])} in all"
         )
         title = f"{crowd['sessions']} sessions, {name.replace('_', ' ')}: worst answer of the health endpoint"
         rows.append((title, [crowd["worst_answer"]], "health", note))

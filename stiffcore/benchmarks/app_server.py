@@ -1,7 +1,7 @@
-"""The app in a process of its own, for the benchmark and for tests: started, watched, used without a browser, ended.
+"""Runs the app in a separate process, for the benchmark and for tests, and uses it without a browser.
 
-Nothing here imports Streamlit; only the process that is started does. Streamlit's agent API is off in the app's
-configuration, and on only where a caller passes AGENT_API.
+This module does not import Streamlit; only the new process does. Streamlit's agent API is off in the app's configuration; a
+caller turns it on with AGENT_API.
 """
 
 import json
@@ -21,7 +21,7 @@ from stiffcore.errors import CannotCompute
 
 ROOT = Path(__file__).parents[2]
 AGENT_API = ("--server.enableAgentApi=true", "--server.agentMaxSessions=200", "--server.agentWaitTimeout=120")
-# `streamlit run`, with the engine's log on, and a line in the log when torch is imported.
+# `streamlit run` with the log of the engine, and a line in the log when torch is imported.
 LAUNCH = """
 import importlib.abc, logging, runpy, sys
 logging.basicConfig(format="%(created).3f %(name)s: %(message)s")
@@ -35,13 +35,13 @@ runpy.run_module("streamlit", run_name="__main__")
 """
 _direct = urllib.request.build_opener(
     urllib.request.ProxyHandler({})
-)  # a proxy would not reach this machine's loopback
+)  # a proxy cannot reach the loopback address of this machine
 
 
 class AppServer:
-    """``with AppServer(cache) as server``: the app at ``server.address``, with a cache folder of its own.
+    """``with AppServer(cache) as server``: the app at ``server.address``, with its own cache folder.
 
-    options: for ``streamlit run``. Raises CannotCompute where the app does not start within ``patience`` seconds.
+    options: for ``streamlit run``. Raises CannotCompute if the app does not start within ``patience`` seconds.
     """
 
     def __init__(self, cache: Path, options: Sequence[str] = (), patience: float = 60.0):
@@ -68,7 +68,7 @@ class AppServer:
             while self.seconds_to_answer(2) is None:
                 if self._process.poll() is not None or time.monotonic() - began > self.patience:
                     last = " / ".join(self.log().splitlines()[-2:])
-                    raise CannotCompute(f"Expected the app to start, got {last!r}: try `streamlit run app.py` by hand.")
+                    raise CannotCompute(f"The app did not start ({last!r}): try `streamlit run app.py`.")
                 time.sleep(0.02)
         except BaseException:
             self.end()
@@ -80,7 +80,7 @@ class AppServer:
         self.end()
 
     def end(self) -> None:
-        """End the process; its log is gone afterwards."""
+        """End the process and delete its log."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -91,20 +91,20 @@ class AppServer:
         self._log.unlink(missing_ok=True)
 
     def log(self) -> str:
-        """All that the process has said."""
+        """The whole output of the process."""
         return self._log.read_text("utf-8", "replace")
 
     def computed(self) -> list[str]:
-        """The results that the engine has begun to compute, each as often as it began."""
+        """The results that the engine started to compute, once per start."""
         return re.findall(r"^[\d.]+ stiffcore\.analysis\.requests: computing (.+)$", self.log(), re.MULTILINE)
 
     def torch_imported(self) -> float | None:
-        """When the process began to import torch, as time.time() has it; None as long as it has not."""
-        found = re.search(r"^([\d.]+) stiffcore: torch is imported$", self.log(), re.MULTILINE)
-        return float(found[1]) if found else None
+        """When the process began to import torch, in the time of time.time(); None if it has not."""
+        line = re.search(r"^([\d.]+) stiffcore: torch is imported$", self.log(), re.MULTILINE)
+        return float(line[1]) if line else None
 
     def seconds_to_answer(self, timeout: float = 60.0) -> float | None:
-        """How long the health endpoint takes; None where it does not answer in time."""
+        """The seconds that the health endpoint takes; None if it does not answer in time."""
         began = time.monotonic()
         try:
             with _direct.open(f"{self.address}/_stcore/health", timeout=timeout) as answer:
@@ -113,10 +113,10 @@ class AppServer:
             return None
 
     def interact(self, **request: object) -> dict:
-        """One step of a session without a browser: the page after it has run. The first step is without session_id.
+        """One step of a session without a browser: returns the page after it has run. The first step has no session_id.
 
-        Keywords: as in the app's /_stcore/agent/openapi.json: session_id, page, query_params, widget_state, trigger.
-        Raises CannotCompute where the app refuses the step.
+        Keywords: session_id, page, query_params, widget_state and trigger, as in the app's /_stcore/agent/openapi.json.
+        Raises CannotCompute if the app refuses the step.
         """
         address = f"{self.address}/_stcore/agent/interact"
         asked = urllib.request.Request(
@@ -128,11 +128,11 @@ class AppServer:
                 return page
         except urllib.error.HTTPError as error:
             said = error.read()[:300].decode("utf-8", "replace")
-            raise CannotCompute(f"Expected a page of the app, got {error.code} {said}: read the app's log.") from error
+            raise CannotCompute(f"The app refused a step ({error.code} {said}): see its log.") from error
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on just now."""
+    """A free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -140,10 +140,10 @@ def free_port() -> int:
 
 def elements(page: dict, kind: str) -> list[dict]:
     """The elements of one kind ("title", "button", "markdown" ...) of a page that ``interact`` returned, in order."""
-    found, todo = [], [page["tree"]]
+    matching, todo = [], [page["tree"]]
     while todo:
         node = todo.pop()
         if node.get("type") == kind:
-            found.append(node)
+            matching.append(node)
         todo += reversed(node.get("children", []))
-    return found
+    return matching

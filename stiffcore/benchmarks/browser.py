@@ -1,7 +1,7 @@
-"""What a browser takes to paint the app: a cold server's home page, and a large cloud of eigenvalues by WebGL.
+"""The time that a browser takes to paint the app: a cold server's home page, and a large cloud of eigenvalues by WebGL.
 
-Playwright and Chromium are needed here only. A script in the page looks again and again at what there is and notes when it
-saw it first, in seconds since the navigation began; the browser itself says when it painted anything at all.
+Only this module needs Playwright and Chromium. A script in the page polls for each element and records when it first appears,
+in seconds since the navigation began; the browser itself reports its first paint.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
-    "--enable-unsafe-swiftshader",  # else a WebGL canvas stays empty on a machine without a GPU
+    "--enable-unsafe-swiftshader",  # otherwise a WebGL canvas stays empty on a machine without a GPU
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 300_000  # milliseconds; a busy machine is slow, and that is what is measured
+PATIENCE = 300_000  # milliseconds; generous, since a busy machine is slow
 NOTE = """
 (() => {
   const seen = window.seenFirst = {};
@@ -64,19 +64,19 @@ NOTE = """
 
 @contextlib.contextmanager
 def chromium() -> Iterator["Browser"]:
-    """A Chromium that Playwright drives. Raises CannotCompute where one of the two is missing."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    """A Chromium that Playwright controls. Raises CannotCompute if one of the two is missing."""
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        found = None
-    if found is None:
+        executable = None
+    if executable is None:
         raise CannotCompute(
-            "Expected Chromium and Playwright to measure what a browser paints, got no such pair: install them "
-            "(apt-get install chromium; pip install playwright), or leave these measurements out with --no-browser."
+            "Chromium or Playwright is missing: install them (apt-get install chromium; pip install playwright), or skip the "
+            "measurements in a browser with --no-browser."
         )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
         try:
             yield browser
         finally:
@@ -84,10 +84,10 @@ def chromium() -> Iterator["Browser"]:
 
 
 def seconds_to_paint(context: "BrowserContext", address: str, until: str) -> dict[str, float]:
-    """Opens an address in a new window of a browser context; when each thing was there first, since the navigation began.
+    """Opens an address in a new window of a browser context, and returns when each element first appeared.
 
-    until: "figure" or "webgl". Returns the seconds of "paint" (anything at all), "title", "answer" (a large figure has
-    arrived), "figure" and, where WebGL draws it, "webgl"; and "points", how many points the figure holds.
+    until: "figure" or "webgl". Returns the seconds since the navigation began of "paint" (the first paint), "title", "answer"
+    (a large figure has arrived), "figure" and, if WebGL draws it, "webgl"; and "points", the number of points in the figure.
     """
     page = context.new_page()
     try:

@@ -1,4 +1,4 @@
-"""What the benchmark compares: for one block at one image, each contender's way to the same answer."""
+"""The comparisons of the benchmark: for one block at one image, the methods that compute the same answer."""
 
 import copy
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ from stiffcore.networks import catalogue, resnets
 from stiffcore.spectra import full as full_spectra
 from stiffcore.spectra.certificate import Certificate
 
-ROWS_AT_ONCE = 256  # jacrev's chunk_size; from 16 to 1024 the time of a row was the same
-RATE_SIDE = 2048  # of the square float64 product that the machine's rate is measured with; about half a second
+ROWS_AT_ONCE = 256  # jacrev's chunk_size; the time per row was the same from 16 to 1024
+RATE_SIDE = 2048  # side of the float64 matrix product that measures the machine's rate; takes about half a second
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A block at one image: torchvision's module in float64, and the block made linear there."""
+    """A block at one image: torchvision's module in float64, and the linearised block."""
 
     network: str
     block: int
@@ -47,7 +47,7 @@ class Case:
         return here | {"n_in": geometry.n_in, "n_out": geometry.n_out} | live
 
     def on(self, where: torch.device) -> tuple[nn.Module, Tensor]:
-        """The module and its input on a device; the CPU's own are not moved."""
+        """The module and its input on a device; on the CPU, without a copy."""
         if where.type == "cpu":
             return self.module, self.state.input
         return copy.deepcopy(self.module).to(where), self.state.input.to(where)
@@ -64,7 +64,7 @@ def load_cases(network: str, blocks: Iterable[int], image: int) -> dict[int, Cas
 
 @torch.no_grad()
 def mask_problem(case: Case, where: torch.device = CPU) -> str:
-    """Empty where torchvision's module has the masks of the state at every ReLU, else the sentence that says so."""
+    """A sentence if torchvision's module and the state differ in the mask of a ReLU, else ""."""
     module, x = case.on(where)
     inner, before = x[None], None
     pairs = [(getattr(module, f"conv{i}"), getattr(module, f"bn{i}")) for i in range(1, len(case.state.convolutions))]
@@ -84,8 +84,8 @@ def check_dense(rows: int, columns: int, copies: int) -> None:
 
 
 def live_jacobian(module: nn.Module, x: Tensor, live: Tensor) -> Tensor:
-    """Only the rows of the Jacobian that belong to live outputs, by jacrev. shape: (a, n_in)."""
-    if not len(live):  # jacrev of nothing divides by zero
+    """The rows of the Jacobian of live outputs, by jacrev. shape: (a, n_in)."""
+    if not len(live):  # jacrev of no outputs divides by zero
         return x.new_zeros(0, x.numel())
     rows: Tensor = torch.func.jacrev(lambda image: module(image[None])[0].flatten()[live], chunk_size=ROWS_AT_ONCE)(x)
     return rows.detach().reshape(len(live), -1)
@@ -98,7 +98,7 @@ DENSE, LIVE = "jacrev + eigvals, all n × n", "jacrev + eigvals, live a × a"
 
 
 def _dense(case: Case, where: torch.device) -> Contender:
-    """The Jacobian by reverse differentiation, all of it to LAPACK or cuSOLVER."""
+    """The whole Jacobian by reverse differentiation, decomposed by LAPACK or cuSOLVER."""
     module, x = case.on(where)
     n = case.state.geometry.n_out
 
@@ -110,7 +110,7 @@ def _dense(case: Case, where: torch.device) -> Contender:
 
 
 def _live(case: Case, where: torch.device) -> Contender:
-    """The rows and columns of live outputs alone, which is what LAPACK's balancing leaves of the dense matrix."""
+    """Only the rows and columns of live outputs, which LAPACK's balancing leaves of the dense matrix."""
     module, x = case.on(where)
     live = case.state.outer_mask.flatten().nonzero()[:, 0].to(where)
     dead = case.state.geometry.n_out - len(live)
@@ -128,7 +128,7 @@ def _eigvals(matrix: Tensor) -> np.ndarray:
 
 
 def _core(case: Case, where: torch.device, name: str) -> Contender:
-    """Ours: the core, formed on the CPU, decomposed on ``where``."""
+    """Ours: the core, formed on the CPU and decomposed on ``where``."""
 
     def form() -> deflation.Core:
         full_spectra.check_core_memory(deflation.plan(case.state, Convention.BLOCK).side, full_spectra.SPECTRUM_MEMORY)
@@ -141,10 +141,10 @@ def _core(case: Case, where: torch.device, name: str) -> Contender:
 
 
 def _core_checked(case: Case) -> Contender:
-    """Ours as the app runs it: the transpose's spectrum too, the two matched, and the outermost residuals."""
+    """Ours as the app runs it, with checks: the spectrum of the transpose, matched to ours, and the outermost residuals."""
 
-    def answer(_: deflation.Core, found: full_spectra.Spectrum) -> Answer:
-        return answer_of(found.eigenvalues, found.zeros, found.ones)
+    def answer(_: deflation.Core, spectrum: full_spectra.Spectrum) -> Answer:
+        return answer_of(spectrum.eigenvalues, spectrum.zeros, spectrum.ones)
 
     return Contender(
         CHECKED,
@@ -155,7 +155,7 @@ def _core_checked(case: Case) -> Contender:
 
 
 def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
-    """Item 1: every eigenvalue of the whole block in float64. On a GPU, item 5: also ours there against ours here."""
+    """Item 1: every eigenvalue of the whole block in float64. On a GPU, item 5: also ours on the GPU against ours on the CPU."""
     plan = deflation.plan(case.state, Convention.BLOCK)
     contenders = [_dense(case, where), _live(case, where), _core(case, where, OURS)]
     pairs: list[Pair] = [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,))]
@@ -181,9 +181,10 @@ EXTREMES, PROOF, COUNTED = "extremes", "certified count of negative ones", "leve
 
 
 def outermost(case: Case, where: torch.device = CPU) -> Comparison:
-    """Item 2: the extremes, and the proof of how many are negative, against the core's full spectrum.
+    """Item 2: the extremes, and the proof of how many eigenvalues are negative, against the full spectrum of the core.
 
-    That is timed as the bare eigensolver and, where the app would run it there, with the checks (the transpose, residuals).
+    The full spectrum is timed as the eigensolver alone and, on the device that the app would use, with its checks (the
+    transpose, the residuals).
     """
     plan = deflation.plan(case.state, Convention.BLOCK)
     contenders, full = [_core(case, where, OURS)], [OURS]
@@ -194,12 +195,14 @@ def outermost(case: Case, where: torch.device = CPU) -> Comparison:
         Contender(
             EXTREMES,
             lambda _: full_spectra.extremes(case.state, Convention.BLOCK),
-            answer=lambda _, found: _outer(found),
+            answer=lambda _, extremes: _outer(extremes),
         ),
         Contender(
-            PROOF, lambda _: full_spectra.certified(case.state, prove=True)[0], answer=lambda _, found: _proved(found)
+            PROOF,
+            lambda _: full_spectra.certified(case.state, prove=True)[0],
+            answer=lambda _, certificate: _proved(certificate),
         ),
-        Contender(COUNTED, lambda _: _counted(case.state), answer=lambda _, found: found),
+        Contender(COUNTED, lambda _: _counted(case.state), answer=lambda _, answer: answer),
         Contender("extremes under branch", lambda _: full_spectra.extremes(case.state, Convention.BRANCH)),
     ]
     return Comparison(
@@ -213,24 +216,24 @@ def outermost(case: Case, where: torch.device = CPU) -> Comparison:
 
 
 def _counted(state: BlockState) -> Answer:
-    """As analysis.py answers a request of level counts under block."""
+    """The computation of ``analysis`` for a request of level counts under ``block``."""
     certificate, core = full_spectra.certified(state, prove=True)
     proof = _proved(certificate)
     if proof.missing:
         return proof
-    found = _outer(full_spectra.extremes(state, Convention.BLOCK, core=core, nothing_negative=not certificate.negative))
-    return Answer(proof.counts, found.extremes)
+    outer = _outer(full_spectra.extremes(state, Convention.BLOCK, core=core, nothing_negative=not certificate.negative))
+    return Answer(proof.counts, outer.extremes)
 
 
-def _outer(found: full_spectra.Extremes) -> Answer:
-    return Answer(extremes={"max_re": found.max_re, "min_re": found.min_re, "spectral_radius": found.spectral_radius})
+def _outer(outer: full_spectra.Extremes) -> Answer:
+    return Answer(extremes={"max_re": outer.max_re, "min_re": outer.min_re, "spectral_radius": outer.spectral_radius})
 
 
-def _proved(found: Certificate) -> Answer:
-    """A proof counts; an estimate is none."""
-    if found.kind == "proved":
-        return Answer({"negative": (found.negative, found.negative)})
-    return Answer(missing=f"no proof of how many are negative ({found.kind}: {found.how})")
+def _proved(certificate: Certificate) -> Answer:
+    """Only a proof is an answer, not an estimate."""
+    if certificate.kind == "proved":
+        return Answer({"negative": (certificate.negative, certificate.negative)})
+    return Answer(missing=f"no proof of how many are negative ({certificate.kind}: {certificate.how})")
 
 
 # Item 4: formation
@@ -239,7 +242,7 @@ FORMATION, PRODUCT = "core formation", f"float64 product of side {RATE_SIDE:,}"
 
 
 def formation(case: Case) -> Comparison:
-    """Item 4: forming the core, beside a plain matrix product that says what the machine can do."""
+    """Item 4: forming the core, and a plain matrix product that measures the rate of the machine."""
     plan = deflation.plan(case.state, Convention.BLOCK)
     generator = torch.Generator().manual_seed(0)
     square = torch.randn(RATE_SIDE, RATE_SIDE, dtype=torch.float64, generator=generator)
@@ -267,7 +270,7 @@ def flops(state: BlockState) -> int:
 
 
 def product_shares(comparison: Comparison) -> list[float]:
-    """Per round: the formation's seconds over those that its products would take at the rate of the plain product."""
+    """Per round: the seconds of the formation divided by those of its products at the rate of the plain product."""
     flops_of_product = 2 * RATE_SIDE**3
     return [
         formed / (needed * product / flops_of_product)

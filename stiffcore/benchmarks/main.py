@@ -1,7 +1,7 @@
-"""The benchmark: our spectra against the obvious ways, in one process, interleaved, in float64 on both sides.
+"""The benchmark: our spectra against the direct methods, in one process, in interleaved rounds, in float64 on both sides.
 
-A report is built-in types only, for JSON and for ``as_text``. No ratio is in it unless the counts and extremes of both
-sides agreed in every round; it then holds what they disagreed in.
+A report has built-in types only, for JSON and for ``as_text``. It has a ratio only if the counts and extremes of both sides
+agree in every round; otherwise it lists the disagreements.
 """
 
 import os
@@ -41,9 +41,9 @@ FULL: Extent = {
     "outermost": {"resnet18": (2, 4, 6, 8), "resnet50": (2,)},
     "all_slices": (1, 2, 3, 4, 5, 6, 7, 8),
 }
-ONE_ROUND = {("resnet50", 16)}  # of item 1: its dense side takes minutes
-ON_GPU_SLICES = {8: 64}  # block -> live outputs: cuSOLVER takes about 1 ms for each tiny matrix
-BUSY = 0.25  # load per core before the start, above which figures are not to be trusted
+ONE_ROUND = {("resnet50", 16)}  # of item 1: the dense side takes minutes
+ON_GPU_SLICES = {8: 64}  # block -> live outputs: cuSOLVER takes about 1 ms for each small matrix
+BUSY = 0.25  # load per core before the start; above this, timings are unreliable
 
 
 def run(
@@ -53,10 +53,11 @@ def run(
     rounds: int | None = None,
     only: tuple[str, Sequence[int]] | None = None,
 ) -> dict:
-    """Measure and report. full: five rounds of everything, else one round of ResNet18's blocks 6 and 8, and of block 4's extremes.
+    """Measure and report. full: five rounds of everything; otherwise one round of ResNet18's blocks 6 and 8, and of the extremes of
+    block 4.
 
-    say: takes lines of progress. items: of the table, "1" to "5". only: a network and some of its blocks instead, without the
-    slices. Raises CannotCompute for an unknown item.
+    say: takes lines of progress. items: items of the table, "1" to "5". only: a network and some of its blocks instead, without
+    the slices. Raises CannotCompute for an unknown item.
     """
     if unknown := [item for item in items if item not in ITEMS]:
         raise CannotCompute(f"Expected items among {', '.join(ITEMS)}, got {unknown[0]!r}: choose some of them.")
@@ -67,15 +68,15 @@ def run(
         items = [item for item in items if item != "3"]
     rounds = rounds or (FULL_ROUNDS if full else 1)
     device.use_one_thread()
-    made = environment() | {"extent": "full" if full else "quick", "rounds": rounds, "image": IMAGE}
-    say("; ".join(f"{name} {value}" for name, value in made.items()))
+    here = environment() | {"extent": "full" if full else "quick", "rounds": rounds, "image": IMAGE}
+    say("; ".join(f"{name} {value}" for name, value in here.items()))
     comparisons, notes = chosen(extent, items)
     run_rounds(comparisons, rounds, say)
-    load, cores = cast(float, made["load_before"]), cast(int, made["cores"])  # as environment puts them
+    load, cores = cast(float, here["load_before"]), cast(int, here["cores"])  # of these types in environment
     if load > BUSY * cores:
         notes.append(f"The machine was busy (load {load:.1f} before the start): measure again.")
     return {
-        "environment": made,
+        "environment": here,
         "comparisons": [described(comparison) for comparison in comparisons],
         "totals": totals(comparisons),
         "memory": memory(extent["all_slices"], say) if "3" in items else [],
@@ -84,13 +85,15 @@ def run(
 
 
 def exit_code(report: dict) -> int:
-    """0; 1 where two sides disagreed or one did not run."""
-    parts = [ratio for part in ("comparisons", "totals") for found in report[part] for ratio in found["ratios"]]
-    return int(any(ratio["disagreement"] for ratio in (*parts, *report["memory"])))
+    """0; 1 if two sides disagreed or one did not run."""
+    ratios = [
+        ratio for part in ("comparisons", "totals") for comparison in report[part] for ratio in comparison["ratios"]
+    ]
+    return int(any(ratio["disagreement"] for ratio in (*ratios, *report["memory"])))
 
 
 def chosen(extent: Extent, items: Sequence[str]) -> tuple[list[Comparison], list[str]]:
-    """The comparisons of an extent on the CPU and, where there is one, the same on the GPU; and what is left out."""
+    """The comparisons of an extent on the CPU and, if there is one, on the GPU; and notes on what is left out."""
     wanted: dict[str, set[int]] = {}
     for part in (extent["full_spectrum"], extent["outermost"]):
         for network, blocks in part.items():
@@ -102,7 +105,7 @@ def chosen(extent: Extent, items: Sequence[str]) -> tuple[list[Comparison], list
     if "5" in items and torch.cuda.is_available():
         places.append(torch.device("cuda"))
     elif "5" in items:
-        notes.append("Item 5, the table on a GPU and GPU against CPU, is left out: there is no CUDA device.")
+        notes.append("Item 5, the comparisons on a GPU, is left out: there is no CUDA device.")
     comparisons = []
     for where in places:
         on_cpu = where.type == "cpu"
@@ -122,7 +125,7 @@ def chosen(extent: Extent, items: Sequence[str]) -> tuple[list[Comparison], list
     for comparison in comparisons:
         if comparison.item == "1" and (comparison.facts["network"], comparison.facts["block"]) in ONE_ROUND:
             comparison.rounds = 1
-            notes.append(f"One round only of: {comparison.title}; its dense side takes minutes.")
+            notes.append(f"Only one round of: {comparison.title}; the dense side takes minutes.")
     return comparisons, notes
 
 
@@ -172,15 +175,20 @@ def described(comparison: Comparison) -> dict:
         answer = {"counts": runs[-1].answer.counts, "extremes": runs[-1].answer.extremes} if runs else None
         refused = comparison.refused.get(contender.name)
         contenders.append({"name": contender.name} | seconds | {"answer": answer, "refused": refused})
-    found = {"item": comparison.item, "title": comparison.title, "facts": comparison.facts, "contenders": contenders}
-    found["ratios"] = [_ratio(comparison, slow, fast) for slow, fast in comparison.pairs]
+    described = {
+        "item": comparison.item,
+        "title": comparison.title,
+        "facts": comparison.facts,
+        "contenders": contenders,
+        "ratios": [_ratio(comparison, slow, fast) for slow, fast in comparison.pairs],
+    }
     if comparison.item == "4" and (shares := cases.product_shares(comparison)):
-        found["times_of_its_products"] = spread(shares)
-    return found
+        described["times_of_its_products"] = spread(shares)
+    return described
 
 
 def _ratio(comparison: Comparison, slow: str, fast: tuple[str, ...]) -> dict:
-    """eigensolver_alone: the slow side's eigensolver over the whole of the fast one, formation given away."""
+    """eigensolver_alone: the eigensolver of the slow side divided by all of the fast side, without the slow side's formation."""
     values, alone = comparison.ratio(slow, fast), comparison.ratio(slow, fast, "eigensolver")
     pair = {"slow": slow, "fast": list(fast), "ratio": values and spread(values)}
     return pair | {
@@ -190,7 +198,7 @@ def _ratio(comparison: Comparison, slow: str, fast: tuple[str, ...]) -> dict:
 
 
 def totals(comparisons: list[Comparison]) -> list[dict]:
-    """The slices of all blocks together: seconds of each contender, ratios where every block agrees."""
+    """The slices of all blocks together: seconds of each contender, and ratios if the answers agree at every block."""
     parts = [comparison for comparison in comparisons if comparison.item == "3"]
     if len(parts) < 2:
         return []
@@ -224,10 +232,10 @@ def _summed(parts: list[Comparison], name: str, stage: str) -> list[float]:
 
 
 def memory(blocks: Sequence[int], say: Say) -> list[dict]:
-    """Peak memory above the baseline of both sides, each in a process of its own."""
+    """The peak memory of both sides above the baseline, each in a process of its own."""
     say("memory of the slices, each side in a new process ...")
-    found, why = slice_cases.peaks("resnet18", blocks, IMAGE)
-    share = None if why else found[1].bytes / found[0].bytes
-    sides = [{"name": peak.name, "blocks": list(peak.blocks), "bytes": peak.bytes} for peak in found]
+    measured, why = slice_cases.peaks("resnet18", blocks, IMAGE)
+    share = None if why else measured[1].bytes / measured[0].bytes
+    sides = [{"name": peak.name, "blocks": list(peak.blocks), "bytes": peak.bytes} for peak in measured]
     title = "peak memory above the baseline for the slices of resnet18"
     return [{"item": "3", "title": title, "sides": sides, "share": share, "disagreement": why}]

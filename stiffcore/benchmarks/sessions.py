@@ -1,7 +1,7 @@
-"""Many visitors at once: sessions without a browser press Compute together, while the server's health is asked for.
+"""Many visitors at once: sessions without a browser press Compute together, while the server's health endpoint is polled.
 
-Each session opens the Spectrum page at an image whose spectrum is not stored, all at once; then all press the button. Asked
-for the same spectrum they have to share one computation; whatever they ask for, the server has to answer meanwhile.
+All sessions open the Spectrum page at once, each at an image whose spectrum is not stored; then all press the button. Sessions
+that ask for the same spectrum have to share one computation. In any case the server has to keep answering.
 """
 
 import contextlib
@@ -15,17 +15,17 @@ from stiffcore.benchmarks import app_server
 from stiffcore.benchmarks.app_server import AppServer
 
 LOOK_AT_HEALTH_EVERY = 0.05  # seconds
-POLL = 1.0  # seconds between two looks at a computation, as in the browser
+POLL = 1.0  # seconds between two polls of a computation, as in the browser
 NEVER = float("inf")
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """What became of sessions that pressed Compute together.
+    """The outcome of sessions that pressed Compute together.
 
-    begun: what the engine began to compute, each as often as it did. shown: sessions that drew their spectrum in the end.
-    refused: sessions that were told in a sentence that the queue is full. answers: seconds of the health endpoint, all of
-    them while the sessions were at work; infinite where it did not answer. seconds: from the first press to the last spectrum.
+    begun: the results that the engine started to compute, once per start. shown: the number of sessions that drew their
+    spectrum. refused: the number of sessions that got the message that the queue is full. answers: the seconds of all answers
+    of the health endpoint during the run; infinite where it did not answer. seconds: from the first press to the last spectrum.
     """
 
     sessions: int
@@ -37,7 +37,7 @@ class Crowd:
 
 
 def crowd(server: AppServer, network: str, block: int, images: Sequence[int]) -> Crowd:
-    """A session for each image (the same one may be named often), under ``branch``. The server needs app_server.AGENT_API."""
+    """A session for each image, under ``branch``; images may repeat. The server needs app_server.AGENT_API."""
     view = {"network": [network], "convention": ["branch"], "blocks": [str(block)]}
     before = len(server.computed())
 
@@ -51,7 +51,7 @@ def crowd(server: AppServer, network: str, block: int, images: Sequence[int]) ->
         opened = list(pool.map(open_page, images))
         began = time.monotonic()
         pressed = list(pool.map(press, opened))
-        # One session of each computation looks how far it is: more would only load the server.
+        # Only one session of each computation polls: more would only load the server.
         waiting = list({image: page for image, page in zip(images, pressed)}.values())
         while waiting := [page for page in waiting if _has(page, "cancel")]:
             time.sleep(POLL)
@@ -77,7 +77,7 @@ def _errors(page: dict) -> str:
 
 @contextlib.contextmanager
 def watched_health(server: AppServer) -> Iterator[list[float]]:
-    """Asks the health endpoint again and again, in a thread; the list holds the seconds of every answer."""
+    """Polls the health endpoint in a thread; the list holds the seconds of every answer."""
     answers: list[float] = []
     ended = threading.Event()
 

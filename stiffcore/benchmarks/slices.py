@@ -1,4 +1,5 @@
-"""Item 3 of the benchmark: the ``slices`` convention, naive, peeled through LAPACK, and ours; seconds and memory."""
+"""Item 3 of the benchmark: the ``slices`` convention by the naive method, by LAPACK on our patches, and by ours; seconds and
+memory."""
 
 import contextlib
 import ctypes
@@ -26,24 +27,26 @@ from stiffcore.jacobians.linearise import BlockState
 from stiffcore.networks import catalogue
 from stiffcore.slices import patches as slice_patches, spectrum as slice_spectra
 
-SLICES_AT_ONCE = 2**14  # whose answers are read off together: bounds the memory of what is not timed
-WARM_UP_OUTPUTS = 256  # enough to meet patches of every size
+SLICES_AT_ONCE = 2**14  # evaluated together after the clock has stopped; bounds the memory
+WARM_UP_OUTPUTS = 256  # enough for patches of every size
 
 NAIVE, PEELED, SLICES = "jacrev + eigvals, every H × W slice", "patches + eigvals (LAPACK)", "slices"
 FORMED = "patches formed, not decomposed"
 
 
 def all_slices(case: Case, where: torch.device = CPU, sample: int | None = None) -> Comparison:
-    """Item 3: S and P under ``slices``. sample: only so many live outputs, the same ones on every side."""
+    """Item 3: S and P under ``slices``. sample: use only this many live outputs, the same ones for every contender."""
     problem = mask_problem(case, where)
     if sample is not None:
         case = replace(case, state=sampled(case.state, sample))
     slice_spectra.slice_spectrum(
         sampled(case.state, WARM_UP_OUTPUTS)
-    )  # compiles the kernels of all sizes, once a machine
+    )  # compiles the kernels of all sizes, once per machine
     contenders = [_naive(case, where, sample is not None), _peeled(case), _ours(case), _formed(case)]
     pairs: list[Pair] = [(NAIVE, (SLICES,)), (PEELED, (SLICES,)), (NAIVE, (PEELED,))]
-    if (cores := device.usable_cpus()) > 1:  # ours alone: torch.linalg.eigvals takes its batch one by one
+    if (
+        cores := device.usable_cpus()
+    ) > 1:  # for ours only: torch.linalg.eigvals takes the matrices of a batch one by one
         contenders.append(_ours(case, cores))
         pairs.append((SLICES, (contenders[-1].name,)))
     of_what = "" if sample is None else f", a sample of {case.state.live_outputs} outputs"
@@ -64,7 +67,7 @@ def all_slices(case: Case, where: torch.device = CPU, sample: int | None = None)
 
 
 def sampled(state: BlockState, outputs: int) -> BlockState:
-    """The block with only ``outputs`` of its live outputs, evenly spaced; the others as if dead."""
+    """The block with only ``outputs`` of its live outputs, evenly spaced; the others are treated as dead."""
     live = state.outer_mask.flatten().nonzero()[:, 0]
     chosen = live[torch.linspace(0, len(live) - 1, min(outputs, len(live))).round().long()]
     mask = torch.zeros(state.outer_mask.numel(), dtype=torch.bool)
@@ -73,7 +76,7 @@ def sampled(state: BlockState, outputs: int) -> BlockState:
 
 
 def _naive(case: Case, where: torch.device, only_live: bool) -> Contender:
-    """As published: the Jacobian tensor, torch.linalg.eigvals on all its trailing slices at once."""
+    """As published: the Jacobian tensor, and torch.linalg.eigvals on all its trailing slices at once."""
     module, x = case.on(where)
     geometry = case.state.geometry
     live = case.state.outer_mask.flatten().nonzero()[:, 0].to(where)
@@ -97,7 +100,7 @@ def _naive(case: Case, where: torch.device, only_live: bool) -> Contender:
 
 
 def _patches(case: Case) -> Iterator[Tensor]:
-    """Every slice that can carry an eigenvalue, on the rows and columns that can. shape of each: (batch, size, size)."""
+    """Every slice that can have a nonzero eigenvalue, reduced to its nonzero rows and columns. shape: (batch, size, size)."""
     former = slice_patches.PatchFormer(case.state)
     for position in slice_patches.positions(case.state):
         for outputs in former.chunks(position):
@@ -106,7 +109,7 @@ def _patches(case: Case) -> Iterator[Tensor]:
 
 
 def _peeled(case: Case) -> Contender:
-    """Our patches, LAPACK's eigenvalues: what peeling gains without the compiled counts."""
+    """LAPACK's eigenvalues of our patches: the gain from peeling without the compiled counts."""
 
     def answer(patches: list[Tensor], values: list[Tensor]) -> Answer:
         return answer_of_slices(zip(values, patches), case.state.geometry.n_eigenvalues(Convention.SLICES))
@@ -117,7 +120,7 @@ def _peeled(case: Case) -> Contender:
 
 
 def _formed(case: Case) -> Contender:
-    """The formation of the patches alone, each chunk dropped at once, as ``slices`` does it between its counts."""
+    """Only the formation of the patches, each chunk freed at once, as in ``slices``."""
 
     def form() -> None:
         former = slice_patches.PatchFormer(case.state)
@@ -129,14 +132,14 @@ def _formed(case: Case) -> Contender:
 
 
 def _ours(case: Case, threads: int = 1) -> Contender:
-    def answer(_: None, found: slice_spectra.SliceSpectrum) -> Answer:
+    def answer(_: None, spectrum: slice_spectra.SliceSpectrum) -> Answer:
         # All three are there: the level is counts.
-        assert found.n_negative is not None
-        assert found.n_positive is not None
-        assert found.n_undetermined is not None
-        undetermined = found.n_undetermined
-        counts = {"negative": found.n_negative, "positive": found.n_positive}
-        extremes = {"max_re": found.max_re, "min_re": found.min_re, "spectral_radius": found.spectral_radius}
+        assert spectrum.n_negative is not None
+        assert spectrum.n_positive is not None
+        assert spectrum.n_undetermined is not None
+        undetermined = spectrum.n_undetermined
+        counts = {"negative": spectrum.n_negative, "positive": spectrum.n_positive}
+        extremes = {"max_re": spectrum.max_re, "min_re": spectrum.min_re, "spectral_radius": spectrum.spectral_radius}
         return Answer({name: (n, n + undetermined) for name, n in counts.items()}, extremes)
 
     name = SLICES if threads == 1 else f"{SLICES}, {threads} threads"
@@ -144,9 +147,9 @@ def _ours(case: Case, threads: int = 1) -> Contender:
 
 
 def answer_of_slices(batches: Iterable[tuple[Tensor, Tensor]], n_eigenvalues: int) -> Answer:
-    """Of the eigenvalues (batch, m) of matrices (batch, m, m), batch by batch; all others are 0.
+    """The answer from the eigenvalues (batch, m) of matrices (batch, m, m), batch by batch; all others are 0.
 
-    Undetermined: not exactly 0, and |Re λ| ≤ 10·m·u·‖K‖_F of its own matrix.
+    Undetermined: λ is not exactly 0, and |Re λ| ≤ 10·m·u·‖K‖_F of its matrix K.
     """
     negative = positive = undetermined = seen = 0
     high, low, radius = -np.inf, np.inf, 0.0
@@ -171,7 +174,7 @@ def answer_of_slices(batches: Iterable[tuple[Tensor, Tensor]], n_eigenvalues: in
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes of resident memory that a side needed above what the process held before, in a process of its own."""
+    """The increase of resident memory that a side needed, in bytes, measured in a process of its own."""
 
     name: str
     blocks: tuple[int, ...]
@@ -180,26 +183,26 @@ class Peak:
 
 
 def peaks(network: str, blocks: Sequence[int], image: int) -> tuple[list[Peak], list[str]]:
-    """Ours over all blocks, the naive side's over the one with the largest tensor, which can only flatter it; and why
-    they cannot be compared (empty: they agree on that block)."""
+    """The peaks of ours over all blocks, and of the naive side over the block with the largest tensor alone, which favours the
+    naive side; and why they cannot be compared (empty if they agree on that block)."""
     sizes = {block: catalogue.block(network, block) for block in blocks}
     largest = max(blocks, key=lambda block: sizes[block].n_out * sizes[block].n_in)
     others = [block for block in blocks if block != largest]
-    found, problems = [], []
+    measured, problems = [], []
     for name, wanted in ((NAIVE, [largest]), (SLICES, [largest, *others])):
-        # A new process for each: a peak is never given back.
+        # A new process for each: the peak of a process never decreases.
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             try:
-                found.append(pool.submit(peak, name, network, wanted, image).result())
+                measured.append(pool.submit(peak, name, network, wanted, image).result())
             except (BrokenProcessPool, CannotCompute) as problem:
                 problems.append(f"{name} did not run: {problem}")
-    return found, problems or disagreements(found[0].answer, found[1].answer)
+    return measured, problems or disagreements(measured[0].answer, measured[1].answer)
 
 
 def peak(name: str, network: str, blocks: Sequence[int], image: int) -> Peak:
-    """Runs one side in this process, block by block; the largest peak of them, the answer of the first.
+    """Runs one side in this process, block by block: the largest peak, and the answer for the first block.
 
-    Everything is loaded and compiled before, by a run on a few outputs.
+    A run on a few outputs loads and compiles everything before.
     """
     device.use_one_thread()
     cases, needed, answers = load_cases(network, blocks, image), 0, []
@@ -217,20 +220,20 @@ def _needed(name: str, case: Case, only_live: bool) -> tuple[int, Answer]:
     contender = _naive(case, CPU, only_live) if name == NAIVE else _ours(case)
     formed = contender.form() if contender.form is not None else None
     assert contender.solve is not None  # only _formed has none
-    solved = contender.solve(formed)
-    needed = _peak_resident() - before  # before the answer is read off, which costs memory of its own
+    solved = contender.solve(formed) if contender.solve is not None else None
+    needed = _peak_resident() - before  # before the answer is evaluated, which takes memory of its own
     return needed, contender.answer(formed, solved)
 
 
 def _restarted_peak() -> int:
-    """Sets the peak back to what is resident now, where the system can, and returns it.
+    """Resets the peak to the current resident size, where the system can, and returns it.
 
-    What the allocator keeps of freed memory goes back first: used again, it would not count.
+    Freed memory goes back to the system first: memory that the allocator keeps and reuses would not count.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # glibc only
         ctypes.CDLL(None).malloc_trim(0)
-    with contextlib.suppress(OSError):  # the peak so far is then the baseline
+    with contextlib.suppress(OSError):  # otherwise the peak so far is the baseline
         Path("/proc/self/clear_refs").write_text("5")
     return _peak_resident()
 
@@ -238,7 +241,7 @@ def _restarted_peak() -> int:
 def _peak_resident() -> int:
     """The largest resident size so far, in bytes.
 
-    On Linux not ru_maxrss: a new process inherits its parent's there.
+    Not ru_maxrss on Linux, where a new process inherits that of its parent.
     """
     try:
         status = Path("/proc/self/status").read_text()

@@ -13,9 +13,9 @@ STAGES = ("formation", "eigensolver", "together")
 
 
 def as_text(report: dict) -> str:
-    """The whole report: the machine, a table for each comparison, memory, and what was left out."""
+    """The whole report: the machine, a table for each comparison, memory, and notes on what was left out."""
     lines = [f"{name:16} {value}" for name, value in report["environment"].items()]
-    lines += ["", "Seconds: median (least … most) over the rounds; ratios likewise, of the same round."]
+    lines += ["", "Seconds: median (minimum … maximum) over the rounds. Ratios are taken within each round."]
     for item, heading in HEADINGS.items():
         parts = [part for part in (*report["comparisons"], *report["totals"]) if part["item"] == item]
         remembered = [part for part in report["memory"] if part["item"] == item]
@@ -29,7 +29,7 @@ def as_text(report: dict) -> str:
 
 
 def comparison_lines(part: dict) -> list[str]:
-    """A title, the sizes, a table of contenders, the ratios or why there are none."""
+    """A title, the sizes, a table of contenders, and the ratios or why there are none."""
     facts = [f"{name} {_fact(value)}" for name, value in part["facts"].items() if value is not None]
     rows = [("", *STAGES)] + [_row(contender) for contender in part["contenders"]]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -61,22 +61,22 @@ def _row(contender: dict) -> tuple[str, ...]:
 
 
 def _answers(contenders: list[dict], n_eigenvalues: int | None) -> list[str]:
-    """What the contenders found, those of one mind in one line; with the number of eigenvalues, S and P too."""
+    """The contenders' answers, with one line for equal answers; also S and P, if the number of eigenvalues is given."""
     texts: dict[str, list[str]] = {}
     for contender in contenders:
         answer = contender["answer"] or {"counts": {}, "extremes": {}}
-        found = [f"{name} {as_interval(tuple(count))}" for name, count in answer["counts"].items()]
-        found += [f"{name} {_number(value)}" for name, value in answer["extremes"].items()]
-        if found and n_eigenvalues and (answer["extremes"]["min_re"] or 0) < 0:
+        values = [f"{name} {as_interval(tuple(count))}" for name, count in answer["counts"].items()]
+        values += [f"{name} {_number(value)}" for name, value in answer["extremes"].items()]
+        if values and n_eigenvalues and (answer["extremes"]["min_re"] or 0) < 0:
             stiffness = answer["extremes"]["max_re"] / answer["extremes"]["min_re"]
-            found += [f"S {stiffness:.5g}", f"P {100 * answer['counts']['negative'][0] / n_eigenvalues:.4g} %"]
-        if found:
-            texts.setdefault(", ".join(found), []).append(contender["name"])
+            values += [f"S {stiffness:.5g}", f"P {100 * answer['counts']['negative'][0] / n_eigenvalues:.4g} %"]
+        if values:
+            texts.setdefault(", ".join(values), []).append(contender["name"])
     return [f"  found by {'; '.join(names)}: {text}" for text, names in texts.items()]
 
 
 def _number(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, int | float) else "not finite"  # null or a word: as JSON has it
+    return f"{value:.6g}" if isinstance(value, int | float) else "not finite"  # null or a string, as in JSON
 
 
 def _ratio_line(ratio: dict) -> str:
@@ -103,12 +103,12 @@ def _share(part: dict) -> list[str]:
     return [
         f"  its matrix products, {part['facts']['flops'] / 1e9:.3g} Gflop, would take "
         f"{as_seconds(part['facts']['flops'] / rate)} at the {rate / 1e9:.3g} Gflop/s measured here; the formation takes "
-        f"{as_spread(part['times_of_its_products']['rounds'], times)} that"
+        f"{as_spread(part['times_of_its_products']['rounds'], times)} as long"
     ]
 
 
 def memory_lines(part: dict) -> list[str]:
-    """Megabytes of each side and their ratio, or why there is none."""
+    """Megabytes of each side and their ratio, or why there is no ratio."""
     sides = (
         f"  {side['name']}, blocks {_fact(side['blocks'])}: {side['bytes'] / 1e6:,.1f} MB" for side in part["sides"]
     )

@@ -1,4 +1,4 @@
-"""Contenders for the same answer, timed in interleaved rounds; a ratio only where their counts and extremes agree."""
+"""Times contenders for the same answer in interleaved rounds; gives a ratio only where their counts and extremes agree."""
 
 import statistics
 import time
@@ -11,27 +11,27 @@ import torch
 
 from stiffcore.errors import CannotCompute
 
-# Relative to the spectral radius: eigenvalues 0 and 1 can be defective, and are then known to this only.
+# Relative to the spectral radius: eigenvalues 0 and 1 can be defective, and are then no more accurate than this.
 EXTREMES_AGREE = 1e-6
 
-Say = Callable[[str], None]  # a line of progress for a person
-Interval = tuple[int, int]  # least and most; equal where nothing is undetermined
-Pair = tuple[str, tuple[str, ...]]  # (slow, fast): fast are contenders whose seconds are added up
+Say = Callable[[str], None]  # takes a line of progress
+Interval = tuple[int, int]  # minimum and maximum; equal if nothing is undetermined
+Pair = tuple[str, tuple[str, ...]]  # (slow, fast): the seconds of the fast contenders are added
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a contender says about a spectrum; what it does not compute is left out."""
+    """A contender's results for a spectrum, without those that it does not compute."""
 
     counts: dict[str, Interval] = field(default_factory=dict)  # eigenvalues by the sign of their real part
     extremes: dict[str, float] = field(default_factory=dict)  # max_re, min_re, spectral_radius
-    missing: str = ""  # why it has no answer where it should have one
+    missing: str = ""  # why an expected answer is missing
 
 
 def answer_of(values: np.ndarray, zeros: int = 0, ones: int = 0) -> Answer:
-    """Of a complete spectrum: the eigenvalues, and how often 0 and 1 come on top.
+    """The answer for a complete spectrum: the eigenvalues, and the numbers of further zeros and ones.
 
-    Within EXTREMES_AGREE of the imaginary axis an eigenvalue counts as near it, whoever computed it.
+    An eigenvalue within EXTREMES_AGREE of the imaginary axis counts as near it, for every contender.
     """
     complete = np.concatenate([values, [0.0] * (zeros > 0), [1.0] * (ones > 0)])  # each structural value once
     radius = float(np.abs(complete).max(initial=0.0))
@@ -50,23 +50,23 @@ def answer_of(values: np.ndarray, zeros: int = 0, ones: int = 0) -> Answer:
 
 
 def disagreements(a: Answer, b: Answer) -> list[str]:
-    """What two answers contradict each other in; also that there is nothing to compare. Empty: they agree."""
-    found = [answer.missing for answer in (a, b) if answer.missing]
+    """The differences between two answers, or that there is nothing to compare. Empty if they agree."""
+    differences = [answer.missing for answer in (a, b) if answer.missing]
     counts, extremes = a.counts.keys() & b.counts.keys(), a.extremes.keys() & b.extremes.keys()
-    if not counts and not extremes and not found:
-        found.append("there is nothing to compare")
+    if not counts and not extremes and not differences:
+        differences.append("there is nothing to compare")
     for name in sorted(counts):
         (low_a, high_a), (low_b, high_b) = a.counts[name], b.counts[name]
         if max(low_a, low_b) > min(high_a, high_b):
-            found.append(f"{name} {as_interval(a.counts[name])} against {as_interval(b.counts[name])}")
+            differences.append(f"{name} {as_interval(a.counts[name])} against {as_interval(b.counts[name])}")
     finite = [abs(x) for x in (*a.extremes.values(), *b.extremes.values()) if np.isfinite(x)]
     allowed = EXTREMES_AGREE * max(finite, default=0.0)
-    found += [
+    differences += [
         f"{name} {a.extremes[name]:.9g} against {b.extremes[name]:.9g}"
         for name in sorted(extremes)
         if not abs(a.extremes[name] - b.extremes[name]) <= allowed  # NaN disagrees
     ]
-    return found
+    return differences
 
 
 def as_interval(interval: Interval) -> str:
@@ -76,7 +76,7 @@ def as_interval(interval: Interval) -> str:
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to an answer. ``form`` builds what ``solve`` decomposes; without it ``solve`` gets None and does both."""
+    """A method for an answer. ``form`` builds what ``solve`` decomposes; without ``form``, ``solve`` gets None and does both."""
 
     name: str
     solve: Callable[[Any], Any] | None  # None: only the formation is timed
@@ -86,7 +86,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Run:
-    """One round of one contender; seconds, None where a contender has no such stage of its own."""
+    """One round of one contender, in seconds; None for a stage that the contender does not have."""
 
     formation: float | None
     eigensolver: float | None
@@ -96,45 +96,46 @@ class Run:
 
 @dataclass
 class Comparison:
-    """Contenders for the same answer, and which of them are divided by which."""
+    """Contenders for the same answer, and the pairs whose ratios are reported."""
 
     item: str  # of the table: "1" to "5"
     title: str
     facts: dict[str, object]  # network, block, sides ...
     contenders: list[Contender]
     pairs: list[Pair]
-    problem: str = ""  # why no ratio may be printed whatever the answers, for example masks that differ
-    rounds: int | None = None  # at most so many, where one takes very long
+    problem: str = ""  # why no ratio may be printed whatever the answers, for example different masks
+    rounds: int | None = None  # at most this many, where one round takes very long
     runs: dict[str, list[Run]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # contender -> why it could not be run
 
     def seconds(self, names: Iterable[str], stage: str = "together") -> list[float]:
-        """Per round, of the contenders together; empty where one of them did not run or has no such stage."""
+        """The sum over the contenders per round; empty if one of them did not run or has no such stage."""
         of_each = [[getattr(run, stage) for run in self.runs.get(name, [])] for name in names]
         return [sum(of_round) for of_round in zip(*of_each) if None not in of_round]
 
     def contradictions(self, slow: str, fast: tuple[str, ...]) -> list[str]:
-        """Why a ratio must not be printed: answers that differ in some round, the problem, contenders that did not run."""
+        """Why a ratio must not be printed: the problem, contenders that did not run, or answers that differ in some round."""
         names = (slow, *fast)
-        found = [self.problem] * bool(self.problem)
-        found += [
+        reasons = [self.problem] * bool(self.problem)
+        reasons += [
             f"{name} did not run: {self.refused.get(name, 'no round')}" for name in names if not self.runs.get(name)
         ]
-        if not found:
+        if not reasons:
             for of_round in zip(*(self.runs[name] for name in names)):
                 for other in of_round[1:]:
-                    found += disagreements(of_round[0].answer, other.answer)
-        return list(dict.fromkeys(found))
+                    reasons += disagreements(of_round[0].answer, other.answer)
+        return list(dict.fromkeys(reasons))
 
     def ratio(self, slow: str, fast: tuple[str, ...], stage: str = "together") -> list[float] | None:
-        """slow's stage over the whole of fast, per round, or None unless counts and extremes agree in every round."""
+        """A stage of slow divided by all of fast, per round; None unless counts and extremes agree in every round."""
         if self.contradictions(slow, fast):
             return None
         return [a / b for a, b in zip(self.seconds([slow], stage), self.seconds(fast))] or None
 
 
 def run_rounds(comparisons: list[Comparison], rounds: int, say: Say) -> None:
-    """Every comparison's contenders in turn, then the next round in the opposite order, so that drift hits all alike."""
+    """Run the contenders of every comparison once per round. Every second round is in reverse order, so that drift affects all
+    contenders equally."""
     for number in range(rounds):
         for comparison in comparisons:
             if comparison.rounds is not None and number >= comparison.rounds:
@@ -155,7 +156,7 @@ def run_rounds(comparisons: list[Comparison], rounds: int, say: Say) -> None:
 
 
 def timed(contender: Contender) -> Run:
-    """One run; the answer is read off after the clock has stopped."""
+    """One run; the answer is evaluated after the clock has stopped."""
     formed, formation = None, None
     if contender.form is not None:
         formed, formation = clocked(contender.form)
@@ -164,12 +165,12 @@ def timed(contender: Contender) -> Run:
         solved, eigensolver = clocked(lambda: solve(formed))
     together = (formation or 0.0) + (eigensolver or 0.0)
     answer = contender.answer(formed, solved)
-    # A contender in one piece has no eigensolver of its own to time.
+    # A contender without a formation has no separate time of its eigensolver.
     return Run(formation, eigensolver if contender.form is not None else None, together, answer)
 
 
 def clocked(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What ``work`` returns, and its seconds, the GPU's queue included."""
+    """The result of ``work`` and its seconds, including the queue of the GPU."""
     _drain()
     began = time.perf_counter()
     result = work()
@@ -183,7 +184,7 @@ def _drain() -> None:
 
 
 def spread(values: list[float]) -> dict[str, object]:
-    """Median, least and most, and all of them in order."""
+    """Median, minimum and maximum, and all values in order."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
 
 
@@ -193,7 +194,7 @@ def as_seconds(seconds: float) -> str:
 
 
 def as_spread(values: list[float], text: Callable[[float], str] = as_seconds) -> str:
-    """``median (min … max)``; of one value, itself."""
+    """``median (min … max)``; a single value alone."""
     if len(values) == 1:
         return text(values[0])
     return f"{text(statistics.median(values))} ({text(min(values))} … {text(max(values))})"

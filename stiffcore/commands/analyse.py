@@ -1,4 +1,4 @@
-"""``analyse`` and ``spectrum``: results of blocks at images, as rows and as a file."""
+"""``analyse`` and ``spectrum``: results of blocks at images, as rows or as a file."""
 
 import json
 import sys
@@ -19,43 +19,45 @@ from stiffcore.images.image import Image
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.networks.network import Network
 
-IMAGE_FILE = "a PNG or JPEG, cut to its middle and made 32 × 32"
+IMAGE_FILE = "a PNG or JPEG file; its central square is resized to 32 × 32"
 REFUSED = 2  # exit code, as for bad input
 
 
 def add_parser(commands: terminal.Commands) -> None:
     analyse = commands.add_parser(
-        "analyse", help="metrics of blocks at images, a row each", description=_analyse.__doc__
+        "analyse", help="print the metrics of blocks at images, one row each", description=_analyse.__doc__
     )
     _what(analyse)
     images = analyse.add_mutually_exclusive_group()
     images.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
     images.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
     analyse.add_argument(
-        "--blocks", default="all", help="all, or numbers from 1 as in the paper: 8 or 6,8; default all"
+        "--blocks", default="all", help="all, identity, or numbers from 1 as in the paper: 8 or 6,8; default all"
     )
     analyse.add_argument(
         "--level",
         choices=("extremes", "counts"),
         default="counts",
-        help="extremes need no full spectrum; default counts",
+        help="extremes: no full spectrum is needed; counts: also the counts by sign; default counts",
     )
     form = analyse.add_mutually_exclusive_group()
     form.add_argument(
         "--wide", action="store_true",
-        help="every column, by its full name, in some 300 characters. A terminal gets a short table that fits 120; a file or a "
-        "program, to which no line is too long, gets every column anyway",
+        help="print every column, by its full name, in about 300 characters. By default a terminal shows a short table of at most "
+        "120 characters; files and pipes always get every column",
     )  # fmt: skip
-    form.add_argument("--json", action="store_true", help="a JSON list of objects; undefined is null with a reason")
+    form.add_argument(
+        "--json", action="store_true", help="print a JSON list of objects; an undefined value is null, with a reason"
+    )
     analyse.set_defaults(run=_analyse, leaves_at_once=True)
-    spectrum = commands.add_parser("spectrum", help="one spectrum as an .npz file", description=_spectrum.__doc__)
+    spectrum = commands.add_parser("spectrum", help="write one spectrum to an .npz file", description=_spectrum.__doc__)
     _what(spectrum)
     image = spectrum.add_mutually_exclusive_group(required=True)
-    image.add_argument("--image", help="index in the official test set")
+    image.add_argument("--image", help="index in the CIFAR-10 test set")
     image.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
     spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
     spectrum.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
-    spectrum.add_argument("--json", action="store_true", help="the file's header on stdout")
+    spectrum.add_argument("--json", action="store_true", help="print the file's header as JSON")
     spectrum.set_defaults(run=_spectrum, leaves_at_once=True)
 
 
@@ -64,25 +66,23 @@ def _what(command: ArgumentParser) -> None:
     command.add_argument(
         "--convention",
         required=True,
-        help="whose eigenvalues: " + ", ".join(f"{c} ({c.title})" for c in Convention),
+        help="which eigenvalues: " + ", ".join(f"{c} ({c.title})" for c in Convention),
     )
     command.add_argument(
-        "--weights", type=Path, metavar="FILE", help="a checkpoint of the network, instead of the weights that ship"
+        "--weights", type=Path, metavar="FILE", help="a checkpoint of the network, instead of the shipped weights"
     )
 
 
 def _network(arguments: Namespace) -> Network:
-    """The network, or with --weights the one that the file holds, tested and kept as the app's page Own files does."""
+    """The network, or with --weights the network in the file, tested and stored as on the app's page for uploaded files."""
     if arguments.weights is None:
         return networks.find(arguments.network)
     from stiffcore.checkpoints import inspect as checkpoints, register
 
     content, wanted = checkpoints.content_of(arguments.weights), catalogue.architecture(arguments.network)
-    there = checkpoints.inspect(content).network
-    if there != wanted:
-        raise CannotCompute(
-            f"Expected weights of {wanted} in {arguments.weights}, got {there}'s: name the other network."
-        )
+    actual = checkpoints.inspect(content).network
+    if actual != wanted:
+        raise CannotCompute(f"{arguments.weights} holds weights of {actual}, not of {wanted}: name {actual} instead.")
     with terminal.progress("image") as progress:
         made = register.register(content, arguments.weights.name, progress)
     own, share = made.own, 100 * made.own.accuracy_bundled
@@ -90,7 +90,7 @@ def _network(arguments: Namespace) -> Network:
     return networks.find(own.network)
 
 
-def _images(text: str | None, file: Path | None) -> list[Image]:
+def _images(text: str, file: Path | None) -> list[Image]:
     if file is None:
         return [images.find(number) for number in cifar10.parse_images(text)]
     number = uploaded_images.register(image_files.read(image_files.content_of(file)), {"name": file.name})
@@ -99,8 +99,8 @@ def _images(text: str | None, file: Path | None) -> list[Image]:
 
 
 def _analyse(arguments: Namespace) -> int:
-    """A row per image and block: the metrics of the block's spectrum under one convention. What cannot be computed is named at
-    the end, with its reason, and the exit code is 2."""
+    """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that cannot be
+    computed are listed at the end with their reasons, and the exit code is 2."""
     convention = Convention(arguments.convention)
     blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.blocks)
     network, chosen = _network(arguments), _images(arguments.images, arguments.image_file)
@@ -113,7 +113,7 @@ def _analyse(arguments: Namespace) -> int:
     show = (lambda result: None) if arguments.json else (analyse_table.short if short else analyse_table.wide)(requests)
     results, refusals = _computed(requests, show)
     if len(refusals) == 1 and not results:
-        raise CannotCompute(*refusals)  # one reason for everything: the weights are damaged, for example
+        raise CannotCompute(*refusals)  # one reason for all blocks, for example damaged weights
     if arguments.json:
         terminal.show_json([analyse_table.row(result) | {"reasons": result.reasons} for result in results])
     else:
@@ -130,8 +130,9 @@ def _analyse(arguments: Namespace) -> int:
 def _computed(
     requests: list[analysis.Request], show: Callable[[analysis.Result], None]
 ) -> tuple[list[analysis.Result], dict[str, list[str]]]:
-    """The results, each shown as it comes, without their arrays; and reason -> where it could not be computed."""
-    results, refusals = [], {}
+    """The results without their arrays, each shown as soon as it is computed; and reason -> the blocks that it concerns."""
+    results: list[analysis.Result] = []
+    refusals: dict[str, list[str]] = {}
     with terminal.progress("block") as progress:
         progress(0, len(requests), requests[0].network.name)
 
@@ -142,18 +143,20 @@ def _computed(
             refusals.setdefault(str(error), []).append(f"image {request.image.in_rows} block {request.block}")
 
         for result in analysis.compute_many(requests, stage, refused):
-            results.append(replace(result, arrays={}))  # of a stored spectrum: thousands of them would not fit
+            results.append(
+                replace(result, arrays={})
+            )  # the arrays of thousands of stored spectra would not fit in memory
             show(result)
             progress(len(results), len(requests), requests[0].network.name)
     return results, refusals
 
 
 def _spectrum(arguments: Namespace) -> None:
-    """Writes all eigenvalues of a block (complex128, structural zeros and ones included), its singular values where it
-    is not square, or under slices the density over the complex plane; with a JSON header."""
+    """Writes all eigenvalues of a block (complex128, including structural zeros and ones), or its singular values where it is
+    not square, or under slices the density over the complex plane; with a JSON header."""
     convention = Convention(arguments.convention)
     block, *more_blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.block)
-    network, (image, *more) = _network(arguments), _images(arguments.image, arguments.image_file)
+    network, (image, *more) = _network(arguments), _images(arguments.image or "", arguments.image_file)
     if more or more_blocks:
         raise CannotCompute(
             f"Expected one image and one block, got {1 + len(more)} and {1 + len(more_blocks)}: run the command once for each."
@@ -161,13 +164,13 @@ def _spectrum(arguments: Namespace) -> None:
     path = terminal.writable(arguments.out)
     with terminal.progress() as progress:
         result = analysis.compute(analysis.Request(network, image, block, convention, "spectrum"), progress)
-    header = {
+    facts = {
         "network": network.name, "image": image.in_rows, "label": image.label_name, "block": block,
         "convention": convention, "metrics": result.metrics, "reasons": result.reasons, "health": result.health,
         "made": result.made,
     }  # fmt: skip
     arrays = whole_spectrum(result)
-    header = terminal.plain(header)
+    header = terminal.plain_mapping(facts)
     _write(path, arrays | {"header": np.array(json.dumps(header, ensure_ascii=False))})
     for notice in result.notices:
         terminal.say(notice)
@@ -178,11 +181,11 @@ def _spectrum(arguments: Namespace) -> None:
 
 
 def whole_spectrum(result: analysis.Result) -> dict[str, np.ndarray]:
-    """The arrays of a result, the structural zeros and ones appended to the eigenvalues of its core."""
+    """The arrays of a result, with the structural zeros and ones appended to the eigenvalues of its core."""
     whole = {"eigenvalues": result.eigenvalues()} if "eigenvalues" in result.arrays else {}
     return result.arrays | whole
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with files.replaced(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -1,4 +1,4 @@
-"""``benchmark``: ours against the obvious ways, measured here and now."""
+"""``benchmark``: our methods against the direct ones, measured on this machine."""
 
 from argparse import Namespace
 
@@ -9,30 +9,33 @@ from stiffcore.networks import registry as networks
 
 def add_parser(commands: terminal.Commands) -> None:
     benchmark = commands.add_parser(
-        "benchmark", help="measure ours against the obvious ways", description=_benchmark.__doc__
+        "benchmark", help="measure our methods against the direct ones", description=_benchmark.__doc__
     )
     extent = benchmark.add_mutually_exclusive_group()
     extent.add_argument(
         "--quick",
         action="store_true",
-        help="one round, ResNet18's blocks 6 and 8, block 4's extremes, and the slices; the default",
+        help="one round: ResNet18's blocks 6 and 8, the extremes of block 4, and the slices; the default",
     )
-    extent.add_argument("--full", action="store_true", help="five rounds, everything; takes long")
+    extent.add_argument("--full", action="store_true", help="five rounds of everything; takes hours")
     benchmark.add_argument(
         "--items",
         default="1,2,3,4,5",
         help="1 full spectrum, 2 extremes and certificates, 3 slices, 4 formation, 5 GPU; default all",
     )
     benchmark.add_argument(
-        "--blocks", metavar="NETWORK:LIST", help="only these identity blocks, like resnet50:16, and no slices"
+        "--blocks",
+        metavar="NETWORK:LIST",
+        help="only these identity blocks, for example resnet50:16, without the slices",
     )
-    benchmark.add_argument("--json", action="store_true", help="the measurements for programs")
+    benchmark.add_argument("--json", action="store_true", help="print the measurements as JSON")
     benchmark.set_defaults(run=_benchmark, leaves_at_once=True)
 
 
 def _benchmark(arguments: Namespace) -> int:
-    """Compares, in one process, interleaved, in equal precision and with the same masks, the spectra of dense Jacobians and
-    naive slices with ours: median and spread, no ratio unless counts and extremes agree. Exit code 1 where they do not."""
+    """Compares our spectra with those of dense Jacobians and naive slices, in one process, in interleaved rounds, in the same
+    precision and with the same masks. Prints median and spread, and ratios where counts and extremes agree. Exit code 1 where
+    they do not."""
     from stiffcore.benchmarks import main as benchmark
 
     items = [item.strip() for item in arguments.items.split(",")]
@@ -45,7 +48,7 @@ def _benchmark(arguments: Namespace) -> int:
 
 
 def _only(text: str | None) -> tuple[str, list[int]] | None:
-    """``resnet50:15,16`` -> a network and its blocks. Raises CannotCompute for what has no eigenvalues."""
+    """``resnet50:15,16`` -> a network and its blocks. Raises CannotCompute for a block without eigenvalues."""
     if text is None:
         return None
     name, _, numbers = text.partition(":")
@@ -53,6 +56,6 @@ def _only(text: str | None) -> tuple[str, list[int]] | None:
     blocks = terminal.parse_blocks(network, numbers)
     if changing := [number for number in blocks if not network.block(number).is_identity]:
         raise CannotCompute(
-            f"Expected identity blocks of {name}, got block {changing[0]}, which has no eigenvalues: leave it out."
+            f"Block {changing[0]} of {name} is not an identity block, so it has no eigenvalues: leave it out."
         )
     return name, blocks

@@ -1,4 +1,4 @@
-"""``benchmark-app``: how fast the app is, in a browser and with many sessions, measured here and now."""
+"""``benchmark-app``: the speed of the app, in a browser and with many sessions, measured on this machine."""
 
 from argparse import Namespace
 
@@ -11,18 +11,22 @@ def add_parser(commands: terminal.Commands) -> None:
         help="measure the app: first paint, stored views, many sessions",
         description=_benchmark.__doc__,
     )
-    benchmark.add_argument("--no-browser", action="store_true", help="leave out what Chromium paints")
+    benchmark.add_argument("--no-browser", action="store_true", help="skip the measurements that need Chromium")
     benchmark.add_argument(
-        "--sessions", type=int, default=50, metavar="N", help="that press Compute at once; default 50"
+        "--sessions",
+        type=int,
+        default=50,
+        metavar="N",
+        help="number of sessions that press Compute at once; default 50",
     )
-    benchmark.add_argument("--json", action="store_true", help="the measurements for programs")
+    benchmark.add_argument("--json", action="store_true", help="print the measurements as JSON")
     benchmark.set_defaults(run=_benchmark)
 
 
 def _benchmark(arguments: Namespace) -> int:
-    """Starts the app in processes of its own, each with an empty cache, and measures: seconds to the first paint of a cold
-    server, 65,536 points in Chromium, stored views, and many sessions that compute at once. Wants the machine idle otherwise.
-    Exit code 1 where a spectrum was computed twice, or torch imported before the first figure."""
+    """Starts the app in separate processes, each with an empty cache, and measures: seconds to the first paint of a cold server,
+    65,536 points in Chromium, stored views, and many sessions that compute at once. Run it on an otherwise idle machine. Exit
+    code 1 if a spectrum was computed twice, or torch was imported before the first figure."""
     from stiffcore.benchmarks import app as benchmark_app
 
     report = benchmark_app.run(terminal.say, browser=not arguments.no_browser, n_sessions=arguments.sessions)

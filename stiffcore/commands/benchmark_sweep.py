@@ -1,4 +1,4 @@
-"""``benchmark-sweep``: how fast sweeps are on this machine."""
+"""``benchmark-sweep``: the speed of sweeps on this machine."""
 
 import argparse
 
@@ -8,12 +8,12 @@ from stiffcore.commands import terminal
 def add_parser(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "benchmark-sweep",
-        help="how fast sweeps are here",
-        description="Images a minute with one worker and with two, overhead per task, and how cost and memory grow with "
-        "the number of images. Wants both cores idle otherwise.",
+        help="measure the speed of sweeps",
+        description="Measure images per minute with one worker and with two, overhead per task, and how cost and memory grow "
+        "with the number of images. Run it on an otherwise idle machine.",
     )
     parser.add_argument("--full", action="store_true", help="every network and convention, and 1,000 images")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
     parser.set_defaults(run=_benchmark)
 
 

@@ -1,4 +1,4 @@
-"""``doctor``: what this installation consists of, and whether it is sound."""
+"""``doctor``: checks this installation."""
 
 import importlib.metadata
 import os
@@ -28,24 +28,25 @@ PROBLEMS = 1  # exit code
 
 
 def add_parser(commands: terminal.Commands) -> None:
-    doctor = commands.add_parser("doctor", help="is this installation sound?", description=_doctor.__doc__)
-    doctor.add_argument("--quick", action="store_true", help="check the weights' hashes only, run no network")
-    doctor.add_argument("--json", action="store_true", help="the findings for programs")
+    doctor = commands.add_parser("doctor", help="check this installation", description=_doctor.__doc__)
+    doctor.add_argument("--quick", action="store_true", help="check only the hashes of the weights, and run no network")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.set_defaults(run=_doctor)
 
 
 def _doctor(arguments: Namespace) -> int:
-    """Versions, device, threads, the weights and their accuracy on the bundled images, the cache's health, free disk. Exit
-    code 1 if something is wrong."""
+    """Prints versions, device, threads, the weights and their accuracy on the bundled images, the state of the cache, and free
+    disk space. Exit code 1 if there is a problem."""
     with terminal.progress("network") as progress:
+        of_weights = weights(not arguments.quick, progress)
         findings = {
             "versions": versions(),
             "device": devices(),
-            "weights": weights(not arguments.quick, progress),
+            "weights": of_weights,
             "images": {"bundled": len(cifar10.bundled()), "full_test_set": cifar10.full_set_path().exists()},
             "cache": result_cache.default().health(),
         }
-    problems = [f"{name}: {w['problem']}" for name, w in findings["weights"].items() if w["problem"]]
+    problems = [f"{name}: {about['problem']}" for name, about in of_weights.items() if about["problem"]]
     problems += [f"cache: {problem}"] if (problem := terminal.cache_problem()) else []
     if arguments.json:
         terminal.show_json(findings | {"problems": problems})
@@ -56,18 +57,18 @@ def _doctor(arguments: Namespace) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what results depend on."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    """The versions of Python and of the packages that results depend on."""
+    installed = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            installed[package] = "not installed"
+    return installed
 
 
 def devices() -> dict[str, object]:
-    """Where spectra are computed, and with how much."""
+    """The devices, cores, threads and memory for computing spectra."""
     import torch
 
     from stiffcore import device
@@ -84,9 +85,10 @@ def devices() -> dict[str, object]:
 
 
 def weights(measured: bool, progress: Progress) -> dict[str, dict]:
-    """Per network: the hash, the accuracies as listed, the one measured here on the bundled images, and a problem or "".
+    """Per network: the hash, the accuracies of the manifest, the accuracy measured here on the bundled images, and a problem
+    or "".
 
-    The baselines' files are checked, their chance-level accuracy is not measured.
+    The files of the baselines are checked; their accuracy, which is that of chance, is not measured.
     """
     import numpy as np
 
@@ -95,8 +97,8 @@ def weights(measured: bool, progress: Progress) -> dict[str, dict]:
 
     indices = cifar10.bundled()
     images, labels = np.stack([cifar10.image(i) for i in indices]), np.array([cifar10.label(i) for i in indices])
-    device.training_device()  # all cores: this is one network after another
-    found = {}
+    device.training_device()  # all cores: the networks run one after another
+    found: dict[str, dict] = {}
     for done, network in enumerate(catalogue.NETWORKS):
         progress(done, len(catalogue.NETWORKS), network)
         found[network] = {"sha256": "", "accuracy": None, "accuracy_bundled": None, "measured": None, "problem": ""}
@@ -109,10 +111,10 @@ def weights(measured: bool, progress: Progress) -> dict[str, dict]:
         if measured and network in catalogue.ARCHITECTURES:
             here = float((resnets.predictions(model, images)[0] == labels).mean())
             found[network]["measured"] = here
-            if abs(here - entry.accuracy_bundled) > 0.005:  # five images; rounding moves one at most
+            if abs(here - entry.accuracy_bundled) > 0.005:  # five images; rounding changes one at most
                 found[network]["problem"] = (
-                    f"Expected {100 * entry.accuracy_bundled:.1f} % on the bundled images, got {100 * here:.1f} %: check "
-                    "the versions above against requirements.txt."
+                    f"The accuracy on the bundled images is {100 * here:.1f} %, not {100 * entry.accuracy_bundled:.1f} %: "
+                    "compare the versions above with requirements.txt."
                 )
     device.use_one_thread()
     return found
@@ -123,11 +125,11 @@ def _percent(share: float | None) -> str:
 
 
 def as_lines(findings: dict, problems: list[str]) -> list[str]:
-    """The findings for a person."""
+    """The findings as lines of text."""
     where, cache = findings["device"], findings["cache"]
     lines = ["versions   " + ", ".join(f"{name} {version}" for name, version in findings["versions"].items())]
     lines.append(
-        f"device     {where['device']}; {where['cores']} cores, {where['threads']} thread a process, "
+        f"device     {where['device']}; {where['cores']} cores, {where['threads']} thread per process, "
         f"{where['memory_available'] / 1e9:.1f} GB of memory available"
     )
     for name, found in findings["weights"].items():
@@ -136,9 +138,11 @@ def as_lines(findings: dict, problems: list[str]) -> list[str]:
             f"{_percent(found['accuracy_bundled'])}"
             + (f" (here {_percent(found['measured'])})" if found["measured"] else "")
         )
-    full = "all 10,000 test images" if findings["images"]["full_test_set"] else "fetch-data gets the full test set"
+    full = (
+        "all 10,000 test images" if findings["images"]["full_test_set"] else "`fetch-data` downloads the full test set"
+    )
     lines.append(f"images     {findings['images']['bundled']:,} bundled; {full}")
-    if cache["problem"]:  # then nothing was counted, and the disk that was asked is another one
+    if cache["problem"]:  # then its results were not counted, and the free space is that of another disk
         return [
             *lines,
             f"cache      {cache['folder']} cannot be used",
@@ -150,4 +154,4 @@ def as_lines(findings: dict, problems: list[str]) -> list[str]:
     )
     writable = os.access(cache["folder"], os.W_OK) or not os.path.exists(cache["folder"])
     lines += [] if writable else [f"cache      {cache['folder']} cannot be written: results are shown but not stored"]
-    return lines + [f"PROBLEM    {problem}" for problem in problems] + ([] if problems else ["all well"])
+    return lines + [f"PROBLEM    {problem}" for problem in problems] + ([] if problems else ["no problems"])

@@ -15,18 +15,18 @@ SHIPPED = "spectra-stiff-odes.parquet"  # read with the spectra, by key
 def add_parser(commands: terminal.Commands) -> None:
     flow = commands.add_parser(
         "flow",
-        help="how far a block's single step is from the exact flow of its ODE",
-        description="Follow x' = F(x) from a block's input to t = 1, exactly and by forward Euler at halving steps, and print "
-        "the relative distances. Blocks of at most 8,192 dimensions that keep the shape.",
+        help="compare a block's single step with the exact flow of its ODE",
+        description="Integrate x' = F(x) from a block's input to t = 1, exactly and by forward Euler with steps 1, 1/2, 1/4 and so "
+        "on, and print the relative distances. For identity blocks of at most 8,192 dimensions.",
     )
     flow.add_argument("network", choices=catalogue.NETWORKS, metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
-    flow.add_argument("--images", default="0", help="bundled | all | 0,3,10:20, end excluded (default: 0)")
-    flow.add_argument("--blocks", help="from 1, for example 6,8 (default: those of the last stage)")
-    flow.add_argument("--json", action="store_true", help="a list of objects instead of a table")
+    flow.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
+    flow.add_argument("--blocks", help="numbers from 1 like 6,8; default the blocks of the last stage")
+    flow.add_argument("--json", action="store_true", help="print a JSON list of objects")
     flow.set_defaults(run=run_flow, leaves_at_once=True)
     ship = commands.add_parser(
         "ship-odes",
-        help="for maintainers: put the Stiff ODEs page's default results into cache/shipped",
+        help="for maintainers: put the default results of the Stiff ODEs page into cache/shipped",
         description="Compute, or take from the cache, the default fit of the ResNet and the ODE-Net and the flows of every "
         "network's last stage at the first bundled image of each label, and write them to cache/shipped.",
     )
@@ -39,8 +39,8 @@ def run_flow(arguments: argparse.Namespace) -> int:
     if arguments.blocks:
         blocks = terminal.parse_blocks(network, arguments.blocks)
     chosen = [images.find(number) for number in cifar10.parse_images(arguments.images)]
-    wanted = [block_flow.FlowRequest(network, image, block) for image in chosen for block in blocks]
-    rows = [_row(flow) for flow in _flows([block_flow.check(request) for request in wanted])]
+    requests = [block_flow.FlowRequest(network, image, block) for image in chosen for block in blocks]
+    rows = [_row(flow) for flow in _flows([block_flow.check(request) for request in requests])]
     if arguments.json:
         terminal.show_json(rows)
     else:
@@ -60,9 +60,11 @@ def _flows(requests: list[block_flow.FlowRequest]) -> list[block_flow.BlockFlow]
     if problem := terminal.cache_problem():
         terminal.say(problem)
     flows = []
-    with terminal.progress() as tell:
+    with terminal.progress() as progress:
         for position, request in enumerate(requests):
-            tell(position, len(requests), f"{request.network.name}, block {request.block}, image {request.image.name}")
+            progress(
+                position, len(requests), f"{request.network.name}, block {request.block}, image {request.image.name}"
+            )
             flows.append(block_flow_integration.compute(request))
     return flows
 
@@ -95,7 +97,7 @@ def run_ship(_: argparse.Namespace) -> int:
             block_flow.FlowRequest(network, image, block)
             for network in map(networks.find, catalogue.ARCHITECTURES)
             for block in block_flow.last_stage_blocks(network)
-            for image in sorted(first.values(), key=lambda image: image.number)
+            for image in sorted(first.values(), key=lambda image: image.number or 0)
         ]
     )
     entries += [(block_flow.key(flow.request), block_flow.as_entry(flow)) for flow in flows]
@@ -109,7 +111,7 @@ def run_ship(_: argparse.Namespace) -> int:
 
 
 def _how_made() -> dict[str, list]:
-    """Fits and flows are computed in float64 on the CPU wherever they run; they keep no date, so it is that of shipping."""
+    """Fits and flows are always computed in float64 on the CPU. They hold no date, so the date is that of shipping."""
     today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     algorithms = sorted({block_flow.ALGORITHM, ode_net.ALGORITHM})
     return {"device": ["cpu"], "precision": ["float64"], "algorithm": algorithms, "dates": [today, today]}

@@ -19,16 +19,16 @@ BLOCK, CONVENTION = 8, Convention.BRANCH  # what the Compare page opens on
 def add_parser(commands: terminal.Commands) -> None:
     perturb = commands.add_parser(
         "perturb",
-        help="what a network sees in an image with noise or an adversarial step on it",
-        description="Add Gaussian noise, or a step of the fast gradient sign method, of K grey levels to images; print what the "
-        "network sees before and after, and its loss. The perturbed image keeps a number by which other commands take it.",
+        help="add noise or an adversarial step to images, and print what a network predicts",
+        description="Add Gaussian noise, or a step of the fast gradient sign method, of K grey levels to images. Print the network's "
+        "prediction and loss before and after. The perturbed image gets a number that other commands accept as an image.",
     )
     perturb.add_argument("network", choices=catalogue.NETWORKS, metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
-    perturb.add_argument("--images", default="0", help="bundled | all | 0,3,10:20, end excluded (default: 0)")
-    perturb.add_argument("--kind", choices=perturbation.KINDS, default="fgsm", help="default: fgsm")
-    perturb.add_argument("--strength", type=int, default=4, metavar="K", help="grey levels of 255 (default: 4)")
-    perturb.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    perturb.add_argument("--json", action="store_true", help="a list of objects instead of a table")
+    perturb.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
+    perturb.add_argument("--kind", choices=perturbation.KINDS, default="fgsm", help="default fgsm")
+    perturb.add_argument("--strength", type=int, default=4, metavar="K", help="grey levels of 255; default 4")
+    perturb.add_argument("--seed", type=int, default=0, help="seed of the noise; default 0")
+    perturb.add_argument("--json", action="store_true", help="print a JSON list of objects")
     perturb.set_defaults(run=run_perturb, leaves_at_once=True)
     ship = commands.add_parser(
         "ship-twins",
@@ -42,15 +42,15 @@ def add_parser(commands: terminal.Commands) -> None:
 def run_perturb(arguments: argparse.Namespace) -> int:
     names = ("kind", "strength", "seed")
     network, chosen = networks.find(arguments.network), map(images.find, cifar10.parse_images(arguments.images))
-    wanted = [
+    requests = [
         perturbation.check(PerturbationRequest(network, image, *(getattr(arguments, name) for name in names)))
         for image in chosen
     ]
     rows: list[dict] = []
     notices: dict[str, None] = {}
-    with terminal.progress() as tell:
-        for at, request in enumerate(wanted):
-            tell(at, len(wanted), perturbation.name_of(request))
+    with terminal.progress() as progress:
+        for at, request in enumerate(requests):
+            progress(at, len(requests), perturbation.name_of(request))
             perturbed = perturbation.compute(request)
             rows.append(_row(perturbed))
             notices |= {perturbed.notice: None} if perturbed.notice else {}
@@ -78,7 +78,7 @@ def _row(perturbed: Perturbed) -> dict:
 
 
 def twin() -> PerturbationRequest:
-    """The one that the Compare page opens on: the first cat that ships."""
+    """The perturbation that the Compare page opens on: of the first bundled cat."""
     cats = (image for image in images.bundled() if image.label_name == "cat")
     return PerturbationRequest(networks.find("resnet18"), next(cats), "fgsm", 4)
 
@@ -87,13 +87,13 @@ def run_ship(_: argparse.Namespace) -> int:
     from stiffcore.sweeps import shipping  # pandas
 
     asked = twin()
-    with terminal.progress() as tell:
-        perturbation.sweep(asked, BLOCK, CONVENTION, tell)
+    with terminal.progress() as progress:
+        perturbation.sweep(asked, BLOCK, CONVENTION, progress)
         perturbed = perturbation.compute(asked).image
         spectrum = analysis.Request(asked.network, perturbed, BLOCK, CONVENTION, "spectrum")
-        analysis.compute(spectrum, tell)
-    made = [perturbation.compute(one).image for one in perturbation.sweep_requests(asked)]
-    swept = [analysis.Request(asked.network, image, BLOCK, CONVENTION, "counts") for image in made]
+        analysis.compute(spectrum, progress)
+    perturbed_images = [perturbation.compute(request).image for request in perturbation.sweep_requests(asked)]
+    swept = [analysis.Request(asked.network, image, BLOCK, CONVENTION, "counts") for image in perturbed_images]
     entries = dict(_entry(request) for request in (spectrum, *swept))
     for request in perturbation.sweep_requests(asked):
         key, entry = _kept([perturbation.key(request)])
@@ -113,17 +113,17 @@ def run_ship(_: argparse.Namespace) -> int:
 
 
 def _entry(request: analysis.Request) -> tuple[str, result_cache.Entry]:
-    """What serves a request, with its key: of its own quantity, or of a richer one."""
+    """The key and entry that serve a request, of its own quantity or of a richer one."""
     richer = analysis.QUANTITIES[analysis.QUANTITIES.index(request.quantity) :]
     return _kept([analysis.key(replace(request, quantity=quantity)) for quantity in richer])
 
 
 def _kept(keys: list[str]) -> tuple[str, result_cache.Entry]:
-    """The first of these that is stored. Raises CannotCompute where none is, right after it was computed."""
+    """The first of these keys that is stored, with its entry. Raises CannotCompute where the cache does not keep results."""
     for key in keys:
         entry = result_cache.default().get(key) or result_cache.shipped().get(key)
         if entry is not None:
             return key, entry
     raise CannotCompute(
-        "Expected a cache that keeps what is computed, got one that does not: free space there, or set STIFFCORE_CACHE."
+        "The cache did not keep a result that was just computed: free space there, or set STIFFCORE_CACHE to another folder."
     )

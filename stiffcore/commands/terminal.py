@@ -1,4 +1,4 @@
-"""What the commands share: progress on a terminal, Ctrl-C, rows as text or JSON, arguments that several of them read."""
+"""Shared by the commands: progress on a terminal, Ctrl-C, rows as text or JSON, and common arguments."""
 
 import argparse
 import json
@@ -20,15 +20,15 @@ from stiffcore.networks.network import Network
 from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # to which a module adds its own
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # a module adds its commands to it
 INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
-SAID_WHEN_INTERRUPTED = "Interrupted: what was finished is stored, run the command again to go on."
-GRACE = 0.5  # seconds after Ctrl-C in which Python may end the command by itself
+SAID_WHEN_INTERRUPTED = "Interrupted: finished results are stored. Run the command again to continue."
+GRACE = 0.5  # seconds after Ctrl-C in which Python may end the command itself
 
 
 @contextmanager
 def progress(unit: str = "it") -> Iterator[Progress]:
-    """A bar on stderr while it is a terminal, nothing otherwise; ``unit`` "B" counts bytes."""
+    """A progress bar on stderr if stderr is a terminal. unit: what is counted, "B" for bytes."""
     from tqdm import tqdm
 
     with tqdm(file=sys.stderr, disable=None, leave=False, unit=unit, unit_scale=unit == "B", dynamic_ncols=True) as bar:
@@ -43,16 +43,16 @@ def progress(unit: str = "it") -> Iterator[Progress]:
 
 @contextmanager
 def leaving_at_once() -> Iterator[None]:
-    """Within it Ctrl-C ends the process within a second, though Python is inside LAPACK, which knows nothing of signals.
+    """Within this context Ctrl-C ends the process within a second, even while Python is inside LAPACK.
 
-    Python calls its own handler between two bytecodes only: after a decomposition of minutes. The system's handler does run,
-    and writes the signal's number to a socket. A thread reads it there; it can, since torch and LAPACK free Python's lock.
-    Results are stored as they come, and the cache survives killed writers.
+    Python calls its signal handler only between two bytecodes, which may be minutes later, after a decomposition. The handler
+    of the system runs at once, and writes the number of the signal to a socket. A thread reads the socket: torch and LAPACK
+    release the interpreter lock. Results are stored as soon as they are computed, and the cache survives killed writers.
     """
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
-    reader, writer = socket.socketpair()  # Windows takes no pipe here
+    reader, writer = socket.socketpair()  # Windows accepts no pipe here
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     left = threading.Event()
@@ -66,19 +66,19 @@ def leaving_at_once() -> Iterator[None]:
 
 
 def _leave(reader: socket.socket, left: threading.Event) -> None:
-    """End the process where Ctrl-C was pressed and the command did not end by itself within the grace."""
+    """End the process if Ctrl-C was pressed and the command did not end within GRACE."""
     with reader:
         while signals := reader.recv(64):
             if signal.SIGINT in signals and not left.wait(GRACE):
-                clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # of the bar
-                for child in multiprocessing.active_children():  # of a benchmark: it would go on alone
+                clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # erases the bar
+                for child in multiprocessing.active_children():  # of a benchmark: it would continue alone
                     child.kill()
                 os.write(sys.stderr.fileno(), f"{clear}{SAID_WHEN_INTERRUPTED}\n".encode())
                 os._exit(INTERRUPTED)
 
 
 def cache_problem() -> str:
-    """A sentence about a cache that cannot be used, or "": a command works without, but somebody should know."""
+    """A sentence about a cache that cannot be used, or "". Commands work without a cache, so this is a warning."""
     health = result_cache.default().health()
     if not health["problem"]:
         return ""
@@ -89,14 +89,14 @@ def cache_problem() -> str:
 
 
 def say(text: str) -> None:
-    """A line for a person, on stderr, so that stdout holds results only; above a bar if one is shown."""
+    """Print a message to stderr, above the progress bar; stdout holds only results."""
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
 
 
 def show(text: str) -> None:
-    """A line of the result on stdout, above a bar if one is shown."""
+    """Print a line of the result to stdout, above the progress bar."""
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stdout)
@@ -104,20 +104,20 @@ def show(text: str) -> None:
 
 
 def is_watched() -> bool:
-    """Whether a person reads the results as they come, not a file or a program."""
+    """Whether the results go to a terminal, not to a file or a program."""
     return sys.stdout.isatty()
 
 
 def show_json(value: object) -> None:
-    """One JSON document on stdout; NaN becomes null, infinity a word."""
+    """Print a JSON document to stdout; NaN becomes null, and infinity a string."""
     sys.stdout.write(json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def plain(value: object) -> object:
-    """Built-in types only, numpy's scalars converted, NaN as None, infinity (a step without a limit) as "Infinity",
-    what is missing as its text."""
+    """The value in built-in types: numpy's scalars converted, NaN as None, infinity (a step without a limit) as "Infinity",
+    a Missing as its text."""
     if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
+        return plain_mapping(value)
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, Path | Missing):
@@ -128,8 +128,13 @@ def plain(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def plain_mapping(values: Mapping) -> dict[str, object]:
+    """``plain``, of a mapping."""
+    return {str(name): plain(item) for name, item in values.items()}
+
+
 def as_text(value: object, missing: Missing | None = None) -> str:
-    """A value in a table: NaN as ``undefined`` or ``not computed`` by why it is missing, a hash by its first 12 digits."""
+    """A value in a table: NaN as ``undefined`` or ``not computed``, as ``missing`` says; a hash by its first 12 digits."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return missing.word if missing else "unknown"
@@ -141,27 +146,27 @@ def as_text(value: object, missing: Missing | None = None) -> str:
 
 
 class Table:
-    """Rows on stdout as they come, right-aligned under the columns' names; title and names are printed with the first row,
-    so that a command that ends in a refusal prints that only."""
+    """Prints rows to stdout one by one, right-aligned below the columns' names. The title and the names are printed with the
+    first row, so that a command that fails before prints only its error."""
 
     def __init__(self, title: str, widths: Mapping[str, int]):
-        """widths: column -> characters, at least; those of its name are counted in."""
+        """widths: column -> its least number of characters; a column is at least as wide as its name."""
         self._title, self._begun = title, False
         self._widths = {name: max(len(name), width) for name, width in widths.items()}
 
     def row(self, cells: Mapping[str, str], merged: str = "") -> None:
-        """merged: what stands in place of the columns that have no cell, which must be neighbours."""
+        """merged: the text in place of the columns without a cell, which must be adjacent."""
         if not self._begun:
             self._begun = True
             show(self._title)
             show("  ".join(name.rjust(width) for name, width in self._widths.items()))
-        parts, gone = [], [width for name, width in self._widths.items() if name not in cells]
+        parts, absent = [], [width for name, width in self._widths.items() if name not in cells]
         for name, width in self._widths.items():
             if name in cells:
                 parts.append(cells[name].rjust(width))
-            elif gone:  # the first of them
-                parts.append(merged.rjust(sum(gone) + 2 * len(gone) - 2))
-                gone = []
+            elif absent:  # at the first column without a cell
+                parts.append(merged.rjust(sum(absent) + 2 * len(absent) - 2))
+                absent = []
         show("  ".join(parts))
 
 
@@ -179,7 +184,7 @@ def parse_blocks(network: Network, text: str) -> list[int]:
 
 
 def writable(path: Path) -> Path:
-    """A file that can be written, checked before a long computation. Raises CannotCompute."""
+    """The path itself, if the file can be written; checked before a long computation. Raises CannotCompute."""
     problem = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,5 +196,5 @@ def writable(path: Path) -> Path:
     except OSError as error:
         problem = error.strerror or str(error)
     if problem:
-        raise CannotCompute(f"Expected a file that can be written, got {problem!r} for {path}: name another one.")
+        raise CannotCompute(f"{path} cannot be written ({problem}): name another file.")
     return path

@@ -12,24 +12,24 @@ from stiffcore.networks import catalogue
 
 def add_parser(commands: terminal.Commands) -> None:
     _add_train(commands)
-    fetch = commands.add_parser("fetch-data", help="get the full CIFAR-10", description=_fetch.__doc__)
+    fetch = commands.add_parser("fetch-data", help="download the full CIFAR-10 data set", description=_fetch.__doc__)
     source = fetch.add_mutually_exclusive_group()
     source.add_argument(
         "--from", dest="source", type=Path, metavar="FOLDER",
-        help="files that you already have: cifar-10-python.tar.gz, cifar-10-batches-py or an .npz, or the folder with one",
+        help="use files that you have: cifar-10-python.tar.gz, cifar-10-batches-py or an .npz, or a folder with one of them",
     )  # fmt: skip
-    source.add_argument("--url", default="", help="download the same archive from another address")
-    fetch.add_argument("--json", action="store_true", help="the result for programs")
+    source.add_argument("--url", default="", help="download the archive from this address instead")
+    fetch.add_argument("--json", action="store_true", help="print the result as JSON")
     fetch.set_defaults(run=_fetch)
     manifest = commands.add_parser(
         "weights-manifest", help="for maintainers: rebuild weights/manifest.json", description=_manifest.__doc__
     )
     manifest.add_argument(
         "networks", nargs="*", metavar="NETWORK",
-        help="whose weights are new, with their baselines; default: all three",
+        help="networks whose weights changed, with their baselines; default all three",
     )  # fmt: skip
     manifest.add_argument(
-        "--data", type=Path, metavar="FILE.npz", help="measure every accuracy on its test_images and test_labels"
+        "--data", type=Path, metavar="FILE.npz", help="measure the accuracies on its test_images and test_labels"
     )
     manifest.set_defaults(run=_manifest)
 
@@ -39,28 +39,30 @@ def _add_train(commands: terminal.Commands) -> None:
     train.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.ARCHITECTURES))
     train.add_argument(
         "--data", type=Path, metavar="FILE.npz",
-        help="train_images, train_labels, test_images, test_labels; default: what fetch-data fetched",
+        help="train_images, train_labels, test_images, test_labels; default the data that `fetch-data` stored",
     )  # fmt: skip
-    train.add_argument("--epochs", type=int, default=30)
-    train.add_argument("--batch-size", type=int, default=128)
-    train.add_argument("--learning-rate", type=float, default=0.1, help="its peak; default 0.1")
-    train.add_argument("--warmup", type=float, default=0.2, help="share of the steps before the peak; default 0.2")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--start-from", type=Path, metavar="FILE", help="weights to go on from, safetensors")
+    train.add_argument("--epochs", type=int, default=30, help="default 30")
+    train.add_argument("--batch-size", type=int, default=128, help="default 128")
+    train.add_argument("--learning-rate", type=float, default=0.1, help="peak learning rate; default 0.1")
     train.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: NETWORK.safetensors in the folder of the CIFAR-10 data"
+        "--warmup", type=float, default=0.2, help="share of the steps before the peak learning rate; default 0.2"
+    )
+    train.add_argument("--seed", type=int, default=0, help="default 0")
+    train.add_argument("--start-from", type=Path, metavar="FILE", help="safetensors file of initial weights")
+    train.add_argument(
+        "--out", type=Path, metavar="FILE", help="default NETWORK.safetensors in the folder of the CIFAR-10 data"
     )
     train.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="default: beside --out; removed when the training is done"
+        "--checkpoint", type=Path, metavar="FILE", help="default beside --out; removed after the training"
     )
-    train.add_argument("--no-compile", action="store_true", help="never compile the network")
-    train.add_argument("--json", action="store_true", help="the result for programs")
+    train.add_argument("--no-compile", action="store_true", help="do not compile the network")
+    train.add_argument("--json", action="store_true", help="print the result as JSON")
     train.set_defaults(run=_train)
 
 
 def _train(arguments: Namespace) -> None:
     """Trains a network on CIFAR-10 and writes float16 safetensors with recipe, epochs, accuracy and date. A checkpoint is
-    written after every epoch: the same command goes on where an interrupted one was."""
+    written after every epoch: the same command continues an interrupted training."""
     if arguments.network not in catalogue.ARCHITECTURES:
         names = ", ".join(catalogue.ARCHITECTURES)
         raise CannotCompute(f"Expected a network among {names}, got {arguments.network!r}: choose one of them.")
@@ -79,7 +81,7 @@ def _train(arguments: Namespace) -> None:
         seed=arguments.seed, start_from=sha256,
     )  # fmt: skip
     if done := training.epochs_done(checkpoint, recipe):
-        terminal.say(f"Going on after epoch {done} of {recipe.epochs}, from {checkpoint}.")
+        terminal.say(f"Continuing after epoch {done} of {recipe.epochs}, from {checkpoint}.")
     with terminal.progress("step") as progress:
         model = training.train(recipe, arrays, checkpoint, start, progress, not arguments.no_compile)
     accuracy = training.finish(model, recipe, arrays, out, datetime.date.today().isoformat())
@@ -91,25 +93,23 @@ def _train(arguments: Namespace) -> None:
 
 
 def _fetch(arguments: Namespace) -> None:
-    """Gets the full CIFAR-10 data set, checks its hashes and converts it to .npz. Run it again to go on with an interrupted
+    """Downloads the full CIFAR-10 data set, checks its hashes and converts it to .npz. Run it again to continue an interrupted
     download."""
     from stiffcore.images import fetch as cifar10_archive
 
     if arguments.source and not arguments.source.exists():
-        raise CannotCompute(
-            f"Expected a folder or file with CIFAR-10, got {arguments.source}, which is not there: name another."
-        )
+        raise CannotCompute(f"There is no file or folder {arguments.source}: name one that holds CIFAR-10.")
     with terminal.progress("B") as progress:
         path = cifar10_archive.fetch(cifar10_archive.official(arguments.url), arguments.source, progress)
     if arguments.json:
         terminal.show_json({"file": path, "test_images": cifar10.TEST_IMAGES})
     else:
-        terminal.show(f"{path}: all {cifar10.TEST_IMAGES:,} test images can be used now.")
+        terminal.show(f"{path}: all {cifar10.TEST_IMAGES:,} test images are available now.")
 
 
 def _manifest(arguments: Namespace) -> None:
-    """Rebuilds the baselines' batch-norm statistics and manifest.json from the trained weights in stiffcore/weights. Every
-    result that is stored under another hash of the weights is computed anew."""
+    """Rebuilds the baselines' batch-norm statistics and manifest.json from the trained weights in stiffcore/weights. Results
+    that are stored for weights with another hash are computed again."""
     from stiffcore.networks import build_manifest
 
     changed = [catalogue.architecture(network) for network in arguments.networks] or tuple(catalogue.ARCHITECTURES)

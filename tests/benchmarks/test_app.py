@@ -45,7 +45,7 @@ def test_each_figure_stands_beside_its_goal():
     assert said["65,536 points by WebGL: from the server's answer"].strip() == "2.5 s; goal < 2 s: missed"
     assert said["stored view, server: Spectrum"].strip() == "0.2 s (0.1 s … 0.3 s); goal < 0.5 s: met; first 0.9 s"
     health = said["50 sessions, different spectra: worst answer of the health endpoint"]
-    assert "1.5 s; goal < 1 s: missed; 17 computations, 17 sessions shown, 33 told that the queue is full" in health
+    assert "1.5 s; goal < 1 s: missed; 17 computations, 17 sessions shown, 33 refused because the queue is full" in health
 
 
 def test_what_was_left_out_is_not_in_the_table():

@@ -166,7 +166,7 @@ def test_of_a_large_block_only_the_largest_singular_value_is_known():
 def test_extremes_that_stored_counts_serve_say_so(quantity, said, capsys, monkeypatch):
     monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(quantity=quantity, stored=True)]))
     _, _, err = run(capsys, "analyse", *BRANCH8, "--images", "8", "--level", quantity)
-    assert ("block 8: more than level extremes was stored already, so that its counts are shown" in err) == said
+    assert ("block 8: a result of a higher level was stored, so its counts are shown, too" in err) == said
 
 
 def test_no_table_is_begun_before_a_refusal(capsys, tmp_path, monkeypatch):
@@ -248,15 +248,15 @@ ANALYSE = "analyse resnet18 --convention branch"
         (f"{ANALYSE} --level all", "invalid choice: 'all'"),
         ("spectrum resnet18 --convention branch --image 0 --block 8", "required: --out"),
         ("spectrum resnet18 --convention branch --image 0,1 --block 8 --out x.npz", "Expected one image and one block, got 2 and 1"),
-        ("spectrum resnet18 --convention branch --image 0 --block 8 --out /dev/null/x.npz", "Expected a file that can be written"),
-        ("benchmark --blocks resnet50:1", "Expected identity blocks of resnet50, got block 1"),
+        ("spectrum resnet18 --convention branch --image 0 --block 8 --out /dev/null/x.npz", "/dev/null/x.npz cannot be written"),
+        ("benchmark --blocks resnet50:1", "Block 1 of resnet50 is not an identity block"),
         ("benchmark --blocks resnet18", "Expected blocks as all, identity, or numbers from 1 to 8"),
         ("benchmark --items 6", "Expected items among 1, 2, 3, 4, 5, got '6'"),
         ("train resnet18-shuffled", "Expected a network among resnet18, resnet34, resnet50, got"),
         ("train resnet18 --data nowhere.npz --out {folder}/w.safetensors", "got no such file: run `python -m stiffcore fetch-data`"),
         ("train resnet18 --data {folder} --out {folder}/w.safetensors", "which cannot be read (Is a directory)"),
         ("train resnet18 --epochs many", "invalid int value: 'many'"),
-        ("fetch-data --from nowhere", "got nowhere, which is not there"),
+        ("fetch-data --from nowhere", "There is no file or folder nowhere"),
         ("fetch-data --from {folder}", "Expected cifar-10-python.tar.gz"),
         ("fetch-data --url http://127.0.0.1:1/closed", "--from FOLDER"),
         ("fetch-data --url x --from y", "not allowed with argument"),
@@ -506,7 +506,7 @@ def test_train_writes_weights_with_their_accuracy(capsys, tmp_path, monkeypatch)
     assert not (tmp_path / "w.safetensors").exists()
     code, out, err = run(capsys, *arguments.split(), "--json")
     assert code == 0
-    assert "Going on after epoch 1 of 2" in err
+    assert "Continuing after epoch 1 of 2" in err
     made = json.loads(out)
     assert made["accuracy"] in (0, 0.25, 0.5, 0.75, 1)
     assert len(read_tensors(Path(made["file"]))) == 122

@@ -35,7 +35,7 @@ def folders(tmp_path, monkeypatch):
         ("sweep resnet18 --blocks 9", "from 1 to 8"),
         ("sweep resnet18 --convention matrix", "slices, block, branch"),
         ("sweep resnet18 --images 0 --blocks 8 --workers 0", "at least one"),
-        ("sweep resnet18 --images 0 --out /proc/none/rows.parquet", "name another one"),
+        ("sweep resnet18 --images 0 --out /proc/none/rows.parquet", "name another file"),
         ("sweep resnet18 --images 0 --blocks 8 --scheduler tcp://127.0.0.1:9", "dask scheduler"),
         ("sweep resnet18 --quantity all", "--help"),
         ("tables resnet19", "resnet18"),
