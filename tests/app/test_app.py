@@ -257,7 +257,7 @@ def test_what_does_not_fit_is_refused_and_the_rest_computed(visitor, monkeypatch
     requests = [asked("resnet18", image, block, "branch", "spectrum") for block in (6, 8)]
     wait_for(lambda: service.find(requests).status == "done", 120)
     page.run()
-    assert page.texts("error").startswith(f"Not computed, block 6 at image {image}: Expected a core of side")
+    assert page.texts("error").startswith(f"Not computed, block 6 at image {image}: Not enough memory: a core of side")
     assert [result.request.block for result in service.results(requests) if result] == [8]
     assert page.button("compute") is None
 
@@ -555,7 +555,7 @@ def test_a_hostile_value_is_not_passed_on_to_its_kin(visitor, name, value):
 def test_a_filter_that_leaves_nothing_says_so(visitor, monkeypatch):
     monkeypatch.setattr(gallery, "matching", lambda *filters: ())
     page = visitor().open(SPECTRUM, images="0")
-    assert "No image fits" in page.texts("info")
+    assert "No image matches" in page.texts("info")
 
 
 def test_zoom_is_kept_for_the_same_question_and_checked_like_a_url(visitor):

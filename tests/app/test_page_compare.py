@@ -137,7 +137,7 @@ def test_what_is_missing_is_offered_once_and_the_rest_is_drawn(visit, engine):
     page = visit()
     assert "B is not computed" in [note.text for note in page.figures[0].layout.annotations]
     assert "1 result is not stored yet" in page.texts("markdown")
-    assert "as soon as both sides are computed" in page.texts("caption")
+    assert "once both sides are computed" in page.texts("caption")
     page.run(page.button("compute").click())
     wait_for(lambda: engine.asked)
     assert engine.asked == [(spectrum(B),)]
@@ -243,7 +243,7 @@ def test_two_conventions_of_the_same_images_are_pairs_and_said_to_be_different_q
     ship(bundled(images=60))
     ship(bundled(convention="branch", images=60))
     page = visit(compare="groups", a__label="all", b__label="all", b__convention="branch")
-    assert "other eigenvalues of the same blocks" in page.texts("info")
+    assert "different eigenvalues for the same blocks" in page.texts("info")
     assert {trace.name for trace in page.figures[0].data} == {
         "A: ResNet18, all labels (slices)",
         "B: ResNet18, all labels (branch)",

@@ -151,10 +151,10 @@ def test_a_step_set_by_an_oscillation_is_told_from_one_set_by_a_decay():
     fast = step_limits.of_eigenvalues(np.array([-40.0, -0.5]), 9)
     said = ode_answer.what_sets_it([slow, slow])
     assert said.startswith("The largest stable step is set by an oscillation that hardly decays, not by a fast decay.")
-    assert said.endswith("Re λ = −0.5, would by itself allow h = 4: longer than the network's 1.")
+    assert said.endswith("Re λ = −0.5, alone would allow h = 4: longer than the network's 1.")
     said = ode_answer.what_sets_it([slow, fast])
     assert "an oscillation that hardly decays at 1 of 2 images, by a decay at the others" in said
-    assert said.endswith("Re λ = −40, would by itself allow h = 0.05: shorter than the network's 1.")
+    assert said.endswith("Re λ = −40, alone would allow h = 0.05: shorter than the network's 1.")
     assert ode_answer.what_sets_it([step_limits.of_eigenvalues(np.array([1.0]), 9)]).startswith(
         "Nothing bounds the step"
     )
@@ -168,7 +168,7 @@ def test_the_answer_depends_on_the_numbers():
     assert "below 1 in 2 of 2 spectra, in each because of an oscillation" in no
     assert "at most 22.2 %" in no
     yes = ode_answer.in_words([slow, fast], [slow, fast])
-    assert yes.startswith("**Yes, in 1 of 2 spectra.** The fastest decay, Re λ = −40, by itself allows")
+    assert yes.startswith("**Yes, in 1 of 2 spectra.** The fastest decay, Re λ = −40, alone allows")
     assert "in 2 of 2 spectra, in 1 of these because of" in yes
 
 

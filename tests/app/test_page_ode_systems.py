@@ -16,7 +16,7 @@ def test_robertson_shows_its_ratio_and_what_explicit_steps_would_cost(open_part)
     assert metrics(page)["Stiffness ratio at the end"] == ode_table.number(portrait.ratio[-1]) == "2·10¹⁴"
     assert metrics(page)["Fastest decay |Re λ| × T"] == "4·10¹⁴"
     assert metrics(page)["of the time it is undefined"] == "none"
-    assert "dropped, not computed" in page.texts("markdown")
+    assert "0 by structure; it is left out" in page.texts("markdown")
     assert f"The explicit solver stops at t = {reached} of 4·10¹⁰" in page.texts("caption")
     figure, costs = page.figures
     np.testing.assert_array_equal(trace(figure, "both decay").y, portrait.ratio[1:])

@@ -161,7 +161,7 @@ def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content
     page = visitor().open(PAGE)
     field = page.at.file_uploader(key=uploaded_checkpoint.FIELD)
     page.run(field.set_value(("a.pt", content, "application/octet-stream")))
-    assert "a computation is running: the file is next, before all others" in page.texts("caption")
+    assert "a computation is running. The file is next in the queue" in page.texts("caption")
     jobs = service.job_service().active()
     assert [(job.title, job.status) for job in jobs] == [
         ("running", "running"), ("Inspecting a checkpoint", "queued"), ("waiting", "queued")
@@ -217,7 +217,7 @@ def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_aga
     quick_test.hint = "It may be untrained."
     page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", content)
     finished(press(page, "Load and test"))
-    assert "6.2 %** of the 1,000 images that ship. It may be untrained." in page.texts("warning")
+    assert "6.2 %** of the 1,000 shipped images correctly. It may be untrained." in page.texts("warning")
     press(page, "Remove")
     assert uploaded_networks.known() == ()
     finished(press(page, "Load and test"))

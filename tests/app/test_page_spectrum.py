@@ -358,7 +358,7 @@ def test_a_mode_says_how_it_was_made_and_is_computed_again_on_request(visitor, m
     page.run()
     assert asked == [True]
     assert badge.replace(":green-badge[stored]", ":blue-badge[fresh]") in page.texts("markdown")
-    assert "the condition number was 8.19, is 8.19" in page.texts("success")
+    assert "the condition number was 8.19 and is now 8.19" in page.texts("success")
 
 
 def test_the_python_lines_of_a_mode_and_of_pseudospectra_find_the_same(visitor, capsys):
