@@ -1,4 +1,4 @@
-"""A convention is written once: nothing else enumerates or compares its name, and every place that lists conventions has all."""
+"""A convention is written once: no other file enumerates or compares its name, and every list of conventions is complete."""
 
 import ast
 import json
@@ -39,7 +39,7 @@ def sources() -> list[Path]:
 
 
 def name_of(node: ast.AST | None) -> str | None:
-    """The name that a constant or an attribute like Convention.BLOCK stands for."""
+    """The name behind a constant or an attribute like Convention.BLOCK."""
     if isinstance(node, ast.Attribute) and ast.unparse(node) in {f"Convention.{one.name}" for one in Convention}:
         return Convention[node.attr]
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in NAMES:
@@ -105,7 +105,7 @@ def test_the_search_for_comparisons_finds_nothing_else(code):
 
 @pytest.mark.parametrize("convention", Convention)
 def test_a_convention_answers_every_question(convention):
-    """On the member itself, so that a new one cannot take another's answer by accident."""
+    """On the member itself, so that a new one cannot inherit another's answer by accident."""
     answers = {name: value for name, value in vars(convention).items() if not name.startswith("_")}
     assert set(answers) == set(QUESTIONS)
     for name, kind in QUESTIONS.items():
@@ -163,7 +163,7 @@ def test_the_tour_has_every_convention_and_says_how_many_eigenvalues_there_are()
 
 
 def test_the_commands_list_every_convention(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "400")  # so that argparse breaks no line
+    monkeypatch.setenv("COLUMNS", "400")  # so that argparse does not break lines
     listed = ", ".join(Convention), ", ".join(f"{one} ({one.title})" for one in Convention)
     for command in ("analyse", "spectrum", "sweep", "tables", "ship"):
         with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""torch and scipy.stats in two threads: neither sees the other half imported."""
+"""torch and scipy.stats in two threads: scipy.stats never sees a partly imported torch."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Imports point one way, the light modules stay light, and nothing dangerous is called."""
+"""Imports go one way, light modules stay light, and nothing dangerous is called."""
 
 import ast
 import re
@@ -101,7 +101,7 @@ def test_no_module_imports_itself_through_others():
 
 
 def test_no_folder_is_a_street():
-    """A subject is found by its folder only where a folder can be looked over."""
+    """A folder helps to find a subject only if it has few modules."""
     folders = {path.parent for top in ("stiffcore", "pages", "tests") for path in (ROOT / top).rglob("*.py")}
     counts = {
         str(folder.relative_to(ROOT)): sum(path.name != "__init__.py" for path in folder.glob("*.py"))
@@ -165,7 +165,7 @@ def test_no_test_module_imports_from_another(path):
 
 
 def test_light_modules_import_nothing_heavy():
-    """In one fresh process; the first module that brings one in is named."""
+    """In one new process; the first module that imports a heavy one is named."""
     modules = WITHOUT_TORCH.split() + sorted(module_of(path) for path in (PACKAGE / "figures").rglob("*.py"))
     program = (
         "import importlib, sys\n"
@@ -215,7 +215,7 @@ def test_nothing_dangerous_is_called(path):
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_load_of_numpy_and_torch_says_that_it_is_safe(path):
-    """np.load with allow_pickle=False, torch.load with weights_only=True, spelt out."""
+    """np.load with allow_pickle=False, torch.load with weights_only=True, written out."""
     for node in ast.walk(tree(path)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load"):
             continue

@@ -1,6 +1,6 @@
-"""What other processes do to a cache folder, for test_result_cache.py: ``python cache_processes.py write|compute FOLDER …``.
+"""What other processes do to a cache folder, for test_cache.py: ``python cache_processes.py write|compute FOLDER …``.
 
-write  put planted entries, in turn small and large, until killed; hold HELD meanwhile.
+write  put planted entries, small and large in turn, until killed; hold HELD meanwhile.
 compute MARKS  compute one entry through computed_once, noting each computation as a line in the file MARKS.
 """
 
@@ -19,7 +19,7 @@ COUNT = 40  # different keys that the writer writes over and over
 
 
 def planted(number: int) -> tuple[str, dict, dict[str, np.ndarray]]:
-    """Key, header and arrays that follow from a number; small ones go into the database, large ones into files."""
+    """Key, header and arrays derived from a number; small ones go into the database, large ones into files."""
     random = np.random.default_rng(number)
     size = 20_000 if number % 2 else 50
     arrays = {"eigenvalues": random.standard_normal(size) + 1j * random.standard_normal(size)}

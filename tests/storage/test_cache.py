@@ -40,7 +40,7 @@ def cache(tmp_path) -> ResultCache:
 
 @contextmanager
 def database(cache: ResultCache):
-    """The cache's database as somebody else sees it."""
+    """The cache's database on a separate connection."""
     with closing(sqlite3.connect(cache.folder / "cache.db", isolation_level=None)) as connection:
         yield connection.execute
 
@@ -243,7 +243,7 @@ class Intruder:
 
 
 def test_diskcache_itself_would_run_what_a_tampered_row_holds(tmp_path):
-    """The reason for bytes_disk (CVE-2025-69872); should this fail, diskcache was repaired."""
+    """The reason for bytes_disk (CVE-2025-69872); if this fails, diskcache has been repaired."""
     with (
         diskcache.Cache(tmp_path / "plain") as plain,
         closing(sqlite3.connect(tmp_path / "plain" / "cache.db")) as other,
@@ -304,7 +304,7 @@ def test_links_and_pipes_in_place_of_a_value_are_refused(cache, tmp_path):
     cache.put(KEY, HEADER, LARGE)
     (path,) = (path for path in value_files(cache) if not path.is_symlink())
     path.unlink()
-    os.mkfifo(path)  # opening it would wait for ever
+    os.mkfifo(path)  # opening it would wait forever
     assert cache.get(KEY) is None
 
 
@@ -358,7 +358,7 @@ def test_a_damaged_database_is_moved_aside_with_a_notice(cache, caplog, damage):
     assert (cache.folder / "damaged-cache.db").exists()
     assert "moved aside" in caplog.text
     fresh.tidy()
-    assert same(fresh.get(OTHER), HEADER, LARGE)  # taken in again: its file knows its key
+    assert same(fresh.get(OTHER), HEADER, LARGE)  # added again: its file contains its key
 
 
 def test_an_empty_database_file_is_a_new_one(tmp_path):
@@ -394,14 +394,14 @@ def test_the_folder_may_be_deleted_at_any_time(cache):
     assert same(ResultCache(cache.folder).get(KEY), HEADER, LARGE)
 
 
-# A disk that takes nothing
+# A disk that cannot be written
 
 
 def assert_shown_but_not_stored(cache: ResultCache, arrays: dict) -> None:
     notice = cache.put(KEY, HEADER, arrays)
     assert notice.startswith("Cannot write to the cache folder ")
     assert "STIFFCORE_CACHE" in notice
-    assert same(cache.get(KEY), HEADER, arrays)  # from memory: it is not computed again at every look
+    assert same(cache.get(KEY), HEADER, arrays)  # from memory: it is not computed again at every request
     with cache.computed_once(KEY):
         pass
     assert cache.health()["unwritten"] == 1
@@ -418,7 +418,7 @@ def test_a_file_in_place_of_the_folder(tmp_path):
 
 @contextmanager
 def an_ordinary_user():
-    """root may write everywhere, so tests that run as root become nobody for a while."""
+    """root may write everywhere, so tests that run as root become nobody within the block."""
     if os.geteuid() != 0:
         yield
         return
@@ -431,7 +431,7 @@ def an_ordinary_user():
 
 @pytest.fixture
 def open_folder():
-    """A folder below which nobody else's permissions matter, unlike tmp_path, which is its owner's alone."""
+    """A folder that every user can reach, unlike tmp_path, which only its owner can."""
     folder = Path(tempfile.mkdtemp(prefix="stiffcore-tests-"))
     folder.chmod(0o755)
     yield folder
@@ -462,7 +462,7 @@ def test_a_folder_that_cannot_be_made(open_folder):
 
 @contextmanager
 def files_at_most(size: int):
-    """The kernel refuses to let any file of this process grow beyond so many bytes: a disk that takes no more."""
+    """The kernel lets no file of this process grow beyond this size: a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -673,7 +673,7 @@ def test_a_busy_database_delays_nothing_for_ever(cache, monkeypatch):
     other = ResultCache(cache.folder)
     other.get(KEY)
     with database(cache) as sql:
-        sql("BEGIN IMMEDIATE")  # somebody writes and does not come to an end
+        sql("BEGIN IMMEDIATE")  # another process writes and does not finish
         began = time.monotonic()
         assert same(other.get(KEY), HEADER, SMALL)
         assert "Cannot write to the cache folder" in other.put(OTHER, HEADER, SMALL)

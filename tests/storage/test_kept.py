@@ -1,4 +1,4 @@
-"""One way to a result: this machine's, the shipped one, or a fresh one that is computed once and stored."""
+"""One way to a result: this machine's, the shipped one, or a new one that is computed once and stored."""
 
 import threading
 
@@ -18,7 +18,7 @@ KEY = result_cache.key({"what": "a number"})
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache of this machine's."""
+    """An empty cache of this machine."""
     cache = result_cache.ResultCache(tmp_path / "cache")
     monkeypatch.setattr(result_cache, "default", lambda: cache)
     ship(tmp_path, monkeypatch)
@@ -27,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def ship(folder, monkeypatch, *entries: tuple[str, Entry]) -> None:
-    """These ship, and nothing else."""
+    """Only these entries ship."""
     shipped_results.write_shipped(folder / "spectra-x.parquet", entries)
     ships = shipped_results.ShippedResults(folder)
     monkeypatch.setattr(result_cache, "shipped", lambda: ships)

@@ -1,4 +1,4 @@
-"""What ships with the project: whole rows come back, altered ones are left out."""
+"""Shipped results: complete rows are returned, altered ones are left out."""
 
 import logging
 import threading
