@@ -74,7 +74,8 @@ def _what(command: ArgumentParser) -> None:
 
 
 def _network(arguments: Namespace) -> Network:
-    """The network, or with --weights the network in the file, tested and stored as on the app's page for uploaded files."""
+    """The network, or with --weights the network in the file, tested and stored as on the app's page for uploaded
+    files."""
     if arguments.weights is None:
         return networks.find(arguments.network)
     from stiffcore.checkpoints import inspect as checkpoints, register
@@ -99,8 +100,8 @@ def _images(text: str, file: Path | None) -> list[Image]:
 
 
 def _analyse(arguments: Namespace) -> int:
-    """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that cannot be
-    computed are listed at the end with their reasons, and the exit code is 2."""
+    """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that
+    cannot be computed are listed at the end with their reasons, and the exit code is 2."""
     convention = Convention(arguments.convention)
     blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.blocks)
     network, chosen = _network(arguments), _images(arguments.images, arguments.image_file)
@@ -130,7 +131,8 @@ def _analyse(arguments: Namespace) -> int:
 def _computed(
     requests: list[analysis.Request], show: Callable[[analysis.Result], None]
 ) -> tuple[list[analysis.Result], dict[str, list[str]]]:
-    """The results without their arrays, each shown as soon as it is computed; and reason -> the blocks that it concerns."""
+    """The results without their arrays, each shown as soon as it is computed; and reason -> the blocks that it
+    concerns."""
     results: list[analysis.Result] = []
     refusals: dict[str, list[str]] = {}
     with terminal.progress("block") as progress:
@@ -152,8 +154,8 @@ def _computed(
 
 
 def _spectrum(arguments: Namespace) -> None:
-    """Writes all eigenvalues of a block (complex128, including structural zeros and ones), or its singular values where it is
-    not square, or under slices the density over the complex plane; with a JSON header."""
+    """Writes all eigenvalues of a block (complex128, including structural zeros and ones), or its singular values where
+    it is not square, or under slices the density over the complex plane; with a JSON header."""
     convention = Convention(arguments.convention)
     block, *more_blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.block)
     network, (image, *more) = _network(arguments), _images(arguments.image or "", arguments.image_file)
@@ -188,4 +190,4 @@ def whole_spectrum(result: analysis.Result) -> dict[str, np.ndarray]:
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with files.replaced(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub: a name could be allow_pickle
