@@ -158,8 +158,8 @@ def crowds(server: AppServer, n_sessions: int, say: Say) -> tuple[dict, dict]:
 
 
 def exit_code(report: dict) -> int:
-    """0; 1 if a spectrum was computed twice, a session got no answer, or torch was imported before the first figure. These do
-    not depend on the speed of the machine."""
+    """0; 1 if a spectrum was computed twice, a session got no answer, or torch was imported before the first figure.
+    These do not depend on the speed of the machine."""
     same, different = report["same_spectrum"], report["different_spectra"]
     broken = same["computations"] != 1 or same["shown"] != same["sessions"]
     broken |= different["computations"] != different["distinct"]

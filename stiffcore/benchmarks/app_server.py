@@ -1,7 +1,7 @@
 """Runs the app in a separate process, for the benchmark and for tests, and uses it without a browser.
 
-This module does not import Streamlit; only the new process does. Streamlit's agent API is off in the app's configuration; a
-caller turns it on with AGENT_API.
+This module does not import Streamlit; only the new process does. Streamlit's agent API is off in the app's
+configuration; a caller turns it on with AGENT_API.
 """
 
 import json

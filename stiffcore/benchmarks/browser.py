@@ -1,7 +1,7 @@
 """The time that a browser takes to paint the app: a cold server's home page, and a large cloud of eigenvalues by WebGL.
 
-Only this module needs Playwright and Chromium. A script in the page polls for each element and records when it first appears,
-in seconds since the navigation began; the browser itself reports its first paint.
+Only this module needs Playwright and Chromium. A script in the page polls for each element and records when it first
+appears, in seconds since the navigation began; the browser itself reports its first paint.
 """
 
 import contextlib
@@ -86,8 +86,9 @@ def chromium() -> Iterator["Browser"]:
 def seconds_to_paint(context: "BrowserContext", address: str, until: str) -> dict[str, float]:
     """Opens an address in a new window of a browser context, and returns when each element first appeared.
 
-    until: "figure" or "webgl". Returns the seconds since the navigation began of "paint" (the first paint), "title", "answer"
-    (a large figure has arrived), "figure" and, if WebGL draws it, "webgl"; and "points", the number of points in the figure.
+    until: "figure" or "webgl". Returns the seconds since the navigation began of "paint" (the first paint), "title",
+    "answer" (a large figure has arrived), "figure" and, if WebGL draws it, "webgl"; and "points", the number of points
+    in the figure.
     """
     page = context.new_page()
     try:

@@ -3,12 +3,10 @@
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from stiffcore import device
 from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Pair, answer_of
@@ -21,7 +19,6 @@ from stiffcore.spectra import full as full_spectra
 from stiffcore.spectra.certificate import Certificate
 
 ROWS_AT_ONCE = 256  # jacrev's chunk_size; the time per row was the same from 16 to 1024
-RATE_SIDE = 2048  # side of the float64 matrix product that measures the machine's rate; takes about half a second
 CPU = torch.device("cpu")
 
 
@@ -141,7 +138,7 @@ def _core(case: Case, where: torch.device, name: str) -> Contender:
 
 
 def _core_checked(case: Case) -> Contender:
-    """Ours as the app runs it, with checks: the spectrum of the transpose, matched to ours, and the outermost residuals."""
+    """Ours as the app runs it, with checks: the transpose's spectrum, matched to ours, and the outermost residuals."""
 
     def answer(_: deflation.Core, spectrum: full_spectra.Spectrum) -> Answer:
         return answer_of(spectrum.eigenvalues, spectrum.zeros, spectrum.ones)
@@ -155,7 +152,7 @@ def _core_checked(case: Case) -> Contender:
 
 
 def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
-    """Item 1: every eigenvalue of the whole block in float64. On a GPU, item 5: also ours on the GPU against ours on the CPU."""
+    """Item 1: every eigenvalue of the whole block in float64. Item 5, on a GPU: also against ours on the CPU."""
     plan = deflation.plan(case.state, Convention.BLOCK)
     contenders = [_dense(case, where), _live(case, where), _core(case, where, OURS)]
     pairs: list[Pair] = [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,))]
@@ -234,46 +231,3 @@ def _proved(certificate: Certificate) -> Answer:
     if certificate.kind == "proved":
         return Answer({"negative": (certificate.negative, certificate.negative)})
     return Answer(missing=f"no proof of how many are negative ({certificate.kind}: {certificate.how})")
-
-
-# Item 4: formation
-
-FORMATION, PRODUCT = "core formation", f"float64 product of side {RATE_SIDE:,}"
-
-
-def formation(case: Case) -> Comparison:
-    """Item 4: forming the core, and a plain matrix product that measures the rate of the machine."""
-    plan = deflation.plan(case.state, Convention.BLOCK)
-    generator = torch.Generator().manual_seed(0)
-    square = torch.randn(RATE_SIDE, RATE_SIDE, dtype=torch.float64, generator=generator)
-    contenders = [
-        Contender(FORMATION, None, lambda: deflation.form_core(case.state, Convention.BLOCK)),
-        Contender(PRODUCT, lambda _: square @ square),
-    ]
-    facts = {
-        "core_side": plan.side,
-        "core_layer": plan.layer,
-        "convention": Convention.BLOCK,
-        "flops": flops(case.state),
-    }
-    return Comparison(
-        "4", f"formation of {case.title}'s core, block, float64, on cpu", case.facts | facts, contenders, []
-    )
-
-
-def flops(state: BlockState) -> int:
-    """Floating-point operations, 2·m·n·k each, of all matrix products in form_core."""
-    with FlopCounterMode(display=False) as counter:
-        deflation.form_core(state, Convention.BLOCK)
-    total: int = counter.get_total_flops()
-    return total
-
-
-def product_shares(comparison: Comparison) -> list[float]:
-    """Per round: the seconds of the formation divided by those of its products at the rate of the plain product."""
-    flops_of_product = 2 * RATE_SIDE**3
-    return [
-        formed / (needed * product / flops_of_product)
-        for formed, product in zip(comparison.seconds([FORMATION]), comparison.seconds([PRODUCT]))
-        if (needed := cast(int, comparison.facts["flops"]))  # as formation puts them
-    ]

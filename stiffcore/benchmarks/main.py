@@ -1,7 +1,7 @@
-"""The benchmark: our spectra against the direct methods, in one process, in interleaved rounds, in float64 on both sides.
+"""The benchmark: our spectra against the direct methods, in one process, in interleaved rounds, all in float64.
 
-A report has built-in types only, for JSON and for ``as_text``. It has a ratio only if the counts and extremes of both sides
-agree in every round; otherwise it lists the disagreements.
+A report has built-in types only, for JSON and for ``as_text``. It has a ratio only if the counts and extremes of both
+sides agree in every round; otherwise it lists the disagreements.
 """
 
 import os
@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from stiffcore import device
-from stiffcore.benchmarks import cases, slices as slice_cases
+from stiffcore.benchmarks import cases, formation, slices as slice_cases
 from stiffcore.benchmarks.text import STAGES, as_text
 from stiffcore.benchmarks.timing import Comparison, Say, run_rounds, spread
 from stiffcore.errors import CannotCompute
@@ -53,11 +53,11 @@ def run(
     rounds: int | None = None,
     only: tuple[str, Sequence[int]] | None = None,
 ) -> dict:
-    """Measure and report. full: five rounds of everything; otherwise one round of ResNet18's blocks 6 and 8, and of the extremes of
-    block 4.
+    """Measure and report. full: five rounds of everything; otherwise one round of ResNet18's blocks 6 and 8, and of the
+    extremes of block 4.
 
-    say: takes lines of progress. items: items of the table, "1" to "5". only: a network and some of its blocks instead, without
-    the slices. Raises CannotCompute for an unknown item.
+    say: takes lines of progress. items: items of the table, "1" to "5". only: a network and some of its blocks instead,
+    without the slices. Raises CannotCompute for an unknown item.
     """
     if unknown := [item for item in items if item not in ITEMS]:
         raise CannotCompute(f"Expected items among {', '.join(ITEMS)}, got {unknown[0]!r}: choose some of them.")
@@ -121,7 +121,7 @@ def chosen(extent: Extent, items: Sequence[str]) -> tuple[list[Comparison], list
         if "4" in items and on_cpu:
             parts = (extent["full_spectrum"], extent["outermost"])
             both = {id(case): case for part in parts for case in _of(loaded, part)}
-            comparisons += [cases.formation(case) for case in both.values()]
+            comparisons += [formation.comparison_of(case) for case in both.values()]
     for comparison in comparisons:
         if comparison.item == "1" and (comparison.facts["network"], comparison.facts["block"]) in ONE_ROUND:
             comparison.rounds = 1
@@ -182,13 +182,13 @@ def described(comparison: Comparison) -> dict:
         "contenders": contenders,
         "ratios": [_ratio(comparison, slow, fast) for slow, fast in comparison.pairs],
     }
-    if comparison.item == "4" and (shares := cases.product_shares(comparison)):
+    if comparison.item == "4" and (shares := formation.product_shares(comparison)):
         described["times_of_its_products"] = spread(shares)
     return described
 
 
 def _ratio(comparison: Comparison, slow: str, fast: tuple[str, ...]) -> dict:
-    """eigensolver_alone: the eigensolver of the slow side divided by all of the fast side, without the slow side's formation."""
+    """eigensolver_alone: the eigensolver of the slow side, without its formation, divided by all of the fast side."""
     values, alone = comparison.ratio(slow, fast), comparison.ratio(slow, fast, "eigensolver")
     pair = {"slow": slow, "fast": list(fast), "ratio": values and spread(values)}
     return pair | {

@@ -1,7 +1,7 @@
-"""Many visitors at once: sessions without a browser press Compute together, while the server's health endpoint is polled.
+"""Many visitors at once: sessions without a browser press Compute together, and the health endpoint is polled.
 
-All sessions open the Spectrum page at once, each at an image whose spectrum is not stored; then all press the button. Sessions
-that ask for the same spectrum have to share one computation. In any case the server has to keep answering.
+All sessions open the Spectrum page at once, each at an image whose spectrum is not stored; then all press the button.
+Sessions that ask for the same spectrum have to share one computation. In any case the server has to keep answering.
 """
 
 import contextlib
@@ -24,8 +24,9 @@ class Crowd:
     """The outcome of sessions that pressed Compute together.
 
     begun: the results that the engine started to compute, once per start. shown: the number of sessions that drew their
-    spectrum. refused: the number of sessions that got the message that the queue is full. answers: the seconds of all answers
-    of the health endpoint during the run; infinite where it did not answer. seconds: from the first press to the last spectrum.
+    spectrum. refused: the number of sessions that got the message that the queue is full. answers: the seconds of all
+    answers of the health endpoint during the run; infinite where it did not answer. seconds: from the first press to
+    the last spectrum.
     """
 
     sessions: int

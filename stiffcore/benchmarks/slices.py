@@ -1,5 +1,4 @@
-"""Item 3 of the benchmark: the ``slices`` convention by the naive method, by LAPACK on our patches, and by ours; seconds and
-memory."""
+"""Item 3: the ``slices`` convention by the naive method, by LAPACK on our patches, and by ours; seconds and memory."""
 
 import contextlib
 import ctypes
@@ -100,7 +99,7 @@ def _naive(case: Case, where: torch.device, only_live: bool) -> Contender:
 
 
 def _patches(case: Case) -> Iterator[Tensor]:
-    """Every slice that can have a nonzero eigenvalue, reduced to its nonzero rows and columns. shape: (batch, size, size)."""
+    """Every slice that can have a nonzero eigenvalue, on its nonzero rows and columns. shape: (batch, size, size)."""
     former = slice_patches.PatchFormer(case.state)
     for position in slice_patches.positions(case.state):
         for outputs in former.chunks(position):
@@ -183,8 +182,8 @@ class Peak:
 
 
 def peaks(network: str, blocks: Sequence[int], image: int) -> tuple[list[Peak], list[str]]:
-    """The peaks of ours over all blocks, and of the naive side over the block with the largest tensor alone, which favours the
-    naive side; and why they cannot be compared (empty if they agree on that block)."""
+    """The peaks of ours over all blocks, and of the naive side over the block with the largest tensor alone, which
+    favours the naive side; and why they cannot be compared (empty if they agree on that block)."""
     sizes = {block: catalogue.block(network, block) for block in blocks}
     largest = max(blocks, key=lambda block: sizes[block].n_out * sizes[block].n_in)
     others = [block for block in blocks if block != largest]

@@ -1,7 +1,7 @@
 """The speed of sweeps: images per minute, gain from a second worker, overhead per task, growth of cost and memory.
 
-Each measurement sweeps into an empty cache of its own. The first task of every worker counts as start-up, since it includes the
-import of torch and the loading of weights; rate and overhead are those of the tasks after it.
+Each measurement sweeps into an empty cache of its own. The first task of every worker counts as start-up, since it
+includes the import of torch and the loading of weights; rate and overhead are those of the tasks after it.
 """
 
 import tempfile
@@ -33,7 +33,7 @@ QUICK_GROWTH = ("resnet18", Convention.SLICES, (8,), (10, 40))
 
 @dataclass(frozen=True)
 class Measured:
-    """One sweep. overhead: share of the workers' time after start-up that they spent waiting for a task or returning one.
+    """One sweep. overhead: share of the workers' time after start-up spent waiting for a task or returning one.
 
     peak_memory: bytes, of the largest worker; 0 where the system does not report it.
     """

@@ -1,4 +1,4 @@
-"""Times contenders for the same answer in interleaved rounds; gives a ratio only where their counts and extremes agree."""
+"""Times contenders for the same answer in interleaved rounds; a ratio needs counts and extremes that agree."""
 
 import statistics
 import time
@@ -76,7 +76,7 @@ def as_interval(interval: Interval) -> str:
 
 @dataclass(frozen=True)
 class Contender:
-    """A method for an answer. ``form`` builds what ``solve`` decomposes; without ``form``, ``solve`` gets None and does both."""
+    """A method for an answer. ``form`` builds what ``solve`` decomposes; without it ``solve`` gets None and does both."""
 
     name: str
     solve: Callable[[Any], Any] | None  # None: only the formation is timed
@@ -114,7 +114,7 @@ class Comparison:
         return [sum(of_round) for of_round in zip(*of_each) if None not in of_round]
 
     def contradictions(self, slow: str, fast: tuple[str, ...]) -> list[str]:
-        """Why a ratio must not be printed: the problem, contenders that did not run, or answers that differ in some round."""
+        """Why a ratio must not be printed: the problem, contenders that did not run, or answers that differ."""
         names = (slow, *fast)
         reasons = [self.problem] * bool(self.problem)
         reasons += [
@@ -134,8 +134,8 @@ class Comparison:
 
 
 def run_rounds(comparisons: list[Comparison], rounds: int, say: Say) -> None:
-    """Run the contenders of every comparison once per round. Every second round is in reverse order, so that drift affects all
-    contenders equally."""
+    """Run the contenders of every comparison once per round. Every second round is in reverse order, so that drift
+    affects all contenders equally."""
     for number in range(rounds):
         for comparison in comparisons:
             if comparison.rounds is not None and number >= comparison.rounds:

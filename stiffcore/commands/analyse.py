@@ -74,8 +74,7 @@ def _what(command: ArgumentParser) -> None:
 
 
 def _network(arguments: Namespace) -> Network:
-    """The network, or with --weights the network in the file, tested and stored as on the app's page for uploaded
-    files."""
+    """The network, or with --weights the network in the file, tested and stored like an upload to the app."""
     if arguments.weights is None:
         return networks.find(arguments.network)
     from stiffcore.checkpoints import inspect as checkpoints, register
@@ -131,8 +130,7 @@ def _analyse(arguments: Namespace) -> int:
 def _computed(
     requests: list[analysis.Request], show: Callable[[analysis.Result], None]
 ) -> tuple[list[analysis.Result], dict[str, list[str]]]:
-    """The results without their arrays, each shown as soon as it is computed; and reason -> the blocks that it
-    concerns."""
+    """The results without their arrays, each shown as soon as it is computed; and reason -> its blocks."""
     results: list[analysis.Result] = []
     refusals: dict[str, list[str]] = {}
     with terminal.progress("block") as progress:

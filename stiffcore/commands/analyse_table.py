@@ -41,7 +41,7 @@ def singular() -> list[str]:
 
 
 def row(result: analysis.Result) -> dict[str, object]:
-    """The columns in their order, then the other fields; NaN for a metric that was added after the result was stored."""
+    """The columns in their order, then the other fields; NaN for a metric that is newer than a stored result."""
     row = analysis.row(result)
     return {name: row.get(name, math.nan) for name in columns()} | row
 
@@ -87,7 +87,7 @@ def _has_singular_values(request: analysis.Request) -> bool:
 
 
 def _short_metrics(convention: Convention) -> dict[str, Short]:
-    """Metric -> its column of the short table. Metrics that are always undefined or not computed at these levels are left out."""
+    """Metric -> its column of the short table, without metrics that have no value at these levels."""
     columns = {
         metric.name: metric.short
         for metric in definitions.METRICS
@@ -103,7 +103,7 @@ def short_columns(convention: Convention) -> dict[str, str]:
 
 
 def short(requests: list[analysis.Request]) -> Show:
-    """A table that fits a terminal: four digits, "stored" in place of the seconds, singular values in place of eigenvalues."""
+    """A table for a terminal: four digits, "stored" in place of seconds, singular values in place of eigenvalues."""
     convention = requests[0].convention
     columns, metrics = short_columns(convention), _short_metrics(convention)
     meanings = ", ".join(f"{short.name} {metric}" for metric, short in metrics.items() if short.explained)

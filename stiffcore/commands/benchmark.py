@@ -33,9 +33,9 @@ def add_parser(commands: terminal.Commands) -> None:
 
 
 def _benchmark(arguments: Namespace) -> int:
-    """Compares our spectra with those of dense Jacobians and naive slices, in one process, in interleaved rounds, in the same
-    precision and with the same masks. Prints median and spread, and ratios where counts and extremes agree. Exit code 1 where
-    they do not."""
+    """Compares our spectra with those of dense Jacobians and naive slices, in one process, in interleaved rounds, in
+    the same precision and with the same masks. Prints median and spread, and ratios where counts and extremes agree.
+    Exit code 1 where they do not."""
     from stiffcore.benchmarks import main as benchmark
 
     items = [item.strip() for item in arguments.items.split(",")]

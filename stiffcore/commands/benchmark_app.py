@@ -24,9 +24,9 @@ def add_parser(commands: terminal.Commands) -> None:
 
 
 def _benchmark(arguments: Namespace) -> int:
-    """Starts the app in separate processes, each with an empty cache, and measures: seconds to the first paint of a cold server,
-    65,536 points in Chromium, stored views, and many sessions that compute at once. Run it on an otherwise idle machine. Exit
-    code 1 if a spectrum was computed twice, or torch was imported before the first figure."""
+    """Starts the app in separate processes, each with an empty cache, and measures: seconds to the first paint of a
+    cold server, 65,536 points in Chromium, stored views, and many sessions that compute at once. Run it on an otherwise
+    idle machine. Exit code 1 if a spectrum was computed twice, or torch was imported before the first figure."""
     from stiffcore.benchmarks import app as benchmark_app
 
     report = benchmark_app.run(terminal.say, browser=not arguments.no_browser, n_sessions=arguments.sessions)

@@ -35,8 +35,8 @@ def add_parser(commands: terminal.Commands) -> None:
 
 
 def _doctor(arguments: Namespace) -> int:
-    """Prints versions, device, threads, the weights and their accuracy on the bundled images, the state of the cache, and free
-    disk space. Exit code 1 if there is a problem."""
+    """Prints versions, device, threads, the weights and their accuracy on the bundled images, the state of the cache,
+    and free disk space. Exit code 1 if there is a problem."""
     with terminal.progress("network") as progress:
         of_weights = weights(not arguments.quick, progress)
         findings = {
@@ -85,8 +85,8 @@ def devices() -> dict[str, object]:
 
 
 def weights(measured: bool, progress: Progress) -> dict[str, dict]:
-    """Per network: the hash, the accuracies of the manifest, the accuracy measured here on the bundled images, and a problem
-    or "".
+    """Per network: the hash, the accuracies of the manifest, the accuracy measured here on the bundled images, and a
+    problem or "".
 
     The files of the baselines are checked; their accuracy, which is that of chance, is not measured.
     """

@@ -1,8 +1,8 @@
 """The command line: parses a command, runs it, and turns errors into one line and an exit code.
 
-Every module of COMMANDS has ``add_parser(commands)``, which adds its commands to an argparse sub-parser object. Each command
-sets ``run``, a function of the parsed arguments that returns an exit code or None. Commands that compute in this process and
-have nothing to clean up after Ctrl-C also set ``leaves_at_once``.
+Every module of COMMANDS has ``add_parser(commands)``, which adds its commands to an argparse sub-parser object. Each
+command sets ``run``, a function of the parsed arguments that returns an exit code or None. Commands that compute in
+this process and have nothing to clean up after Ctrl-C also set ``leaves_at_once``.
 """
 
 import argparse

@@ -119,7 +119,7 @@ def _entry(request: analysis.Request) -> tuple[str, result_cache.Entry]:
 
 
 def _kept(keys: list[str]) -> tuple[str, result_cache.Entry]:
-    """The first of these keys that is stored, with its entry. Raises CannotCompute where the cache does not keep results."""
+    """The first key that is stored, with its entry. Raises CannotCompute where the cache keeps no results."""
     for key in keys:
         entry = result_cache.default().get(key) or result_cache.shipped().get(key)
         if entry is not None:

@@ -189,7 +189,7 @@ def _report(
 
 
 def sweep_command(network: Network, convention: Convention, blocks: str = "", images: str = "bundled") -> str:
-    """The command that computes what is missing. blocks: by default those that can have eigenvalues under the convention."""
+    """The command that computes what is missing. blocks: by default those that can have eigenvalues."""
     able = [str(b.block) for b in network.blocks if b.n_eigenvalues(convention)]
     blocks = blocks or ("all" if len(able) == len(network.blocks) else ",".join(able))
     return f"python -m stiffcore sweep {network.name} --images {images} --blocks {blocks} --convention {convention}"

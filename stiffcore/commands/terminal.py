@@ -45,9 +45,10 @@ def progress(unit: str = "it") -> Iterator[Progress]:
 def leaving_at_once() -> Iterator[None]:
     """Within this context Ctrl-C ends the process within a second, even while Python is inside LAPACK.
 
-    Python calls its signal handler only between two bytecodes, which may be minutes later, after a decomposition. The handler
-    of the system runs at once, and writes the number of the signal to a socket. A thread reads the socket: torch and LAPACK
-    release the interpreter lock. Results are stored as soon as they are computed, and the cache survives killed writers.
+    Python calls its signal handler only between two bytecodes, which may be minutes later, after a decomposition. The
+    handler of the system runs at once, and writes the number of the signal to a socket. A thread reads the socket:
+    torch and LAPACK release the interpreter lock. Results are stored as soon as they are computed, and the cache
+    survives killed writers.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
@@ -114,8 +115,8 @@ def show_json(value: object) -> None:
 
 
 def plain(value: object) -> object:
-    """The value in built-in types: numpy's scalars converted, NaN as None, infinity (a step without a limit) as "Infinity",
-    a Missing as its text."""
+    """The value in built-in types: numpy's scalars converted, NaN as None, infinity (a step without a limit) as
+    "Infinity", a Missing as its text."""
     if isinstance(value, Mapping):
         return plain_mapping(value)
     if isinstance(value, (list, tuple)):
@@ -134,7 +135,7 @@ def plain_mapping(values: Mapping) -> dict[str, object]:
 
 
 def as_text(value: object, missing: Missing | None = None) -> str:
-    """A value in a table: NaN as ``undefined`` or ``not computed``, as ``missing`` says; a hash by its first 12 digits."""
+    """A value in a table: NaN as ``missing`` says, ``undefined`` or ``not computed``; 12 digits of a hash."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return missing.word if missing else "unknown"
@@ -146,8 +147,8 @@ def as_text(value: object, missing: Missing | None = None) -> str:
 
 
 class Table:
-    """Prints rows to stdout one by one, right-aligned below the columns' names. The title and the names are printed with the
-    first row, so that a command that fails before prints only its error."""
+    """Prints rows to stdout one by one, right-aligned below the columns' names. The title and the names are printed
+    with the first row, so that a command that fails before prints only its error."""
 
     def __init__(self, title: str, widths: Mapping[str, int]):
         """widths: column -> its least number of characters; a column is at least as wide as its name."""

@@ -61,8 +61,8 @@ def _add_train(commands: terminal.Commands) -> None:
 
 
 def _train(arguments: Namespace) -> None:
-    """Trains a network on CIFAR-10 and writes float16 safetensors with recipe, epochs, accuracy and date. A checkpoint is
-    written after every epoch: the same command continues an interrupted training."""
+    """Trains a network on CIFAR-10 and writes float16 safetensors with recipe, epochs, accuracy and date. A checkpoint
+    is written after every epoch: the same command continues an interrupted training."""
     if arguments.network not in catalogue.ARCHITECTURES:
         names = ", ".join(catalogue.ARCHITECTURES)
         raise CannotCompute(f"Expected a network among {names}, got {arguments.network!r}: choose one of them.")
@@ -93,8 +93,8 @@ def _train(arguments: Namespace) -> None:
 
 
 def _fetch(arguments: Namespace) -> None:
-    """Downloads the full CIFAR-10 data set, checks its hashes and converts it to .npz. Run it again to continue an interrupted
-    download."""
+    """Downloads the full CIFAR-10 data set, checks its hashes and converts it to .npz. Run it again to continue an
+    interrupted download."""
     from stiffcore.images import fetch as cifar10_archive
 
     if arguments.source and not arguments.source.exists():
@@ -108,8 +108,8 @@ def _fetch(arguments: Namespace) -> None:
 
 
 def _manifest(arguments: Namespace) -> None:
-    """Rebuilds the baselines' batch-norm statistics and manifest.json from the trained weights in stiffcore/weights. Results
-    that are stored for weights with another hash are computed again."""
+    """Rebuilds the baselines' batch-norm statistics and manifest.json from the trained weights in stiffcore/weights.
+    Results that are stored for weights with another hash are computed again."""
     from stiffcore.networks import build_manifest
 
     changed = [catalogue.architecture(network) for network in arguments.networks] or tuple(catalogue.ARCHITECTURES)

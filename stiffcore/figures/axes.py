@@ -1,6 +1,6 @@
-"""Linear axes, or arcsinh ones: linear near 0, logarithmic far out, on both sides. Ticks and hover keep the true values.
+"""Linear axes, and arcsinh axes: linear near 0, logarithmic far from it. Ticks and hover show true values.
 
-Plotly has no such axis: what is drawn is ``arcsinh(value / scale)``.
+Plotly has no arcsinh axis: the figure draws ``arcsinh(value / scale)``.
 """
 
 import math
@@ -14,22 +14,22 @@ AXES = {"linear": "Linear", "arcsinh": "Arcsinh"}
 
 @dataclass(frozen=True)
 class Axes:
-    """Both axes of a panel. scale: where arcsinh turns from linear to logarithmic; None: linear."""
+    """Both axes of a panel. scale: where arcsinh changes from linear to logarithmic; None for linear axes."""
 
     scale: float | None = None
 
     def __call__(self, values: Any) -> Any:
-        """Where values are drawn; any shape."""
+        """The drawn positions of values; any shape."""
         return values if self.scale is None else np.arcsinh(np.asarray(values) / self.scale)
 
     def true(self, drawn: Any) -> Any:
-        """The values that are drawn there; any shape."""
+        """The values at drawn positions; any shape."""
         return drawn if self.scale is None else self.scale * np.sinh(drawn)
 
     def ticks(self, low: float, high: float, room: float = 0.11) -> dict:
-        """For a plotly axis that shows the values from low to high, and some way beyond; nothing where it is linear.
+        """Ticks for a plotly axis that shows the values from low to high, and some beyond; {} for a linear axis.
 
-        room: the share of the axis that a tick and its label need.
+        room: the share of the axis that one tick with its label takes.
         """
         if self.scale is None:
             return {}
@@ -50,5 +50,5 @@ class Axes:
 
 
 def rounded(value: float) -> float:
-    """To one digit, so that similar images get the same axis, and a zoom keeps its meaning."""
+    """The value to one digit, so that similar images get the same axis, and a zoom stays valid."""
     return float(f"{value:.0e}") if value > 0 and math.isfinite(value) else 1.0

@@ -1,4 +1,4 @@
-"""One of the small multiples of a figure, and the series that colours and shapes stand for."""
+"""A panel of a figure, and the series that colours and shapes represent."""
 
 import math
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from stiffcore.figures.theme import Style
 from stiffcore.images.image import Image
 from stiffcore.images.labels import LABELS
 
-LARGEST_SVG = 2_000  # points in a figure; above, WebGL
+LARGEST_SVG = 2_000  # points in a figure; WebGL for more
 WITHOUT_LABEL = "hexagram"  # a shape that no label has
 
 
 @dataclass(frozen=True)
 class Series:
-    """What one colour and shape stand for: an image, or a label."""
+    """What a colour and shape represent: an image or a label."""
 
     name: str
     colour: str
@@ -25,34 +25,34 @@ class Series:
 
 
 def number_of(image: Image) -> int:
-    """What a point carries, so that a click finds its image; −1 of an image without a number, which has no page."""
+    """The image number in a point's customdata, by which a click finds the image; −1 for an image without a number."""
     return -1 if image.number is None else image.number
 
 
 def series_of(
     images: Sequence[Image], overlay: str, style: Style, classes: Sequence[str] = LABELS
 ) -> dict[Image, Series]:
-    """image -> its series. By label, a colour is the label's in every view; by image, the first ones lie furthest apart.
+    """image -> its series. By label, a label has the same colour in every view; by image, the first colours differ most.
 
     classes: the names of the network's labels.
     """
-    made: dict[Image, Series] = {}
+    by_image: dict[Image, Series] = {}
     for image in dict.fromkeys(images):
         label = image.label
         if overlay == "label":
             look = (style.muted, WITHOUT_LABEL) if label is None else (style.colour(label), style.shape(label))
-            made[image] = Series(image.label_among(classes), *look)
+            by_image[image] = Series(image.label_among(classes), *look)
             continue
         name = image.name if label is None else f"{image.name} · {image.label_among(classes)}"
-        if any(series.name == name for series in made.values()):  # two files of one name
+        if any(series.name == name for series in by_image.values()):  # two files of one name
             name = f"{name} ({image.in_rows if image.number else image.sha256[:6]})"
-        made[image] = Series(name, style.colour(len(made)), style.shape(len(made)))
-    return made
+        by_image[image] = Series(name, style.colour(len(by_image)), style.shape(len(by_image)))
+    return by_image
 
 
 @dataclass
 class Panel:
-    """A subplot with what all subplots of its figure share. points: eigenvalues in the whole figure."""
+    """A subplot, with the settings that all subplots of its figure share. points: eigenvalues in the whole figure."""
 
     figure: go.Figure
     row: int
@@ -60,10 +60,10 @@ class Panel:
     style: Style
     series: dict[Image, Series]
     points: int = 0
-    named: set[str] = field(default_factory=set)  # series that the legend has already
+    named: set[str] = field(default_factory=set)  # series that are already in the legend
     axes: Axes = field(default_factory=Axes)
     columns: int = 1  # of panels in the figure
-    as_density: bool = False  # the cloud is counts in bins: few markers are left
+    as_density: bool = False  # the cloud is drawn as counts in bins, with few markers
 
     @property
     def place(self) -> dict[str, int]:
@@ -71,26 +71,26 @@ class Panel:
 
     @property
     def markers(self) -> type:
-        """SVG is crisp and needs no graphics card; WebGL for many points. One kind a figure: WebGL hides SVG below it."""
+        """SVG is sharp and needs no GPU; WebGL for many points. One kind per figure: WebGL hides SVG below it."""
         kind: type = go.Scatter if self.as_density or self.points <= LARGEST_SVG else go.Scattergl
         return kind
 
     def legend(self, name: str) -> dict:
-        """A trace's name and group; only the first of a name is listed."""
+        """A trace's name and legend group; the legend lists only the first trace of a name."""
         shown = name not in self.named
         self.named.add(name)
         return {"name": name, "legendgroup": name, "showlegend": shown}
 
     def outlined(self, look: Series) -> dict:
-        """The marker of an extreme, which no cloud may swallow."""
+        """The marker of an extreme, outlined so that it stands out from the cloud."""
         line = {"color": self.style.ink, "width": 1.2}
         return {"color": look.colour, "symbol": look.shape, "size": self.style.marker_size + 4, "line": line}
 
 
 def draw_structural(panel: Panel, place: int, counts: Sequence[float], middle: float) -> None:
-    """The zeros or ones that the masks give: one ring, larger the more there are, with the counts in words.
+    """The structural zeros or ones: a ring whose size grows with their number, with the counts as text.
 
-    counts: per image. middle: drawn position of the panel's middle; the words go to that side.
+    counts: per image. middle: drawn position of the panel's centre; the text is on that side of the ring.
     """
     if max(counts) < 1:
         return

@@ -1,9 +1,9 @@
-"""How every figure looks: colours that survive colour blindness, marker shapes, light, dark and talk mode.
+"""The look of all figures: colours for colour-blind readers, marker shapes, light, dark and talk mode.
 
-The two lists of ten were found by a search that maximises the smallest OKLab distance between any two colours as seen
+A search found the two lists of ten colours. It maximises the smallest OKLab distance between any two colours as seen
 with normal vision, protanopia, deuteranopia and tritanopia (Machado et al. 2009), at a contrast of at least 3 : 1
-against the paper; tests/figures/test_figures.py holds them to it. The first ones lie furthest apart: a view with few series
-uses those. Shapes differ as well, so that no colour ever stands alone.
+against the background; tests/figures/test_figures.py checks this. The first colours differ most, for views with few
+series. Shapes differ as well, so that no series is identified by colour alone.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ SHAPES = (
     "star",
     "hexagon",
 )
-# Few counts lie close to the paper, many stand out; lightness is monotone, so that it reads in grey too.
+# Low counts are close to the background, high counts stand out; lightness is monotone, so that it works in greyscale.
 LIGHT_DENSITY = ("#DCE9F5", "#A9CBE6", "#6FA3D0", "#4273B0", "#33468A", "#2A1E5C", "#14082E")
 DARK_DENSITY = ("#1D2A44", "#2B4A75", "#2F74A3", "#3BA0B5", "#6CC9AE", "#C3E690", "#FFF7C2")
 FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Segoe UI", "Helvetica Neue", Arial, sans-serif'
@@ -33,7 +33,7 @@ FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Segoe UI", "Helvetic
 
 @dataclass(frozen=True)
 class Style:
-    """One look. Sizes are in pixels; talk mode is for the last row of a lecture hall."""
+    """A look. Sizes are in pixels; talk mode is for projectors."""
 
     dark: bool = False
     talk: bool = False
@@ -52,7 +52,7 @@ class Style:
 
     @property
     def muted(self) -> str:
-        """Secondary text and axis lines; still readable on the paper."""
+        """Secondary text and axis lines; still readable on the background."""
         return "#9BA3AF" if self.dark else "#5C6570"
 
     @property
@@ -65,7 +65,7 @@ class Style:
 
     @property
     def region_fill(self) -> str:
-        """Inside of a stability region, behind the points."""
+        """The inside of a stability region, behind the points."""
         return "rgba(79, 181, 249, 0.10)" if self.dark else "rgba(4, 113, 181, 0.07)"
 
     @property
@@ -101,7 +101,7 @@ class Style:
         return [[position / (len(colours) - 1), colour] for position, colour in enumerate(colours)]
 
     def colour(self, position: int) -> str:
-        """Of the series at a position, from 0; of a label by its number. Repeats after ten."""
+        """The colour of the series at a position from 0, or of a label by its number. Repeats after ten."""
         return self.series[position % len(self.series)]
 
     def shape(self, position: int) -> str:
@@ -150,12 +150,12 @@ def template(style: Style) -> go.layout.Template:
 
 
 def apply(figure: go.Figure, style: Style) -> go.Figure:
-    """Gives a figure this project's look; returns the same figure."""
+    """Sets this project's look on a figure, and returns the figure."""
     return figure.update_layout(template=template(style))
 
 
 def over(title: str, style: Style) -> dict:
-    """A title at the figure's upper edge, above a legend that lies on the plot."""
+    """A title at the upper edge of the figure, above the legend."""
     return {
         "text": title,
         "font": {"size": style.font_size + 1},
@@ -167,7 +167,7 @@ def over(title: str, style: Style) -> dict:
 
 
 def to_html(figure: go.Figure, title: str) -> str:
-    """One file that draws without the internet: plotly.js is inside (about 5 MB)."""
+    """A file that needs no internet, since it includes plotly.js (about 5 MB)."""
     config = {"displaylogo": False, "responsive": True}
     page: str = figure.to_html(include_plotlyjs=True, full_html=True, config=config, auto_play=False)
     escaped = title.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""How metrics are called and written wherever they are shown."""
+"""The names of metrics and the format of their values, wherever they are shown."""
 
 import math
 from collections.abc import Mapping
@@ -9,22 +9,22 @@ from stiffcore.metrics.missing import NOT_COMPUTED, Missing
 
 
 def title(metric: str) -> str:
-    """At the head of a column: ``P, %``."""
+    """The heading of a column: ``P, %``."""
     return named(metric).heading
 
 
 def meaning(metric: str) -> str:
-    """What a metric is, in a line."""
+    """What a metric is, in one line."""
     return named(metric).title
 
 
 def factor(metric: str) -> int:
-    """From a value to what is shown: shares are shown in per cent."""
+    """The factor from a value to the shown number: 100 for shares, which are shown in per cent."""
     return named(metric).factor
 
 
 def in_words(metric: str, value: float | None, missing: Missing | None = None) -> str:
-    """A metric as a table shows it: four digits, a whole count, or the word that stands for its absence."""
+    """A metric as a table shows it: four digits, a whole count, or ``undefined`` or ``not computed``."""
     if value is None or math.isnan(value):
         return (missing or NOT_COMPUTED).word
     if math.isinf(value):
@@ -35,10 +35,10 @@ def in_words(metric: str, value: float | None, missing: Missing | None = None) -
 
 
 def in_bounds(metric: str, metrics: Mapping[str, float], missing: Missing | None = None) -> str:
-    """A metric of one spectrum, with what its undetermined eigenvalues leave open.
+    """A metric of one spectrum, with the bounds that its undetermined eigenvalues allow.
 
-    Counted as not negative, k undetermined eigenvalues of n leave P between P and P + 100·k/n, the ratio at least, and the
-    largest step at most, what is shown.
+    k undetermined eigenvalues of n count as not negative. The true P is then between P and P + 100·k/n, the ratio is at
+    least the shown value, and the largest step is at most the shown value.
     """
     value, open_, bound = metrics.get(metric), metrics.get("n_undetermined") or 0, named(metric).bound
     words = in_words(metric, value, missing)

@@ -1,4 +1,4 @@
-"""What the paper claims, and whether it holds: in its own tables, and in our rows under each convention. Needs no torch."""
+"""The paper's claims, and whether they hold in its own tables and in our rows. Needs no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ def labels_differ_little(evidence: Evidence) -> Verdict:
         f"The variance between the labels' means, as a share of that between the blocks': {parts}{over(evidence)}."
     )
     large = [metric for metric, ratio in ratios.items() if ratio >= SMALL_RATIO]
-    # Few images per label scatter the labels' means, too: a large ratio counts only where the labels differ significantly.
+    # Few images per label scatter the labels' means, too: a large ratio counts only if the labels differ significantly.
     sure = [
         metric for metric in large if evidence.of_paper or evidence.label_p.get(metric, 1) < correlation.SIGNIFICANT
     ]
@@ -153,7 +153,7 @@ def _signed(r: float) -> str:
 
 
 def pooled_says_little(evidence: Evidence) -> Verdict:
-    """For the paper, judged by r itself; for ours, by the 95 % interval, all of which has to lie inside or outside ± WEAK."""
+    """The paper's tables are judged by r; ours by the whole 95 % interval, inside or outside ± WEAK."""
     missing = incomplete(evidence, S) or incomplete(evidence, P) or partial(evidence)
     cells = [(m, o) for m in SHOWN for o in correlation.OUTCOMES]
     pooled = {cell: evidence.r[ALL, *cell][0] for cell in cells if (ALL, *cell) in evidence.r}

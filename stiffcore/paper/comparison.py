@@ -37,9 +37,9 @@ def side_by_side(
 
     Columns: the cell's name (block or label, metric or measure, outcome), published, ours, difference (ours −
     published), agreement, state ("", "undefined" or "not computed") and its reason (a Missing or None), n, n_blocks,
-    of_blocks, n_undefined or, for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high. convention: used
-    where there are no rows. Cells that only we have are kept, with published NaN. A baseline is compared with the network that
-    it is made from. Labels average the blocks that the paper's table uses.
+    of_blocks, n_undefined or, for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high.
+    convention: used where there are no rows. Cells that only we have are kept, with published NaN. A baseline is
+    compared with the network that it is made from. Labels average the blocks that the paper's table uses.
     """
     theirs = published.table(network.architecture, kind)
     if kind == "sizes":
@@ -162,9 +162,9 @@ def along_depth(
 ) -> pd.DataFrame:
     """A metric block by block, one row for every block of the network, whether it is computed or not.
 
-    Columns: block, keeps_shape, mean, median, low, high (5 and 95 % of the images), n, n_undefined, state ("", "undefined",
-    "not computed") and its reason (a Missing or None), published, and the means of baseline (under ``slices``: P if random, S
-    without skip) and live_fraction. convention: used where there are no rows.
+    Columns: block, keeps_shape, mean, median, low, high (5 and 95 % of the images), n, n_undefined, state ("",
+    "undefined", "not computed") and its reason (a Missing or None), published, and the means of baseline (under
+    ``slices``: P if random, S without skip) and live_fraction. convention: used where there are no rows.
     """
     rows = pd.DataFrame() if rows is None else rows
     convention = convention_of(rows) if len(rows) else convention

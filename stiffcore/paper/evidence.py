@@ -1,4 +1,4 @@
-"""The evidence for the paper's claims: its own tables, or our rows under one convention; and whether the evidence suffices."""
+"""The evidence for the paper's claims: its own tables, or our rows; and whether it suffices."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,10 +37,10 @@ class Verdict:
 class Evidence:
     """The numbers of one network under one reading. Missing numbers are left out.
 
-    by_block: (block, metric) -> mean. by_label: (label, metric) -> mean. r: (block, measure, outcome) -> (r, p), ours with
-    the adjusted p. pooled: (measure, outcome) -> our 95 % interval of r over all blocks. pools: metric -> what "all" means in
-    by_label and r. label_p: metric -> p of the one-way analysis of variance by label. undefined: the (block, metric) that is
-    defined at no image.
+    by_block: (block, metric) -> mean. by_label: (label, metric) -> mean. r: (block, measure, outcome) -> (r, p), ours
+    with the adjusted p. pooled: (measure, outcome) -> our 95 % interval of r over all blocks. pools: metric -> what
+    "all" means in by_label and r. label_p: metric -> p of the one-way analysis of variance by label. undefined: the
+    (block, metric) that is defined at no image.
     """
 
     network: str  # the paper's name
@@ -86,7 +86,7 @@ def of_paper(network: str) -> Evidence:
 
 
 def of_rows(rows: pd.DataFrame | None, network: Network, convention: Convention = published.CONVENTION) -> Evidence:
-    """Our rows, of one network, set of weights and convention, as evidence. convention: used where there are no rows."""
+    """Our rows, of one network, weights and convention, as evidence. convention: used where there are no rows."""
     if rows is None or rows.empty:
         return Evidence(network.architecture, network.blocks, n_images=0, convention=convention)
     cells = correlation.table(rows, SHOWN, resamples=0)

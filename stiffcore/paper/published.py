@@ -75,7 +75,7 @@ def blocks(network: str) -> tuple[int, ...]:
 
 
 def title(network: Network, kind: str) -> str:
-    """The title of a table, for a network or for a baseline, which is compared with the network that it is made from."""
+    """The title of a table. A baseline is compared with the network that it is made from."""
     table = number(network.architecture, kind)
     return f"{f'Table {table}' if table else 'Not in the paper'}: {KINDS[kind][0].lower()}{KINDS[kind][1:]}, {network.title}"
 
@@ -111,8 +111,8 @@ def table(network: str, kind: str) -> pd.DataFrame:
 def implied_images(network: str) -> tuple[int, int] | None:
     """The fewest and the most images that are consistent with every rounded (r, p) pair of the blocks.
 
-    From t = r sqrt((n − 2) / (1 − r²)), so n = 2 + z² (1 − r²) / r², with z of the two-sided p (at such n, t is normal); r and
-    p are each within half a unit of their second decimal. None where the pairs give no upper bound.
+    From t = r sqrt((n − 2) / (1 − r²)), so n = 2 + z² (1 − r²) / r², with z of the two-sided p (at such n, t is
+    normal); r and p are each within half a unit of their second decimal. None where the pairs give no upper bound.
     """
 
     def images(r: float, p: float) -> float:
@@ -130,7 +130,10 @@ def implied_images(network: str) -> tuple[int, int] | None:
 def implied_images_sentence(network: str) -> str:
     bounds = implied_images(network)
     if bounds is None:
-        return f"The paper does not say how many images {network_title(network)}'s tables use; the (r, p) pairs do not determine it."
+        return (
+            f"The paper does not say how many images {network_title(network)}'s tables use; "
+            "the (r, p) pairs do not determine it."
+        )
     return (
         f"The paper does not say how many images {network_title(network)}'s tables use; "
         f"its rounded (r, p) pairs are consistent with {bounds[0]:,} to {bounds[1]:,}."

@@ -31,7 +31,7 @@ NOTHING = "–"  # for a difference of which one side is missing
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
-    """A ``comparison.side_by_side`` with a line per block or label and columns for S and P: numbers, or words where missing.
+    """A ``comparison.side_by_side`` with a line per block or label and columns for S and P: numbers, or words.
 
     Columns: block or label, "S, theirs", "S, ours", "S, difference", "S, n", "S, undefined" and the same for P; for
     correlations "S with accuracy, theirs" and so on with p, and "S, n".
@@ -97,7 +97,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def text(table: pd.DataFrame) -> str:
-    """A ``side_by_side`` for a terminal, with groups of columns above their names; correlations of S above those of P."""
+    """A ``side_by_side`` for a terminal, with groups of columns above their names; for correlations S, then P."""
     shown = in_words(wide(table))
     if "n_out" in table:
         sizes: str = shown.to_string(index=False)
@@ -111,8 +111,8 @@ def text(table: pd.DataFrame) -> str:
 
 
 def pooled(table: pd.DataFrame) -> list[str]:
-    """What the row "all" of correlations is computed from: one sentence where it is the same for S and P, else one each; none
-    for other tables."""
+    """What the row "all" of correlations is computed from: one sentence where it is the same for S and P, else one
+    each; none for other tables."""
     if "outcome" not in table:
         return []
     rows = table[(table["block"] == tables.ALL) & (table["n"] > 0)].drop_duplicates("measure")

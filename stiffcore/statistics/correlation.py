@@ -47,8 +47,8 @@ def correlate(
     """The correlation of two variables of shape (n,). A pair with NaN or infinity in either is left out.
 
     groups: shape (n,); pairs with the same value (an image's blocks) are resampled together, and count as one image,
-    since they are not independent. r and p are those of the pooled pairs, as in the paper. resamples: 0 for r and p alone,
-    which is faster.
+    since they are not independent. r and p are those of the pooled pairs, as in the paper. resamples: 0 for r and p
+    alone, which is faster.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.shape != y.shape or x.ndim != 1:
@@ -90,8 +90,8 @@ def _weights(n: int, seed: int, resamples: int) -> np.ndarray:
 
 
 def _interval(x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:
-    """Percentile bootstrap of r. r of a resample depends on its sums only, so that one matrix product serves all of them:
-    with w the weights of a resample, r = (Σw Σwxy − Σwx Σwy) / sqrt((Σw Σwxx − (Σwx)²)(Σw Σwyy − (Σwy)²))."""
+    """Percentile bootstrap of r. r of a resample depends on its sums only, so that one matrix product serves all of
+    them: with w the weights of a resample, r = (Σw Σwxy − Σwx Σwy) / sqrt((Σw Σwxx − (Σwx)²)(Σw Σwyy − (Σwy)²))."""
     x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
     _, group = np.unique(groups, return_inverse=True)
     n_groups = int(group.max()) + 1
@@ -123,8 +123,8 @@ def adjusted(p: np.ndarray) -> np.ndarray:
 def pooled(rows: pd.DataFrame, measure: str, outcome: str, seed: int = 0, resamples: int = RESAMPLES) -> Correlation:
     """The correlation over all pairs of image and block in the measure's ``tables.pool``; other pairs are left out.
 
-    All images of the pool have the same blocks. Otherwise the blocks that an image happens to have would correlate with its
-    outcome.
+    All images of the pool have the same blocks. Otherwise the blocks that an image happens to have would correlate with
+    its outcome.
     """
     values = column(rows, measure).where(tables.pool(rows, measure).holds(rows))
     return correlate(values, column(rows, OUTCOMES[outcome]), rows["image"], seed, resamples)
@@ -138,11 +138,12 @@ def correlated() -> tuple[str, ...]:
 def table(
     rows: pd.DataFrame, measures: Sequence[str] | None = None, seed: int = 0, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
-    """One row per block (and ``all``, which is ``pooled``), measure and outcome. measures: by default those of ``correlated``.
+    """One row per block (and ``all``, which is ``pooled``), measure and outcome. measures: by default those of
+    ``correlated``.
 
-    Columns: block, measure, outcome, those of ``Correlation``, n_images, n_blocks and of_blocks (blocks used, of the blocks
-    that can have a value), p_adjusted, significant. The family of the adjusted p is all blocks and both outcomes of one
-    measure, so that a further measure does not change it.
+    Columns: block, measure, outcome, those of ``Correlation``, n_images, n_blocks and of_blocks (blocks used, of the
+    blocks that can have a value), p_adjusted, significant. The family of the adjusted p is all blocks and both outcomes
+    of one measure, so that a further measure does not change it.
     """
     of_one_kind(rows)
     lines = []

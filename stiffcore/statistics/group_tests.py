@@ -1,9 +1,10 @@
 """Two groups of images over the rows: label against label, trained against untrained. Needs no torch.
 
 A group is the rows of one network, of one label or of all. Independent groups are compared by Welch's t-test (unequal
-variances, with a 95 % interval of the difference of means) and by the Mann-Whitney test. The same images under two networks
-are pairs: they are compared by the paired t-test and by Wilcoxon's signed-rank test on the images that both have. p is
-adjusted over the blocks by Benjamini and Hochberg. Undefined and not computed values are left out, and counted.
+variances, with a 95 % interval of the difference of means) and by the Mann-Whitney test. The same images under two
+networks are pairs: they are compared by the paired t-test and by Wilcoxon's signed-rank test on the images that both
+have. p is adjusted over the blocks by Benjamini and Hochberg. Undefined and not computed values are left out, and
+counted.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ COLUMNS = (
 
 
 def of_label(rows: pd.DataFrame, label: str, other: str) -> pd.DataFrame:
-    """The rows of a label by its name. ``all`` means all images; against a single label, all others, since groups do not overlap.
+    """The rows of a label by its name. ``all`` means all images; against a single label, all others, since groups do
+    not overlap.
 
     other: the label of the other group.
     """
@@ -49,8 +51,8 @@ def values(rows: pd.DataFrame, metric: str, blocks: Sequence[int]) -> pd.DataFra
 def by_block(
     a: pd.DataFrame, b: pd.DataFrame, metric: str, blocks: Sequence[int], paired: bool = False
 ) -> pd.DataFrame:
-    """One row per block: COLUMNS. difference: mean of b − mean of a; for pairs, over the images that both have. NaN where
-    reason says why. paired: both are the same images, under two networks."""
+    """One row per block: COLUMNS. difference: mean of b − mean of a; for pairs, over the images that both have. NaN
+    where reason says why. paired: both are the same images, under two networks."""
     for rows in (a, b):
         if len(rows):
             tables.of_one_kind(rows)

@@ -15,10 +15,10 @@ from stiffcore.statistics.tables import ALL
 class Spread:
     """The labels' variance, the blocks' variance, and what a label explains.
 
-    between_labels, between_blocks: variances of the labels' and of the blocks' means (ddof = 1).
-    ratio: the first divided by the second. label_share: η², the share of the variance over images (of the image's average
-    over the blocks, or of one block) that the label explains; F, p: one-way analysis of variance of the same.
-    NaN where reason says why.
+    between_labels, between_blocks: variances of the labels' and of the blocks' means (ddof = 1). ratio: the first
+    divided by the second. label_share: η², the share of the variance over images (of the image's average over the
+    blocks, or of one block) that the label explains; F, p: one-way analysis of variance of the same. NaN where reason
+    says why.
     """
 
     between_labels: float

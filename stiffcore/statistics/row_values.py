@@ -1,7 +1,7 @@
 """A row's value of a metric, or why it has none. Needs no torch.
 
-A missing value is either undefined or not computed. Each row's ``reasons``, a JSON object of texts, says which and why. Only
-this module reads it.
+A missing value is either undefined or not computed. Each row's ``reasons``, a JSON object of texts, says which and why.
+Only this module reads it.
 """
 
 import json
@@ -67,8 +67,8 @@ def is_undefined(why: pd.Series) -> pd.Series:
 
 
 def main_reason(rows: pd.DataFrame, metric: str) -> Missing | None:
-    """Why rows have no value: the most frequent reason among the undefined ones, else the most frequent of all; None where every
-    row has a value."""
+    """Why rows have no value: the most frequent reason among the undefined ones, else the most frequent of all; None
+    where every row has a value."""
     if rows.empty:
         return NOT_COMPUTED
     why = reasons(rows, metric).dropna()

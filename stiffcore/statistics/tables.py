@@ -1,7 +1,7 @@
-"""Rows (one per network, image, block, convention) -> stiffness by block and by label, sizes, baselines. Needs no torch.
+"""Rows (one per network, image, block, convention) -> tables by block and by label, sizes, baselines. No torch.
 
-Means leave out values that are undefined or not computed, and both are counted. Rows need not be balanced: "all" means the
-``pool``.
+Means leave out values that are undefined or not computed, and both are counted. Rows need not be balanced: "all" means
+the ``pool``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ FEWEST_POOLED = 10  # images in common; a block with fewer than that is left out
 
 
 def describe(rows: pd.DataFrame, metric: str) -> dict[str, float]:
-    """Mean, median and sample standard deviation of the defined values; how many there are, and how many are missing."""
+    """Mean, median and sample standard deviation of the defined values; the numbers of defined and missing ones."""
     statistics = _statistics(column(rows, metric).to_numpy())
     undefined = int(is_undefined(reasons(rows, metric)).sum())
     return statistics | {"n_undefined": undefined, "n_not_computed": len(rows) - statistics["n"] - undefined}
@@ -49,8 +49,8 @@ def definable(
 
 
 def definable_in(rows: pd.DataFrame, metric: str = "stiffness_index") -> tuple[int, ...]:
-    """``definable`` for the network of the rows: from their columns ``n_blocks`` and ``square_blocks``, which cover blocks
-    without a row, or else from the blocks that have rows."""
+    """``definable`` for the network of the rows: from their columns ``n_blocks`` and ``square_blocks``, which cover
+    blocks without a row, or else from the blocks that have rows."""
     numbers: Iterable[int]
     if "square_blocks" in rows:
         square = {int(block) for block in rows["square_blocks"].iloc[0].split(",") if block}
@@ -66,8 +66,8 @@ def definable_in(rows: pd.DataFrame, metric: str = "stiffness_index") -> tuple[i
 class Pool:
     """What "all" means where rows are not balanced: these blocks, at the images that have a value at each of them.
 
-    Otherwise each image would be averaged over the blocks that it happens to have, and images would differ by that alone.
-    needed: the blocks that can have a value; partial: some of them are not in the pool.
+    Otherwise each image would be averaged over the blocks that it happens to have, and images would differ by that
+    alone. needed: the blocks that can have a value; partial: some of them are not in the pool.
     """
 
     blocks: tuple[int, ...]
@@ -93,8 +93,8 @@ class Pool:
 
 
 def pool(rows: pd.DataFrame, metric: str) -> Pool:
-    """The pool of a metric. Blocks join in the order of their numbers of images, as long as FEWEST_POOLED images (or as many
-    as the largest block has, if that is fewer) remain in common."""
+    """The pool of a metric. Blocks join in the order of their numbers of images, as long as FEWEST_POOLED images (or as
+    many as the largest block has, if that is fewer) remain in common."""
     if rows.empty:
         return Pool((), frozenset(), ())
     defined = rows[np.isfinite(column(rows, metric))]
@@ -112,8 +112,8 @@ def pool(rows: pd.DataFrame, metric: str) -> Pool:
 def by_block(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
     """The paper's Tables 2, 5 and 8: columns block, metric, those of STATISTICS and BLOCKS.
 
-    The row ``all`` averages the blocks with equal weights, as the paper's does: its mean, median and std are the means of the
-    blocks'; its n is the smallest of the blocks', its n_undefined and n_not_computed are their sums.
+    The row ``all`` averages the blocks with equal weights, as the paper's does: its mean, median and std are the means
+    of the blocks'; its n is the smallest of the blocks', its n_undefined and n_not_computed are their sums.
     """
     of_one_kind(rows)
     lines = []
@@ -165,7 +165,7 @@ def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | st
 
 
 def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]:
-    """As ``describe``, for the images' averages over the pool's blocks; images outside the pool are counted by reason."""
+    """As ``describe``, for the images' averages over the pool's blocks; other images are counted by reason."""
     inside, outside = part[pooled.holds(part)], part[~part["image"].isin(pooled.images)]
     averages = column(inside, metric).groupby(inside["image"]).mean()
     of_pool = outside["block"].isin(pooled.blocks or pooled.needed)
@@ -234,10 +234,10 @@ def per_image(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> pd.Dat
 
 
 def undetermined(rows: pd.DataFrame) -> pd.DataFrame:
-    """The blocks where P of some images is an interval. Columns: block, n (images whose P is an interval), and the means of
-    percent_negative and percent_negative_at_most over all images with a P.
+    """The blocks where P of some images is an interval. Columns: block, n (images whose P is an interval), and the
+    means of percent_negative and percent_negative_at_most over all images with a P.
 
-    P counts the eigenvalues that are certainly negative; at most it is 100 · (n_negative + n_undetermined) / n_eigenvalues.
+    P counts certainly negative eigenvalues; it is at most 100 · (n_negative + n_undetermined) / n_eigenvalues.
     """
     lines = []
     if "n_undetermined" in rows:

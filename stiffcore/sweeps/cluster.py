@@ -1,7 +1,8 @@
-"""A sweep's tasks on a Dask cluster. Needs ``distributed``, which this project does not require: ``pip install distributed``.
+"""A sweep's tasks on a Dask cluster. Needs ``distributed``, which this project does not require: ``pip install
+distributed``.
 
-Every worker needs stiffcore installed. A plugin sends the weights once to each worker, so that all workers compute with the
-same ones. Results return to the caller's cache. If a worker dies, its tasks run again on another.
+Every worker needs stiffcore installed. A plugin sends the weights once to each worker, so that all workers compute with
+the same ones. Results return to the caller's cache. If a worker dies, its tasks run again on another.
 """
 
 import tempfile
@@ -41,7 +42,8 @@ class Weights(WorkerPlugin):
         shipped = {source, network.name} & paths
         if not shipped or uploaded_networks.is_name(network.name):
             raise CannotCompute(
-                f"A cluster has only the networks that ship, and {network.title or network.name} does not: sweep it on this machine."
+                f"A cluster has only the networks that ship, and {network.title or network.name} does not: "
+                "sweep it on this machine."
             )
         self.files = {"manifest.json": (manifest.FOLDER / "manifest.json").read_bytes()}
         self.files |= {
@@ -73,7 +75,8 @@ def compute(task: Task) -> tuple[Outcome, list[tuple]]:
 def run(tasks: Iterable[Task], scheduler: str) -> Generator[Outcome, None, None]:
     """Compute tasks on the cluster of a scheduler; yields outcomes as they arrive, one for each task.
 
-    scheduler: its address. Raises CannotCompute without the package, the cluster, or workers, and for uploaded images or networks.
+    scheduler: its address. Raises CannotCompute without the package, the cluster, or workers, and for uploaded images
+    or networks.
     """
     tasks = list(tasks)
     if not all(task.image.is_official for task in tasks):

@@ -41,12 +41,13 @@ _network_of_worker = IN_WORKER
 def run(
     tasks: Iterable[Task], workers: int, stop: Callable[[], bool] = lambda: False
 ) -> Generator[Outcome, None, None]:
-    """Compute tasks in spawned processes of one thread each; yields outcomes as they arrive. Close it to stop the workers.
+    """Compute tasks in spawned processes of one thread each; yields outcomes as they arrive. Close it to stop the
+    workers.
 
-    stop: called several times a second. Once it returns True, the workers are stopped and KeyboardInterrupt is raised where no
-    lock of the pool is held; Python's own handler of Ctrl-C does not ensure that.
-    When a worker dies, the tasks that could have killed it run again, alone. A task that then kills its worker fails, and the
-    others continue. Raises CannotCompute for fewer than one worker.
+    stop: called several times a second. Once it returns True, the workers are stopped and KeyboardInterrupt is raised
+    where no lock of the pool is held; Python's own handler of Ctrl-C does not ensure that. When a worker dies, the
+    tasks that could have killed it run again, alone. A task that then kills its worker fails, and the others continue.
+    Raises CannotCompute for fewer than one worker.
     """
     if workers < 1:
         raise CannotCompute(f"Expected at least one worker, got {workers}: give a number from 1.")
@@ -67,7 +68,8 @@ def run(
 def _drain(
     pool: ProcessPoolExecutor, queue: deque[Task], at_once: int, suspects: deque[Task], stop: Callable[[], bool]
 ) -> Iterator[Outcome]:
-    """Outcomes of the queue's tasks until the queue is empty or the pool breaks. A task that broke it while alone has failed."""
+    """Outcomes of the queue's tasks until the queue is empty or the pool breaks. A task that broke it while alone has
+    failed."""
     flying: dict[Future, Task] = {}
     while queue or flying:
         try:
@@ -154,7 +156,8 @@ def environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _begin(started: Synchronized, network: Network) -> None:
-    """Prepares a worker: one thread, a GPU of its own. It ignores SIGINT, which the parent handles, and ends when the parent does.
+    """Prepares a worker: one thread, a GPU of its own. It ignores SIGINT, which the parent handles, and ends when the
+    parent does.
 
     started: shared counter of the workers so far. network: the network of all tasks to come.
     """

@@ -74,8 +74,8 @@ def about() -> dict[str, dict]:
 
 
 def merged(*frames: pd.DataFrame) -> pd.DataFrame:
-    """Rows of several sources, with each image and block once: the row with the richest quantity; of equal quantities, the
-    row of the later frame. A row without a quantity ranks last.
+    """Rows of several sources, with each image and block once: the row with the richest quantity; of equal quantities,
+    the row of the later frame. A row without a quantity ranks last.
     """
     kept = [frame for frame in frames if len(frame)]
     if not kept:
@@ -178,8 +178,8 @@ def _is_current(key: str, entry: result_cache.Entry, network: Network) -> bool:
 
 
 def how_made(headers: Iterable[Mapping]) -> dict[str, list]:
-    """For the manifest: the devices, precisions, algorithm versions and the first and last date, from the results' headers.
-    Headers without ``made``, for example of perturbed images, are left out."""
+    """For the manifest: the devices, precisions, algorithm versions and the first and last date, from the results'
+    headers. Headers without ``made``, for example of perturbed images, are left out."""
     made = [header["made"] for header in headers if "made" in header]
     facts = {name: sorted({fields[name] for fields in made}) for name in ("device", "precision", "algorithm")}
     return facts | {"dates": [min(fields["date"] for fields in made), max(fields["date"] for fields in made)]}
@@ -196,7 +196,8 @@ def note(path: Path, facts: dict, command: str) -> None:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet file, or CSV if the name ends in .csv, in one step. Raises CannotCompute where it cannot be written."""
+    """Write a Parquet file, or CSV if the name ends in .csv, in one step. Raises CannotCompute where it cannot be
+    written."""
     try:
         with files.replaced(path) as partial:
             if Path(path).suffix == ".csv":

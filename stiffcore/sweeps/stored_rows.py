@@ -30,7 +30,8 @@ class StoredRows:
         self._rows: dict[str, dict | None] = {}  # key -> its row; None: not current
 
     def rows(self, network: Network, convention: Convention, images: Iterable[Image]) -> pd.DataFrame:
-        """The rows of a network and a convention at some images, with the richest quantity of each image and block; may be empty."""
+        """The rows of a network and a convention at some images, with the richest quantity of each image and block; may
+        be empty."""
         by_number = {image.in_rows: image for image in images}
         with self._lock:
             self._update()

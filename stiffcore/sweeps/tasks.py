@@ -1,7 +1,7 @@
 """A sweep's tasks (network, image, blocks, convention): idempotent and resumable. Needs torch only to compute.
 
-Every result goes to the cache as soon as it is computed. A sweep that was interrupted, by Ctrl-C, ``kill -9`` or a power cut,
-therefore computes only what is missing when it runs again.
+Every result goes to the cache as soon as it is computed. A sweep that was interrupted, by Ctrl-C, ``kill -9`` or a
+power cut, therefore computes only what is missing when it runs again.
 """
 
 import json
@@ -67,8 +67,8 @@ def plan(
 
 
 def row(result: analysis.Result) -> dict:
-    """The result's row, with how it was computed, and with the reasons for missing values as JSON. ``statistics.row_values``
-    reads them to distinguish undefined values from those that are not computed."""
+    """The result's row, with how it was computed, and with the reasons for missing values as JSON.
+    ``statistics.row_values`` reads them to distinguish undefined values from those that are not computed."""
     made = result.made
     certificate = made.get("certificate")
     return analysis.row(result) | {
@@ -90,8 +90,8 @@ def geometry_columns(network: Network) -> dict[str, object]:
 def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[list[dict], list[Task]]:
     """The rows that exist already, and the remaining tasks, each with the blocks that it lacks.
 
-    known: rows that exist in addition to the cache's, for example those that ship. They belong to the tasks' network, weights
-    and convention.
+    known: rows that exist in addition to the cache's, for example those that ship. They belong to the tasks' network,
+    weights and convention.
     """
     known_rows = {} if known is None else {(r["image"], r["block"]): r for r in known.to_dict("records")}
     rows, remaining = [], []
@@ -117,7 +117,8 @@ def _serves(existing: str, wanted: str) -> bool:
 
 
 def compute(task: Task) -> Outcome:
-    """Compute a task in this process; each result is in the cache when this returns. A block that fails raises nothing."""
+    """Compute a task in this process; each result is in the cache when this returns. A block that fails raises
+    nothing."""
     began = time.perf_counter()
     rows: dict[int, dict] = {}
     failures: dict[int, str] = {}

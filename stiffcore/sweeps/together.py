@@ -24,8 +24,8 @@ def rows(
 ) -> pd.DataFrame:
     """A row per image and block. workers: None for the default; 1 computes in this process.
 
-    Raises CannotCompute with the first reason if any block failed, after the other blocks are computed and stored; and for two
-    images of one name, which a table could not tell apart.
+    Raises CannotCompute with the first reason if any block failed, after the other blocks are computed and stored; and
+    for two images of one name, which a table could not tell apart.
     """
     _check_names(images)
     tasks = sweep_tasks.plan(network, images, blocks, convention, quantity)
@@ -42,7 +42,8 @@ def rows(
     if failed:
         image, block, why = failed[0]
         raise CannotCompute(
-            f"{len(failed)} {'block' if len(failed) == 1 else 'blocks'} could not be computed. First, block {block} at image {image}: {why}"
+            f"{len(failed)} {'block' if len(failed) == 1 else 'blocks'} could not be computed. "
+            f"First, block {block} at image {image}: {why}"
         )
     return shipping.merged(pd.DataFrame(table))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stiffcore import device
-from stiffcore.benchmarks import cases, main as benchmark, slices as slice_cases, text as benchmark_text
+from stiffcore.benchmarks import cases, formation, main as benchmark, slices as slice_cases, text as benchmark_text
 from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Run, answer_of, run_rounds
 from stiffcore.commands import main as command_line, terminal
 from stiffcore.conventions import Convention
@@ -286,9 +286,9 @@ def test_a_false_proof_is_caught(monkeypatch):
 
 def test_formation_beside_its_products():
     case = case_of("basic-all-alive")
-    comparison = cases.formation(case)
+    comparison = formation.comparison_of(case)
     run_rounds([comparison], 1, lambda line: None)
-    (share,) = cases.product_shares(comparison)
+    (share,) = formation.product_shares(comparison)
     assert share > 0
     # With everything alive: at each pixel, (live units of its window)² · channels, twice.
     channels, side, _ = case.state.geometry.input_shape

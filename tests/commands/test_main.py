@@ -282,7 +282,7 @@ def test_a_fresh_process_refuses_bad_input_without_importing_torch():
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("Expected images among the 1,000 that ship")
+    assert done.stderr.startswith("Test image 9999 is not among the 1,000 that ship")
     assert done.stderr.count("\n") == 1
 
 

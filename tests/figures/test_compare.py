@@ -141,7 +141,7 @@ def test_a_sweep_crosses_what_is_seen_wrong_and_leaves_a_gap_where_nothing_is_de
     assert loss.marker.symbol == ("circle", "circle", "x", "x", "x")
     assert annotations(figure).count("undefined") == 1
     assert [trace.name for trace in figure.data if isinstance(trace, go.Scatter) and trace.showlegend is not False] == [
-        "seen right",
-        "seen wrong",
+        "predicted right",
+        "predicted wrong",
     ]
     assert "from 0.5 to 4.5" in perturbed.alt_text(table).replace("goes ", "")

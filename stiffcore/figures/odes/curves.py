@@ -1,4 +1,4 @@
-"""What the figures of ODEs share: lines, and the layout below a legend."""
+"""Shared by the figures of ODEs: lines, and the layout with a legend above."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from stiffcore.figures.theme import Style
 def line(
     x: Sequence[float] | np.ndarray, y: np.ndarray, name: str, colour: str, style: Style, **look: object
 ) -> go.Scatter:
-    """look: width, dash and mode, and whatever else a trace takes."""
+    """A line. look: width, dash, mode, and further properties of the trace."""
     drawn = {"color": colour, "width": look.pop("width", style.line_width), "dash": look.pop("dash", "solid")}
     return go.Scatter(x=x, y=y, mode=look.pop("mode", "lines"), name=name, line=drawn, **look)
 
 
-def finished(made: go.Figure, style: Style, height: int, kept_zoom: str, titled: bool = False) -> go.Figure:
-    """The figure with its look and the legend above it. titled: its panels have titles, which the legend clears."""
-    return theme.apply(made, style).update_layout(
+def finished(fig: go.Figure, style: Style, height: int, kept_zoom: str, titled: bool = False) -> go.Figure:
+    """The figure with the project's look and the legend above it. titled: the panels have titles below the legend."""
+    return theme.apply(fig, style).update_layout(
         height=height * (1.15 if style.talk else 1),
         uirevision=kept_zoom,
         legend={"orientation": "h", "y": 1.08 if titled else 1.02, "yanchor": "bottom", "x": 0},

@@ -11,8 +11,8 @@ from stiffcore.figures.odes.stability_regions import svg_path
 from stiffcore.figures.theme import Style
 from stiffcore.odes import stability
 
-LARGEST_SVG = 2_000  # points of a figure; above, WebGL
-LARGEST_DRAWN = 20_000  # points of a cloud; the extremes always are
+LARGEST_SVG = 2_000  # points of a figure; WebGL for more
+LARGEST_DRAWN = 20_000  # points of a cloud; the extremes are always drawn
 DASHES = {"forward-euler": "solid", "rk2": "dash", "rk4": "dot", "backward-euler": "dashdot", "trapezoidal": "longdash"}
 
 
@@ -24,13 +24,13 @@ class Cloud:
     z: np.ndarray  # complex, shape: (n,)
     colour: str
     shape: str = "circle"
-    size: float | None = None  # of the style where None
+    size: float | None = None  # None for the size of the style
     opacity: float = 0.75
 
 
 @dataclass(frozen=True)
 class View:
-    """What is visible: Re z from left to right, Im z from -height to height."""
+    """The visible range: Re z from left to right, Im z from -height to height."""
 
     left: float
     right: float
@@ -38,7 +38,7 @@ class View:
 
 
 def view_of(clouds: Sequence[Cloud], regions: Sequence[str] = ()) -> View:
-    """All points and every bounded region, with a margin."""
+    """The view of all points and all bounded regions, with a margin."""
     bounded = [stability.boundary(name) for name in regions if name != "trapezoidal"]
     points = np.concatenate([np.zeros(1), *bounded, *[cloud.z for cloud in clouds]])
     left, right, height = points.real.min(), points.real.max(), max(np.abs(points.imag).max(), 1e-3)
@@ -55,12 +55,12 @@ def figure(
     height: int = 460,
     legend: bool = True,
 ) -> go.Figure:
-    """Regions behind, points before. kept_zoom: the visitor's zoom stays as long as this is the same."""
+    """Regions, with the points in front. kept_zoom: the visitor's zoom is kept as long as this does not change."""
     view = view or view_of(clouds, regions)
-    made = go.Figure()
-    wide = View(view.left - 100, view.right + 100, view.height + 100)  # so that panning meets no edge
+    fig = go.Figure()
+    wide = View(view.left - 100, view.right + 100, view.height + 100)  # so that panning reaches no edge
     for position, name in enumerate(regions):
-        made.add_shape(
+        fig.add_shape(
             type="path",
             path=_region_path(name, wide),
             fillrule="evenodd",
@@ -68,25 +68,25 @@ def figure(
             line={"width": 0},
             layer="below",
         )
-        made.add_trace(_boundary(name, position, len(regions), wide, style))
-    made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2})
+        fig.add_trace(_boundary(name, position, len(regions), wide, style))
+    fig.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2})
     kind = go.Scattergl if sum(len(cloud.z) for cloud in clouds) > LARGEST_SVG else go.Scatter
     for cloud in clouds:
-        made.add_trace(_points(cloud, kind, style))
-    theme.apply(made, style).update_layout(
+        fig.add_trace(_points(cloud, kind, style))
+    theme.apply(fig, style).update_layout(
         height=height * (1.15 if style.talk else 1),
         uirevision=kept_zoom,
         showlegend=legend,
         legend={"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0},
         margin={"t": 12, "b": 40, "l": 50, "r": 10},
     )
-    made.update_xaxes(title_text="Re hλ", range=[view.left, view.right], zeroline=False, constrain="domain")
-    made.update_yaxes(title_text="Im hλ", range=[-view.height, view.height], scaleanchor="x", scaleratio=1)
-    return made
+    fig.update_xaxes(title_text="Re hλ", range=[view.left, view.right], zeroline=False, constrain="domain")
+    fig.update_yaxes(title_text="Im hλ", range=[-view.height, view.height], scaleanchor="x", scaleratio=1)
+    return fig
 
 
 def _region_path(name: str, wide: View) -> str:
-    """An SVG path of the region, even-odd: inside of the curve for explicit methods, all but that for backward Euler."""
+    """An even-odd SVG path of the region: inside the curve for explicit methods, outside it for backward Euler."""
     left, right, height = wide.left, wide.right, wide.height
     if name == "trapezoidal":
         right = 0.0

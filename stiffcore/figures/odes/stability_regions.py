@@ -1,7 +1,8 @@
-"""Stability regions behind the eigenvalues of a panel: {λ : |R(hλ)| ≤ 1}, the regions of `stability` shrunk by the step h.
+"""Stability regions behind the eigenvalues of a panel: {λ : |R(hλ)| ≤ 1}, the regions of `stability` divided by h.
 
-The unit circle, |λ| ≤ 1, is the region of the block as a map: no step belongs to it. Regions of one-step methods concern
-x' = F(x), and so the convention ``branch`` only (``Convention.regions``): the outer ReLU projects, and spec(J_block) is not 1 + spec(J_F).
+The unit circle, |λ| ≤ 1, is the region of the block as a map, which has no step. Regions of one-step methods concern x'
+= F(x), and therefore only the convention ``branch`` (``Convention.regions``): the outer ReLU projects, and
+spec(J_block) is not 1 + spec(J_F).
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ TITLES = {
     name: stability.method(name).title if name != "rk4" else "RK4"
     for name in ("forward-euler", "rk4", "backward-euler")
 } | {UNIT_CIRCLE: "Unit circle"}
-# What the line is, with the step before λ. Dashes tell several regions apart, since colours are the images'.
+# The equation of the line, with the step before λ. Dashes distinguish regions, since colours represent images.
 EQUATIONS = {
     "forward-euler": "|1 + {h}λ| = 1, forward Euler",
     "rk4": "|R({h}λ)| = 1, RK4",
@@ -31,8 +32,8 @@ DASHES = {
     UNIT_CIRCLE: ("solid", "solid"),
 }
 DISCS = ("forward-euler", UNIT_CIRCLE)  # drawn as true circles where the axes are linear
-BEYOND = 100.0  # drawn units: an unbounded region ends so far out that panning meets no edge
-FINEST = 0.15  # drawn units between two points of an outline, where axes bend it
+BEYOND = 100.0  # drawn units: an unbounded region ends so far out that panning reaches no edge
+FINEST = 0.15  # largest distance between two points of an outline on arcsinh axes, in drawn units
 
 
 def outline(name: str, step: float = 1.0) -> np.ndarray:
@@ -44,7 +45,7 @@ def outline(name: str, step: float = 1.0) -> np.ndarray:
 
 
 def _refined(curve: np.ndarray, axes: Axes) -> np.ndarray:
-    """More points wherever axes that are not linear draw two neighbours far apart, as arcsinh does next to either axis."""
+    """The curve with more points where arcsinh axes draw neighbours far apart, as near either axis."""
     for _ in range(40):  # halvings
         far = np.abs(np.diff(axes(curve.real) + 1j * axes(curve.imag))) > FINEST
         if not far.any():
@@ -59,7 +60,7 @@ def svg_path(points: np.ndarray) -> str:
 
 
 def extent(names: Sequence[str], step: float) -> tuple[float, float, float]:
-    """(left, right, height) that shows the outlines with a margin, as a square."""
+    """The square (left, right, height) that shows the outlines with a margin."""
     curves = np.concatenate([outline(name, step) for name in names])
     left, right, height = curves.real.min(), curves.real.max(), np.abs(curves.imag).max()
     half, middle = 1.25 * max((right - left) / 2, height), (left + right) / 2
@@ -67,14 +68,14 @@ def extent(names: Sequence[str], step: float) -> tuple[float, float, float]:
 
 
 def draw(panel: Panel, names: Sequence[str], step: float) -> None:
-    """Each region's inside, its outline through the axes' transformation, and its name in the panel's corner."""
+    """Draw each region's inside, its outline on the panel's axes, and its name in the panel's corner."""
     for each in names:
         _region(panel, each, step, len(names))
     name(panel, names, step)
 
 
 def name(panel: Panel, names: Sequence[str], step: float) -> None:
-    """What each line is, in the panel's corner."""
+    """Write the equation of each line in the panel's corner."""
     if names:
         style = panel.style
         panel.figure.add_annotation(
@@ -97,7 +98,7 @@ def _in_words(name: str, step: float, of: int) -> str:
 
 
 def _region(panel: Panel, name: str, step: float, of: int) -> None:
-    """One of several regions; the more there are, the fainter each inside, since they lie over each other."""
+    """Draw one of several regions; the more regions, the fainter the insides, since they overlap."""
     style, curve = panel.style, outline(name, step)
     dash = "dash" if of == 1 else DASHES[name][0]
     line = {"color": style.region_line, "width": style.line_width / 1.5, "dash": dash}
@@ -110,7 +111,7 @@ def _region(panel: Panel, name: str, step: float, of: int) -> None:
         curve = curve if panel.axes.scale is None else _refined(curve, panel.axes)
         path = svg_path(panel.axes(curve.real) + 1j * panel.axes(curve.imag))
         shape = inside = {"type": "path", "path": path}
-        if name == "backward-euler":  # all but the inside of the outline
+        if name == "backward-euler":  # the outside of the outline
             far = np.array([-1 - 1j, 1 - 1j, 1 + 1j, -1 + 1j]) * BEYOND
             inside = {"type": "path", "path": svg_path(far) + path, "fillrule": "evenodd"}
     fill = {"fillcolor": style.region_fill, "layer": "below"}

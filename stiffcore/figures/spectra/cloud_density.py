@@ -1,4 +1,4 @@
-"""Eigenvalues that are too many for points, as counts in equal bins, with each image's exact extremes on top."""
+"""Too many eigenvalues for points: counts in equal bins, with each image's exact extremes on top."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ from stiffcore.analysis.requests import Result
 from stiffcore.figures.panel import Panel
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density
 
-BINS = 180  # across what a panel shows
-MOST_BINS = 600  # across all eigenvalues, which may reach much further
+BINS = 180  # across the visible range
+MOST_BINS = 600  # across all eigenvalues, whose range may be much larger
 
 
 def summed(
     panel: Panel, inside: Sequence[Result], shown: tuple[float, float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts of all images' eigenvalues in bins that are squares as drawn. (counts, re edges, im edges), true values.
+    """Counts of all images' eigenvalues in bins that are drawn as squares. (counts, re edges, im edges), true values.
 
-    0 is an edge of the real parts, so that no bin mixes signs, and the middle of a bin of the imaginary ones.
+    0 is an edge of the bins of real parts, so that no bin mixes signs, and the centre of a bin of imaginary parts.
     """
     values = np.concatenate([result.arrays.get("eigenvalues", np.zeros(0, complex)) for result in inside])
     x, y = panel.axes(values.real), panel.axes(values.imag)

@@ -1,7 +1,7 @@
 """Two spectra, A and B: side by side on locked axes, or both in one plane. Computes nothing.
 
-Locked: both panels have the same ranges, and zooming one zooms the other (plotly's ``matches``). Where one side has
-singular values and the other eigenvalues there is nothing to lock.
+Locked: both panels have the same ranges, and zooming one zooms the other (plotly's ``matches``). Axes cannot be locked
+where one side has singular values and the other eigenvalues.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from stiffcore.figures.theme import Style
 
 VIEWS = {"side": "Side by side", "overlay": "Overlay"}
 LETTERS = ("A", "B")
-CONTOURS = (0.5, 5.5, 1.0)  # of log10 of the eigenvalues a bin, in an overlay of densities: from, to, step
-Sides = Mapping[str, Result]  # "A" and "B", or the one of them that there is
+CONTOURS = (0.5, 5.5, 1.0)  # of log10 of the eigenvalues per bin, in an overlay of densities: from, to, step
+Sides = Mapping[str, Result]  # "A", "B" or both
 
 
 def looks(style: Style) -> dict[str, Series]:
-    """How each side is drawn, wherever it is."""
+    """The colour and shape of each side, in every view."""
     return {letter: Series(letter, style.colour(at), style.shape(at)) for at, letter in enumerate(LETTERS)}
 
 
@@ -36,7 +36,7 @@ def title(result: Result) -> str:
 
 
 def is_lockable(sides: Sides) -> bool:
-    """Whether both sides can share their axes: both have eigenvalues, or both singular values."""
+    """Whether the sides can share axes: both have eigenvalues, or both have singular values."""
     return len({_is_singular(result) for result in sides.values()}) == 1
 
 
@@ -47,14 +47,14 @@ def is_density(sides: Sides, marks: str) -> bool:
 def figure(
     sides: Sides, style: Style, view: str = "side", fit: str = "all", axes: str = "linear", marks: str = "points"
 ) -> go.Figure:
-    """view: one of VIEWS; an overlay needs sides that are lockable. fit: ``all``, ``bulk`` or ``disc``; axes: of AXES;
+    """view: one of VIEWS; an overlay needs lockable sides. fit: ``all``, ``bulk`` or ``disc``; axes: of AXES;
     marks: of eigenvalue_cloud.MARKS."""
     locked, overlay = is_lockable(sides), view == "overlay" and is_lockable(sides)
     titles = [] if overlay else [f"{letter}: {_kind(sides.get(letter))}" for letter in LETTERS]
-    made = make_subplots(1, 1 if overlay else 2, subplot_titles=titles, horizontal_spacing=0.09)
-    made.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
+    fig = make_subplots(1, 1 if overlay else 2, subplot_titles=titles, horizontal_spacing=0.09)
+    fig.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
     scale = _scale(sides) if axes == "arcsinh" else None
-    panels = _panels(made, sides, style, scale, overlay, is_density(sides, marks))
+    panels = _panels(fig, sides, style, scale, overlay, is_density(sides, marks))
     for letter, result in sides.items():
         if _is_singular(result):
             eigenvalue_cloud.draw_singular_values(panels[letter], [result])
@@ -69,15 +69,15 @@ def figure(
             for letter, result in planes.items():
                 _plane(panels[letter], [result], shown)
     if locked and not overlay:
-        made.update_xaxes(matches="x", scaleanchor=None, col=2)
-        made.update_yaxes(matches="y", scaleanchor=None, col=2)
-    _missing(made, sides, style)
-    _layout(made, sides, style, f"{view} {fit} {scale}")
-    return made
+        fig.update_xaxes(matches="x", scaleanchor=None, col=2)
+        fig.update_yaxes(matches="y", scaleanchor=None, col=2)
+    _missing(fig, sides, style)
+    _layout(fig, sides, style, f"{view} {fit} {scale}")
+    return fig
 
 
 def _kind(result: Result | None) -> str:
-    """What a panel holds, short enough to stand above half of the figure."""
+    """A short description of a panel, for the title above it."""
     if result is None:
         return "not computed"
     block = result.request.geometry
@@ -92,19 +92,19 @@ def _is_singular(result: Result) -> bool:
 
 
 def _panels(
-    made: go.Figure, sides: Sides, style: Style, scale: float | None, overlay: bool, as_density: bool
+    fig: go.Figure, sides: Sides, style: Style, scale: float | None, overlay: bool, as_density: bool
 ) -> dict[str, Panel]:
     points, named, columns = eigenvalue_cloud.drawn_and_all(list(sides.values()))[1], set[str](), 1 if overlay else 2
     panels = {}
     for letter, result in sides.items():
         look, column = looks(style)[letter], 1 if overlay else LETTERS.index(letter) + 1
         series = {result.request.image: Series(f"{letter}: {title(result)}", look.colour, look.shape)}
-        panels[letter] = Panel(made, 1, column, style, series, points, named, Axes(scale), columns, as_density)
+        panels[letter] = Panel(fig, 1, column, style, series, points, named, Axes(scale), columns, as_density)
     return panels
 
 
 def _scale(sides: Sides) -> float:
-    """Of arcsinh axes that both share: the finer of the two, so that neither spectrum collapses into a line."""
+    """The scale of shared arcsinh axes: the finer of the two, so that neither spectrum collapses into a line."""
     kinds = {
         letter: slice_density if "density" in result.arrays else eigenvalue_cloud for letter, result in sides.items()
     }
@@ -112,7 +112,7 @@ def _scale(sides: Sides) -> float:
 
 
 def _shown(planes: Sides, fit: str) -> tuple[float, float, float]:
-    """(left, right, height) that shows both."""
+    """The (left, right, height) that shows both."""
     with_disc = [r for r in planes.values() if fit == "disc" and r.request.convention.regions]
     if with_disc:
         extents = [stability_regions.extent(result.request.convention.default_regions, 1.0) for result in with_disc]
@@ -127,7 +127,7 @@ def _shown(planes: Sides, fit: str) -> tuple[float, float, float]:
 
 
 def _cloud(panel: Panel, result: Result, shown: tuple[float, float, float], overlay: bool) -> None:
-    """Points, or a density; in an overlay the lines of the density, through which the other side can be seen."""
+    """Draw points or a density; in an overlay contour lines of the density, which do not hide the other side."""
     is_slices = "density" in result.arrays
     if overlay and is_slices:
         _contours(panel, result, *slice_density.summed([result]))
@@ -144,7 +144,7 @@ def _cloud(panel: Panel, result: Result, shown: tuple[float, float, float], over
 
 
 def _contours(panel: Panel, result: Result, counts: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> None:
-    """A density as lines of one colour, a factor of ten from line to line."""
+    """A density as contour lines of one colour, a factor of ten apart."""
     look = panel.series[result.request.image]
     centres = [panel.axes((edges[1:] + edges[:-1]) / 2) for edges in (re_edges, im_edges)]
     start, end, size = CONTOURS
@@ -168,50 +168,50 @@ def _contours(panel: Panel, result: Result, counts: np.ndarray, re_edges: np.nda
 
 
 def _plane(panel: Panel, inside: Sequence[Result], shown: tuple[float, float, float]) -> None:
-    """Equal axes, the imaginary axis, the regions of the conventions inside, and the structural eigenvalues."""
-    style, made, (low, high, top) = panel.style, panel.figure, shown
+    """Equal axes, the imaginary axis, the regions of the conventions, and the structural eigenvalues."""
+    style, fig, (low, high, top) = panel.style, panel.figure, shown
     left, right, height = (float(panel.axes(value)) for value in shown)
     margin = 0.08 * max(right - left, height, 1e-6)
-    made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
+    fig.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
     regions = [name for result in inside for name in result.request.convention.default_regions]
     stability_regions.draw(panel, list(dict.fromkeys(regions)), 1.0)
     look: dict[str, object] = {"title_text": "Re λ", "range": [left - margin, right + margin]}
-    made.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
-    axis = made.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
+    fig.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
+    axis = fig.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
     look = {"range": [-height - margin, height + margin], "scaleanchor": axis, "scaleratio": 1}
     look["title_text"] = "Im λ" if panel.column == 1 else None
-    made.update_yaxes(**look, **panel.axes.ticks(-top, top), **panel.place)
+    fig.update_yaxes(**look, **panel.axes.ticks(-top, top), **panel.place)
     for place, name in ((0, "n_zero"), (1, "n_one")):
         draw_structural(panel, place, [result.metrics.get(name) or 0 for result in inside], (left + right) / 2)
 
 
-def _missing(made: go.Figure, sides: Sides, style: Style) -> None:
-    """The partial state: the panel of a side that is not computed says so."""
-    # In the paper's coordinates: plotly draws nothing on axes that no trace is on.
+def _missing(fig: go.Figure, sides: Sides, style: Style) -> None:
+    """Label the panel of a side that is not computed."""
+    # In paper coordinates: plotly draws nothing on axes without a trace.
     for letter, axis in zip(LETTERS, ("xaxis", "xaxis2"), strict=True):
-        if letter not in sides and axis in made.layout:
-            left, right = made.layout[axis].domain
-            made.add_annotation(
+        if letter not in sides and axis in fig.layout:
+            left, right = fig.layout[axis].domain
+            fig.add_annotation(
                 x=(left + right) / 2, y=0.5, xref="paper", yref="paper", text=f"{letter} is not computed",
                 font={"color": style.muted, "size": style.font_size + 2},
             )  # fmt: skip
 
 
-def _layout(made: go.Figure, sides: Sides, style: Style, view: str) -> None:
+def _layout(fig: go.Figure, sides: Sides, style: Style, view: str) -> None:
     conventions = [result.request.convention for result in sides.values()]
     kinds = [_is_singular(result) for result in sides.values()]
-    theme.apply(made, style).update_layout(
+    theme.apply(fig, style).update_layout(
         height=560 if style.talk else 500,
-        uirevision=f"{view} {conventions} {kinds}",  # the visitor's zoom stays while B is varied
+        uirevision=f"{view} {conventions} {kinds}",  # the visitor's zoom is kept while B varies
         legend={"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0},
         hovermode="closest",
         margin={"t": 36, "b": 40, "l": 50, "r": 10},
     )
-    if any(trace.type == "heatmap" for trace in made.data):
-        made.update_layout(coloraxis=slice_density.colour_axis(made, style))
+    if any(trace.type == "heatmap" for trace in fig.data):
+        fig.update_layout(coloraxis=slice_density.colour_axis(fig, style))
 
 
 def alt_text(sides: Sides) -> str:
     """One sentence for screen readers; the table beside the figure has the numbers."""
-    both = " beside ".join(f"{letter}, {title(result)}" for letter, result in sides.items())
+    both = " and ".join(f"{letter}, {title(result)}" for letter, result in sides.items())
     return f"Spectra in the complex plane: {both}. The table has the numbers."

@@ -1,4 +1,4 @@
-"""Eigenvalues as points, the outermost ones outlined; structural zeros and ones as a ring each; singular values."""
+"""Eigenvalues as points, with the extremes outlined; singular values."""
 
 import math
 from collections.abc import Sequence
@@ -10,27 +10,27 @@ from stiffcore.analysis.requests import Result
 from stiffcore.figures import axes
 from stiffcore.figures.panel import Panel, number_of
 
-LARGEST_HOVER = 5_000  # points in a figure; above, the browser crawls and only the extremes answer
-LARGEST_DRAWN = 65_536  # points in a figure: all of ResNet50's second block
-MARKS = {"auto": "Auto", "points": "Points", "density": "Density"}  # auto: density above LARGEST_HOVER
+LARGEST_HOVER = 5_000  # points in a figure; with more, hover is off except for the extremes, since browsers become slow
+LARGEST_DRAWN = 65_536  # points in a figure; enough for ResNet50's second block
+MARKS = {"auto": "Auto", "points": "Points", "density": "Density"}  # auto: a density above LARGEST_HOVER
 BULK = (0.5, 99.5)  # percentiles
 ENDS = ("smallest Re λ", "largest Re λ", "largest |λ|")
 
 
 def drawn_and_all(results: Sequence[Result], marks: str = "points") -> tuple[int, int]:
-    """How many eigenvalues a figure draws, and how many the cores have; a density counts every one."""
+    """The number of eigenvalues that a figure draws, and the number in the cores; a density counts all of them."""
     there = sum(len(result.arrays.get("eigenvalues", ())) for result in results)
     return there if is_density(results, marks) else min(there, LARGEST_DRAWN), there
 
 
 def is_density(results: Sequence[Result], marks: str) -> bool:
-    """Whether the eigenvalues are drawn as counts in bins: on request, or by themselves where they are many."""
+    """Whether the eigenvalues are drawn as counts in bins: on request, or automatically if there are many."""
     there = sum(len(result.arrays.get("eigenvalues", ())) for result in results)
     return bool(there) and (marks == "density" or (marks == "auto" and there > LARGEST_HOVER))
 
 
 def _thinned(values: np.ndarray, points: int) -> np.ndarray:
-    """The share of a spectrum that a figure of so many points has room for; always the same ones."""
+    """A random sample of a spectrum that fits a figure of so many points; the sample is always the same."""
     if points <= LARGEST_DRAWN:
         return values
     keep = np.random.default_rng(0).permutation(len(values))[: max(len(values) * LARGEST_DRAWN // points, 1)]
@@ -38,7 +38,7 @@ def _thinned(values: np.ndarray, points: int) -> np.ndarray:
 
 
 def _size(panel: Panel) -> float:
-    """Of a point: smaller where there are many, so that a dense cloud keeps its shape."""
+    """The size of a point: smaller if there are many, so that a dense cloud keeps its shape."""
     largest = min(panel.style.marker_size, 7)  # talk mode enlarges the extremes more than the cloud
     return float(largest * np.clip(1.25 - 0.2 * np.log10(max(panel.points, 1) / 100), 0.5, 1))
 
@@ -48,18 +48,19 @@ def _texts(values: np.ndarray) -> list[str]:
 
 
 def scale(results: Sequence[Result]) -> float:
-    """Where an arcsinh axis turns logarithmic: half of the eigenvalues lie nearer to 0."""
+    """The scale of an arcsinh axis: the median of |λ|."""
     clouds = [np.abs(result.arrays.get("eigenvalues", np.zeros(0))) for result in results]
     sizes = np.concatenate([*clouds, np.zeros(0)])
     return axes.rounded(float(np.median(sizes))) if sizes.size else 1.0
 
 
 def nearest(results: Sequence[Result], image: int | None, x: float, y: float, kind: str) -> tuple[Result, int] | None:
-    """Whose eigenvalue is drawn next to (x, y), and its position in the core's; of one image, None where it has none.
+    """The result whose eigenvalue is drawn closest to (x, y), and the position of the eigenvalue in the core. image:
+    the number of the image to search; None is returned if it has no eigenvalues.
 
-    kind: of axes.AXES; blocks have scales of their own, and an exact hit decides among them.
+    kind: of axes.AXES. Each block has its own scale; the smallest distance over all blocks counts.
     """
-    found, smallest = None, math.inf
+    closest, smallest = None, math.inf
     for result in results:
         values = result.arrays.get("eigenvalues", np.zeros(0))
         if result.request.image.number != image or not len(values):
@@ -69,12 +70,12 @@ def nearest(results: Sequence[Result], image: int | None, x: float, y: float, ki
         distances = np.hypot(drawn(values.real) - x, drawn(values.imag) - y)
         position = int(distances.argmin())
         if distances[position] < smallest:
-            found, smallest = (result, position), float(distances[position])
-    return found
+            closest, smallest = (result, position), float(distances[position])
+    return closest
 
 
 def draw(panel: Panel, result: Result) -> None:
-    """A spectrum's points; above LARGEST_HOVER only the extremes answer to the mouse, and they are always drawn."""
+    """Draw a spectrum's points and its extremes. Above LARGEST_HOVER points, only the extremes have hover."""
     values = result.arrays.get("eigenvalues", np.zeros(0, complex))
     if not len(values):
         return
@@ -98,7 +99,7 @@ def draw(panel: Panel, result: Result) -> None:
             hoverinfo=None if hover else "skip",
             name=look.name,
             legendgroup=look.name,
-            showlegend=False,  # the extremes' marker is listed: it is larger, and not translucent
+            showlegend=False,  # the legend lists the marker of the extremes, which is larger and opaque
         ),
         **panel.place,
     )
@@ -106,7 +107,7 @@ def draw(panel: Panel, result: Result) -> None:
 
 
 def draw_extremes(panel: Panel, result: Result) -> None:
-    """The smallest and largest real part and the largest size, outlined; whatever else is drawn, these are."""
+    """Draw the eigenvalues of smallest and largest real part and of largest absolute value, outlined."""
     values = result.arrays.get("eigenvalues", np.zeros(0, complex))
     if not len(values):
         return
@@ -128,7 +129,7 @@ def draw_extremes(panel: Panel, result: Result) -> None:
 
 
 def extent(inside: Sequence[Result], fit: str) -> tuple[float, float, float]:
-    """(left, right, height) of the points of a panel, its structural zeros and ones included."""
+    """The (left, right, height) of the points of a panel, including structural zeros and ones."""
     clouds = [result.arrays.get("eigenvalues", np.zeros(0, complex)) for result in inside]
     values = np.concatenate([*clouds, np.zeros(1)])
     if fit == "bulk":
@@ -139,7 +140,7 @@ def extent(inside: Sequence[Result], fit: str) -> tuple[float, float, float]:
 
 
 def draw_singular_values(panel: Panel, inside: Sequence[Result]) -> None:
-    """Largest first, on a log axis; only the two ends where no more was computed."""
+    """The singular values in descending order on a log axis, or only the largest and smallest."""
     for result in inside:
         look = panel.series[result.request.image]
         values = np.sort(result.arrays.get("singular_values", np.zeros(0)))[::-1]

@@ -1,4 +1,4 @@
-"""One eigenvalue's mode: where it lies, the image, and its right and left eigenvector as maps over the block's pixels."""
+"""A mode: its eigenvalue in the spectrum, the image, and its right and left eigenvectors as maps over pixels."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,10 +8,10 @@ from stiffcore.analysis.modes import Mode
 from stiffcore.figures import theme
 from stiffcore.figures.theme import Style
 
-TITLES = ("right: what comes out", "left: what excites it")
+TITLES = ("right: response", "left: excitation")
 HEIGHT = 330  # pixels
 LARGEST_SVG = 2_000  # points
-FEW_PIXELS = 16  # so few say their numbers
+FEW_PIXELS = 16  # maps of at most so many pixels show their numbers
 
 
 def in_words(value: complex) -> str:
@@ -19,19 +19,19 @@ def in_words(value: complex) -> str:
 
 
 def figure(mode: Mode, eigenvalues: np.ndarray, style: Style, picture: str = "") -> go.Figure:
-    """eigenvalues: of the core, for the plane; picture: the image as a data URI."""
+    """eigenvalues: those of the core, for the plane; picture: the image as a data URI, or ""."""
     columns = [1.7, 1, 1, 1] if picture else [1.7, 1, 1]
     titles = [f"λ = {in_words(mode.eigenvalue)}", *(["image"] if picture else []), *TITLES]
-    made = make_subplots(1, len(columns), column_widths=columns, subplot_titles=titles, horizontal_spacing=0.05)
-    made.for_each_annotation(lambda note: note.update(font={"size": style.font_size - 1, "color": style.ink}))
-    _plane(made, mode.eigenvalue, eigenvalues, style)
+    fig = make_subplots(1, len(columns), column_widths=columns, subplot_titles=titles, horizontal_spacing=0.05)
+    fig.for_each_annotation(lambda note: note.update(font={"size": style.font_size - 1, "color": style.ink}))
+    _plane(fig, mode.eigenvalue, eigenvalues, style)
     if picture:
         look = {"xref": "x2", "yref": "y2", "x": 0, "y": 0, "sizex": 1, "sizey": 1, "xanchor": "left", "yanchor": "top"}
-        made.add_layout_image(source=picture, sizing="stretch", layer="below", **look)
-        _pixels(made, 2, 1, 1)
+        fig.add_layout_image(source=picture, sizing="stretch", layer="below", **look)
+        _pixels(fig, 2, 1, 1)
     for at, values in enumerate((mode.right_map, mode.left_map)):
         column = len(columns) - 1 + at
-        made.add_trace(
+        fig.add_trace(
             go.Heatmap(
                 z=values.astype(np.float32),
                 coloraxis="coloraxis",
@@ -41,27 +41,27 @@ def figure(mode: Mode, eigenvalues: np.ndarray, style: Style, picture: str = "")
             row=1,
             col=column,
         )
-        _pixels(made, column, values.shape[0], values.shape[1], half=0.5)
+        _pixels(fig, column, values.shape[0], values.shape[1], half=0.5)
     bar = {"title": {"text": "‖·‖ over channels", "side": "right"}, "thickness": 10, "outlinewidth": 0}
     top = float(max(mode.right_map.max(), mode.left_map.max()))
-    theme.apply(made, style).update_layout(
+    theme.apply(fig, style).update_layout(
         height=HEIGHT * (1.15 if style.talk else 1),
         showlegend=False,
         coloraxis={"colorscale": style.density, "cmin": 0, "cmax": top, "colorbar": bar},
         margin={"t": 36, "b": 40, "l": 50, "r": 10},
     )
-    return made
+    return fig
 
 
-def _plane(made: go.Figure, value: complex, eigenvalues: np.ndarray, style: Style) -> None:
-    """The chosen eigenvalue among the others; its conjugate has the same maps."""
+def _plane(fig: go.Figure, value: complex, eigenvalues: np.ndarray, style: Style) -> None:
+    """The chosen eigenvalue, its conjugate, which has the same maps, and all others."""
     kind = go.Scattergl if len(eigenvalues) > LARGEST_SVG else go.Scatter
     cloud = {"color": style.muted, "size": style.marker_size - 1, "opacity": 0.5}
     for values, name, marker in (
         (eigenvalues, "eigenvalues", cloud),
-        (np.array([value, value.conjugate()]), "chosen, and its conjugate", _highlight(style)),
+        (np.array([value, value.conjugate()]), "chosen, with its conjugate", _highlight(style)),
     ):
-        made.add_trace(
+        fig.add_trace(
             kind(
                 x=values.real.astype(np.float32),
                 y=values.imag.astype(np.float32),
@@ -73,8 +73,8 @@ def _plane(made: go.Figure, value: complex, eigenvalues: np.ndarray, style: Styl
             row=1,
             col=1,
         )
-    made.update_xaxes(title_text="Re λ", row=1, col=1)
-    made.update_yaxes(title_text="Im λ", row=1, col=1)
+    fig.update_xaxes(title_text="Re λ", row=1, col=1)
+    fig.update_yaxes(title_text="Im λ", row=1, col=1)
 
 
 def _highlight(style: Style) -> dict:
@@ -82,12 +82,12 @@ def _highlight(style: Style) -> dict:
     return {"color": style.bad, "symbol": ["diamond", "diamond-open"], "size": style.marker_size + 6, "line": line}
 
 
-def _pixels(made: go.Figure, column: int, rows: int, columns: int, half: float = 0.0) -> None:
-    """Square pixels, the first row on top, no ticks."""
+def _pixels(fig: go.Figure, column: int, rows: int, columns: int, half: float = 0.0) -> None:
+    """Square pixels, the first row at the top, no ticks."""
     axis = "x" if column == 1 else f"x{column}"
     off = {"showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False}
-    made.update_xaxes(range=[-half, columns - half], constrain="domain", **off, row=1, col=column)
-    made.update_yaxes(range=[rows - half, -half], scaleanchor=axis, constrain="domain", **off, row=1, col=column)
+    fig.update_xaxes(range=[-half, columns - half], constrain="domain", **off, row=1, col=column)
+    fig.update_yaxes(range=[rows - half, -half], scaleanchor=axis, constrain="domain", **off, row=1, col=column)
 
 
 def alt_text(mode: Mode) -> str:

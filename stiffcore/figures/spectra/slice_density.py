@@ -1,4 +1,4 @@
-"""The millions of eigenvalues of the ``slices`` convention: how many lie where, and each image's exact extremes."""
+"""The millions of eigenvalues of the ``slices`` convention: their density, and each image's exact extremes."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ BULK = (0.5, 99.5)  # percentiles
 
 
 def without_structural(result: Result) -> np.ndarray:
-    """The density without the structural zeros, which it counts in the bin of 0: they are known, not found."""
+    """The density without the structural zeros, which the stored density counts in the bin of 0."""
     density, zeros = result.arrays["density"], int(result.metrics.get("n_zero") or 0)
     if zeros == 0 or density.sum() != result.metrics.get("n_eigenvalues"):
         return density
@@ -28,25 +28,25 @@ def _bin(edges: np.ndarray, value: float) -> int:
 
 
 def summed(inside: Sequence[Result]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts of all images in the bins of the widest; what lies across an edge is shared. (counts, re, im edges)"""
-    there = [result for result in inside if "density" in result.arrays]
-    arrays = [result.arrays for result in there]
+    """Counts of all images in the bins of the widest one; bins across an edge are divided. (counts, re, im edges)"""
+    densities = [result for result in inside if "density" in result.arrays]
+    arrays = [result.arrays for result in densities]
     widest = max(arrays, key=lambda a: (np.ptp(a["re_edges"]), np.ptp(a["im_edges"])))
     re_edges, im_edges = widest["re_edges"], widest["im_edges"]
     total = np.zeros((len(im_edges) - 1, len(re_edges) - 1))
-    for result, own in zip(there, arrays, strict=True):
+    for result, own in zip(densities, arrays, strict=True):
         rows, columns = _shares(own["im_edges"], im_edges), _shares(own["re_edges"], re_edges)
         total += rows.T @ without_structural(result) @ columns
     return total, re_edges, im_edges
 
 
 def _shares(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The share of each old bin that falls into each new one, shape: (old bins, new bins); rows add up to 1."""
+    """The share of each old bin that falls into each new bin, shape: (old bins, new bins); rows add up to 1."""
     if np.array_equal(old, new):
         return np.eye(len(old) - 1)
     overlap = np.minimum(old[1:, None], new[None, 1:]) - np.maximum(old[:-1, None], new[None, :-1])
     shares = np.clip(overlap, 0, None) / np.diff(old)[:, None]
-    left_over = 1 - shares.sum(1)  # beyond the new edges: into the outermost bin of that side
+    left_over = 1 - shares.sum(1)  # beyond the new edges: added to the outermost bin of that side
     is_left = old[:-1] < new[0]
     shares[:, 0] += np.where(is_left, left_over, 0)
     shares[:, -1] += np.where(is_left, 0, left_over)
@@ -54,10 +54,12 @@ def _shares(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def scale(inside: Sequence[Result]) -> float:
-    """Where an arcsinh axis turns logarithmic: as in the spacing of the bins, or a tenth of the bulk's width."""
+    """The scale of an arcsinh axis: that of the bins' spacing, or a tenth of the width of the bulk."""
     _, re_edges, _ = summed(inside)
     right = re_edges[re_edges > 0]
-    ratio = right[1] / (2 * right[0]) if len(right) > 1 else 1.0  # cosh of the bins' step, by sinh 2x = 2 sinh x cosh x
+    ratio = (
+        right[1] / (2 * right[0]) if len(right) > 1 else 1.0
+    )  # cosh of the bins' step, from sinh 2x = 2 sinh x cosh x
     if ratio > 1 + 1e-9:
         return axes.rounded(float(right[0] / np.sinh(np.arccosh(ratio))))
     low, high, _ = extent(inside, "bulk")
@@ -65,13 +67,13 @@ def scale(inside: Sequence[Result]) -> float:
 
 
 def draw(panel: Panel, inside: Sequence[Result]) -> None:
-    """Counts on a log colour scale, summed over the images, and each image's exact extremes on the real axis."""
+    """Draw counts on a log colour scale, summed over the images, and each image's exact extremes on the real axis."""
     heat(panel, *summed(inside))
     draw_extremes(panel, inside)
 
 
 def heat(panel: Panel, counts: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> None:
-    """Counts on a log colour scale that all panels share. counts: rows are imaginary parts; edges: true values."""
+    """Draw counts on a log colour scale that all panels share. counts: rows are imaginary parts; edges: true values."""
     with np.errstate(divide="ignore"):
         logs = np.where(counts > 0.5, np.log10(counts), np.nan).astype(np.float32)
     centres = [(edges[1:] + edges[:-1]) / 2 for edges in (re_edges, im_edges)]
@@ -90,7 +92,7 @@ def heat(panel: Panel, counts: np.ndarray, re_edges: np.ndarray, im_edges: np.nd
 
 
 def draw_extremes(panel: Panel, inside: Sequence[Result]) -> None:
-    """Each image's smallest and largest real part, exactly, on the real axis."""
+    """Draw each image's exact smallest and largest real part, on the real axis."""
     for result in inside:
         look, ends = panel.series[result.request.image], (result.metrics["min_re"], result.metrics["max_re"])
         panel.figure.add_trace(
@@ -109,7 +111,7 @@ def draw_extremes(panel: Panel, inside: Sequence[Result]) -> None:
 
 
 def extent(inside: Sequence[Result], fit: str) -> tuple[float, float, float]:
-    """(left, right, height) of a panel: of its exact extremes and filled bins, or of the bulk of the density."""
+    """The (left, right, height) of a panel: of its exact extremes and filled bins, or of the bulk of the density."""
     counts, re_edges, im_edges = summed(inside)
     if fit == "bulk" and counts.any():
         low, high = _percentiles(re_edges, counts.sum(0))
@@ -127,12 +129,12 @@ def _percentiles(edges: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
 
 
 def colour_axis(figure: go.Figure, style: Style) -> dict:
-    """A log scale with counts as its ticks, one for all panels."""
+    """A log colour scale with counts as ticks, shared by all panels."""
     densities = [trace.z for trace in figure.data if trace.type == "heatmap"]
     top = max((float(np.nanmax(z)) for z in densities if np.isfinite(z).any()), default=0.0)
     powers = range(int(np.ceil(top)) + 1)
     bar = {
-        "title": {"text": "eigenvalues a bin", "side": "right", "font": {"size": style.font_size - 1}},
+        "title": {"text": "eigenvalues per bin", "side": "right", "font": {"size": style.font_size - 1}},
         "tickfont": {"size": style.font_size - 2, "color": style.muted},
         "tickvals": list(powers),
         "ticktext": [f"{10**power:,}" for power in powers],

@@ -1,8 +1,8 @@
-"""Spectra of blocks in the complex plane: small multiples of blocks in one figure, images or labels overlaid.
+"""Spectra of blocks in the complex plane: a panel per block, with images or labels overlaid.
 
-``branch`` and ``block``: the eigenvalues of the core as points, the structural zeros and ones as one ring each that says
-how many. ``slices``: the density of millions of eigenvalues. A block that is not square has no eigenvalues under
-``block`` and ``branch``; its singular values are drawn, largest first.
+``branch`` and ``block``: the eigenvalues of the core as points; the structural zeros and the structural ones each as a
+ring with their number. ``slices``: the density of millions of eigenvalues. A block that is not square has no
+eigenvalues under ``block`` and ``branch``; the figure shows its singular values, largest first.
 """
 
 from collections.abc import Sequence
@@ -41,19 +41,19 @@ def figure(
     regions: Sequence[str] | None = None,
     marks: str = "points",
 ) -> go.Figure:
-    """One panel a block. results: of one network and one convention, with their arrays; step: h of the regions.
+    """A panel per block. results: of one network and one convention, with their arrays; step: h of the regions.
 
-    series: of the images, where more of them are chosen than have results yet (a colour must not move to another image).
-    axes: one of AXES. regions: of stability_regions.TITLES; None for the convention's own. marks: one of MARKS.
+    series: those of all chosen images, if some have no result yet, so that no colour moves to another image.
+    axes: one of AXES. regions: of stability_regions.TITLES; None for the convention's default. marks: one of MARKS.
     """
     blocks = sorted({result.request.block for result in results})
     columns = 1 if len(blocks) == 1 else 2
     inside = {block: [result for result in results if result.request.block == block] for block in blocks}
     titles = [_panel_title(inside[block][0]) for block in blocks]
-    made = make_subplots(
+    fig = make_subplots(
         -(-len(blocks) // columns), columns, subplot_titles=titles, horizontal_spacing=0.14, vertical_spacing=0.14
     )
-    made.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
+    fig.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
     classes = results[0].request.network.classes
     series = series or series_of([result.request.image for result in results], overlay, style, classes)
     shared = (style, series, drawn_and_all(results)[1])
@@ -63,10 +63,10 @@ def figure(
     for at, block in enumerate(blocks):
         scale = _scale(inside[block]) if axes == "arcsinh" else None
         scales.append(scale)
-        panel = Panel(made, at // columns + 1, at % columns + 1, *shared, named, Axes(scale), columns, as_density)
+        panel = Panel(fig, at // columns + 1, at % columns + 1, *shared, named, Axes(scale), columns, as_density)
         _draw(panel, inside[block], fit, step, regions)
-    _layout(made, results, style, blocks, f"{fit} {scales}")
-    return made
+    _layout(fig, results, style, blocks, f"{fit} {scales}")
+    return fig
 
 
 def _panel_title(result: Result) -> str:
@@ -104,39 +104,39 @@ def _draw(panel: Panel, inside: Sequence[Result], fit: str, step: float, regions
 
 
 def plane(panel: Panel, shown: tuple[float, float, float]) -> tuple[float, float]:
-    """Equal axes and the imaginary axis; where the panel begins and ends.
+    """Draw equal axes and the imaginary axis; returns the drawn ends of the real axis.
 
     shown: (left, right, height), true values.
     """
-    style, made, (low, high, top) = panel.style, panel.figure, shown
+    style, fig, (low, high, top) = panel.style, panel.figure, shown
     left, right, height = (float(panel.axes(value)) for value in shown)
     margin = 0.08 * max(right - left, height, 1e-6)
-    made.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
+    fig.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
     look: dict[str, object] = {"title_text": "Re λ", "range": [left - margin, right + margin]}
-    made.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
-    axis = made.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
+    fig.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
+    axis = fig.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
     look = {
         "title_text": "Im λ" if panel.column == 1 else None,
         "range": [-height - margin, height + margin],
         "scaleanchor": axis,
         "scaleratio": 1,
     }
-    made.update_yaxes(**look, **panel.axes.ticks(-top, top), **panel.place)
+    fig.update_yaxes(**look, **panel.axes.ticks(-top, top), **panel.place)
     return left, right
 
 
-def _layout(made: go.Figure, results: Sequence[Result], style: Style, blocks: Sequence[int], fit: str) -> None:
+def _layout(fig: go.Figure, results: Sequence[Result], style: Style, blocks: Sequence[int], fit: str) -> None:
     first = results[0].request
-    theme.apply(made, style).update_layout(
+    theme.apply(fig, style).update_layout(
         height=PANEL_HEIGHT.get(len(blocks), 820),
-        # The visitor's zoom stays until another network, convention, choice of blocks or fit is asked for.
+        # The visitor's zoom is kept until the network, convention, blocks or fit change.
         uirevision=f"{first.network.name} {first.convention} {blocks} {fit}",
         legend={"orientation": "h", "y": -0.1 if len(blocks) > 2 else -0.16, "yanchor": "top", "x": 0},
         hovermode="closest",
         margin={"t": 36, "b": 40, "l": 50, "r": 10},
     )
-    if any(trace.type == "heatmap" for trace in made.data):
-        made.update_layout(coloraxis=slice_density.colour_axis(made, style))
+    if any(trace.type == "heatmap" for trace in fig.data):
+        fig.update_layout(coloraxis=slice_density.colour_axis(fig, style))
 
 
 def alt_text(results: Sequence[Result], marks: str = "points") -> str:

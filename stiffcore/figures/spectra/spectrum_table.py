@@ -1,4 +1,4 @@
-"""The same as figures/spectrum.py shows, as tables: for downloads, and for whoever reads numbers."""
+"""The data of ``spectrum`` as tables, for downloads and for reading the numbers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,45 +27,45 @@ def _identity(result: Result) -> dict:
 
 
 def metrics_present(results: Sequence[Result]) -> list[str]:
-    """The metrics that any of the results has, or says why it has not, in the order of tables.
+    """The metrics for which any of the results has a value or a reason, in the order of tables.
 
-    Without those that belong to another convention.
+    Metrics of other conventions are left out.
     """
-    there = {name for result in results for name in (*result.metrics, *result.reasons)}
+    listed = {name for result in results for name in (*result.metrics, *result.reasons)}
     conventions = {result.request.convention for result in results}
     return [
         metric.name
         for metric in definitions.in_table_order()
-        if metric.name in there and conventions & {*metric.conventions}
+        if metric.name in listed and conventions & {*metric.conventions}
     ]
 
 
 def cell(name: str, result: Result) -> str:
-    """A metric of a result in words; "–" where it is no metric of such a block at all."""
+    """A metric of a result as text; "–" if blocks of this kind do not have the metric."""
     if name not in result.metrics and name not in result.reasons:
         return "–"
     return wording.in_bounds(name, result.metrics, result.reasons.get(name))
 
 
 def metrics(results: Sequence[Result]) -> "pd.DataFrame":
-    """A row per spectrum; what is missing as its word, the reasons in ``why``; then how it was made."""
+    """A row per spectrum: metrics, or the word for a missing one; reasons in ``why``; and how it was computed."""
     import pandas as pd
 
     rows = []
     for result in results:
         names = metrics_present(results)
         why = "; ".join(f"{wording.title(name)} {result.reasons[name]}" for name in names if name in result.reasons)
-        made = {name: result.made.get(name) for name in ("device", "precision", "seconds", "key")}
+        how = {name: result.made.get(name) for name in ("device", "precision", "seconds", "key")}
         values = {wording.title(name): cell(name, result) for name in names}
-        rows.append(_identity(result) | values | {"why": why, "stored": result.stored} | made)
+        rows.append(_identity(result) | values | {"why": why, "stored": result.stored} | how)
     return pd.DataFrame(rows)
 
 
 def points(results: Sequence[Result]) -> "pd.DataFrame":
-    """Every number in the figure, a row each, nothing thinned.
+    """A row for every number in the figure, without thinning.
 
     Eigenvalues: kind, re, im, multiplicity (structural zeros and ones are one row each). Singular values: kind, value.
-    Slices: kind ``density``, the bin's edges, and how many eigenvalues it holds.
+    Slices: kind ``density``, the edges of the bin, and its number of eigenvalues.
     """
     import pandas as pd
 
@@ -98,7 +98,7 @@ def _points(result: Result) -> "pd.DataFrame":
 
 
 def _bins(density: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> "pd.DataFrame":
-    """The bins that hold anything."""
+    """The bins that are not empty."""
     import pandas as pd
 
     rows, columns = np.nonzero(density)
@@ -115,11 +115,11 @@ def _bins(density: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> "p
 
 
 def python(requests: Sequence[Request]) -> str:
-    """The lines that compute and draw the same."""
+    """Python code that computes and draws the same."""
     first, convention = requests[0], requests[0].convention
     if len(requests) == 1:
-        asked = f'{first.network.name!r}, {first.image.in_rows}, {first.block}, {str(convention)!r}, "spectrum"'
-        return f"import stiffcore as sc\n\nsc.analyse({asked}).plot().show()\n"
+        arguments = f'{first.network.name!r}, {first.image.in_rows}, {first.block}, {str(convention)!r}, "spectrum"'
+        return f"import stiffcore as sc\n\nsc.analyse({arguments}).plot().show()\n"
     images, blocks = (
         tuple(dict.fromkeys(values)) for values in ([r.image.in_rows for r in requests], [r.block for r in requests])
     )

@@ -1,8 +1,8 @@
-"""A network's blocks at one image, one after the other in one plane: a frame a block, and a slider between them.
+"""A network's blocks at one image in one plane: a frame per block, and a slider.
 
-The axes are locked over all blocks that there are, so that what moves is the spectrum. Every frame has the same five traces
-(density, points, extremes, structural zeros, structural ones), some of them empty, since plotly changes data, not traces.
-A block without a spectrum is a frame that says why.
+All frames have the same axes, so that only the spectrum moves. Every frame has the same five traces (density, points,
+extremes, structural zeros, structural ones), some of them empty, since plotly's frames change the data of traces, not
+their number. The frame of a block without a spectrum says why.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_den
 from stiffcore.figures.theme import Style
 from stiffcore.networks.network import Network
 
-TOLD = ("stiffness_index", "percent_negative", "live_fraction")  # metrics in a frame's title
+IN_TITLE = ("stiffness_index", "percent_negative", "live_fraction")  # metrics in a frame's title
 HEIGHT = 640  # pixels, slider included
 AT_ONCE = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
 Blocks = Mapping[int, Result | None]  # block -> its result; None: not computed
@@ -32,7 +32,7 @@ Blocks = Mapping[int, Result | None]  # block -> its result; None: not computed
 
 @dataclass(frozen=True)
 class Look:
-    """How every frame is drawn: see spectrum.figure."""
+    """Options of every frame; see spectrum.figure."""
 
     fit: str = "all"
     axes: str = "linear"
@@ -42,20 +42,20 @@ class Look:
 
 
 def figure(blocks: Blocks, convention: Convention, style: Style, look: Look, at: int) -> go.Figure:
-    """at: the block that is shown first. Needs one result with eigenvalues or a density."""
+    """at: the block that is shown first. At least one result needs eigenvalues or a density."""
     drawn = [result for result in blocks.values() if result is not None and _is_plane(result)]
     scale = _scale(drawn, convention) if look.axes == "arcsinh" else None
     shown = _extent(drawn, convention, look)
     frames = {number: _frame(number, result, drawn, scale, shown, style, look) for number, result in blocks.items()}
-    made = make_subplots(1, 1)
-    panel = Panel(made, 1, 1, style, {}, axes=Axes(scale))
+    fig = make_subplots(1, 1)
+    panel = Panel(fig, 1, 1, style, {}, axes=Axes(scale))
     spectrum.plane(panel, shown)
     stability_regions.draw(panel, look.regions, look.step)
-    made.layout.annotations = frames[at].layout.annotations
-    made.add_traces(frames[at].data)
-    made.frames = list(frames.values())
-    _layout(made, drawn, style, list(blocks), at, f"{convention} {look.fit} {scale}")
-    return made
+    fig.layout.annotations = frames[at].layout.annotations
+    fig.add_traces(frames[at].data)
+    fig.frames = list(frames.values())
+    _layout(fig, drawn, style, list(blocks), at, f"{convention} {look.fit} {scale}")
+    return fig
 
 
 def _is_plane(result: Result) -> bool:
@@ -67,7 +67,7 @@ def _kind(convention: Convention) -> ModuleType:
 
 
 def _scale(drawn: Sequence[Result], convention: Convention) -> float:
-    """Of arcsinh axes that all blocks share: the finest, so that no spectrum collapses into a line."""
+    """The scale of arcsinh axes that all blocks share: the finest, so that no spectrum collapses into a line."""
     return min(_kind(convention).scale([result]) for result in drawn)
 
 
@@ -88,12 +88,12 @@ def _frame(
     style: Style,
     look: Look,
 ) -> go.Frame:
-    """One block's traces and notes, with the plane and the regions left to the figure."""
-    made = make_subplots(1, 1)
+    """A block's traces and annotations; the plane and the regions belong to the figure."""
+    fig = make_subplots(1, 1)
     largest = max(len(other.arrays.get("eigenvalues", ())) for other in drawn)
     request = drawn[0].request
     series = series_of([request.image], "image", style, request.network.classes)
-    panel = Panel(made, 1, 1, style, series, largest, axes=Axes(scale))
+    panel = Panel(fig, 1, 1, style, series, largest, axes=Axes(scale))
     rings, heat = [None, None], None
     if result is not None and _is_plane(result):
         heat = _marks(panel, result, shown, look)
@@ -102,19 +102,19 @@ def _frame(
             count = result.metrics.get(name) or 0
             if count >= 1:
                 draw_structural(panel, place, [count], middle)
-                rings[place] = made.data[-1]
-    traces = [trace for trace in made.data if trace is not heat and all(trace is not ring for ring in rings)]
+                rings[place] = fig.data[-1]
+    traces = [trace for trace in fig.data if trace is not heat and all(trace is not ring for ring in rings)]
     cloud, ends = [None, None, *traces][-2:]
     empty = panel.markers(x=[], y=[], mode="markers", showlegend=False, hoverinfo="skip")
     parts = [heat or go.Heatmap(x=[], y=[], z=[[]], coloraxis="coloraxis"), cloud, ends, *rings]
     stability_regions.name(panel, look.regions, look.step)
-    _title(made, number, result, drawn[0].request.network, style)
+    _title(fig, number, result, drawn[0].request.network, style)
     data = [empty if part is None else part for part in parts]
-    return go.Frame(name=str(number), data=data, layout={"annotations": made.layout.annotations})
+    return go.Frame(name=str(number), data=data, layout={"annotations": fig.layout.annotations})
 
 
 def _marks(panel: Panel, result: Result, shown: tuple[float, float, float], look: Look) -> BaseTraceType | None:
-    """Draws points or a density with its extremes; the density's trace, or None."""
+    """Draw points or a density, with the extremes; returns the trace of the density, or None."""
     if not result.request.convention.has_matrix:
         slice_density.draw(panel, [result])
     elif eigenvalue_cloud.is_density([result], look.marks):
@@ -123,12 +123,12 @@ def _marks(panel: Panel, result: Result, shown: tuple[float, float, float], look
         eigenvalue_cloud.draw(panel, result)
         return None
     heat = next((trace for trace in panel.figure.data if trace.type == "heatmap"), None)
-    if heat is not None:  # sixteen blocks' bins are sent at once: their counts stay in the colours
+    if heat is not None:  # the bins of up to sixteen blocks are sent at once: without hover the data are smaller
         heat.update(customdata=None, hovertemplate=None, hoverinfo="skip")
     return heat
 
 
-def _title(made: go.Figure, number: int, result: Result | None, network: Network, style: Style) -> None:
+def _title(fig: go.Figure, number: int, result: Result | None, network: Network, style: Style) -> None:
     block = network.block(number)
     words = [f"<b>Block {number}</b>"]
     words.append(f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}")
@@ -141,20 +141,20 @@ def _title(made: go.Figure, number: int, result: Result | None, network: Network
         if len(values):
             note += f"<br>singular values up to {values.max():.3g}"
     else:
-        for name in TOLD:
+        for name in IN_TITLE:
             value = wording.in_words(name, result.metrics.get(name), result.reasons.get(name))
             title, _, per_cent = wording.title(name).partition(", ")
             words.append(f"{title} {value}" + (f" {per_cent}" if per_cent and value[-1].isdigit() else ""))
     top = {"xref": "paper", "yref": "paper", "showarrow": False}
     font = {"size": style.font_size + 3, "color": style.ink}
-    made.add_annotation(text=" · ".join(words), x=0, y=1.01, xanchor="left", yanchor="bottom", font=font, **top)
+    fig.add_annotation(text=" · ".join(words), x=0, y=1.01, xanchor="left", yanchor="bottom", font=font, **top)
     if note:
         font = {"size": style.font_size + 8, "color": style.muted}
-        made.add_annotation(text=note, x=0.5, y=0.6, font=font, **top)
+        fig.add_annotation(text=note, x=0.5, y=0.6, font=font, **top)
 
 
 def _layout(
-    made: go.Figure, drawn: Sequence[Result], style: Style, blocks: Sequence[int], at: int, kept_zoom: str
+    fig: go.Figure, drawn: Sequence[Result], style: Style, blocks: Sequence[int], at: int, kept_zoom: str
 ) -> None:
     first = drawn[0].request
     steps = [{"label": str(number), "method": "animate", "args": [[str(number)], AT_ONCE]} for number in blocks]
@@ -171,7 +171,7 @@ def _layout(
         "x": 0,
         "pad": {"t": 58},
     }
-    theme.apply(made, style).update_layout(
+    theme.apply(fig, style).update_layout(
         height=HEIGHT * (1.1 if style.talk else 1),
         uirevision=f"depth {first.network.name} {kept_zoom}",
         showlegend=False,
@@ -179,9 +179,9 @@ def _layout(
         sliders=[slider],
         margin={"t": 44, "b": 40, "l": 50, "r": 10},
     )
-    heats = [frame.data[0] for frame in made.frames if frame.data[0].z is not None and len(frame.data[0].z[0])]
+    heats = [frame.data[0] for frame in fig.frames if frame.data[0].z is not None and len(frame.data[0].z[0])]
     if heats:
-        made.update_layout(coloraxis=slice_density.colour_axis(go.Figure(data=heats), style))
+        fig.update_layout(coloraxis=slice_density.colour_axis(go.Figure(data=heats), style))
 
 
 def alt_text(blocks: Blocks, network: Network, convention: Convention) -> str:

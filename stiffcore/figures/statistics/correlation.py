@@ -1,4 +1,4 @@
-"""Stiffness against loss, and of images predicted right and wrong. Computes nothing."""
+"""Stiffness against loss, and for images predicted right and wrong. Computes nothing."""
 
 import numpy as np
 import pandas as pd
@@ -9,19 +9,19 @@ from stiffcore.figures import theme
 from stiffcore.figures.theme import Style
 from stiffcore.images.labels import LABELS
 
-LARGEST_SVG = 3_000  # points; above, WebGL
-SMALLEST_LOSS = 1e-7  # of the log axis: float32's cross-entropy of a sure prediction is exactly 0
+LARGEST_SVG = 3_000  # points; WebGL for more
+SMALLEST_LOSS = 1e-7  # on the log axis: the float32 cross-entropy of a confident prediction is exactly 0
 GOLDEN = 0.618_033_988_75
 
 
 def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True, axis: str | None = None) -> go.Figure:
     """values: image, label, predicted, correct, loss, block, value. A point's customdata is (image, block).
 
-    title: with network and convention; axis: of the values, by default the title.
+    title: with network and convention; axis: title of the values' axis, by default ``title``.
 
-    Above: loss against the value. Below, on the same axis: right and wrong, boxes with their points.
+    Above: loss against the value. Below, on the same axis: boxes of right and wrong predictions, with their points.
     """
-    made = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.04)
+    fig = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.04)
     kind = go.Scatter if len(values) <= LARGEST_SVG else go.Scattergl
     for place, (right, name) in enumerate(((False, "wrong"), (True, "right"))):
         inside = values[values["correct"].astype(bool) == right]
@@ -45,12 +45,12 @@ def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True
         }
         loss = np.maximum(inside["loss"].to_numpy(), SMALLEST_LOSS if log_loss else 0).astype(np.float32)
         hover = "image %{customdata[0]}, block %{customdata[1]}<br>%{text}<br>"
-        made.add_trace(
+        fig.add_trace(
             kind(x=x, y=loss, hovertemplate=f"{hover}%{{x:.4g}}, loss %{{y:.3g}}<extra></extra>", **shared), 1, 1
         )
         jitter = ((inside["image"].to_numpy() * GOLDEN) % 1 - 0.5) * 0.5
         if len(x):
-            made.add_trace(
+            fig.add_trace(
                 go.Box(
                     x=x, y=np.full(len(x), place), orientation="h", boxpoints=False, boxmean=True, width=0.7, showlegend=False,
                     line={"color": style.ink, "width": style.line_width}, fillcolor="rgba(0,0,0,0)", hoverinfo="skip",
@@ -58,7 +58,7 @@ def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True
                 2,
                 1,
             )  # fmt: skip
-        made.add_trace(
+        fig.add_trace(
             kind(
                 x=x,
                 y=(place + jitter).astype(np.float32),
@@ -69,7 +69,7 @@ def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True
             2,
             1,
         )
-    theme.apply(made, style).update_layout(
+    theme.apply(fig, style).update_layout(
         height=740 if style.talk else 630,
         title=theme.over(title, style),
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -78,12 +78,12 @@ def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True
         uirevision=title,
         margin={"t": 96 if style.talk else 76, "b": 48},
     )
-    made.update_xaxes(title_text=axis or title, row=2, col=1)
-    made.update_yaxes(title_text="loss", type="log" if log_loss else "linear", exponentformat="power", row=1, col=1)
-    made.update_yaxes(
+    fig.update_xaxes(title_text=axis or title, row=2, col=1)
+    fig.update_yaxes(title_text="loss", type="log" if log_loss else "linear", exponentformat="power", row=1, col=1)
+    fig.update_yaxes(
         tickvals=[0, 1], ticktext=["wrong", "right"], range=[-0.6, 1.6], zeroline=False, showgrid=False, row=2, col=1
     )
-    return made
+    return fig
 
 
 def alt_text(values: pd.DataFrame, title: str) -> str:

@@ -1,7 +1,7 @@
 """A metric along the depth of networks: a panel per network and convention, a bar per block. Computes nothing.
 
-Bars are means over images, whiskers the middle 90 % of them. Blocks that change the shape are hatched. A block without a
-value says why in its place: "undefined: not square", "not computed".
+Bars are means over images; whiskers show the middle 90 % of the images. Blocks that change the shape are hatched. A
+block without a value has the reason in its place: "undefined: not square", "not computed".
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ from stiffcore.metrics import definitions
 from stiffcore.paper.published import network_title
 
 OVERLAYS = {"paper": "The paper's", "baseline": "Baselines", "live": "Live outputs", "yours": "Your images"}
-LONGEST_NOTE = 24  # characters that fit beside a bar; the whole reason is on hover
-IDS = ("block", "network", "convention")  # the end of every mark's customdata; an image's number before it
+LONGEST_NOTE = 24  # characters that fit beside a bar; hover shows the whole reason
+IDS = ("block", "network", "convention")  # the end of every mark's customdata, after the number of the image
 Panels = Mapping[tuple[str, Convention], pd.DataFrame]  # (network, convention) -> comparison.along_depth
 Place = dict[str, int]  # row and col of a subplot
 
@@ -34,10 +34,10 @@ def figure(
     series: Mapping[int, Series] | None = None,
     same_scale: bool = False,
 ) -> go.Figure:
-    """Networks down, conventions across. images: rows of the chosen images, series: how each of them is drawn."""
+    """A row per network, a column per convention. images: rows of the chosen images; series: the look of each image."""
     networks, conventions = ([*dict.fromkeys(key[at] for key in panels)] for at in (0, 1))
-    between = " · " if len(conventions) < 3 else "<br>"  # three titles touch in a narrow window
-    made = make_subplots(
+    between = " · " if len(conventions) < 3 else "<br>"  # three titles collide in a narrow window
+    fig = make_subplots(
         len(networks),
         len(conventions),
         subplot_titles=[f"{network_title(n)}{between}{c.title}" for n in networks for c in conventions],
@@ -45,41 +45,41 @@ def figure(
         horizontal_spacing=0.1 if len(conventions) < 3 else 0.07,
         vertical_spacing=0.26 / len(networks),
     )
-    made.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
+    fig.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
     named: set[str] = set()
     for (network, convention), table in panels.items():
         row, column = networks.index(network) + 1, conventions.index(convention) + 1
         place = {"row": row, "col": column}
         table = table.assign(network=network, convention=convention)
-        _bars(made, place, table, metric, style, named)
+        _bars(fig, place, table, metric, style, named)
         if "baseline" in overlays and convention.has_baselines:
-            _markers(made, place, table, "baseline", _baseline(metric), metric, style, named, 2, "line-ew-open")
+            _markers(fig, place, table, "baseline", _baseline(metric), metric, style, named, 2, "line-ew-open")
         if "paper" in overlays:
             _markers(
-                made, place, table, "published", "the paper's mean (slices)", metric, style, named, 1, "diamond-open"
+                fig, place, table, "published", "the paper's mean (slices)", metric, style, named, 1, "diamond-open"
             )
         if "yours" in overlays and images is not None and len(images):
             kept = images[(images["network"] == network) & (images["convention"] == convention)]
-            _images(made, place, kept, metric, series or {}, style, named)
+            _images(fig, place, kept, metric, series or {}, style, named)
         if "live" in overlays and metric != "live_fraction":
-            _live(made, place, table, style, named)
-        made.update_xaxes(dtick=1, range=[0.4, len(table) + 0.6], zeroline=False, **place)
-    made.update_xaxes(title_text="block", row=len(networks))
-    made.update_yaxes(title_text=wording.title(metric), col=1, secondary_y=False)
+            _live(fig, place, table, style, named)
+        fig.update_xaxes(dtick=1, range=[0.4, len(table) + 0.6], zeroline=False, **place)
+    fig.update_xaxes(title_text="block", row=len(networks))
+    fig.update_yaxes(title_text=wording.title(metric), col=1, secondary_y=False)
     if same_scale:
-        made.update_yaxes(matches="y", secondary_y=False)
-    _layout(made, metric, style, len(networks))
-    return made
+        fig.update_yaxes(matches="y", secondary_y=False)
+    _layout(fig, metric, style, len(networks))
+    return fig
 
 
 def scaled(values: pd.Series | np.ndarray | Sequence[float], metric: str) -> np.ndarray:
-    """Shares in per cent, all else as it is; float32."""
+    """The values with shares in per cent; float32."""
     return np.asarray(values, dtype=float).astype(np.float32) * wording.factor(metric)
 
 
 def _baseline(metric: str) -> str | None:
-    """What the legend calls a metric's baseline, if it has one."""
-    return next((one.phrase for one in definitions.METRICS if one.baseline_of == metric), None)
+    """The name of a metric's baseline in the legend, None if it has none."""
+    return next((baseline.phrase for baseline in definitions.METRICS if baseline.baseline_of == metric), None)
 
 
 def _legend(name: str, named: set[str]) -> dict:
@@ -88,11 +88,11 @@ def _legend(name: str, named: set[str]) -> dict:
     return {"name": name, "legendgroup": name, "showlegend": shown}
 
 
-def _bars(made: go.Figure, place: Place, table: pd.DataFrame, metric: str, style: Style, named: set[str]) -> None:
+def _bars(fig: go.Figure, place: Place, table: pd.DataFrame, metric: str, style: Style, named: set[str]) -> None:
     mean, low, high = (scaled(table[name], metric) for name in ("mean", "low", "high"))
     for keeps, name in ((True, "mean over images"), (False, "mean, block changes the shape")):
         at = np.flatnonzero(table["keeps_shape"].to_numpy() == keeps)
-        made.add_trace(
+        fig.add_trace(
             go.Bar(
                 x=table["block"].to_numpy()[at],
                 y=mean[at],
@@ -127,10 +127,10 @@ def _bars(made: go.Figure, place: Place, table: pd.DataFrame, metric: str, style
             **place,
         )
     down = np.nansum(np.append(mean, table["published"].to_numpy())) < 0
-    anchor, shift = ("top", -4) if down else ("bottom", 4)  # where there is room: to the side of the other bars
+    anchor, shift = ("top", -4) if down else ("bottom", 4)  # on the side of the other bars, where there is room
     for cell in table[table["state"] != ""].itertuples():
         why = str(cell.reason)
-        made.add_annotation(
+        fig.add_annotation(
             x=cell.block, y=0, text=why if len(why) <= LONGEST_NOTE else cell.state, xshift=-9, hovertext=why,
             textangle=-90, yanchor=anchor, yshift=shift,
             font={"color": style.muted, "size": style.font_size - 2}, **place,
@@ -138,7 +138,7 @@ def _bars(made: go.Figure, place: Place, table: pd.DataFrame, metric: str, style
 
 
 def _markers(
-    made: go.Figure,
+    fig: go.Figure,
     place: Place,
     table: pd.DataFrame,
     column: str,
@@ -152,7 +152,7 @@ def _markers(
     there = table[table[column].notna()]
     if name is None or not len(there):
         return
-    made.add_trace(
+    fig.add_trace(
         go.Scatter(
             x=there["block"],
             y=scaled(there[column], metric),
@@ -172,7 +172,7 @@ def _markers(
 
 
 def _images(
-    made: go.Figure,
+    fig: go.Figure,
     place: Place,
     rows: pd.DataFrame,
     metric: str,
@@ -182,7 +182,7 @@ def _images(
 ) -> None:
     for image, part in rows.groupby("image", sort=False):
         look = series[int(image)]
-        made.add_trace(
+        fig.add_trace(
             go.Scatter(
                 x=part["block"],
                 y=scaled(part[metric], metric) if metric in part else [],
@@ -201,11 +201,11 @@ def _images(
         )
 
 
-def _live(made: go.Figure, place: Place, table: pd.DataFrame, style: Style, named: set[str]) -> None:
+def _live(fig: go.Figure, place: Place, table: pd.DataFrame, style: Style, named: set[str]) -> None:
     there = table[table["live_fraction"].notna()]
     if not len(there):
         return
-    made.add_trace(
+    fig.add_trace(
         go.Scatter(
             x=there["block"],
             y=scaled(there["live_fraction"], "live_fraction"),
@@ -218,11 +218,11 @@ def _live(made: go.Figure, place: Place, table: pd.DataFrame, style: Style, name
         **place,
     )
     axis = {"range": [0, 100], "tickmode": "array", "tickvals": [0, 50, 100], "showgrid": False, "zeroline": False}
-    made.update_yaxes(**axis, secondary_y=True, **place)
+    fig.update_yaxes(**axis, secondary_y=True, **place)
 
 
-def _layout(made: go.Figure, metric: str, style: Style, n_rows: int) -> None:
-    theme.apply(made, style).update_layout(
+def _layout(fig: go.Figure, metric: str, style: Style, n_rows: int) -> None:
+    theme.apply(fig, style).update_layout(
         height=110 + (330 if style.talk else 290) * n_rows,
         barmode="overlay",
         legend={"orientation": "h", "y": 1.0 + 0.16 / n_rows, "yanchor": "bottom", "x": 0},
@@ -233,7 +233,7 @@ def _layout(made: go.Figure, metric: str, style: Style, n_rows: int) -> None:
 
 
 def title(panels: Panels, metric: str) -> str:
-    """What the whole figure shows; each panel's title says network and convention, too."""
+    """The title of the whole figure; each panel's title has the network and the convention, too."""
     shown = ", ".join(f"{network_title(n)} under {c.title}" for n, c in panels)
     return f"{wording.meaning(metric)}, along the depth of {shown}"
 

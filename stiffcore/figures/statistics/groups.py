@@ -1,4 +1,4 @@
-"""A metric of two groups of images, block by block: two boxes or violins a block, side by side. Computes nothing."""
+"""A metric of two groups of images by block: two boxes or violins per block, side by side. Computes nothing."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,14 @@ from stiffcore.figures import theme, wording
 from stiffcore.figures.statistics.depth import scaled
 from stiffcore.figures.theme import Style
 
-WITH_POINTS = 200  # values of a group in a block, up to which each is drawn beside its box
+WITH_POINTS = 200  # values of a group in a block; with more, the points are not drawn
 
 
 def figure(
     groups: Mapping[str, pd.DataFrame], metric: str, blocks: list[int], style: Style, kind: str = "box"
 ) -> go.Figure:
-    """groups: name -> groups_compared.values; kind: ``box`` or ``violin``. The line in a box is the median."""
-    made = go.Figure()
+    """groups: name -> group_tests.values; kind: ``box`` or ``violin``. The line in a box is the median."""
+    fig = go.Figure()
     for at, (name, values) in enumerate(groups.items()):
         y, x = scaled(values["value"], metric), values["block"].map({block: str(block) for block in blocks})
         few = values.groupby("block").size().max() <= WITH_POINTS if len(values) else True
@@ -25,14 +25,14 @@ def figure(
         look |= {"line": {"color": style.colour(at), "width": style.line_width}, "hoverinfo": "y+name"}
         marker = {"symbol": style.shape(at), "size": style.marker_size - 1, "color": style.colour(at), "opacity": 0.6}
         if kind == "violin":
-            made.add_trace(go.Violin(**look, points=False, meanline={"visible": True}, opacity=0.8))
+            fig.add_trace(go.Violin(**look, points=False, meanline={"visible": True}, opacity=0.8))
         else:
             points = {"boxpoints": "all" if few else "outliers", "jitter": 0.4, "pointpos": 0, "boxmean": True}
-            made.add_trace(go.Box(**look, **points, marker=marker, fillcolor="rgba(0,0,0,0)"))
+            fig.add_trace(go.Box(**look, **points, marker=marker, fillcolor="rgba(0,0,0,0)"))
     for block in blocks:
         if not any((values["block"] == block).any() for values in groups.values()):
-            made.add_annotation(x=str(block), y=0.5, yref="paper", text="no value", textangle=-90)
-    return theme.apply(made, style).update_layout(
+            fig.add_annotation(x=str(block), y=0.5, yref="paper", text="no value", textangle=-90)
+    return theme.apply(fig, style).update_layout(
         boxmode="group",
         violinmode="group",
         height=560 if style.talk else 480,

@@ -11,7 +11,7 @@ from stiffcore.images.labels import LABELS
 
 KINDS = {"box": "Boxes", "violin": "Violins"}
 JITTER = 0.28  # of the distance between two labels
-GOLDEN = 0.618_033_988_75  # its multiples fill an interval evenly: a jitter that does not change between runs
+GOLDEN = 0.618_033_988_75  # its multiples modulo 1 are evenly distributed: a jitter that is the same in every run
 
 
 def figure(
@@ -26,7 +26,7 @@ def figure(
 
     A point's customdata is its image.
     """
-    made = go.Figure()
+    fig = go.Figure()
     for label, name in enumerate(LABELS):
         inside = values[values["label"] == label]
         y = scaled(inside["value"], metric)
@@ -38,17 +38,17 @@ def figure(
             "showlegend": False,
         }
         if kind == "violin" and len(y) > 1:
-            made.add_trace(
+            fig.add_trace(
                 go.Violin(**look, points=False, width=0.9, meanline={"visible": True}, hoverinfo="skip", opacity=0.6)
             )
         elif len(y):
-            made.add_trace(
+            fig.add_trace(
                 go.Box(**look, boxpoints=False, width=0.75, boxmean=True, hoverinfo="skip", fillcolor="rgba(0,0,0,0)")
             )
     for right, name in ((True, "predicted right"), (False, "predicted wrong")):
-        _points(made, values[values["correct"].astype(bool) == right], metric, style, name, right)
+        _points(fig, values[values["correct"].astype(bool) == right], metric, style, name, right)
     if paper is not None and len(paper):
-        made.add_trace(
+        fig.add_trace(
             go.Scatter(
                 x=paper["label"],
                 y=paper["published"],
@@ -63,7 +63,7 @@ def figure(
                 hovertemplate="%{y:.4g}<extra>the paper's mean</extra>",
             )
         )
-    theme.apply(made, style).update_layout(
+    theme.apply(fig, style).update_layout(
         height=600 if style.talk else 530,
         title=theme.over(title, style),
         xaxis={
@@ -80,20 +80,20 @@ def figure(
         uirevision=f"{metric} {kind}",
         margin={"t": 96 if style.talk else 76, "b": 40},
     )
-    return made
+    return fig
 
 
-def _points(made: go.Figure, inside: pd.DataFrame, metric: str, style: Style, name: str, right: bool) -> None:
+def _points(fig: go.Figure, inside: pd.DataFrame, metric: str, style: Style, name: str, right: bool) -> None:
     jitter = ((inside["image"].to_numpy() * GOLDEN) % 1 - 0.5) * 2 * JITTER
     seen = [LABELS[int(label)] for label in inside["predicted"]]
     symbol, size = ("circle", style.marker_size) if right else ("x", style.marker_size + 2)
-    # The legend tells the symbols apart, in no label's colour.
-    made.add_trace(
+    # The legend shows the symbols, in no label's colour.
+    fig.add_trace(
         go.Scatter(
             x=[None], y=[None], mode="markers", name=name, marker={"symbol": symbol, "size": size, "color": style.ink}
         )
     )
-    made.add_trace(
+    fig.add_trace(
         go.Scatter(
             x=(inside["label"].to_numpy() + jitter).astype(np.float32),
             y=scaled(inside["value"], metric),
