@@ -1,7 +1,7 @@
-"""Whether a result that was computed again agrees with the stored one: how far its numbers moved, in words.
+"""Whether a result that was computed again agrees with the stored one: how far its numbers changed, in words.
 
-Eigenvalues are matched one to one (`full.matching_distance`) and may move by what rounding costs there, the tolerance
-that both results carry; singular values by a relative 1e-9; counts, and the bins of a density, not at all.
+Eigenvalues are matched one to one (`full.matching_distance`) and may change by the rounding error there, which is the
+tolerance of both results; singular values by a relative 1e-9; counts and the bins of a density not at all.
 """
 
 import math
@@ -12,21 +12,24 @@ import numpy as np
 
 from stiffcore.analysis.requests import Request, Result
 
-RELATIVE = 1e-9  # of numbers that carry no tolerance of their own
+RELATIVE = 1e-9  # relative change allowed for numbers without a tolerance of their own
 COUNTED = ("n_eigenvalues", "n_zero", "n_one")  # by structure: exact
 EXTREMES = ("min_re", "max_re", "spectral_radius")
-WITHOUT_SPECTRUM = 1e-6  # relative, of ratios, where nobody knows which eigenvalue is next to 0
-SIGNS = ("n_negative", "n_positive", "n_undetermined")  # exact but for those that rounding decides
+WITHOUT_SPECTRUM = 1e-6  # relative change allowed for ratios where the eigenvalue closest to 0 is unknown
+SIGNS = ("n_negative", "n_positive", "n_undetermined")  # exact except for signs that rounding decides
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """moved: the largest distance between matched eigenvalues, singular values or metrics; allowed: how much may be."""
+    """How a new result compares with the stored one.
+
+    moved: the largest distance between matched eigenvalues, singular values or extremes; allowed: how large it may be.
+    """
 
     request: Request
     moved: float
     allowed: float
-    differing: tuple[str, ...]  # what differs by more, each in a few words
+    differing: tuple[str, ...]  # what differs by more, in a few words each
 
     @property
     def agrees(self) -> bool:
@@ -34,7 +37,7 @@ class Agreement:
 
 
 def of(old: Result, new: Result) -> Agreement:
-    """Compares two results of the same request."""
+    """The agreement of two results of the same request."""
     tolerance = max(float(result.health.get("tolerance", 0.0)) for result in (old, new))
     radius = max(abs(result.metrics.get("spectral_radius") or 0.0) for result in (old, new))
     allowed = max(tolerance, RELATIVE * (radius if math.isfinite(radius) else 0.0))
@@ -57,26 +60,24 @@ def _of_arrays(old: dict, new: dict, allowed: float) -> tuple[float, list[str]]:
         if before.shape != now.shape:
             differing.append(f"{name} were {before.size:,}, are {now.size:,}")
         elif name == "eigenvalues":
-            from stiffcore.spectra.full import (
-                matching_distance,  # torch; this runs where something was computed just now
-            )
+            from stiffcore.spectra.full import matching_distance  # imports torch, which has just computed something
 
             moved = matching_distance(before, now)
             if moved > allowed:
-                differing.append(f"an eigenvalue moved by {moved:.2g}, where rounding explains {allowed:.2g}")
+                differing.append(f"an eigenvalue changed by {moved:.2g}, but rounding explains only {allowed:.2g}")
         elif before.dtype.kind in "iu":
             if not np.array_equal(before, now):
-                differing.append(f"{int((before != now).sum()):,} bins of the density hold other counts")
+                differing.append(f"bins of the density with other counts: {int((before != now).sum()):,}")
         else:
             change = float(np.abs(before - now).max(initial=0.0))
             moved = max(moved, change if name == "singular_values" else 0.0)
             if change > RELATIVE * np.abs(before).max(initial=1e-300):
-                differing.append(f"{name} moved by {change:.2g}")
+                differing.append(f"{name} changed by {change:.2g}")
     return moved, differing
 
 
 def _sensitivity(result: Result, allowed: float) -> float:
-    """By how much, relatively, a ratio may move when the real part next to 0 of those that are told from it does."""
+    """The relative change of a ratio that an allowed change of the smallest distinguishable |Re λ| explains."""
     if "eigenvalues" not in result.arrays:
         return WITHOUT_SPECTRUM
     sizes = np.abs(result.arrays["eigenvalues"].real)
@@ -87,32 +88,31 @@ def _sensitivity(result: Result, allowed: float) -> float:
 def _same(name: str, before: float, now: float, allowed: float, new: Result, slack: float) -> bool:
     if not (math.isfinite(before) and math.isfinite(now)):
         return before == now or (math.isnan(before) and math.isnan(now))
-    undecided, total = (float(new.metrics.get(key) or 0) for key in ("n_undetermined", "n_eigenvalues"))
-    undecided = undecided if math.isfinite(undecided) else 0.0
+    undetermined, total = (float(new.metrics.get(key) or 0) for key in ("n_undetermined", "n_eigenvalues"))
+    undetermined = undetermined if math.isfinite(undetermined) else 0.0
     if name in COUNTED:
         return before == now
     if name in SIGNS:
-        return abs(before - now) <= undecided
+        return abs(before - now) <= undetermined
     if name in EXTREMES:
         return abs(before - now) <= allowed + RELATIVE * abs(before)
-    of_signs = undecided / total if total else 0.0
+    of_signs = undetermined / total if total else 0.0
     return abs(before - now) <= (RELATIVE + slack) * abs(before) + 100 * of_signs
 
 
 def in_words(agreements: Sequence[Agreement]) -> str:
-    """One sentence about all of them; then one for each that does not agree."""
+    """One sentence about all agreements, then one for each result that does not agree."""
     several = len(agreements) > 1
-    bad = [agreement for agreement in agreements if not agreement.agrees]
-    if not bad:
+    disagreeing = [agreement for agreement in agreements if not agreement.agrees]
+    if not disagreeing:
         moved = max(agreement.moved for agreement in agreements)
         subject = f"all {len(agreements)} new results agree" if several else "the new result agrees"
         with_what = "the stored ones" if several else "the stored one"
-        by = "nothing moved" if moved == 0 else f"no number of a spectrum moved by more than {moved:.1g}"
+        by = "no number changed" if moved == 0 else f"no number of a spectrum changed by more than {moved:.1g}"
         return f"Computed again: {subject} with {with_what}; {by}."
     lines = [
         f"block {agreement.request.block} at image {agreement.request.image.name}: {'; '.join(agreement.differing[:4])}"
-        for agreement in bad
+        for agreement in disagreeing
     ]
-    return (
-        f"Computed again: {len(bad)} of {len(agreements)} do not agree with what was stored. " + ". ".join(lines) + "."
-    )
+    count = f"{len(disagreeing)} of {len(agreements)}"
+    return f"Computed again: {count} do not agree with the stored results. " + ". ".join(lines) + "."

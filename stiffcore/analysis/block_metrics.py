@@ -1,4 +1,4 @@
-"""A block made linear at an image -> facts, arrays, health: each convention and quantity by the cheapest way that answers."""
+"""A block linearised at an image -> facts, arrays, health: each convention and quantity by the cheapest sufficient method."""
 
 import numpy as np
 
@@ -13,36 +13,37 @@ from stiffcore.progress import Progress
 from stiffcore.spectra import full as full_spectra, singular_values
 from stiffcore.spectra.certificate import Certificate
 
-# facts, and as analysis.Result holds them: arrays, health, what else was said of how it was made
+# facts; arrays and health as in requests.Result; what else its `made` records
 Computed = tuple[Facts, dict[str, np.ndarray], dict[str, float], dict[str, object]]
 
 
 def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
-    """The facts of the published reading; the density as well where the spectrum is asked for."""
-    from stiffcore.slices import spectrum as slice_spectra  # it brings numba, which takes a second to import
+    """The facts of the published reading; also the density, if the quantity is the spectrum."""
+    from stiffcore.slices import spectrum as slice_spectra  # imports numba, which takes a second
 
-    made = slice_spectra.slice_spectrum(state, quantity, stage)
+    spectrum = slice_spectra.slice_spectrum(state, quantity, stage)
     live = state.live_outputs / state.geometry.n_out
     stage(1, 1, "baselines")
     expected = slice_spectra.expected_percent_negative(state)
-    without_skip = made.max_re_without_skip, made.min_re_without_skip
-    found = facts.of_slices(made, live, expected, without_skip, quantity != "extremes")
+    without_skip = spectrum.max_re_without_skip, spectrum.min_re_without_skip
+    known = facts.of_slices(spectrum, live, expected, without_skip, quantity != "extremes")
     arrays = {}
-    if made.density is not None and made.re_edges is not None and made.im_edges is not None:
-        arrays = {"density": made.density, "re_edges": made.re_edges, "im_edges": made.im_edges}
-    return found, arrays, made.health, {}
+    if spectrum.density is not None and spectrum.re_edges is not None and spectrum.im_edges is not None:
+        arrays = {"density": spectrum.density, "re_edges": spectrum.re_edges, "im_edges": spectrum.im_edges}
+    return known, arrays, spectrum.health, {}
 
 
 def of_matrix(state: BlockState, convention: Convention, quantity: str, stage: Progress) -> Computed:
-    """The facts of ``block`` or ``branch``, by the cheapest way that answers; the eigenvalues as well where they are asked for."""
+    """The facts of ``block`` or ``branch`` by the cheapest sufficient method; also the eigenvalues or singular values, if the
+    quantity is the spectrum."""
     geometry = state.geometry
     live = state.live_outputs / geometry.n_out
     full = quantity == "spectrum"
     if not geometry.is_identity:
         singular = singular_values.compute(state, convention, quantity != "extremes", stage)
-        found = facts.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
+        known = facts.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
         arrays = {"singular_values": singular.values} if full else {}
-        return found, arrays, singular.health, {"complete": singular.complete}
+        return known, arrays, singular.health, {"complete": singular.complete}
     core, certificate = None, None
     extra: dict[str, object] = {}
     if convention.counts_are_provable and not full:
@@ -52,14 +53,14 @@ def of_matrix(state: BlockState, convention: Convention, quantity: str, stage: P
     if by_extremes and (computed := _by_extremes(state, convention, quantity, core, certificate, stage)) is not None:
         return computed
     limit = full_spectra.SPECTRUM_MEMORY if full else full_spectra.METRICS_MEMORY
-    whole = full_spectra.full_spectrum(state, convention, stage, core, limit)
-    found = facts.of_spectrum(whole, live)
-    if found.negative and certificate and certificate.kind == "estimated":
-        extra = {}  # refuted
-    most = (found.negative or 0) + (found.undetermined or 0)  # a whole spectrum has both
-    health = whole.health | {"percent_negative_at_most": 100 * most / whole.n}
-    arrays = {"eigenvalues": whole.eigenvalues} if full else {}
-    return found, arrays, health, extra | {"device": whole.device}
+    spectrum = full_spectra.full_spectrum(state, convention, stage, core, limit)
+    known = facts.of_spectrum(spectrum, live)
+    if known.negative and certificate and certificate.kind == "estimated":
+        extra = {}  # the spectrum refutes the estimate
+    most = (known.negative or 0) + (known.undetermined or 0)  # a full spectrum has both
+    health = spectrum.health | {"percent_negative_at_most": 100 * most / spectrum.n}
+    arrays = {"eigenvalues": spectrum.eigenvalues} if full else {}
+    return known, arrays, health, extra | {"device": spectrum.device}
 
 
 def _by_extremes(
@@ -70,7 +71,7 @@ def _by_extremes(
     certificate: Certificate | None,
     stage: Progress,
 ) -> Computed | None:
-    """What of_matrix returns, without the whole spectrum; None where only that has the extremes."""
+    """What of_matrix returns, without the full spectrum; None where the extremes need the full spectrum."""
     proved = certificate if certificate is not None and certificate.kind == "proved" else None
     try:
         outermost = full_spectra.extremes(state, convention, stage, core, proved is not None and not proved.negative)
@@ -78,17 +79,18 @@ def _by_extremes(
         if quantity == "extremes":
             raise
         return None
-    there_is = outermost.min_re < -outermost.tolerance
-    if proved and (there_is if not proved.negative else outermost.min_re > outermost.tolerance):
+    is_negative = outermost.min_re < -outermost.tolerance
+    if proved and (is_negative if not proved.negative else outermost.min_re > outermost.tolerance):
         raise CannotCompute(
-            f"Expected {proved.negative} negative eigenvalues, as was proved ({proved.how}), got {outermost.min_re:.3g} for the "
-            "leftmost, from a matrix so far from normal that rounding moves it across the axis: ask for the whole spectrum instead."
+            f"The proof ({proved.how}) gives {proved.negative} eigenvalues with Re λ < 0, but the leftmost one was computed as "
+            f"{outermost.min_re:.3g}: the matrix is so far from normal that rounding moves it across the axis. Ask for the full "
+            "spectrum instead."
         )
-    if certificate and there_is and not proved:
-        certificate = None  # an eigenvalue that is negative refutes an estimate
+    if certificate and is_negative and not proved:
+        certificate = None  # a negative eigenvalue refutes an estimate
     extra: dict[str, object] = {}
     if certificate:
         extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
     live = state.live_outputs / state.geometry.n_out
-    made = deflation.plan(state, convention)
-    return facts.of_extremes(outermost, made, convention, live, certificate), {}, outermost.health, extra
+    plan = deflation.plan(state, convention)
+    return facts.of_extremes(outermost, plan, convention, live, certificate), {}, outermost.health, extra

@@ -1,4 +1,4 @@
-"""What requests would cost before they are computed: seconds and memory. Imports no torch."""
+"""Estimates the cost of requests before they are computed: seconds and memory. Imports no torch."""
 
 import math
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from stiffcore.analysis.requests import Request
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a set of requests would cost here, on one core."""
+    """The estimated cost of a set of requests on one core."""
 
     seconds: float
     bytes: int  # peak memory
@@ -28,13 +28,13 @@ TYPICAL_LIVE_SHARE = 0.45  # of the units of an inner layer
 
 
 def of(requests: Iterable[Request], again: bool = False) -> Estimate:
-    """Seconds and memory for those of the requests that are not stored, or for all of them again; imports no torch."""
+    """The cost of those requests that are not stored, or of all of them if they are computed again. Imports no torch."""
     missing = [request for request in requests if again or analysis.stored(request) is None]
     costs = [_cost(request) for request in missing]
     seconds = sum(cost[0] for cost in costs) + SECONDS_TO_LOAD * bool(missing)
     most = max((cost[1] for cost in costs), default=0)
     if not missing:
-        return Estimate(0.0, 0, 0, "Everything asked for is stored.")
+        return Estimate(0.0, 0, 0, "All results are stored.")
     count = "1 result" if len(missing) == 1 else f"{len(missing)} results"
     count += " again" if again else " is not stored yet" if len(missing) == 1 else " are not stored yet"
     sentence = f"{count}: about {_duration(seconds)} and {max(0.3, most / 1e9):.1f} GB of memory."
@@ -49,7 +49,7 @@ def _cost(request: Request) -> tuple[float, int]:
     if not geometry.is_identity:
         rows = 0.4 * geometry.n_out
         needed = int(24 * rows * geometry.n_in)
-        if rows > 6000 or needed > 3 * 10**9:  # the outermost alone, by Lanczos: see singular_values.py
+        if rows > 6000 or needed > 3 * 10**9:  # only the outermost, by Lanczos: see singular_values.py
             return 60.0, 5 * 10**8
         return 2e-10 * rows**2 * geometry.n_in + 2, needed
     full = 2 * SECONDS_PER_SIDE_CUBED * side**3

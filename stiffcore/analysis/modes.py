@@ -1,16 +1,16 @@
 """An eigenvalue's mode: the eigenvectors of a block's Jacobian J, mapped back from the core to the block's own space.
 
-The core K is a product of the block's factors in the cyclic order that starts at its layer (deflation.py). Write ``W`` for the
-way from that layer to the outputs, ``V`` for the way from the inputs to that layer, masks included: ``J_F = W V``, ``K = V W``
-(under ``block`` both with the outer mask D, and J = D (J_F + I)). With μ = λ - shift, K y = μ y and zᵀ K = μ zᵀ,
+The core K is a product of the block's factors in the cyclic order that starts at its layer (deflation.py). Let ``W`` map that
+layer to the outputs and ``V`` the inputs to that layer, masks included: ``J_F = W V``, ``K = V W`` (under ``block`` both with
+the outer mask D, and J = D (J_F + I)). With μ = λ - shift, K y = μ y and zᵀ K = μ zᵀ,
 
     right:  x = W y               J x = λ x          what the block does to a direction of its inputs
     left:   branch  w = Vᵀ z      wᵀ J = λ wᵀ        which changes of the inputs excite it
             block   w = Jᵀ u / λ with u = D Vᵀ z, since J's rows of dead outputs are zero but its columns are not
 
-(where the core lives on the outputs themselves, W and V are the identity on them). y and z come from inverse iteration with K
-in float64. Residuals are of the true J, by its convolutions. The condition number of λ is ``‖w‖ ‖x‖ / |wᵀ x|``: a change of J
-by ε moves λ by at most about ε times that (Wilkinson 1965); 1 for a normal matrix. Imports torch only to compute.
+(if the core is on the outputs themselves, W and V are the identity on them). Inverse iteration with K in float64 gives y and z.
+Residuals use the true J, by its convolutions. The condition number of λ is ``‖w‖ ‖x‖ / |wᵀ x|``: a perturbation of J of norm ε
+moves λ by at most about ε times that (Wilkinson 1965); it is 1 for a normal matrix. Imports torch only to compute.
 """
 
 import time
@@ -31,14 +31,14 @@ if TYPE_CHECKING:  # they import torch
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side; above it factorising K - μI takes more than a few seconds
-ITERATIONS = 3  # of inverse iteration; one is enough where λ is as exact as LAPACK makes it
+ITERATIONS = 3  # of inverse iteration; one is enough where λ is as accurate as LAPACK's
 _NUMBERS = ("residual", "left_residual", "condition", "seconds")
 _ARRAYS = ("right_map", "left_map", "right_channels", "left_channels")
 
 
 @dataclass(frozen=True)
 class Mode:
-    """An eigenvalue's right and left eigenvector, each of norm 1, as per-channel norms and as maps.
+    """An eigenvalue's right and left eigenvector, each of norm 1, as maps and as norms per channel.
 
     right_map, left_map: ‖·‖ over the channels at each pixel, shape (H, W). right_channels, left_channels: ‖·‖ over the pixels
     of each channel, shape (C,). residual: ‖J x - λ x‖ / ‖x‖; left_residual: ‖Jᵀ w - λ w‖ / ‖w‖.
@@ -55,11 +55,11 @@ class Mode:
     condition: float
     seconds: float
     weights: str
-    notice: str = ""  # for the user, of a cache that could not be written
+    notice: str = ""  # shown to the user if the mode could not be stored
 
 
 def check(convention: Convention, side: int) -> None:
-    """Raises CannotCompute for a core whose modes take too long, or that has none. side: of the core."""
+    """Raises CannotCompute for a core that is too large, and for a convention without a matrix. side: of the core."""
     convention.check_matrix()
     if side > LARGEST_CORE:
         raise CannotCompute(
@@ -68,6 +68,7 @@ def check(convention: Convention, side: int) -> None:
 
 
 def key(request: Request, eigenvalue: complex) -> str:
+    """The key of a mode in the cache."""
     return result_cache.key(
         {
             "kind": "mode",
@@ -81,7 +82,7 @@ def key(request: Request, eigenvalue: complex) -> str:
 
 
 def stored(request: Request, eigenvalue: complex) -> Mode | None:
-    """A mode that was stored before or ships. No torch."""
+    """The stored or shipped mode; None where there is none. Imports no torch."""
 
     def read(entry: result_cache.Entry) -> Mode:
         stored_numbers = {name: entry.header[name] for name in _NUMBERS}
@@ -92,16 +93,17 @@ def stored(request: Request, eigenvalue: complex) -> Mode | None:
 
 
 def as_entry(mode: Mode) -> result_cache.Entry:
-    """A mode as it is stored."""
+    """The cache entry of a mode."""
     numbers = result_cache.numbers_to_json({name: getattr(mode, name) for name in _NUMBERS})
     header = {"request": mode.request.in_header(), "kind": "mode"} | numbers | {"weights": mode.weights}
     return result_cache.Entry(header, {name: getattr(mode, name) for name in _ARRAYS})
 
 
 def compute(request: Request, eigenvalue: complex, progress: Progress | None = None, again: bool = False) -> Mode:
-    """The mode of an eigenvalue of the core, through the cache. Raises CannotCompute for one next to 0.
+    """The mode of an eigenvalue of the core, stored or computed and then stored.
 
-    again: whatever is stored, which the new one replaces.
+    again: compute it even if it is stored; the new mode replaces the stored one. Raises CannotCompute for an eigenvalue close
+    to 0.
     """
     report = progress or silent
 
@@ -123,12 +125,12 @@ def of_state(state: "BlockState", convention: Convention, eigenvalue: complex, r
     """The fields of a Mode for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
 
-    made = deflation.plan(state, convention)
-    check(convention, made.side)
-    report(1, 3, f"forming a core of side {made.side}")
+    plan = deflation.plan(state, convention)
+    check(convention, plan.side)
+    report(1, 3, f"forming a core of side {plan.side}")
     core = deflation.form_core(state, convention).matrix.numpy()
     report(2, 3, "inverse iteration")
-    y, z = core_vectors(core, complex(eigenvalue) - made.shift)
+    y, z = core_vectors(core, complex(eigenvalue) - plan.shift)
     x = deflation.to_outputs(state, convention, y)
     w = deflation.to_inputs(state, convention, z)
     if convention.masks_outputs and eigenvalue != 0:
@@ -147,14 +149,14 @@ def of_state(state: "BlockState", convention: Convention, eigenvalue: complex, r
 
 
 def core_vectors(core: np.ndarray, value: complex) -> tuple[np.ndarray, np.ndarray]:
-    """Right and left eigenvector, K y = μ y and zᵀ K = μ zᵀ, by inverse iteration with one LU factorisation of K - μI."""
+    """Right and left eigenvectors, K y = μ y and zᵀ K = μ zᵀ, by inverse iteration with one LU factorisation of K - μI."""
     from scipy.linalg import lapack
 
     side, size = len(core), max(float(np.linalg.norm(core)), np.finfo(float).tiny)
     shifted = core.astype(complex) - value * np.eye(side)
     lu, pivots, info = lapack.zgetrf(shifted, overwrite_a=True)
     if info < 0:
-        raise ValueError(f"LAPACK's zgetrf refused its argument number {-info}.")
+        raise ValueError(f"LAPACK's zgetrf rejected its argument number {-info}.")
     diagonal = np.einsum("ii->i", lu)
     diagonal[np.abs(diagonal) < np.finfo(float).eps * size / side] = np.finfo(float).eps * size / side
     start = np.random.default_rng(0).standard_normal(side) + 0j

@@ -1,13 +1,14 @@
 """How far a block's Jacobian J is from normal: numerical abscissa, Henrici's departure, pseudospectra.
 
-Eigenvalues alone do not characterise stiffness (Higham and Trefethen 1993, BIT 33): for a J that is not normal, solutions of
-x' = J x may grow long before they decay, and a step within the stability region may do the same.
+Eigenvalues alone do not characterise stiffness (Higham and Trefethen 1993, BIT 33): if J is not normal, solutions of x' = J x
+may grow for long before they decay, and so may steps within the stability region.
 
     numerical abscissa    ω(J) = max eigenvalue of (J + Jᵀ)/2 = d/dt ‖exp(tJ)‖₂ at t = 0        >= max Re λ
     Henrici's departure   dep(J) = (‖J‖²_F - Σ|λ|²)^½ = ‖N‖_F,  J = U (Λ + N) Uᴴ                0 if and only if J is normal
     pseudospectra         {z : ‖(zI - J)⁻¹‖₂ >= 1/ε} = eigenvalues of all J + E with ‖E‖₂ <= ε
 
-They belong to J, not to the core: schur_form.py has the one Schur form that they come from. Imports torch only to compute.
+They are properties of J, not of the core: schur_form.py gives the Schur form from which they are computed. Imports torch only
+to compute.
 """
 
 import time
@@ -33,14 +34,17 @@ if TYPE_CHECKING:  # they import torch
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side
-COLUMNS, ROWS = 20, 10  # of the grid, evenly; as many again follow the eigenvalues
+COLUMNS, ROWS = 20, 10  # of the grid, equally spaced; as many again are placed by quantiles of the eigenvalues
 SECONDS_PER_POINT = 4e-8  # times the side squared, on one core; for the estimate
 _NUMBERS = ("numerical_abscissa", "norm", "frobenius", "departure", "seconds")
 
 
 @dataclass(frozen=True)
 class NonNormality:
-    """x, y: the grid, float64, y >= 0 only since J is real; log_resolvent: log10 ‖(zI - J)⁻¹‖₂, shape (len(y), len(x))."""
+    """How far a Jacobian is from normal.
+
+    x, y: the grid, float64, with y >= 0 only, since J is real; log_resolvent: log10 ‖(zI - J)⁻¹‖₂, shape (len(y), len(x)).
+    """
 
     request: Request
     numerical_abscissa: float
@@ -52,11 +56,11 @@ class NonNormality:
     log_resolvent: np.ndarray
     seconds: float
     weights: str
-    notice: str = ""  # for the user, of a cache that could not be written
+    notice: str = ""  # shown to the user if the result could not be stored
 
 
 def check(convention: Convention, side: int) -> None:
-    """Raises CannotCompute for a core that is too large, or where there is no matrix. side: of the core."""
+    """Raises CannotCompute for a core that is too large, and for a convention without a matrix. side: of the core."""
     convention.check_matrix()
     if side > LARGEST_CORE:
         raise CannotCompute(
@@ -65,6 +69,7 @@ def check(convention: Convention, side: int) -> None:
 
 
 def key(request: Request) -> str:
+    """The key of a result in the cache."""
     return result_cache.key(
         {
             "kind": "non-normality",
@@ -77,7 +82,7 @@ def key(request: Request) -> str:
 
 
 def stored(request: Request) -> NonNormality | None:
-    """What was stored before or ships. No torch."""
+    """The stored or shipped result; None where there is none. Imports no torch."""
 
     def read(entry: result_cache.Entry) -> NonNormality:
         stored_numbers = {name: entry.header[name] for name in _NUMBERS}
@@ -87,21 +92,24 @@ def stored(request: Request) -> NonNormality | None:
     return kept.find(key(request), read)
 
 
-def as_entry(made: NonNormality) -> result_cache.Entry:
-    """A result as it is stored."""
-    numbers = result_cache.numbers_to_json({name: getattr(made, name) for name in _NUMBERS})
-    arrays = {name: getattr(made, name) for name in ("x", "y", "log_resolvent")}
-    header = {"request": made.request.in_header(), "kind": "non-normality"} | numbers | {"weights": made.weights}
+def as_entry(result: NonNormality) -> result_cache.Entry:
+    """The cache entry of a result."""
+    numbers = result_cache.numbers_to_json({name: getattr(result, name) for name in _NUMBERS})
+    arrays = {name: getattr(result, name) for name in ("x", "y", "log_resolvent")}
+    header = {"request": result.request.in_header(), "kind": "non-normality"} | numbers | {"weights": result.weights}
     return result_cache.Entry(header, arrays)
 
 
 def estimated_seconds(side: int) -> float:
-    """On one quiet core: the Schur form, then the grid."""
+    """Seconds on one otherwise idle CPU core, for the Schur form and the grid. side: of the core."""
     return 3 + 2e-8 * side**3 + 4 * COLUMNS * ROWS * SECONDS_PER_POINT * side**2
 
 
 def compute(request: Request, progress: Progress | None = None, again: bool = False) -> NonNormality:
-    """One block's non-normality at an image, through the cache; again: whatever is stored, which the new one replaces."""
+    """One block's non-normality at an image, stored or computed and then stored.
+
+    again: compute it even if it is stored; the new result replaces the stored one.
+    """
     report = progress or silent
 
     def fresh() -> tuple[NonNormality, result_cache.Entry]:
@@ -110,15 +118,15 @@ def compute(request: Request, progress: Progress | None = None, again: bool = Fa
         state = analysis.block_state(request)
         numbers = of_state(state, request.convention, report)
         seconds = round(time.perf_counter() - began, 2)
-        made = NonNormality(request, **numbers, seconds=seconds, weights=request.network.weights_sha256)
-        return made, as_entry(made)
+        computed = NonNormality(request, **numbers, seconds=seconds, weights=request.network.weights_sha256)
+        return computed, as_entry(computed)
 
-    made, notice = kept.computed_once(key(request), lambda: stored(request), fresh, report, again)
-    return replace(made, notice=notice)
+    result, notice = kept.computed_once(key(request), lambda: stored(request), fresh, report, again)
+    return replace(result, notice=notice)
 
 
 def of_state(state: "BlockState", convention: Convention, report: Progress) -> dict:
-    """The fields of a NonNormality, but for the request, for a linearise.BlockState."""
+    """The numbers and arrays of a NonNormality, by the names of its fields."""
     from stiffcore.jacobians import deflation
     from stiffcore.spectra import schur_form
 
@@ -137,7 +145,7 @@ def of_state(state: "BlockState", convention: Convention, report: Progress) -> d
 
 
 def outermost(state: "BlockState", convention: Convention) -> tuple[float, float]:
-    """ω(J) and ‖J‖₂ by Lanczos with the true J, its convolutions as the operator."""
+    """ω(J) and ‖J‖₂ by Lanczos, with the convolutions of the true J as the operator."""
     import torch
     from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -147,8 +155,8 @@ def outermost(state: "BlockState", convention: Convention) -> tuple[float, float
 
     def product(v: np.ndarray, *which: "Callable[[BlockState, Convention, Tensor], Tensor]") -> np.ndarray:
         batch = torch.from_numpy(np.ascontiguousarray(v.ravel()))[None]
-        for one in which:
-            batch = one(state, convention, batch)
+        for apply in which:
+            batch = apply(state, convention, batch)
         return batch[0].numpy()
 
     def symmetric(v: np.ndarray) -> np.ndarray:
@@ -166,7 +174,7 @@ def outermost(state: "BlockState", convention: Convention) -> tuple[float, float
 
 
 def grid(eigenvalues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where resolvent norms are computed: evenly around the eigenvalues, and more closely where they are many."""
+    """Where resolvent norms are computed: an even grid around the eigenvalues, denser where there are many."""
     left, right, height = eigenvalues.real.min(), eigenvalues.real.max(), np.abs(eigenvalues.imag).max()
     margin = 0.25 * max(right - left, 2 * height, 1e-3)
     shares = (np.arange(COLUMNS) + 0.5) / COLUMNS
@@ -177,7 +185,7 @@ def grid(eigenvalues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _apart(values: np.ndarray) -> np.ndarray:
-    """Without those that lie closer to the one before than a thousandth of all."""
+    """Without values that are closer to the previous one than a thousandth of the range."""
     kept = [values[0]]
     for value in values[1:]:
         if value - kept[-1] > 1e-3 * np.ptp(values):
@@ -189,11 +197,11 @@ def log_resolvent_norms(triangle: "Triangle", x: np.ndarray, y: np.ndarray, repo
     """log10 ‖(zI - J)⁻¹‖₂ of a schur_form.Triangle on a grid, shape (len(y), len(x)); infinite at an eigenvalue."""
     from stiffcore.spectra import schur_form
 
-    found = np.empty((len(y), len(x)))
+    norms = np.empty((len(y), len(x)))
     workspace = np.asfortranarray(-triangle.upper)
     for row, height in enumerate(y):
         for column, re in enumerate(x):
-            report(row * len(x) + column, found.size, "resolvent norms")
+            report(row * len(x) + column, norms.size, "resolvent norms")
             with np.errstate(divide="ignore"):
-                found[row, column] = np.log10(schur_form.resolvent_norm(triangle, complex(re, height), workspace))
-    return found
+                norms[row, column] = np.log10(schur_form.resolvent_norm(triangle, complex(re, height), workspace))
+    return norms

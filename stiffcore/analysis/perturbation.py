@@ -1,13 +1,13 @@
-"""An image with Gaussian noise or an adversarial step on it, at a strength of k grey levels of 255 (ε = k / 255).
+"""An image with Gaussian noise or an adversarial step added, at a strength of k grey levels of 255 (ε = k / 255).
 
     noise   x + k z             z from N(0, 1), independent for each of the 3,072 values, seeded
-    fgsm    x + k sign(∇ₓ L)    L: the network's cross-entropy at the image's label, or, where nobody said it, at the label
-                                that the network sees; the fast gradient sign method (Goodfellow, Shlens and Szegedy,
-                                "Explaining and Harnessing Adversarial Examples", ICLR 2015, section 4)
+    fgsm    x + k sign(∇ₓ L)    L: the network's cross-entropy at the image's label, or at the predicted label if the image
+                                is unlabelled; the fast gradient sign method (Goodfellow, Shlens and Szegedy, "Explaining
+                                and Harnessing Adversarial Examples", ICLR 2015, section 4)
 
 x in grey levels. Both are rounded and clipped to 0 … 255: the result is an ordinary image, and ``images.uploaded`` gives it a
-number. FGSM moves no value by more than k. Before clipping its Euclidean norm is k √3072, which is also the root mean square
-of the noise's: equal k are equally large steps, one in a direction that is chosen and one in a direction that is not.
+number. FGSM changes no value by more than k. Before clipping, the Euclidean norm of its step is k √3072, which is also the root
+mean square norm of the noise: equal k are equally long steps, one in an adversarial and one in a random direction.
 Imports torch only to compute.
 """
 
@@ -50,14 +50,17 @@ class PerturbationRequest:
     seed: int = 0
 
     def in_header(self) -> dict[str, object]:
-        """As a stored result's header holds it: names in place of the objects."""
+        """The request in a stored result's header: names in place of the objects."""
         return vars(self) | {"network": self.network.name, "image": self.image.in_rows}
 
 
 @dataclass(frozen=True)
 class Perturbed:
-    """pixels: uint8 (32, 32, 3). image: what everything else takes them by. losses, losses_before: the
-    cross-entropy for each of the ten labels, float64 (10,). notice: of a cache that could not be written."""
+    """A perturbed image, and the network's losses before and after.
+
+    pixels: uint8 (32, 32, 3). image: the pixels as an Image. losses_before, losses: the cross-entropy for each of the
+    network's classes, float64 (classes,). notice: shown to the user if the result could not be stored.
+    """
 
     request: PerturbationRequest
     pixels: np.ndarray
@@ -65,17 +68,17 @@ class Perturbed:
     losses_before: np.ndarray
     losses: np.ndarray
     notice: str = ""
-    seconds: float | None = None  # to compute; None where nobody measured them
+    seconds: float | None = None  # of the computation; None if not measured
 
     @property
     def label(self) -> int:
-        """The one whose loss counts: the image's, or where nobody said it, the one seen before."""
-        known = self.request.image.label
+        """The label whose loss counts: the image's, or if it is unlabelled, the one predicted before."""
+        known = self.request.network.label_of(self.request.image)
         return int(self.losses_before.argmin()) if known is None else known
 
     @property
     def seen(self) -> tuple[int, int]:
-        """What the network sees before and after."""
+        """The predicted labels before and after."""
         return int(self.losses_before.argmin()), int(self.losses.argmin())
 
     @property
@@ -84,7 +87,7 @@ class Perturbed:
 
 
 def check(request: PerturbationRequest) -> PerturbationRequest:
-    """The request itself. Raises CannotCompute for what is not one."""
+    """The request itself. Raises CannotCompute for an unknown kind, and for a strength or seed out of range."""
     if request.kind not in KINDS:
         raise CannotCompute(
             f"Expected a perturbation among {', '.join(KINDS)}, got {request.kind!r}: choose one of them."
@@ -110,13 +113,13 @@ def key(request: PerturbationRequest) -> str:
 
 
 def noise(image: Image, strength: int, seed: int) -> np.ndarray:
-    """uint8 (32, 32, 3). The same seed is the same direction at every strength and on every image."""
-    drawn = np.random.RandomState(seed).standard_normal(image.pixels.shape)  # its streams are frozen, as the baselines'
+    """The image with noise: uint8 (32, 32, 3). A seed gives the same direction at every strength and on every image."""
+    drawn = np.random.RandomState(seed).standard_normal(image.pixels.shape)  # its streams never change between versions
     return _moved(image, strength * drawn)
 
 
 def fgsm(network: Network, image: Image, strength: int) -> np.ndarray:
-    """uint8 (32, 32, 3); no value further than ``strength`` from the image's."""
+    """The image after an FGSM step: uint8 (32, 32, 3), no value changed by more than ``strength``."""
     return _moved(image, strength * _signs(network, image))
 
 
@@ -128,8 +131,8 @@ def _moved(image: Image, step: np.ndarray) -> np.ndarray:
 def _signs(network: Network, image: Image) -> np.ndarray:
     """sign ∇ₓ L, float64 (32, 32, 3): of −1, 0 and 1.
 
-    The gradient is taken in the network's own units, (x / 255 − mean) / standard deviation: each of them grows with x, so
-    the sign is that of the gradient in grey levels.
+    The gradient is taken with respect to the normalised input, (x / 255 − mean) / standard deviation, which increases with x:
+    its sign is that of the gradient in grey levels.
     """
     import torch
 
@@ -138,7 +141,8 @@ def _signs(network: Network, image: Image) -> np.ndarray:
     device.use_one_thread()
     x = network.normalised(image)[None].requires_grad_()
     scores = network.module()(x)
-    aim = scores.argmax(1) if image.label is None else torch.tensor([image.label])
+    label = network.label_of(image)
+    aim = scores.argmax(1) if label is None else torch.tensor([label])
     (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(scores, aim), x)
     signs = gradient[0].sign().permute(1, 2, 0).double().numpy()
     signs.flags.writeable = False  # shared by every caller
@@ -146,7 +150,7 @@ def _signs(network: Network, image: Image) -> np.ndarray:
 
 
 def stored(request: PerturbationRequest) -> Perturbed | None:
-    """The perturbed image if it ships or was made before, back among the own images; no torch."""
+    """The stored or shipped perturbed image, put back among the uploaded images; None where there is none. Imports no torch."""
 
     def read(entry: result_cache.Entry) -> Perturbed:
         pixels, (before, after) = entry.arrays["pixels"], entry.arrays["losses"]
@@ -156,7 +160,10 @@ def stored(request: PerturbationRequest) -> Perturbed | None:
 
 
 def compute(request: PerturbationRequest, progress: Progress | None = None, again: bool = False) -> Perturbed:
-    """The perturbed image, stored or fresh, with what the network makes of both; again: whatever is stored."""
+    """The perturbed image and the network's losses at both, stored or computed and then stored.
+
+    again: compute them even if they are stored.
+    """
     report = progress or silent
 
     def fresh() -> tuple[Perturbed, result_cache.Entry]:
@@ -165,35 +172,35 @@ def compute(request: PerturbationRequest, progress: Progress | None = None, agai
         made_of = (request.network, request.image, request.strength)
         pixels = fgsm(*made_of) if request.kind == "fgsm" else noise(*made_of[1:], request.seed)
         among_uploaded = _kept(request, pixels)
-        report(1, 3, "what the network sees")
+        report(1, 3, "predictions")
         losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, among_uploaded)])
         seconds = round(time.perf_counter() - began, 3)
         header = {"request": request.in_header(), "seconds": seconds}
-        made = Perturbed(request, pixels, among_uploaded, losses[0], losses[1], seconds=seconds)
-        return made, result_cache.Entry(header, {"pixels": pixels, "losses": losses})
+        computed = Perturbed(request, pixels, among_uploaded, losses[0], losses[1], seconds=seconds)
+        return computed, result_cache.Entry(header, {"pixels": pixels, "losses": losses})
 
     name = key(check(request))
-    made, notice = kept.computed_once(name, lambda: stored(request), fresh, report, again)
+    perturbed, notice = kept.computed_once(name, lambda: stored(request), fresh, report, again)
     report(3, 3, "done")
-    return replace(made, notice=notice)
+    return replace(perturbed, notice=notice)
 
 
 def name_of(request: PerturbationRequest) -> str:
-    """``0 + FGSM 4/255``; of noise, with its seed."""
+    """The name of the perturbed image: ``0 + FGSM 4/255``; for noise, with the seed."""
     what = f"FGSM {request.strength}/255" if request.kind == "fgsm" else f"noise {request.strength}/255"
     seed = f", seed {request.seed}" if request.kind == "noise" else ""
     return f"{request.image.name} + {what}{seed}"
 
 
 def _kept(request: PerturbationRequest, pixels: np.ndarray) -> Image:
-    """The pixels among the uploaded images; where nothing changed, the image itself."""
+    """The pixels as an uploaded image; the image itself if no pixel changed."""
     if np.array_equal(pixels, request.image.pixels):
         return request.image
     known = uploaded_images.default().find(uploaded_images.number_of(pixels))
     if known is None or known.sha256 != pixels_sha256(pixels):
         about: dict[str, object] = {
             "name": name_of(request),
-            "label": request.image.label,
+            "label": request.network.label_of(request.image),
             "source": request.image.in_rows,
         }
         about |= {name: value for name, value in request.in_header().items() if name != "image"}
@@ -202,18 +209,18 @@ def _kept(request: PerturbationRequest, pixels: np.ndarray) -> Image:
 
 
 def sweep_requests(request: PerturbationRequest) -> list[PerturbationRequest]:
-    """The same at every strength of SWEEP."""
+    """The same request at every strength of SWEEP."""
     return [replace(request, strength=strength) for strength in SWEEP]
 
 
 def stored_sweep(request: PerturbationRequest, block: int, convention: Convention) -> "pd.DataFrame | None":
-    """What ``sweep`` gives, if all of it is stored; no torch."""
+    """The table of ``sweep`` if all of it is stored, else None. Imports no torch."""
     requests = sweep_requests(request)
-    perturbed = [found for one in requests if (found := stored(one)) is not None]
+    perturbed = [image for step in requests if (image := stored(step)) is not None]
     if len(perturbed) < len(requests):
         return None
-    of_block = [_of_block(one, block, convention) for one in perturbed]
-    results = [result for one in of_block if (result := analysis.stored(one)) is not None]
+    of_block = [_of_block(image, block, convention) for image in perturbed]
+    results = [result for step in of_block if (result := analysis.stored(step)) is not None]
     return None if len(results) < len(requests) else _table(perturbed, results)
 
 
@@ -225,13 +232,13 @@ def sweep(
     again: bool = False,
 ) -> "pd.DataFrame":
     """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
-    SWEPT, and ``reasons`` (metric -> why it is NaN). again: whatever is stored."""
+    SWEPT, and ``reasons`` (metric -> why it is NaN). again: compute results even if they are stored."""
     requests = sweep_requests(request)
     perturbed: list[Perturbed] = []
     results: list[analysis.Result] = []
-    for at, one in enumerate(requests):
-        report = _stage(progress, at, len(requests), name_of(one))
-        perturbed.append(compute(one, report, again))
+    for at, step in enumerate(requests):
+        report = _stage(progress, at, len(requests), name_of(step))
+        perturbed.append(compute(step, report, again))
         of_block = _of_block(perturbed[-1], block, convention)
         results += (
             analysis.compute_many([of_block], report, again=True) if again else [analysis.compute(of_block, report)]
@@ -244,9 +251,9 @@ def _stage(progress: Progress | None, done: int, total: int, name: str) -> Progr
 
 
 def sweep_made(request: PerturbationRequest, block: int, convention: Convention) -> list[dict]:
-    """How the block's results of a sweep were made, as far as they are stored: device, precision, seconds ..."""
-    perturbed = [found for one in sweep_requests(request) if (found := stored(one)) is not None]
-    results = [analysis.stored(_of_block(one, block, convention)) for one in perturbed]
+    """``made`` of the block's stored results of a sweep: device, precision, seconds ..."""
+    perturbed = [image for step in sweep_requests(request) if (image := stored(step)) is not None]
+    results = [analysis.stored(_of_block(image, block, convention)) for image in perturbed]
     return [result.made for result in results if result is not None]
 
 

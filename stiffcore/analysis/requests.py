@@ -24,9 +24,9 @@ from stiffcore.storage import cache as result_cache, kept
 if TYPE_CHECKING:
     from stiffcore.jacobians.linearise import BlockState
 
-FORMAT = 1  # of what is stored: raise it when the stored fields change
-# Raise it when a number can change; stored and shipped results are then computed anew. It stayed 1 when ARPACK gave way to
-# `arnoldi` and Lyapunov's proofs came: both find the same numbers, to the 1e-9 that the golden values are held to.
+FORMAT = 1  # of stored results: raise it when the stored fields change
+# Raise it when a number can change; stored and shipped results are then computed again. It stayed 1 when `arnoldi` replaced
+# ARPACK and when Lyapunov's proofs were added: both give the same numbers to 1e-9, the tolerance of the golden values.
 ALGORITHM = 1
 PRECISION = "float64"
 QUANTITIES = ("extremes", "counts", "spectrum")  # each holds what the ones before it hold
@@ -50,7 +50,7 @@ class Request:
         return self.network.block(self.block)
 
     def in_header(self) -> dict[str, object]:
-        """As a stored result's header holds it: names in place of the objects."""
+        """The request in a stored result's header: names in place of the objects."""
         image = self.image.in_rows
         return vars(self) | {"network": self.network.name, "image": image, "convention": str(self.convention)}
 
@@ -59,15 +59,15 @@ class Request:
 class Result:
     """What was computed, and how.
 
-    metrics: as `metrics.definitions` lists them; NaN where undefined or not computed.
-    reasons: metric -> why, for every NaN.
+    metrics: those of `metrics.definitions`; NaN where undefined or not computed.
+    reasons: metric -> why it is NaN, for every NaN.
     arrays: ``block`` and ``branch``: ``eigenvalues`` complex128 of the deflated core (metrics["n_zero"] structural zeros
         and metrics["n_one"] structural ones come on top), or ``singular_values`` float64 where the block is not square;
         ``slices``: ``density`` int64 (rows: imaginary part, columns: real part), ``re_edges``, ``im_edges``; the structural zeros lie in the bin of 0.
         Empty unless quantity is "spectrum".
     health: trace_error, trace_square_error, conjugate_error, residual ...: name -> number.
     made: weights, image_sha256, predicted, loss, algorithm, device, precision, threads, seconds, date, key, quantity
-        (as asked for when it was computed), certificate (kind and how; ``block`` without its spectrum).
+        (the requested one), certificate (kind and how; ``block`` without its spectrum).
     """
 
     request: Request
@@ -90,7 +90,7 @@ class Result:
         return int(cast(int, self.made["predicted"]))
 
     def check_spectrum(self) -> None:
-        """Raises CannotCompute for a result whose arrays were not asked for."""
+        """Raises CannotCompute for a result without arrays, because another level was requested."""
         if not self.arrays:
             raise CannotCompute(
                 f"Expected a result of level spectrum, got one of level {self.request.quantity}: compute it with that level."
@@ -99,7 +99,7 @@ class Result:
     def eigenvalues(self) -> np.ndarray:
         """All n eigenvalues, complex128, shape (n,): those of the core, then the structural zeros and ones.
 
-        Raises CannotCompute where there are none: another level, a block that is not square, slices (a density).
+        Raises CannotCompute where there are none: another level, a block that is not square, or slices (a density).
         """
         self.check_spectrum()
         if "eigenvalues" not in self.arrays:
@@ -112,7 +112,7 @@ class Result:
 
 
 def check(request: Request) -> Request:
-    """The request itself. Raises CannotCompute for a block, quantity or label that there is not."""
+    """The request itself. Raises CannotCompute for a block, quantity or label that does not exist."""
     request.network.block(request.block)
     label, classes = request.image.label, request.network.classes
     if label is not None and not 0 <= label < len(classes):
@@ -128,7 +128,7 @@ def check(request: Request) -> Request:
 
 
 def key(request: Request) -> str:
-    """The name of a result: a hash over all that determines it."""
+    """The key of a result in the cache: a hash of everything that determines it."""
     fields = request.network.key_fields(request.image) | {
         "block": request.block,
         "convention": request.convention,
@@ -138,12 +138,12 @@ def key(request: Request) -> str:
 
 
 def stored(request: Request) -> Result | None:
-    """The result if it was stored before or ships, richer quantities serving poorer ones; imports no torch."""
+    """The stored or shipped result, of the requested quantity or a richer one; None where there is none. Imports no torch."""
     check(request)
     for quantity in QUANTITIES[QUANTITIES.index(request.quantity) :]:
-        found = kept.find(key(replace(request, quantity=quantity)), lambda entry: _from_entry(request, entry))
-        if found is not None:
-            return found
+        result = kept.find(key(replace(request, quantity=quantity)), lambda entry: _from_entry(request, entry))
+        if result is not None:
+            return result
     return None
 
 
@@ -161,7 +161,7 @@ def _from_entry(request: Request, entry: result_cache.Entry) -> Result:
 
 
 def _loss(network: Network, image: Image, made: dict) -> float:
-    """Of a stored result. An image may have been labelled since: then the losses at all labels are there to choose from."""
+    """The loss of a stored result. If the image was labelled later, it is chosen from the stored losses at all labels."""
     label = network.label_of(image)
     if label is None:
         return math.nan
@@ -171,7 +171,7 @@ def _loss(network: Network, image: Image, made: dict) -> float:
 
 
 def header_of(result: Result) -> dict:
-    """The JSON header that a result is stored under; its arrays go beside it."""
+    """The JSON header of a stored result; the arrays are stored beside it."""
     return {
         "request": result.request.in_header(),
         "metrics": result_cache.numbers_to_json(result.metrics),
@@ -182,7 +182,7 @@ def header_of(result: Result) -> dict:
 
 
 def compute(request: Request, progress: Progress | None = None) -> Result:
-    """The result, from the cache or fresh; fresh ones are stored. progress(done, total, what) may raise Cancelled.
+    """The result, stored or computed and then stored. progress(done, total, what) may raise Cancelled.
 
     Raises CannotCompute for what a user can repair.
     """
@@ -196,11 +196,11 @@ def compute_many(
     refused: Callable[[Request, CannotCompute], None] | None = None,
     again: bool = False,
 ) -> Iterator[Result]:
-    """Results grouped by image, in the order in which the images come; the blocks at one image share one forward pass.
+    """Results grouped by image, in the order of the images; the blocks at one image share one forward pass.
 
-    progress counts the requests, and names the stage of the current one. refused: told of a request that cannot be
-    computed, and the others go on; without it the first one raises. again: compute what is stored, too; each new result
-    takes the stored one's place when it is complete, and whatever is cancelled leaves it as it was.
+    progress counts the requests and names the stage of the current one. refused: called for a request that cannot be computed,
+    and the rest continue; without it the first such request raises. again: also compute what is stored; each new result
+    replaces the stored one when it is complete, so cancelling leaves the stored one in place.
     """
     requests = list(requests)
     report = progress or silent
@@ -227,7 +227,7 @@ def compute_many(
 
 
 def _one(request: Request, group: list[Request], states: dict, stage: Progress, again: bool = False) -> Result:
-    """One result; ``states`` is filled by the first request of a group that has to compute."""
+    """One result. The first request of a group that computes fills ``states``."""
     name = key(request)
 
     def fresh() -> tuple[Result, result_cache.Entry]:
@@ -243,7 +243,7 @@ def _one(request: Request, group: list[Request], states: dict, stage: Progress, 
 
 
 def block_state(request: Request) -> "BlockState":
-    """The request's block made linear at its image."""
+    """The request's block, linearised at its image."""
     return _states(check(request), {request.block})[request.block]
 
 
@@ -257,7 +257,7 @@ def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
 
 
 def prediction(network: Network, image: Image) -> tuple[int, float]:
-    """Predicted label and cross-entropy, NaN without a label; by a forward pass where the network does not know them already."""
+    """Predicted label and cross-entropy (NaN if unlabelled), as the network lists them, or else by a forward pass."""
     if image.is_official and image.number is not None and image.number in network.predicted:
         return network.predicted[image.number], network.loss[image.number]
     losses, label = all_losses(network, image), network.label_of(image)
@@ -265,7 +265,7 @@ def prediction(network: Network, image: Image) -> tuple[int, float]:
 
 
 def all_losses(network: Network, image: Image) -> np.ndarray:
-    """Cross-entropy at each of the network's classes, float64 (classes,), by a forward pass; exp(−loss) is a class's probability."""
+    """Cross-entropy for each of the network's classes, float64 (classes,), by a forward pass; exp(−loss) is a probability."""
     from stiffcore.networks import resnets
 
     losses = resnets.all_losses(network.module(), image.pixels[None], preprocessing=network.preprocessing)[0]
@@ -285,11 +285,11 @@ def _fresh(request: Request, state: "BlockState", stage: Progress) -> Result:
             computed = block_metrics.of_matrix(state, request.convention, request.quantity, stage)
         else:
             computed = block_metrics.of_slices(state, request.quantity, stage)
-    except RuntimeError as error:  # torch has no error of its own for this on a CPU
+    except RuntimeError as error:  # torch has no error class for this on a CPU
         if "not enough memory" in str(error) or "out of memory" in str(error):
             raise CannotCompute(
-                f"Expected enough memory for block {request.block} of {request.network.name}, got too little: close other "
-                "programs, choose a later block, or ask for the extremes only."
+                f"Not enough memory for block {request.block} of {request.network.name}: close other programs, choose a later "
+                "block, or ask for the extremes only."
             ) from error
         raise
     facts, arrays, health, extra = computed

@@ -27,7 +27,7 @@ def result(values=VALUES, tolerance=1e-12, image=0, **metrics) -> Result:
 def test_equal_numbers_agree_and_nothing_moved():
     found = agreement.of(result(), result())
     assert found.agrees
-    assert agreement.in_words([found]) == "Computed again: the new result agrees with the stored one; nothing moved."
+    assert agreement.in_words([found]) == "Computed again: the new result agrees with the stored one; no number changed."
 
 
 def test_another_order_and_rounding_agree():
@@ -36,13 +36,13 @@ def test_another_order_and_rounding_agree():
     assert found.agrees
     assert found.moved == pytest.approx(3e-13, rel=1e-3)
     words = agreement.in_words([found, agreement.of(result(image=1), result(image=1))])
-    assert words == "Computed again: all 2 new results agree with the stored ones; no number of a spectrum moved by more than 3e-13."  # fmt: skip
+    assert words == "Computed again: all 2 new results agree with the stored ones; no number of a spectrum changed by more than 3e-13."  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (result(VALUES + np.array([1e-6, 0, 0, 0])), "an eigenvalue moved by 1e-06, where rounding explains 1e-12"),
+        (result(VALUES + np.array([1e-6, 0, 0, 0])), "an eigenvalue changed by 1e-06, but rounding explains only 1e-12"),
         (result(VALUES[:3]), "eigenvalues were 4, are 3"),
         (result(n_zero=99), "n_zero was 100, is 99"),
         (result(n_negative=2), "n_negative was 1, is 2"),
@@ -55,7 +55,7 @@ def test_what_differs_is_named(other, said):
     assert not found.agrees
     assert said in found.differing
     words = agreement.in_words([found, agreement.of(result(), result())])
-    assert words.startswith("Computed again: 1 of 2 do not agree with what was stored. block 8 at image 0: ")
+    assert words.startswith("Computed again: 1 of 2 do not agree with the stored results. block 8 at image 0: ")
 
 
 def test_signs_that_rounding_decides_may_change():
@@ -69,7 +69,7 @@ def test_densities_and_singular_values():
     old = replace(result(), arrays={"density": counts, "re_edges": np.arange(5.0)})
     assert agreement.of(old, old).agrees
     new = replace(old, arrays={"density": counts + (counts == 3), "re_edges": np.arange(5.0)})
-    assert agreement.of(old, new).differing == ("1 bins of the density hold other counts",)
+    assert agreement.of(old, new).differing == ("bins of the density with other counts: 1",)
     old = replace(result(), arrays={"singular_values": np.array([3.0, 1.0])})
     new = replace(result(), arrays={"singular_values": np.array([3.0, 1.0 + 1e-6])})
     assert not agreement.of(old, new).agrees

@@ -129,7 +129,7 @@ def test_a_block_that_is_not_square_has_singular_values_and_words(visit):
     mixed = visit(a__block="7", b__block="8", view="overlay")
     assert "No overlay" in mixed.texts("caption")
     assert lines(mixed)["W₁ of Re λ"][2] == "undefined"
-    assert "being not square" in mixed.texts("caption")
+    assert "one block is not square" in mixed.texts("caption")
 
 
 def test_what_is_missing_is_offered_once_and_the_rest_is_drawn(visit, engine):

@@ -20,7 +20,7 @@ SOURCES = sorted([*ROOT.glob("stiffcore/**/*.py"), *ROOT.glob("pages/**/*.py")])
     ("text", "status", "word"),
     [
         ("undefined: no eigenvalue has a negative real part", Status.UNDEFINED, "undefined"),
-        ("undefined: one side has singular values, being not square", Status.UNDEFINED, "undefined"),
+        ("undefined: one block is not square and has singular values", Status.UNDEFINED, "undefined"),
         ("undefined: not square", Status.NOT_SQUARE, "undefined"),
         ("undefined: not square (2048 × 4096)", Status.NOT_SQUARE, "undefined"),
         ("not computed: needs the full spectrum (level counts)", Status.NOT_COMPUTED, "not computed"),
