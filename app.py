@@ -21,10 +21,10 @@ st.markdown(
 
 controls.notes()
 images = gallery.first_of_each_label()
-with panels.refusals():
+with panels.error_boundary():
     requests = [ask.request(NETWORK, image, BLOCK, CONVENTION) for image in images]
     results = [result for result in service.results(requests) if result is not None]
-    picture, doors = panels.beside([2.2, 1])
+    picture, doors = panels.responsive_columns([2.2, 1])
     with picture:
         title = f"The last block of ResNet18 at {len(results)} images, one of each label"
         st.subheader(title)
@@ -44,10 +44,10 @@ with panels.refusals():
             "Each point is an eigenvalue λ of F at one image. Inside the dashed disc, |1 + λ| ≤ 1, the network's own "
             "step of 1 damps it; left of the imaginary axis but outside the disc, the ODE decays and the step does not."
         )
-        navigation.doors()
+        navigation.page_links()
 st.subheader("Scenes")
 st.caption(
     "Prepared views, to look around in or to show. Page Down and Page Up, and so a presenter's remote, go to the next and the "
     "previous one; everything on a page stays usable in between."
 )
-scenes.doors()
+scenes.page_links()

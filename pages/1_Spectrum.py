@@ -18,6 +18,6 @@ st.title("Spectrum")
 with panels.row():
     network = controls.network(width=190)
     convention = controls.convention(Convention.BRANCH)
-    mode = controls.one_of("Show", "mode", {name: title for name, (title, _) in MODES.items()}, "one")
+    mode = controls.select("Show", "mode", {name: title for name, (title, _) in MODES.items()}, "one")
 st.caption(convention.question)
 MODES[mode][1](network, convention, style)

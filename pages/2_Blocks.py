@@ -21,7 +21,7 @@ with panels.row():
     networks = controls.several_of(
         "Networks", "networks", controls.NETWORK_TITLES, statistics.networks_before(), 3, st.multiselect, width=330
     )
-    metric = controls.one_of(
+    metric = controls.select(
         "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=330
     )
     images = gallery.choose(networks[0], gallery.first_of_each_label()[3:6])
@@ -34,7 +34,7 @@ controls.notes()
 
 # Compute.
 shown = [(network, convention) for network in networks for convention in conventions]
-with panels.refusals():
+with panels.error_boundary():
     missing = [request for view in shown for request in statistics.not_shipped(*view, images)] if on["yours"] else []
     title = f"{', '.join(controls.NETWORK_TITLES[n] for n in networks)} along the depth, images {', '.join(map(str, images))}"
     fresh = computing.results(missing, title) if missing else []
@@ -58,8 +58,8 @@ with panels.refusals():
     for view in shown:
         statistics.about(rows[view], *view)
     whole = pd.concat([statistics.named(table, *view) for view, table in tables.items()], ignore_index=True)
-    code = f'comparison.along_depth(sc.network("{networks[0]}"), rows, "{metric}")'
-    python = statistics.python(networks[0], conventions[0], "paper.comparison", code)
+    code = f'print(comparison.along_depth(sc.network("{networks[0]}"), rows, "{metric}"))'
+    python = statistics.python(networks[0], conventions[0], code, "from stiffcore.paper import comparison\n")
     panels.downloads(figure, whole, f"depth-{metric}", depth.title(tables, metric), python)
     panels.equivalent_table(whole, "Means over images, the middle 90 %, the paper's value and the baseline, per block.")
     for network, convention in shown:

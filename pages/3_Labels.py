@@ -18,13 +18,13 @@ st.title("Does stiffness depend on the label?")
 above, below = panels.row(), panels.row()
 with above:
     network = controls.network(width=180)
-    metric = controls.one_of(
+    metric = controls.select(
         "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=310
     )
 with below:
     convention = controls.convention(Convention.SLICES)
-    kind = controls.one_of("Drawn as", "kind", labels.KINDS, "box")
-with panels.refusals():
+    kind = controls.select("Drawn as", "kind", labels.KINDS, "box")
+with panels.error_boundary():
     rows = statistics.rows(network, convention)
     with above:
         block = statistics.one_block(network, label_numbers.opens_on(rows, network, metric))
@@ -39,15 +39,13 @@ with panels.refusals():
         title = statistics.view_title(f"{wording.title(metric)} by label", network, convention, block)
         figure = labels.figure(values, metric, style, kind, paper, title)
         alt, name = labels.alt_text(values, metric), f"labels-{metric}-{network}-{convention}"
-        picture, beside = panels.beside([2.6, 1])
+        picture, beside = panels.responsive_columns([2.6, 1])
         with picture:
             event = panels.chart(figure, "labels", alt, on_select="rerun", selection_mode="points")
         with beside:
             label_numbers.spread(network, rows, metric, block)
             selection.one_point(event, rows, metric, wording.title(metric), network, convention, block)
-        python = statistics.python(
-            network, convention, "statistics.tables", f'tables.by_label(rows, ["{metric}"], {block!r})'
-        )
+        python = statistics.python(network, convention, f'print(sc.by_label(rows, ["{metric}"], {block!r}))')
         panels.downloads(figure, statistics.named(values, network, convention, block=block), name, title, python)
         label_numbers.table(rows, paper, metric, block, style, name)
     elif len(rows):

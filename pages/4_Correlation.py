@@ -16,7 +16,7 @@ st.title("Does stiffness go with accuracy and loss?")
 # Choose.
 with panels.row():
     network = controls.network(width=180)
-    measure = controls.one_of(
+    measure = controls.select(
         "Stiffness", "measure", correlation_table.measures(), correlation_table.OPENS_ON, st.selectbox, width=310
     )
     block = statistics.one_block(network, str(len(catalogue.blocks(network))))
@@ -26,14 +26,14 @@ with panels.row():
 controls.notes()
 
 # Compute.
-with panels.refusals():
+with panels.error_boundary():
     rows = statistics.rows(network, convention)
     statistics.about(rows, network, convention)
     if len(rows):
         values = correlation_table.points(rows, measure, block)
 
         # Draw.
-        picture, beside = panels.beside([2.2, 1])
+        picture, beside = panels.responsive_columns([2.2, 1])
         if len(values):
             with picture:
                 axis = correlation_table.measures()[measure]
@@ -44,9 +44,8 @@ with panels.refusals():
                 alt = correlation.alt_text(values, title)
                 event = panels.chart(figure, "correlation", alt, on_select="rerun", selection_mode="points")
                 name = f"correlation-{measure}-{network}-{convention}"
-                python = statistics.python(
-                    network, convention, "statistics.correlation", f'correlation.table(rows, ["{measure}"])'
-                )
+                code = f'for outcome in ("accuracy", "loss"):\n    print(sc.correlate(rows, "{measure}", outcome))'
+                python = statistics.python(network, convention, code)
                 whole = statistics.named(values, network, convention)
                 panels.downloads(figure, whole, name, title, python)
         table = statistics.correlations(network, convention)  # after the figure, which need not wait for it

@@ -15,8 +15,8 @@ PARTS = {
 
 style = navigation.page("Compare")
 st.title("Compare")
-part = controls.one_of(
+part = controls.select(
     "Compare", "compare", {name: title for name, (title, _) in PARTS.items()}, "spectra", label_visibility="collapsed"
 )
-with panels.refusals():
+with panels.error_boundary():
     PARTS[part][1](style)

@@ -19,13 +19,13 @@ st.caption(
 # Choose.
 with panels.row():
     network = controls.network(width=200)
-    kind = controls.one_of("Table", "table", published.KINDS, "by_block", st.selectbox, width=420)
+    kind = controls.select("Table", "table", published.KINDS, "by_block", st.selectbox, width=420)
     convention = controls.convention(Convention.SLICES)
 controls.notes()
 paper = catalogue.architecture(network)
 
 # Compute.
-with panels.refusals():
+with panels.error_boundary():
     rows = statistics.rows(network, convention)
     table = comparison.side_by_side(ask.find_network(network), kind, rows, convention)
 
@@ -36,9 +36,9 @@ with panels.refusals():
         st.caption(published.implied_images_sentence(paper))
     published_tables.DRAWN[kind](table, published.number(paper, kind), style)
     published_tables.legend(table, style)
-    published_tables.slips(published.number(paper, kind))
+    published_tables.errata(published.number(paper, kind))
     published_tables.download(table, network, convention, published.number(paper, kind))
 
     st.subheader("What the paper claims, and what holds")
     verdict_table.section(statistics.verdicts(), paper, style)
-    published_tables.other_slips()
+    published_tables.other_errata()

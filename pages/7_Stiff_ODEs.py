@@ -28,11 +28,11 @@ st.markdown(
     "An equation is **stiff** when a part of it that is over long ago still dictates how small the steps must be. "
     "The eigenvalues tell how small. Read as an integrator, a ResNet takes such steps, and cannot make them smaller."
 )
-part = controls.one_of(
+part = controls.select(
     "Part", "part", {name: title for name, (title, _) in PARTS.items()}, "example", label_visibility="collapsed"
 )
 notes = st.container()
-with panels.refusals():
+with panels.error_boundary():
     PARTS[part][1](style)
 with notes:
     controls.notes()

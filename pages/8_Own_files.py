@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared.own_files import checkpoint as own_checkpoint, image as own_image
+from pages.shared.own_files import checkpoint as uploaded_checkpoint, image as uploaded_image
 from pages.shared.shell import navigation
 from pages.shared.state import controls
 from pages.shared.widgets import panels
@@ -23,14 +23,14 @@ except CannotCompute as error:
     st.stop()
 
 noted = st.container()
-network, image = panels.beside([1, 1])
-with network, panels.refusals():
+network, image = panels.responsive_columns([1, 1])
+with network, panels.error_boundary():
     st.subheader("A network")
-    own_checkpoint.upload()
-    own_checkpoint.there()
-with image, panels.refusals():
+    uploaded_checkpoint.upload()
+    uploaded_checkpoint.there()
+with image, panels.error_boundary():
     st.subheader("An image")
-    own_image.upload()
-    own_image.there()
+    uploaded_image.upload()
+    uploaded_image.there()
 with noted:  # also where a file is refused, or none is there
     controls.notes()

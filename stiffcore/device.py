@@ -16,7 +16,7 @@ torch.backends.cudnn.allow_tf32 = False
 torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def physical_cores() -> int:
+def usable_cpus() -> int:
     """Processors that this process may use, hyperthreads included."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
@@ -25,7 +25,7 @@ def training_device() -> torch.device:
     """The GPU where there is one, else the CPU with all its cores."""
     if torch.cuda.is_available():
         return torch.device("cuda")
-    torch.set_num_threads(physical_cores())
+    torch.set_num_threads(usable_cpus())
     return torch.device("cpu")
 
 

@@ -26,6 +26,8 @@ ONE_AT_A_TIME = (
     "commands/test_sweep.py",
     "sweeps/test_cluster.py",
     "sweeps/test_local.py",
+    "sweeps/test_together.py",
+    "test_readme_python.py",
 )
 
 

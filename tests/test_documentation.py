@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stiffcore.analysis import metrics
 from stiffcore.commands import main
+from stiffcore.metrics import definitions
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "stiffcore/README.md", "stiffcore/benchmarks/README.md", ".github/CONTRIBUTING.md")
@@ -62,7 +62,7 @@ def environment_variables() -> set[str]:
 
 
 def metric_names() -> list[str]:
-    return list(metrics.METRICS)
+    return [metric.name for metric in definitions.METRICS]
 
 
 def said_commands(readme: str) -> list[list[str]]:

@@ -28,7 +28,7 @@ from stiffcore.storage import cache as result_cache, kept
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side; above it factorising K - μI takes more than a few seconds
 ITERATIONS = 3  # of inverse iteration; one is enough where λ is as exact as LAPACK makes it
-_NUMBERS = ("residual", "left_residual", "condition", "seconds", "weights")
+_NUMBERS = ("residual", "left_residual", "condition", "seconds")
 _ARRAYS = ("right_map", "left_map", "right_channels", "left_channels")
 
 
@@ -81,7 +81,7 @@ def stored(request: Request, eigenvalue: complex) -> Mode | None:
 
     def read(entry: result_cache.Entry) -> Mode:
         numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
-        return Mode(request, complex(eigenvalue), **entry.arrays, **numbers)
+        return Mode(request, complex(eigenvalue), **entry.arrays, **numbers, weights=entry.header["weights"])
 
     return kept.find(key(request, eigenvalue), read)
 
@@ -89,9 +89,8 @@ def stored(request: Request, eigenvalue: complex) -> Mode | None:
 def as_entry(mode: Mode) -> result_cache.Entry:
     """A mode as it is stored."""
     numbers = result_cache.numbers_to_json({name: getattr(mode, name) for name in _NUMBERS})
-    return result_cache.Entry(
-        {"request": mode.request.in_header(), "kind": "mode"} | numbers, {name: getattr(mode, name) for name in _ARRAYS}
-    )
+    header = {"request": mode.request.in_header(), "kind": "mode"} | numbers | {"weights": mode.weights}
+    return result_cache.Entry(header, {name: getattr(mode, name) for name in _ARRAYS})
 
 
 def compute(request: Request, eigenvalue: complex, progress: Progress | None = None, again: bool = False) -> Mode:

@@ -26,7 +26,7 @@ ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side
 COLUMNS, ROWS = 20, 10  # of the grid, evenly; as many again follow the eigenvalues
 SECONDS_PER_POINT = 4e-8  # times the side squared, on one core; for the estimate
-_NUMBERS = ("numerical_abscissa", "norm", "frobenius", "departure", "seconds", "weights")
+_NUMBERS = ("numerical_abscissa", "norm", "frobenius", "departure", "seconds")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def stored(request: Request) -> NonNormality | None:
 
     def read(entry: result_cache.Entry) -> NonNormality:
         numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
-        return NonNormality(request, **entry.arrays, **numbers)
+        return NonNormality(request, **entry.arrays, **numbers, weights=entry.header["weights"])
 
     return kept.find(key(request), read)
 
@@ -81,7 +81,8 @@ def as_entry(made: NonNormality) -> result_cache.Entry:
     """A result as it is stored."""
     numbers = result_cache.numbers_to_json({name: getattr(made, name) for name in _NUMBERS})
     arrays = {name: getattr(made, name) for name in ("x", "y", "log_resolvent")}
-    return result_cache.Entry({"request": made.request.in_header(), "kind": "non-normality"} | numbers, arrays)
+    header = {"request": made.request.in_header(), "kind": "non-normality"} | numbers | {"weights": made.weights}
+    return result_cache.Entry(header, arrays)
 
 
 def estimated_seconds(side: int) -> float:

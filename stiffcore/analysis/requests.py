@@ -210,7 +210,7 @@ def _one(request: Request, group: list[Request], states: dict, stage: Progress, 
     name = key(request)
 
     def fresh() -> tuple[Result, result_cache.Entry]:
-        _log.info("computing %s: %s", name, request)
+        _log.info("computing %s: %s", name, ", ".join(f"{of}={value}" for of, value in request.in_header().items()))
         stage(0, 1, "one forward pass")
         if not states:
             states.update(_states(request, {other.block for other in group}))

@@ -136,7 +136,7 @@ def environment() -> dict[str, object]:
         "lapack": "MKL" if torch.backends.mkl.is_available() else "as torch was built",
         "precision": "float64",
         "processor": _processor(),
-        "cores": device.physical_cores(),
+        "cores": device.usable_cpus(),
         "torch_threads": torch.get_num_threads(),
         "library_threads": ", ".join(f"{name}: {threads}" for name, threads in pools.items()),
         "memory_gb": round(device.available_memory() / 1e9, 1),

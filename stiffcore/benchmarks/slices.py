@@ -43,7 +43,7 @@ def all_slices(case: Case, where: torch.device = CPU, sample: int | None = None)
     )  # compiles the kernels of all sizes, once a machine
     contenders = [_naive(case, where, sample is not None), _peeled(case), _ours(case), _formed(case)]
     pairs = [(NAIVE, (SLICES,)), (PEELED, (SLICES,)), (NAIVE, (PEELED,))]
-    if (cores := device.physical_cores()) > 1:  # ours alone: torch.linalg.eigvals takes its batch one by one
+    if (cores := device.usable_cpus()) > 1:  # ours alone: torch.linalg.eigvals takes its batch one by one
         contenders.append(_ours(case, cores))
         pairs.append((SLICES, (contenders[-1].name,)))
     of_what = "" if sample is None else f", a sample of {case.state.live_outputs} outputs"

@@ -17,7 +17,7 @@ from stiffcore.storage import uploads
 class Registered:
     """What became of a checkpoint. dropped: titles of uploaded networks that had to go for it."""
 
-    own: uploaded_networks.OwnWeights
+    own: uploaded_networks.UploadedWeights
     dropped: tuple[str, ...]
 
 
@@ -28,7 +28,7 @@ def register(content: bytes, file_name: str, progress: Progress = silent) -> Reg
     sha256 = resnets.tensors_sha256(state)
     model = resnets.with_weights(inspection.network, state, sha256)
     tested = checkpoints.self_test(model, progress)
-    own = uploaded_networks.OwnWeights(
+    own = uploaded_networks.UploadedWeights(
         network=uploaded_networks.name_of(inspection.network, sha256),
         title=uploads.clean_name(file_name),
         sha256=sha256,

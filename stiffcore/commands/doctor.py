@@ -77,7 +77,7 @@ def devices() -> dict[str, object]:
     return {
         "device": gpus[0] if gpus else "cpu",
         "gpus": gpus,
-        "cores": device.physical_cores(),
+        "cores": device.usable_cpus(),
         "threads": torch.get_num_threads(),
         "memory_available": device.available_memory(),
     }

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OwnImage:
+class UploadedImage:
     """pixels: uint8 (32, 32, 3), read-only. label: 0 to 9, or None. about: whatever else was said when it was registered."""
 
     number: int
@@ -74,7 +74,7 @@ def register(pixels: np.ndarray, about: Mapping) -> int:
     return default().register(pixels, about)
 
 
-def get(number: int) -> OwnImage:
+def get(number: int) -> UploadedImage:
     """An own image. Raises CannotCompute where it is not on this machine."""
     found = default().find(number)
     if found is None:
@@ -104,22 +104,22 @@ def notice() -> str | None:
     return default().notice()
 
 
-def default() -> "OwnImages":
+def default() -> "UploadedImages":
     return _shared(default_folder() / "own" / "images")
 
 
 @cache
-def _shared(folder: Path) -> "OwnImages":
-    return OwnImages(folder)
+def _shared(folder: Path) -> "UploadedImages":
+    return UploadedImages(folder)
 
 
-class OwnImages:
+class UploadedImages:
     """The images of one folder. Safe to share among threads; several processes may use the same folder."""
 
     def __init__(self, folder: Path, most: int = MOST):
         self.folder, self.most = folder, most
         self._lock = threading.RLock()
-        self._kept: dict[int, tuple[OwnImage, int]] = {}  # with its file's time of change in ns; 0: not on disk
+        self._kept: dict[int, tuple[UploadedImage, int]] = {}  # with its file's time of change in ns; 0: not on disk
         self._notices: list[str] = []
 
     def register(self, pixels: np.ndarray, about: Mapping) -> int:
@@ -135,7 +135,7 @@ class OwnImages:
             self._keep(image)
         return image.number
 
-    def find(self, number: int) -> OwnImage | None:
+    def find(self, number: int) -> UploadedImage | None:
         """The image, or None; of a file that is damaged or was deleted, too."""
         if not is_number(number):
             return None
@@ -179,7 +179,7 @@ class OwnImages:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.image"
 
-    def _keep(self, image: OwnImage) -> None:
+    def _keep(self, image: UploadedImage) -> None:
         """In memory and on disk; where the disk refuses, a notice."""
         entry = encoding.Entry(_header(image), {"pixels": image.pixels})
         blob, path, changed = encoding.encode(image.sha256, entry), self._path(image.number), 0
@@ -205,7 +205,7 @@ class OwnImages:
         for number in sorted(times, key=times.__getitem__)[: max(0, len(times) - self.most)]:
             self.remove(number)
 
-    def _read(self, path: Path, changed: int) -> OwnImage | None:
+    def _read(self, path: Path, changed: int) -> UploadedImage | None:
         try:
             blob = path.read_bytes()
             sha256 = encoding.key_of(blob)
@@ -219,7 +219,9 @@ class OwnImages:
         self._kept[image.number] = image, changed
         return image
 
-    def _looked_at(self, image: OwnImage | None, path: Path, status: os.stat_result | None) -> OwnImage | None:
+    def _looked_at(
+        self, image: UploadedImage | None, path: Path, status: os.stat_result | None
+    ) -> UploadedImage | None:
         """The image; notes the look on disk, so that others go before it."""
         if image is not None and status is not None and time.time() - status.st_mtime > LOOKED_AT_AGAIN:
             with suppress(OSError):
@@ -236,7 +238,7 @@ def _number(sha256: str) -> int:
     return FIRST + int(sha256[:7], 16)
 
 
-def _image(sha256: str, header: dict, pixels: np.ndarray) -> OwnImage:
+def _image(sha256: str, header: dict, pixels: np.ndarray) -> UploadedImage:
     """Raises KeyError, TypeError or ValueError for what is none."""
     about = json.loads(encoding.canonical_json(header))
     name, kind, label = about.pop("name"), about.pop("kind"), about.pop("label")
@@ -249,9 +251,9 @@ def _image(sha256: str, header: dict, pixels: np.ndarray) -> OwnImage:
     if not all(type(seen) is int and 0 <= seen <= 9 for seen in predicted.values()):
         raise ValueError(f"Expected predicted labels from 0 to 9, got {predicted!r}.")
     pixels.flags.writeable = False
-    return OwnImage(_number(sha256), pixels, sha256, name, kind, label, float(registered), predicted, about)
+    return UploadedImage(_number(sha256), pixels, sha256, name, kind, label, float(registered), predicted, about)
 
 
-def _header(image: OwnImage) -> dict:
+def _header(image: UploadedImage) -> dict:
     names = ("name", "kind", "label", "registered", "predicted")
     return image.about | {name: getattr(image, name) for name in names}

@@ -103,6 +103,10 @@ def _affine(convolution: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 @torch.no_grad()
 def linearise(block: nn.Module, geometry: BlockGeometry, x: Tensor) -> tuple[BlockState, Tensor]:
     """A block's state at its input x, float64 (C, H, W), and the block's output."""
+    if tuple(x.shape) != geometry.input_shape:
+        raise ValueError(
+            f"Expected an input of block {geometry.block} of shape {geometry.input_shape}, got {tuple(x.shape)}."
+        )
     pairs, masks, inner = _pairs(block), [], x[None]
     for position, (convolution, norm) in enumerate(pairs):
         inner = _affine(convolution, norm, inner)

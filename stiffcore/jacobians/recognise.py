@@ -2,7 +2,8 @@
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +15,34 @@ from stiffcore.jacobians import linearise, operator
 from stiffcore.networks import resnets
 from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing
+from stiffcore.torchvision_compat import torchvision
 
 STEM = ("conv1", "bn1", "maxpool", "layer1", "layer2", "layer3", "layer4")
 AGREE = 1e-10  # relative, of J v by our operators and by automatic differentiation, both float64
 
 
 class _InMemory:
-    """Gives the module that it was made with; two requests never change it."""
+    """Gives the module that it was made with. It travels to another process with the module, after torchvision is there."""
 
     def __init__(self, module: nn.Module):
         self._module = module
 
     def __call__(self) -> nn.Module:
         return self._module
+
+    def __reduce__(self) -> tuple[Callable[..., "_InMemory"], tuple[object, ...]]:
+        return _arrived, (_TorchvisionFirst(), self._module)
+
+
+class _TorchvisionFirst:
+    """Where it arrives, torchvision is imported by our way, before a module's class would import it by its own."""
+
+    def __reduce__(self) -> tuple[Callable[[], ModuleType], tuple[()]]:
+        return torchvision, ()
+
+
+def _arrived(_: ModuleType, module: nn.Module) -> _InMemory:
+    return _InMemory(module)
 
 
 def network(

@@ -57,7 +57,7 @@ def entry(network: str) -> Entry:
     """A network's or a baseline's entry. Raises CannotCompute for an unknown name and a missing or damaged manifest."""
     catalogue.architecture(network)
     if uploaded_networks.is_name(network):
-        return _own_entry(uploaded_networks.get(network))
+        return _uploaded_entry(uploaded_networks.get(network))
     path = FOLDER / "manifest.json"
     try:
         entries = _read(path, path.stat().st_mtime_ns)
@@ -71,7 +71,7 @@ def entry(network: str) -> Entry:
     return entries[network]
 
 
-def _own_entry(own: uploaded_networks.OwnWeights) -> Entry:
+def _uploaded_entry(own: uploaded_networks.UploadedWeights) -> Entry:
     predicted, loss = (dict(zip(own.images, values, strict=True)) for values in (own.predicted, own.loss))
     recipe = {"uploaded as": own.title, "file": own.form}
     return Entry(own.network, own.sha256, None, own.accuracy_bundled, recipe, predicted, loss)

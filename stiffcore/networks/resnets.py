@@ -42,7 +42,7 @@ def load(network: str) -> nn.Module:
     """
     expected = manifest.entry(network).sha256
     if uploaded_networks.is_name(network):
-        return with_weights(network, _own_state(network, expected), expected)
+        return with_weights(network, _uploaded_state(network, expected), expected)
     state, sha256 = shipped_state(network)
     if sha256 != expected:
         raise CannotCompute(
@@ -70,7 +70,7 @@ def shipped_state(network: str) -> tuple[dict[str, Tensor], str]:
     return state | statistics, baselines.name_of(baseline, source, source_sha256, tensors_sha256(statistics))
 
 
-def _own_state(network: str, sha256: str) -> dict[str, Tensor]:
+def _uploaded_state(network: str, sha256: str) -> dict[str, Tensor]:
     """The tensors of an uploaded network: checked again, since anybody may have touched the file."""
     try:
         state = load_file(uploaded_networks.tensors_path(network))

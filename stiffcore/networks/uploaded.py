@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OwnWeights:
+class UploadedWeights:
     """One uploaded network.
 
     title: the file's name, made harmless. accuracy_bundled: share of correct predictions on the images that ship; hint: why it
@@ -64,7 +64,7 @@ def tensors_path(network: str) -> Path:
     return folder() / f"{network}.safetensors"
 
 
-def find(network: str) -> OwnWeights | None:
+def find(network: str) -> UploadedWeights | None:
     """What is known of an uploaded network; None where it is not here, or its description is damaged."""
     if not is_name(network):
         return None
@@ -77,7 +77,7 @@ def find(network: str) -> OwnWeights | None:
     return _read(path, changed)
 
 
-def get(network: str) -> OwnWeights:
+def get(network: str) -> UploadedWeights:
     """Raises CannotCompute where the network is not here."""
     found = find(network)
     if found is None:
@@ -89,11 +89,11 @@ def get(network: str) -> OwnWeights:
 
 
 @lru_cache(maxsize=4 * MOST)
-def _read(path: Path, changed: int) -> OwnWeights | None:
+def _read(path: Path, changed: int) -> UploadedWeights | None:
     try:
         values = json.loads(path.read_text("utf-8"))
         lists = {name: tuple(values[name]) for name in ("images", "predicted", "loss")}
-        found = OwnWeights(**values | lists)
+        found = UploadedWeights(**values | lists)
         sound = (
             found.network == path.stem
             and found.network == name_of(found.architecture, found.sha256)
@@ -112,7 +112,7 @@ def _read(path: Path, changed: int) -> OwnWeights | None:
     return found
 
 
-def known() -> tuple[OwnWeights, ...]:
+def known() -> tuple[UploadedWeights, ...]:
     """All uploaded networks, the newest first."""
     with suppress(OSError):
         found = [find(path.stem) for path in folder().glob("resnet*.json")]
@@ -120,7 +120,7 @@ def known() -> tuple[OwnWeights, ...]:
     return ()
 
 
-def save(about: OwnWeights, tensors: bytes) -> list[str]:
+def save(about: UploadedWeights, tensors: bytes) -> list[str]:
     """Keep a network, checked before; the titles of those that had to go for it. Raises CannotCompute where the disk refuses."""
     try:
         write_replaced(tensors_path(about.network), tensors)

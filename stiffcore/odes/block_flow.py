@@ -2,8 +2,8 @@
 
     x' = F(x),  x(0) = the block's input,        x_{i+1} = x_i + h F(x_i)  with h = 1, 1/2, 1/4, …
 
-The block itself computes ``ReLU(x + F(x))``: one step of forward Euler with h = 1, and then its outer ReLU, which belongs to
-no ODE and is left out here. Distances are Euclidean norms at t = 1, relative to the exact flow's state or to its travel.
+The block itself computes ``ReLU(x + F(x))``: one step of forward Euler with h = 1, then the outer ReLU, which is not part of
+the ODE and is left out here. Distances are Euclidean norms at t = 1, relative to the exact flow's state or to its travel.
 This file holds results and imports no torch; block_flow_integration.py computes them.
 """
 
@@ -20,7 +20,7 @@ from stiffcore.storage import cache as result_cache, kept
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 STEPS = tuple(2.0**-k for k in range(7))  # h
-LARGEST_STATE = 8192  # n; larger blocks take minutes, and their spectra are not what ships
+LARGEST_STATE = 8192  # n; the flow of a larger block takes minutes, and spectra of such blocks do not ship
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FlowRequest:
     block: int
 
     def in_header(self) -> dict[str, object]:
-        """As a stored flow's header holds it: names in place of the objects."""
+        """The request in a stored flow's header: names in place of the objects."""
         return {"network": self.network.name, "image": self.image.in_rows, "block": self.block}
 
 
@@ -44,22 +44,22 @@ class BlockFlow:
     distance: np.ndarray  # ‖x_h(1) - x(1)‖ / ‖x(1)‖ per step of STEPS
     of_travel: np.ndarray  # ‖x_h(1) - x(1)‖ / ‖x(1) - x(0)‖
     growth: float  # ‖x(1)‖ / ‖x(0)‖ along the exact flow
-    converged_to: float  # relative distance between the exact flow at two tolerances: the rougher one's error, a bound
-    n_evaluations: int  # of F, by the solver at the tighter one
+    converged_to: float  # relative distance between the flow at two tolerances: the looser one's error, hence a bound
+    n_evaluations: int  # of F, by the solver at the tighter tolerance
     seconds: float
     weights: str
-    notice: str = ""  # for the user, of a cache that could not be written
+    notice: str = ""  # shown to the user if the flow could not be stored
 
     @property
     def observed_orders(self) -> np.ndarray:
-        """By halving h: 1 for forward Euler once the step is small."""
+        """The observed order of convergence for each halving of h: 1 for forward Euler once the step is small."""
         return one_step.observed_orders(self.distance)
 
 
 def last_stage_blocks(network: Network) -> list[int]:
     """The identity blocks of a network's last stage, whose flow is followed."""
-    last = network.blocks[-1].output_shape
-    return [block.block for block in network.identity_blocks() if block.output_shape == last]
+    last_shape = network.blocks[-1].output_shape
+    return [block.block for block in network.identity_blocks() if block.output_shape == last_shape]
 
 
 def check_identity(network: Network, block: int) -> BlockGeometry:
@@ -69,13 +69,13 @@ def check_identity(network: Network, block: int) -> BlockGeometry:
         others = ", ".join(str(other.block) for other in network.identity_blocks())
         raise CannotCompute(
             f"Expected an identity block, since x′ = F(x) needs F(x) to have the shape of x, got block {block} of "
-            f"{network.name}, which changes it: choose one of {others}."
+            f"{network.name}, which changes the shape: choose one of {others}."
         )
     return geometry
 
 
 def check(request: FlowRequest) -> FlowRequest:
-    """Raises CannotCompute for a block whose flow cannot be followed."""
+    """The request itself. Raises CannotCompute for a block whose flow cannot be followed."""
     geometry = check_identity(request.network, request.block)
     if geometry.n_in > LARGEST_STATE:
         smaller = [other for other in request.network.identity_blocks() if other.n_in <= LARGEST_STATE]
@@ -87,6 +87,7 @@ def check(request: FlowRequest) -> FlowRequest:
 
 
 def key(request: FlowRequest) -> str:
+    """The key of a flow in the cache."""
     return result_cache.key(
         {
             "kind": "block-flow",
@@ -98,12 +99,16 @@ def key(request: FlowRequest) -> str:
 
 
 def stored(request: FlowRequest) -> BlockFlow | None:
-    """A flow that was stored before or ships. No torch."""
-    return kept.find(key(check(request)), lambda entry: BlockFlow(request, **entry.arrays, **entry.header["numbers"]))
+    """The stored or shipped flow; None where there is none. Imports no torch."""
+
+    def read(entry: result_cache.Entry) -> BlockFlow:
+        return BlockFlow(request, entry.arrays["distance"], entry.arrays["of_travel"], **entry.header["numbers"])
+
+    return kept.find(key(check(request)), read)
 
 
 def as_entry(flow: BlockFlow) -> result_cache.Entry:
-    """A flow as it is stored."""
+    """The cache entry of a flow."""
     numbers = {name: getattr(flow, name) for name in ("growth", "converged_to", "n_evaluations", "seconds", "weights")}
     arrays = {"distance": flow.distance, "of_travel": flow.of_travel}
     return result_cache.Entry({"request": flow.request.in_header(), "numbers": numbers}, arrays)

@@ -19,12 +19,12 @@ from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
 from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache, kept
 
-TOLERANCES = (1e-5, 1e-7)  # of the exact flow, which is the second; their difference is about the error of the first
+TOLERANCES = (1e-5, 1e-7)  # the second gives the exact flow; their distance estimates the error of the first
 MOST_EVALUATIONS = 20_000
 
 
 def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
-    """F of a residual block in evaluation mode, float64 on the CPU: (C, H, W) -> (C, H, W), outer ReLU and skip left out."""
+    """F of a residual block in evaluation mode, without skip and outer ReLU; float64 on the CPU, (C, H, W) -> (C, H, W)."""
     numbers = (1, 2, 3) if hasattr(block, "conv3") else (1, 2)
     layers = [
         fuse_conv_bn_eval(
@@ -37,7 +37,8 @@ def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
     def slope(x: Tensor) -> Tensor:
         for layer in layers[:-1]:
             x = layer(x).relu()
-        return layers[-1](x)
+        output: Tensor = layers[-1](x)
+        return output
 
     return lambda x: slope(x[None])[0]
 
@@ -45,23 +46,25 @@ def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
 def exact_flow(
     slope: Callable[[np.ndarray], np.ndarray], start: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray, int]:
-    """x(1) by DOP853 and the evaluations that it took. Absolute tolerance: relative to the largest entry of the start."""
+    """x(1) by DOP853, and how many evaluations of F it took. The absolute tolerance is relative to the start's largest entry.
+
+    Raises CannotCompute above MOST_EVALUATIONS, or where the solver does not reach t = 1.
+    """
     spent = 0
 
-    def counted(_, x: np.ndarray) -> np.ndarray:
+    def counted(_: float, x: np.ndarray) -> np.ndarray:
         nonlocal spent
         spent += 1
         if spent > MOST_EVALUATIONS:
             raise CannotCompute(
-                f"Expected a flow that {MOST_EVALUATIONS:,} evaluations of F can follow, got one that they cannot: "
-                "choose another block or image."
+                f"The flow needs more than {MOST_EVALUATIONS:,} evaluations of F: choose another block or image."
             )
         return slope(x)
 
     atol = tolerance * max(float(np.abs(start).max()), 1e-300)
     end = solve_ivp(counted, (0.0, 1.0), start, method="DOP853", rtol=tolerance, atol=atol, t_eval=[1.0])
     if not end.success:
-        raise CannotCompute(f"Expected a flow over [0, 1], got “{end.message}”: choose another block or image.")
+        raise CannotCompute(f"The solver did not reach t = 1 (“{end.message}”): choose another block or image.")
     return end.y[:, 0], spent
 
 
@@ -70,23 +73,23 @@ def follow(
 ) -> tuple[np.ndarray, np.ndarray, float, float, int]:
     """The numbers of a BlockFlow for any F on vectors: distance, of_travel, growth, converged_to, n_evaluations."""
 
-    def tell(done: int, what: str) -> None:
+    def report(done: int, what: str) -> None:
         if progress:
             progress(done, len(TOLERANCES) + len(STEPS), what)
 
     flows = []
     for done, tolerance in enumerate(TOLERANCES):
-        tell(done, f"Exact flow, tolerance {tolerance:g}")
+        report(done, f"Exact flow, tolerance {tolerance:g}")
 
         def watched(x: np.ndarray, done: int = done, what: str = f"Exact flow, tolerance {tolerance:g}") -> np.ndarray:
-            tell(done, what)  # also a place to stop
+            report(done, what)  # may raise Cancelled
             return slope(x)
 
         flows.append(exact_flow(watched, start, tolerance))
     (rough, _), (exact, n_evaluations) = flows
     errors = []
     for position, step in enumerate(STEPS):
-        tell(len(TOLERANCES) + position, f"Forward Euler, h = 1/{round(1 / step)}")
+        report(len(TOLERANCES) + position, f"Forward Euler, h = 1/{round(1 / step)}")
         steps = one_step.euler([lambda t, x: slope(x)] * round(1 / step), start, step)
         (end,) = deque(steps, maxlen=1)
         errors.append(np.linalg.norm(end - exact))
@@ -102,7 +105,7 @@ def follow(
 
 
 def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow:
-    """One block's flow through the cache."""
+    """One block's flow, stored or computed and then stored."""
 
     def fresh() -> tuple[BlockFlow, result_cache.Entry]:
         flow = _integrated(request, progress)

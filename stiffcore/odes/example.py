@@ -1,4 +1,4 @@
-"""The paper's stiff example (its Eq. 8, 9 and Figure 3) by one-step methods, and scipy's solvers, with what each costs.
+"""The paper's stiff example (Eq. 8, 9 and Figure 3) solved by one-step methods and by scipy, with the cost of each solution.
 
     y' = -1000 y + 3000 - 2000 e^(-t),  y(0) = 0,        y = 3 - (997/999) e^(-1000 t) - (2000/999) e^(-t)
 
@@ -28,7 +28,7 @@ class System:
 
     name: str
     title: str
-    formula: str  # as text, to be shown
+    formula: str  # as text, for display
     right_hand_side: Callable[[float, np.ndarray], np.ndarray]  # (t, y) -> y', shape: (d,)
     jacobian: Callable[[float, np.ndarray], np.ndarray]  # (t, y) -> ∂f/∂y, shape: (d, d)
     start: tuple[float, ...]
@@ -70,12 +70,12 @@ STIFF_EXAMPLE = System(
 
 @dataclass(frozen=True)
 class StepReport:
-    """The numbers that move with the step: forward Euler or any other one-step method on the stiff example."""
+    """A one-step method on the stiff example: the numbers that depend on the step."""
 
     method: str
     step: float
     z: float  # hλ
-    amplification: float  # R(hλ): what a step multiplies the error by
+    amplification: float  # R(hλ): each step multiplies the error by it
     is_stable: bool  # |R| <= 1
     solution: Solution
     first_error: float  # |y_1 - y(t_1)|
@@ -84,7 +84,7 @@ class StepReport:
 
     @property
     def verdict(self) -> str:
-        """unstable | on the limit | settles, alternating | settles: how errors go on from one step to the next."""
+        """unstable | on the limit | settles, alternating | settles: how an error develops from step to step."""
         size = abs(self.amplification)
         if not self.is_stable:
             return "unstable"
@@ -94,13 +94,13 @@ class StepReport:
 
 
 def report(method: str, step: float, t_end: float) -> StepReport:
-    """The stiff example by a one-step method. Raises CannotCompute for a step that is no use."""
+    """Solves the stiff example by a one-step method. Raises CannotCompute for a step that is not usable."""
     solution = integrate_example(method, step, t_end)
     with np.errstate(over="ignore"):
         error = np.abs(solution.states[:, 0] - example_solution(solution.times))
     z = step * RATE
     amplification = float(stability.amplification(method, np.array(z)).real)
-    # hλ = -2 itself is where rounding decides: -1000 · 0.002 is -2 exactly, as is |R| = 1.
+    # Rounding decides only at hλ = -2, and there -1000 · 0.002 is exactly -2 and |R| exactly 1.
     is_stable = not bool(stability.is_outside(method, np.array(z)))
     return StepReport(method, step, z, amplification, is_stable, solution, error[1], error.max(), error[-1])
 
@@ -121,16 +121,16 @@ def adaptive(
     atol: float = 1e-6,
     most_evaluations: int = MOST_EVALUATIONS,
 ) -> Solution:
-    """A system by scipy's RK45, Radau or BDF: what `solve_ivp` runs, stopped when its evaluations are used up.
+    """Solves a system by scipy's RK45, Radau or BDF, as `solve_ivp` does, within a budget of evaluations.
 
-    A run that stops early is a value with a message, not an error: how far it came is what is to be seen.
+    A run that stops early raises nothing: its solution carries a message and shows how far the solver came.
     """
     if method not in ADAPTIVE:
         raise CannotCompute(f"Expected a solver among {', '.join(ADAPTIVE)}, got {method!r}: choose one of them.")
     t_end = system.t_end if t_end is None else t_end
     if not (math.isfinite(t_end) and t_end > 0):
         raise CannotCompute(f"Expected an end time above 0, got {t_end!r}: choose a positive one.")
-    from scipy import integrate  # slow to import, and wanted by nobody who only looks
+    from scipy import integrate  # slow to import; needed only to solve
 
     options = {"jac": system.jacobian} if ADAPTIVE[method] == "implicit" else {}
     start = np.array(system.start, dtype=np.float64)

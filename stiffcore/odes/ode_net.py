@@ -1,11 +1,11 @@
-"""The paper's Figure 2: a small residual network and a neural ODE fitted to the same random data, and how they meet.
+"""The paper's Figure 2: a small residual network and a neural ODE fitted to the same random data, and how the first converges.
 
     ResNet    x_{i+1} = x_i + (T/L) F_i(x_i)              L blocks, each with its own weights
     ODE-Net   x' = F(x, t) on [0, T]                      one F, integrated by torchdiffeq (Chen et al. 2018)
 
-with ``F(x, t) = W2 tanh(W1 (x, t) + b1) + b2``. A number enters as the first component of x, all others 0 (Dupont et al.
-2019: without room to turn, a flow on the line cannot fold); a linear read-out of x(T) is the prediction. A ResNet whose L
-blocks share the ODE-Net's F is forward Euler with step T/L, so that it approaches the ODE-Net as L grows.
+with ``F(x, t) = W2 tanh(W1 (x, t) + b1) + b2``. The input is the first component of x(0), all others are 0 (Dupont et al.
+2019: a flow on the line cannot fold, so x needs further dimensions); the prediction is a linear read-out of x(T). A ResNet
+whose L blocks share the ODE-Net's F is forward Euler with step T/L, so it converges to the ODE-Net as L grows.
 
 This file holds settings, data and results and imports no torch; ode_net_fit.py fits.
 """
@@ -29,7 +29,7 @@ LIMITS = {"seed": (0, 9999), "points": (8, 100), "depth": (1, 32), "width": (2, 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a visitor chooses. width: components of the state x, and hidden units of F."""
+    """The choices of the page. width: components of the state x, and hidden units of F."""
 
     seed: int = 0
     points: int = 32
@@ -37,7 +37,7 @@ class Settings:
     width: int = 12
     iterations: int = 300
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -70,11 +70,11 @@ class Fit:
     refined_losses: np.ndarray  # mean square error of that ResNet at the data
     parameters: tuple[int, int]  # of the ResNet and the ODE-Net
     seconds: tuple[float, float]  # fitting each
-    notice: str = ""  # for the user, of a cache that could not be written
+    notice: str = ""  # shown to the user if the fit could not be stored
 
     @property
     def observed_orders(self) -> np.ndarray:
-        """By doubling L: 1 for forward Euler once the step is small."""
+        """The observed order of convergence for each doubling of L: 1 for forward Euler once the step is small."""
         return one_step.observed_orders(self.refined_distance)
 
 
@@ -102,23 +102,24 @@ _NUMBERS = ("line_loss", "parameters", "seconds")
 
 
 def key(settings: Settings) -> str:
+    """The key of a fit in the cache."""
     return result_cache.key({"kind": "ode-net", "algorithm": ALGORITHM, **asdict(settings)})
 
 
 def stored(settings: Settings) -> Fit | None:
-    """A fit that was stored before or ships. No torch."""
+    """The stored or shipped fit; None where there is none. Imports no torch."""
 
     def read(entry: result_cache.Entry) -> Fit:
-        numbers = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in entry.header["numbers"].items()
-        }
-        return Fit(settings, **entry.arrays, **numbers)
+        values: dict = dict(entry.arrays)  # by the names of Fit's fields
+        for name, value in entry.header["numbers"].items():
+            values[name] = tuple(value) if isinstance(value, list) else value
+        return Fit(settings, **values)
 
     return kept.find(key(settings), read)
 
 
 def as_entry(fit: Fit) -> result_cache.Entry:
-    """A fit as it is stored."""
+    """The cache entry of a fit."""
     arrays = {f.name: getattr(fit, f.name) for f in fields(fit) if isinstance(getattr(fit, f.name), np.ndarray)}
     header = {"settings": asdict(fit.settings), "numbers": {name: getattr(fit, name) for name in _NUMBERS}}
     return result_cache.Entry(header, arrays)

@@ -1,7 +1,7 @@
 """Fits the two networks of ode_net.py: Adam on the mean square error of all points, float64, one seeded start.
 
-The ODE-Net is integrated by torchdiffeq: by ten steps of its rk4 while it is fitted, differentiated through them, and by
-dopri5 at a tight tolerance for everything that is shown. Equal settings give equal numbers on one machine.
+torchdiffeq integrates the ODE-Net: in ten steps of rk4 during the fit, with gradients through these steps, and by dopri5 at a
+tight tolerance for everything that is shown. Equal settings give equal numbers on one machine.
 """
 
 import math
@@ -19,9 +19,9 @@ from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache, kept
 
 LEARNING_RATE = 0.03
-FITTING = {"method": "rk4", "options": {"step_size": DURATION / 10}}  # an error near 1e-5, a third of dopri5's time
+FITTING = {"method": "rk4", "options": {"step_size": DURATION / 10}}  # an error near 1e-5 in a third of dopri5's time
 EXACT = {"method": "dopri5", "rtol": 1e-10, "atol": 1e-11}  # for what is shown
-ADAPTIVE = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-6}  # where a solver in use would look at F
+ADAPTIVE = {"method": "dopri5", "rtol": 1e-5, "atol": 1e-6}  # a usual tolerance, to show where a solver evaluates F
 
 
 class RightHandSide(nn.Module):
@@ -32,7 +32,7 @@ class RightHandSide(nn.Module):
         self.inner, self.outer = nn.Linear(width + 1, width), nn.Linear(width, width)
         self.double()
         with torch.no_grad():
-            # Bends spread over the data: with torch's own smaller start both fits stay at the line for long.
+            # This spreads the bends over the data; from torch's smaller default start both fits stay near a line for long.
             self.inner.weight.normal_(generator=draw)
             self.inner.bias.normal_(generator=draw)
             self.outer.weight.normal_(0, 1 / math.sqrt(width), generator=draw)
@@ -40,7 +40,8 @@ class RightHandSide(nn.Module):
 
     def forward(self, t: Tensor | float, x: Tensor) -> Tensor:
         time_column = torch.as_tensor(t, dtype=x.dtype).expand(len(x), 1)
-        return self.outer(torch.tanh(self.inner(torch.cat([x, time_column], dim=1))))
+        slope: Tensor = self.outer(torch.tanh(self.inner(torch.cat([x, time_column], dim=1))))
+        return slope
 
     @torch.no_grad()
     def jacobian(self, t: float, x: Tensor) -> Tensor:
@@ -51,13 +52,14 @@ class RightHandSide(nn.Module):
 
 
 class Network(nn.Module):
-    """Blocks and a linear read-out; the numbers x enter as (x, 0, …, 0)."""
+    """Blocks and a linear read-out; an input x becomes the state (x, 0, …, 0). slopes: each block's F."""
 
     def __init__(self, n_blocks: int, width: int, seed: int):
         super().__init__()
         draw = torch.Generator().manual_seed(seed)
         self.width = width
-        self.blocks = nn.ModuleList(RightHandSide(width, draw) for _ in range(n_blocks))
+        self.slopes = [RightHandSide(width, draw) for _ in range(n_blocks)]
+        self.blocks = nn.ModuleList(self.slopes)
         self.read_out = nn.Linear(width, 1, dtype=torch.float64)
         with torch.no_grad():
             self.read_out.weight.normal_(0, 1 / math.sqrt(width), generator=draw)
@@ -69,7 +71,8 @@ class Network(nn.Module):
 
     def read(self, states: Tensor) -> Tensor:
         """(…, N, width) -> (…, N)"""
-        return self.read_out(states)[..., 0]
+        output: Tensor = self.read_out(states)[..., 0]
+        return output
 
     @property
     def n_parameters(self) -> int:
@@ -77,11 +80,11 @@ class Network(nn.Module):
 
 
 class ResNet(Network):
-    """x_{i+1} = x_i + (T/L) F_i(x_i): forward Euler, with a weight set for each step."""
+    """x_{i+1} = x_i + (T/L) F_i(x_i): forward Euler, with weights of its own for each step."""
 
     def states(self, x: Tensor, solver: dict | None = None) -> Tensor:
-        """After 0 … L blocks; shape: (L + 1, N, width). No solver: a ResNet is one."""
-        return euler([block for block in self.blocks], self.start(x))
+        """After 0 … L blocks; shape: (L + 1, N, width). ``solver`` is not used: the blocks are the solver's steps."""
+        return euler(self.slopes, self.start(x))
 
 
 class OdeNet(Network):
@@ -90,7 +93,8 @@ class OdeNet(Network):
     def states(self, x: Tensor, solver: dict | None = None, times: Tensor | None = None) -> Tensor:
         """At 0 and T, or at the times given; shape: (times, N, width)."""
         times = torch.tensor([0.0, DURATION], dtype=torch.float64) if times is None else times
-        return odeint(self.blocks[0], self.start(x), times, **(solver or EXACT))
+        states: Tensor = odeint(self.slopes[0], self.start(x), times, **(solver or EXACT))
+        return states
 
 
 def euler(blocks: list[RightHandSide], x: Tensor) -> Tensor:
@@ -99,24 +103,25 @@ def euler(blocks: list[RightHandSide], x: Tensor) -> Tensor:
 
 
 def compute(settings: Settings, progress: Progress | None = None) -> Fit:
-    """A fit through the cache."""
+    """A fit, stored or computed and then stored."""
 
     def fresh() -> tuple[Fit, result_cache.Entry]:
-        made = fit(settings, progress)
-        return made, ode_net.as_entry(made)
+        fitted = fit(settings, progress)
+        return fitted, ode_net.as_entry(fitted)
 
-    made, notice = kept.computed_once(ode_net.key(settings), lambda: ode_net.stored(settings), fresh, progress)
-    return replace(made, notice=notice)
+    fitted, notice = kept.computed_once(ode_net.key(settings), lambda: ode_net.stored(settings), fresh, progress)
+    return replace(fitted, notice=notice)
 
 
 def fit(settings: Settings, progress: Progress | None = None) -> Fit:
-    """Fit both networks to the same data; progress counts the iterations of both."""
+    """Fits both networks to the same data; progress counts the iterations of both."""
     data = ode_net.random_data(settings.seed, settings.points)
     x, y = torch.from_numpy(data)
     resnet = ResNet(settings.depth, settings.width, settings.seed)
     ode = OdeNet(1, settings.width, settings.seed)
+    networks: tuple[ResNet | OdeNet, ...] = (resnet, ode)
     losses, seconds = [], []
-    for position, network in enumerate((resnet, ode)):
+    for position, network in enumerate(networks):
         started = time.perf_counter()
         losses.append(_train(network, x, y, settings.iterations, position, progress))
         seconds.append(round(time.perf_counter() - started, 2))
@@ -125,7 +130,7 @@ def fit(settings: Settings, progress: Progress | None = None) -> Fit:
 
 
 def _train(
-    network: Network, x: Tensor, y: Tensor, iterations: int, position: int, progress: Progress | None
+    network: ResNet | OdeNet, x: Tensor, y: Tensor, iterations: int, position: int, progress: Progress | None
 ) -> np.ndarray:
     """Adam with a cosine schedule; the mean square error before each iteration and at the end."""
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
@@ -153,12 +158,11 @@ def _measured(settings: Settings, data: np.ndarray, resnet: ResNet, ode: OdeNet,
     dense = torch.linspace(0, DURATION, ode_net.DENSE, dtype=torch.float64)
     resnet_states, ode_curve = resnet.states(x), ode.read(ode.states(grid)[-1])
     calls: list[float] = []
-    hook = ode.blocks[0].register_forward_pre_hook(lambda _, inputs: calls.append(float(inputs[0])))
+    hook = ode.slopes[0].register_forward_pre_hook(lambda _, inputs: calls.append(float(inputs[0])))
     ode_states = ode.states(x, ADAPTIVE, dense)
     hook.remove()
     at_blocks = ode.states(x, times=torch.arange(settings.depth + 1, dtype=torch.float64) * settings.step)
     refined = [_refined(ode, depth, grid, x, y, ode_curve) for depth in ode_net.REFINEMENTS]
-    flow = ode.blocks[0]
     return Fit(
         settings,
         data,
@@ -171,8 +175,8 @@ def _measured(settings: Settings, data: np.ndarray, resnet: ResNet, ode: OdeNet,
         resnet.read(resnet_states).numpy(),
         ode.read(ode_states).numpy(),
         np.unique([t for t in calls if t <= DURATION]),  # the solver's last step ends beyond T
-        _eigenvalues(list(resnet.blocks), resnet_states),
-        _eigenvalues([flow] * settings.depth, at_blocks),
+        _eigenvalues(resnet.slopes, resnet_states),
+        _eigenvalues(ode.slopes * settings.depth, at_blocks),
         np.array([distance for distance, _ in refined]),
         np.array([loss for _, loss in refined]),
         (resnet.n_parameters, ode.n_parameters),
@@ -181,14 +185,15 @@ def _measured(settings: Settings, data: np.ndarray, resnet: ResNet, ode: OdeNet,
 
 
 def _eigenvalues(blocks: list[RightHandSide], states: Tensor) -> np.ndarray:
-    """Of ∂F_i/∂x at the state before each block, complex128; shape: (L, N, width)."""
+    """Eigenvalues of ∂F_i/∂x at the state before each block, complex128; shape: (L, N, width)."""
     step = DURATION / len(blocks)
     jacobians = torch.stack([block.jacobian(i * step, states[i]) for i, block in enumerate(blocks)])
-    return torch.linalg.eigvals(jacobians).numpy()
+    eigenvalues: np.ndarray = torch.linalg.eigvals(jacobians).numpy()
+    return eigenvalues
 
 
 def _refined(ode: OdeNet, depth: int, grid: Tensor, x: Tensor, y: Tensor, exact: Tensor) -> tuple[float, float]:
-    """The ResNet whose `depth` blocks all are the ODE-Net's F: largest distance from the ODE-Net, and its loss."""
-    blocks = [ode.blocks[0]] * depth
+    """The ResNet whose `depth` blocks all share the ODE-Net's F: its largest distance from the ODE-Net, and its loss."""
+    blocks = ode.slopes * depth
     distance = (ode.read(euler(blocks, ode.start(grid))[-1]) - exact).abs().max()
     return float(distance), float(torch.mean((ode.read(euler(blocks, ode.start(x))[-1]) - y) ** 2))

@@ -1,4 +1,4 @@
-"""What a one-step method makes of a whole spectrum, structural zeros and ones included."""
+"""Stability of a one-step method on a whole spectrum, structural zeros and ones included."""
 
 import math
 
@@ -15,21 +15,21 @@ def of_method(
     step: float = 1.0,
     name: str = "forward-euler",
 ) -> dict[str, float]:
-    """What a one-step method with step h makes of x' = F(x), structural zeros and ones included.
+    """Stability of a one-step method with step h on x' = F(x), structural zeros and ones included.
 
-    share_outside: of the eigenvalues, those with |R(hλ)| > 1; largest_stable_step: see `stability`; share_positive: those
+    share_outside: the share of eigenvalues with |R(hλ)| > 1; largest_stable_step: see `stability`; share_positive: the share
     with Re λ > 0, which no small step stabilises. Shares are of all m + zeros + ones, from 0 to 1.
-    tolerance: what |λ| or |Re λ| does not exceed is taken for 0, since rounding moves it to either side. With Re λ = 0 an
-    eigenvalue neither decays nor grows; it is outside where the method's region leaves the imaginary axis at h Im λ.
+    tolerance: |λ| or |Re λ| up to this counts as 0, since rounding moves it to either side. An eigenvalue with Re λ = 0
+    neither decays nor grows; it is outside where i h Im λ lies outside the method's region.
     """
     total = len(eigenvalues) + zeros + ones
-    told = eigenvalues[np.abs(eigenvalues) > tolerance]
-    told = np.where(np.abs(told.real) > tolerance, told, 1j * told.imag)
-    at_zero = zeros + len(eigenvalues) - len(told)
+    nonzero = eigenvalues[np.abs(eigenvalues) > tolerance]
+    nonzero = np.where(np.abs(nonzero.real) > tolerance, nonzero, 1j * nonzero.imag)
+    at_zero = zeros + len(eigenvalues) - len(nonzero)
     decaying = eigenvalues[eigenvalues.real < -tolerance]
     growing = int((eigenvalues.real > tolerance).sum()) + ones
     return {
-        "share_outside": stability.share_outside(told, total, at_zero, ones, step, name),
+        "share_outside": stability.share_outside(nonzero, total, at_zero, ones, step, name),
         "largest_stable_step": stability.largest_stable_step(decaying, name),
         "share_positive": growing / total if total else math.nan,
     }

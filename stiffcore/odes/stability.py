@@ -4,9 +4,9 @@ On ``y' = λy`` a one-step method multiplies y by its stability function at ever
 
     y_{n+1} = R(z) y_n,    z = hλ,    R = P / Q    with polynomials P and Q.
 
-Whether z lies outside is the sign of ``|P(z)|² - |Q(z)|²``. As a polynomial in ``x = Re z`` and ``q = |z|²``, with
+The sign of ``|P(z)|² - |Q(z)|²`` says whether z lies outside. As a polynomial in ``x = Re z`` and ``q = |z|²``, with
 rational coefficients, it has no cancellation near the imaginary axis, where most eigenvalues of a residual block are:
-forward Euler's is ``2x + q``, and ``|1 + z| > 1`` in floating point would miss a z of 1e-17.
+forward Euler's is ``2x + q``, while ``|1 + z| > 1`` in floating point would miss a z of 1e-17.
 """
 
 from collections import defaultdict
@@ -21,15 +21,15 @@ from stiffcore.errors import CannotCompute
 
 @dataclass(frozen=True)
 class Method:
-    """A one-step method by its stability function R = P / Q; coefficients from the constant upwards."""
+    """A one-step method, given by its stability function R = P / Q; coefficients from the constant upwards."""
 
     name: str
     title: str
     order: int
     numerator: tuple[Fraction, ...]  # P
     denominator: tuple[Fraction, ...]  # Q; (1,) for explicit methods
-    evaluations: int  # of the right-hand side in a step; for an implicit method, of a linear solve
-    formula: str  # R(z), to be shown
+    evaluations: int  # of the right-hand side per step; for an implicit method, linear solves per step
+    formula: str  # R(z), for display
 
     @property
     def is_explicit(self) -> bool:
@@ -85,7 +85,7 @@ def amplification(name: str, z: np.ndarray) -> np.ndarray:
 
 
 def excess(name: str, z: np.ndarray) -> np.ndarray:
-    """``|P(z)|² - |Q(z)|²``, whose sign says where z is: > 0 outside the stability region, <= 0 in it. Float64."""
+    """``|P(z)|² - |Q(z)|²``, float64: > 0 outside the stability region, <= 0 inside."""
     z = np.asarray(z, dtype=np.complex128)
     x, q = z.real, z.real**2 + z.imag**2
     total: np.ndarray = sum(float(c) * x**a * q**b for (a, b), c in _excess_terms(name).items())
@@ -99,7 +99,7 @@ def is_outside(name: str, z: np.ndarray) -> np.ndarray:
 
 @cache
 def _excess_terms(name: str) -> dict[tuple[int, int], Fraction]:
-    """``|P|² - |Q|²`` as {(a, b): coefficient of x^a q^b}, zeros left out."""
+    """``|P|² - |Q|²`` as {(a, b): coefficient of x^a q^b}, without zero coefficients."""
     terms: dict[tuple[int, int], Fraction] = defaultdict(Fraction)
     for polynomial, sign in ((method(name).numerator, 1), (method(name).denominator, -1)):
         for i, c in enumerate(polynomial):
@@ -140,7 +140,7 @@ def share_outside(
 ) -> float:
     """The share, from 0 to 1, of eigenvalues with ``|R(hλ)| > 1``, structural zeros and ones included.
 
-    A zero stays where it is, ``R(0) = 1``: never outside. n_total = m + zeros + ones; NaN where it is 0.
+    Zeros are never outside: ``R(0) = 1``. n_total = m + zeros + ones; the share is NaN where n_total is 0.
     """
     eigenvalues, step = _checked(eigenvalues), check_step(step)
     if n_total != len(eigenvalues) + zeros + ones:
@@ -155,8 +155,8 @@ def largest_stable_step(eigenvalues: np.ndarray, name: str = "forward-euler") ->
     """The largest h for which every eigenvalue with Re λ < 0 stays in the region, at h and at every smaller step.
 
     Forward Euler: ``min -2 Re λ / |λ|²``. Infinity where no Re λ < 0 exists, and for backward Euler and the trapezoidal
-    rule. Structural zeros and ones set no limit and need not be given. Eigenvalues with Re λ > 0 belong to no limit
-    either: no small step stabilises them (`share_positive`).
+    rule. Structural zeros and ones set no limit and need not be given. Eigenvalues with Re λ > 0 set no limit either: no
+    small step stabilises them (`share_positive`).
     """
     eigenvalues = _checked(eigenvalues)
     decaying = eigenvalues[eigenvalues.real < 0]
@@ -166,13 +166,13 @@ def largest_stable_step(eigenvalues: np.ndarray, name: str = "forward-euler") ->
 
 
 def stable_steps(eigenvalues: np.ndarray, name: str = "forward-euler") -> np.ndarray:
-    """Per eigenvalue: the largest h so that hλ is in the region at h and at every smaller step; 0 where there is none.
+    """For each eigenvalue the largest h such that hλ is in the region at h and at every smaller step; 0 where there is none.
 
     Float64, shape of the eigenvalues, infinity where every step is stable (λ = 0 included).
     """
     eigenvalues = np.asarray(eigenvalues, dtype=np.complex128)
     size = np.abs(eigenvalues)
-    # A division by the part of a complex number keeps tiny real parts; one by |λ| of the whole may not.
+    # Dividing the real part alone keeps it where it is tiny; dividing the complex number by |λ| may not.
     direction = np.divide(eigenvalues.real, size, out=np.zeros(size.shape), where=size > 0)
     with np.errstate(divide="ignore"):
         return np.where(size > 0, _first_exit(direction, name) / size, np.inf)
@@ -192,7 +192,7 @@ def _first_exit(x: np.ndarray, name: str) -> np.ndarray:
     first = np.take_along_axis(by_power, filled.argmax(axis=0)[None], axis=0)[0]
     never_leaves = (first <= 0) & ~(by_power > 0).any(axis=0)
     low, high = np.zeros(np.shape(x)), np.full(np.shape(x), 8.0)  # beyond every bounded region
-    for _ in range(120):  # halvings: down to radii of 1e-20 with all their digits
+    for _ in range(120):  # bisection: full precision for radii down to 1e-20
         middle = (low + high) / 2
         inside = np.polynomial.polynomial.polyval(middle, by_power, tensor=False) <= 0
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
@@ -212,13 +212,13 @@ def imaginary_stability_interval(name: str) -> float:
 @cache
 def _contour(name: str, points: int) -> np.ndarray:
     chosen = method(name)
-    turns = max(len(chosen.numerator), len(chosen.denominator)) - 1  # R takes every value that often
+    turns = max(len(chosen.numerator), len(chosen.denominator)) - 1  # R takes every value this many times
     p = np.polynomial.Polynomial([float(c) for c in chosen.numerator])
     q = np.polynomial.Polynomial([float(c) for c in chosen.denominator])
     z, points_on_it = 0j, []
     for angle in np.linspace(0, 2 * np.pi * turns, turns * points + 1):
         w = np.exp(1j * angle)
-        for _ in range(20):  # Newton for P(z) = e^{iθ} Q(z), from the point before
+        for _ in range(20):  # Newton for P(z) = e^{iθ} Q(z), starting at the previous point
             change = (p(z) - w * q(z)) / (p.deriv()(z) - w * q.deriv()(z))
             z -= change
             if abs(change) < 1e-15:
@@ -233,7 +233,7 @@ def boundary(name: str, reach: float = 10.0, points: int = 180) -> np.ndarray:
     """The curve |R(z)| = 1 as one polyline, complex128: the roots of ``P(z) = e^{iθ} Q(z)`` followed through θ.
 
     Closed, from 0 to 0, with `points` per turn of θ; for the trapezoidal rule the imaginary axis from -i reach to i reach.
-    The region is inside it for explicit methods, outside for backward Euler, to its left for the trapezoidal rule.
+    The region lies inside the curve for explicit methods, outside for backward Euler, to the left for the trapezoidal rule.
     """
     if name == "trapezoidal":  # unbounded: z = 2i tan(θ/2)
         return 1j * np.linspace(-reach, reach, 2)

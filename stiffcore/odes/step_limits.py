@@ -1,8 +1,8 @@
-"""What bounds a step on x' = J x: a fast decay, which is stiffness, or an oscillation that hardly decays, which is not.
+"""What limits the step on x' = J x: a fast decay, which is stiffness, or an oscillation with weak damping, which is not.
 
 Forward Euler keeps λ stable up to ``h = -2 Re λ / |λ|² = (2 / |Re λ|) cos² φ``, φ the angle between λ and the negative real
-axis. For a real λ that is ``2 / |λ|``: small only where the decay is fast. Beside the imaginary axis it is about
-``2 |Re λ| / |Im λ|²``: small where the damping is weak, however slow everything is. Imports no torch.
+axis. For a real λ that is ``2 / |λ|``: small only where the decay is fast. Near the imaginary axis it is about
+``2 |Re λ| / |Im λ|²``: small where the damping is weak, even if everything is slow. Imports no torch.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,22 @@ from stiffcore.odes import stability
 
 @dataclass(frozen=True)
 class StepLimits:
-    """Of the eigenvalues with Re λ < 0 in one spectrum, for one method and step."""
+    """The step limits that the eigenvalues with Re λ < 0 of one spectrum set for one method and step."""
 
-    largest_step: float  # at which all of them are stable; infinity where nothing bounds it
-    set_by: complex  # the λ that bounds it, with Im λ >= 0; NaN where nothing does
-    decay_limit: float  # r / |min Re λ|: what the fastest decay alone would allow, r the method's real interval
+    largest_step: float  # at which all of them are stable; infinity where nothing limits it
+    set_by: complex  # the λ that limits it, with Im λ >= 0; NaN where none does
+    decay_limit: (
+        float  # r / |min Re λ|: what the fastest decay alone would allow, r the method's real stability interval
+    )
     fastest_decay: float  # |min Re λ|; 0 where nothing decays
     decaying_outside: float  # share of all eigenvalues, from 0 to 1, with Re λ < 0 and |R(hλ)| > 1
 
     @property
     def kind(self) -> str:
-        """decay | oscillation | none: by the part of `set_by` that is larger; at 45° decay still takes half the step."""
+        """decay | oscillation | none: whether the real or the imaginary part of `set_by` is larger.
+
+        At the border, 45°, forward Euler's largest step is half of what the decay alone would allow.
+        """
         if np.isnan(self.set_by):
             return "none"
         return "decay" if abs(self.set_by.imag) <= -self.set_by.real else "oscillation"
@@ -37,7 +42,7 @@ def of_eigenvalues(
     step: float = 1.0,
     name: str = "forward-euler",
 ) -> StepLimits:
-    """Decaying is what has Re λ < -tolerance, as in `spectrum_stability.of_method`."""
+    """The step limits of a spectrum. An eigenvalue decays if Re λ < -tolerance, as in `spectrum_stability.of_method`."""
     decaying = eigenvalues[eigenvalues.real < -tolerance]
     if not decaying.size:
         return StepLimits(np.inf, complex(np.nan), np.inf, 0.0, 0.0)

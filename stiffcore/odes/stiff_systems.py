@@ -41,7 +41,10 @@ ROBERTSON = stiff_example.System(
 
 
 def van_der_pol(mu: float) -> stiff_example.System:
-    """y'' = μ (1 - y²) y' - y from (2, 0), over a little more than one of its periods, about 1.6 μ for large μ."""
+    """y'' = μ (1 - y²) y' - y from (2, 0), over a little more than one period, which is about 1.6 μ for large μ.
+
+    Raises CannotCompute for a μ outside 1 to 10,000.
+    """
     if not (np.isfinite(mu) and 1 <= mu <= 1e4):
         raise CannotCompute(f"Expected μ from 1 to 10,000, got {mu!r}: choose one of {VAN_DER_POL_MU}.")
 
@@ -71,7 +74,7 @@ def system(name: str, mu: float = 1000) -> stiff_example.System:
 
 
 def eigenvalues_along(chosen: stiff_example.System, times: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """Eigenvalues of the Jacobian at each state, complex128, shape: (n, d); Robertson's structural zero dropped: (n, 2).
+    """Eigenvalues of the Jacobian at each state, complex128, shape: (n, d); Robertson's without the structural zero: (n, 2).
 
     Robertson's mass y1 + y2 + y3 = 1 is conserved, so (1, 1, 1) J = 0 and the changes with sum 0 are an invariant
     subspace. In its coordinates (y2, y3), with y1 = -y2 - y3, J has the other two eigenvalues and no numerical zero.
@@ -83,14 +86,14 @@ def eigenvalues_along(chosen: stiff_example.System, times: np.ndarray, states: n
 
 
 def _eigenvalues_of_2_by_2(matrices: np.ndarray) -> np.ndarray:
-    """By the quadratic formula without cancellation: the larger root, and det / it. shape: (n, 2, 2) -> (n, 2)."""
+    """By the quadratic formula without cancellation: the larger root r, and det / r. shape: (n, 2, 2) -> (n, 2)."""
     half_trace = (matrices[:, 0, 0] + matrices[:, 1, 1]) / 2
     determinant = matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
     root = np.sqrt((half_trace**2 - determinant).astype(np.complex128))
     larger = half_trace + np.where(half_trace < 0, -root, root)
     is_zero = larger == 0
     smaller = np.where(is_zero, 0, determinant / np.where(is_zero, 1, larger))
-    # A complex pair is conjugate: the quotient gives it only up to rounding.
+    # A complex pair is conjugate; the quotient is that only up to rounding.
     smaller = np.where(root.imag != 0, larger.conj(), smaller)
     return np.stack([larger, smaller], axis=1)
 
@@ -108,7 +111,7 @@ def stiffness_ratio(eigenvalues: np.ndarray) -> np.ndarray:
 
 
 def negative_share(times: np.ndarray, values: np.ndarray) -> float:
-    """The share of the time, from 0 to 1, during which a function is negative that is linear between its values."""
+    """The share of the time, from 0 to 1, during which the piecewise linear function through the values is negative."""
     low, high = np.minimum(values[:-1], values[1:]), np.maximum(values[:-1], values[1:])
     crossing = -low / np.where(high > low, high - low, 1.0)  # where low < 0 <= high
     negative = np.where(high < 0, 1.0, np.where(low < 0, crossing, 0.0))
@@ -117,7 +120,7 @@ def negative_share(times: np.ndarray, values: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Portrait:
-    """A stiff system as its page shows it."""
+    """A stiff system as the page shows it."""
 
     system: stiff_example.System
     reference: stiff_example.Solution  # Radau at tight tolerances: times and states
@@ -128,40 +131,40 @@ class Portrait:
 
     @property
     def decaying_shares(self) -> tuple[float, float, float]:
-        """The shares of the time, from 0 to 1, during which no eigenvalue decays, just one, and both."""
+        """The shares of the time, from 0 to 1, during which no eigenvalue decays, exactly one, and both."""
         times, real = self.reference.times, self.eigenvalues.real
         both, none = negative_share(times, real.max(axis=1)), negative_share(times, -real.min(axis=1))
         return none, 1 - none - both, both
 
     @property
     def ratio_is_unbounded(self) -> bool:
-        """Whether an eigenvalue passes through 0 while the other one decays: min |Re λ| is as small as one likes on the way.
+        """Whether an eigenvalue crosses 0 while the other one decays: min |Re λ| then becomes arbitrarily small.
 
-        The largest ratio over the solver's steps then says where it stepped, and nothing of the system.
+        The largest ratio over the solver's steps then depends on where it stepped, and says nothing about the system.
         """
         upper, lower = self.eigenvalues.real.max(axis=1), self.eigenvalues.real.min(axis=1)
         return bool(((upper[:-1] * upper[1:] < 0) & (lower[:-1] < 0) & (lower[1:] < 0)).any())
 
     @property
     def fastest_decay(self) -> float:
-        """max |Re λ| T over Re λ < 0: the interval in units of the fastest decay. Explicit steps are some of those long."""
+        """max |Re λ| T over Re λ < 0: the interval in units of the fastest decay. An explicit step is a few units long."""
         return float(-self.eigenvalues.real.min() * self.system.t_end)
 
     @property
     def evaluations_needed(self) -> float:
-        """An estimate of what RK45, with six evaluations a step, would spend: what it spent, and then the steps that stability
-        alone allows."""
+        """An estimate of the evaluations that RK45 needs for the whole interval: those that it used, then six for each of the
+        steps that stability allows."""
         explicit, times = self.costs[0], self.reference.times
         fastest = np.abs(self.eigenvalues.real).max(axis=1)
-        left = np.clip(times - explicit.times[-1], 0, None)
-        return float(explicit.n_evaluations + 6 / stiff_example.RK45_REAL_INTERVAL * np.trapezoid(fastest, left))
+        remaining = np.clip(times - explicit.times[-1], 0, None)
+        return float(explicit.n_evaluations + 6 / stiff_example.RK45_REAL_INTERVAL * np.trapezoid(fastest, remaining))
 
 
 def portrait(name: str, mu: float = 1000, rtol: float = 1e-4, reference_rtol: float = 1e-6) -> Portrait:
-    """Solve, take eigenvalues along the solution, and count what explicit and implicit solvers spend on it.
+    """Solves a system, computes eigenvalues along the solution, and counts the costs of explicit and implicit solvers.
 
-    rtol: of the costs, with an absolute tolerance of 1e-4 rtol, since Robertson's y2 stays below 4e-5; reference_rtol: of the
-    solution that is shown.
+    rtol: tolerance at which the costs are counted, with an absolute tolerance of 1e-4 rtol, since Robertson's y2 stays below
+    4e-5; reference_rtol: tolerance of the solution that is shown.
     """
     chosen = system(name, mu)
     reference = stiff_example.adaptive(chosen, "Radau", rtol=reference_rtol, atol=1e-6 * reference_rtol)

@@ -27,7 +27,7 @@ from stiffcore.statistics.tables import ALL, SHOWN
 
 S, P = "stiffness_index", "percent_negative"
 SMALL_RATIO = 0.05  # of the variance between labels to that between blocks: "labels differ little"
-WEAK = 0.1  # |r| up to which stiffness "says almost nothing"
+WEAK = 0.1  # largest |r| at which stiffness "says almost nothing"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Claim:
     judge: Callable[..., Verdict]
     networks: tuple[str, ...] = published.NETWORKS
     joint: bool = False  # judged over its networks together
-    of_geometry: bool = False  # the same for every reading
+    of_geometry: bool = False  # follows from the sizes, so the same for every reading
 
 
 def last_block_stands_out(evidence: Evidence) -> Verdict:
@@ -47,7 +47,7 @@ def last_block_stands_out(evidence: Evidence) -> Verdict:
     if missing:
         return missing
     size = {block: abs(value) for block, value in evidence.values(S).items()}
-    first, second = sorted(size, key=size.get, reverse=True)[:2]
+    first, second = sorted(size, key=size.__getitem__, reverse=True)[:2]
     answer = HOLDS if first == evidence.last else FAILS
     return Verdict(
         answer,
@@ -66,7 +66,7 @@ def _spikes(metric: str) -> Callable[[Evidence], Verdict]:
         symbol = definitions.named(metric).symbol.replace("S", "|S|")
         low = [block for block in last_three if size[block] <= mean]
         shown = ", ".join(f"{size[block]:.2f}" for block in last_three)
-        tail = f"; {named(low)} not above it" if low else ""
+        tail = f"; {named(low)}: not above the mean" if low else ""
         sentence = f"{symbol} of the last three blocks is {shown}, the mean of the earlier ones {mean:.2f}{tail}."
         return Verdict(FAILS if low else HOLDS, sentence)
 
@@ -100,16 +100,15 @@ def labels_differ_little(evidence: Evidence) -> Verdict:
     missing = incomplete(evidence, S) or incomplete(evidence, P) or partial(evidence)
     if missing:
         return missing
-    ratios = {metric: label_ratio(evidence, metric) for metric in SHOWN}
-    ratios = {metric: ratio for metric, ratio in ratios.items() if ratio is not None}
+    ratios = {metric: ratio for metric in SHOWN if (ratio := label_ratio(evidence, metric)) is not None}
     if not ratios:
-        return Verdict(NOT_COMPUTED, "It takes two labels and two blocks with values.")
+        return Verdict(NOT_COMPUTED, "This needs values at two labels and two blocks.")
     parts = ", ".join(f"{100 * ratio:.1f} % for {definitions.named(metric).symbol}" for metric, ratio in ratios.items())
     sentence = (
         f"The variance between the labels' means, as a share of that between the blocks': {parts}{over(evidence)}."
     )
     large = [metric for metric, ratio in ratios.items() if ratio >= SMALL_RATIO]
-    # Few images a label scatter the labels' means, too: a large ratio counts only where labels differ beyond that.
+    # Few images per label scatter the labels' means, too: a large ratio counts only where the labels differ significantly.
     sure = [
         metric for metric in large if evidence.of_paper or evidence.label_p.get(metric, 1) < correlation.SIGNIFICANT
     ]
@@ -117,22 +116,23 @@ def labels_differ_little(evidence: Evidence) -> Verdict:
 
 
 def _correlates(measure: str, signs: dict[str, int]) -> Callable[[Evidence], Verdict]:
-    """Whether a measure of the last block correlates with each outcome with the sign given."""
+    """Whether a measure of the last block correlates with each outcome, with the given signs."""
 
     def judge(evidence: Evidence) -> Verdict:
-        found = {outcome: evidence.r.get((evidence.last, measure, outcome)) for outcome in signs}
         symbol, last = definitions.named(measure).symbol, evidence.last
-        if None in found.values():
+        r_and_p = {
+            outcome: evidence.r[last, measure, outcome] for outcome in signs if (last, measure, outcome) in evidence.r
+        }
+        if len(r_and_p) < len(signs):
             return incomplete(evidence, measure, [last]) or Verdict(
                 UNDEFINED, f"No correlation of {symbol} is defined."
             )
         name = "p" if evidence.of_paper else "adjusted p"
-        shown = ", ".join(f"r = {_signed(r)} with {outcome} ({name} {_p(p)})" for outcome, (r, p) in found.items())
-        right = [r * signs[outcome] > 0 for outcome, (r, _) in found.items()]
-        sure = [p < correlation.SIGNIFICANT for _, p in found.values()]
-        answer = (
-            HOLDS if all(right) and all(sure) else FAILS if any(s and not r for s, r in zip(sure, right)) else NOT_SHOWN
-        )
+        shown = ", ".join(f"r = {_signed(r)} with {outcome} ({name} {_p(p)})" for outcome, (r, p) in r_and_p.items())
+        right = [r * signs[outcome] > 0 for outcome, (r, _) in r_and_p.items()]
+        sure = [p < correlation.SIGNIFICANT for _, p in r_and_p.values()]
+        contradicted = any(significant and not sign for significant, sign in zip(sure, right))
+        answer = HOLDS if all(right) and all(sure) else FAILS if contradicted else NOT_SHOWN
         return Verdict(answer, f"{symbol} of block {last}: {shown}{_at(evidence)}.")
 
     return judge
@@ -153,18 +153,21 @@ def _signed(r: float) -> str:
 
 
 def pooled_says_little(evidence: Evidence) -> Verdict:
-    """By r itself for the paper; by our 95 % interval of it, which has to lie inside or outside of ± WEAK as a whole."""
+    """For the paper, judged by r itself; for ours, by the 95 % interval, all of which has to lie inside or outside ± WEAK."""
     missing = incomplete(evidence, S) or incomplete(evidence, P) or partial(evidence)
-    found = {(m, o): evidence.r.get((ALL, m, o)) for m in SHOWN for o in correlation.OUTCOMES}
-    if missing or None in found.values():
-        return missing or Verdict(UNDEFINED, "It takes images right and wrong.")
+    cells = [(m, o) for m in SHOWN for o in correlation.OUTCOMES]
+    pooled = {cell: evidence.r[ALL, *cell][0] for cell in cells if (ALL, *cell) in evidence.r}
+    if missing or len(pooled) < len(cells):
+        return missing or Verdict(
+            UNDEFINED, "This needs images that are predicted right and images that are predicted wrong."
+        )
     shown = ", ".join(
         f"{definitions.named(m).symbol} with {o} {_signed(r)}{_interval(evidence, m, o)}"
-        for (m, o), (r, _) in found.items()
+        for (m, o), r in pooled.items()
     )
-    bounds = [evidence.pooled.get(name, (np.nan, np.nan)) for name in found]
+    bounds = [evidence.pooled.get(cell, (np.nan, np.nan)) for cell in cells]
     if evidence.of_paper:
-        bounds = [(r, r) for r, _ in found.values()]
+        bounds = [(r, r) for r in pooled.values()]
     inside = all(low >= -WEAK and high <= WEAK for low, high in bounds)
     outside = any(low > WEAK or high < -WEAK for low, high in bounds)
     answer = HOLDS if inside else FAILS if outside else NOT_SHOWN
@@ -193,7 +196,9 @@ CLAIMS = (
     Claim("P spikes in the last three blocks.", "§4.1, Table 2", _spikes(P), ("resnet18",)),
     Claim("Negative real parts are more frequent late in the network.", "Tables 2 and 5", negative_share_grows, _BASIC),
     Claim("The deeper the network, the stiffer its last block by S.", "Tables 2, 5, 8", deeper_is_stiffer, joint=True),
-    Claim("Labels differ little beside blocks (variance below 5 %).", "Tables 2 to 6", labels_differ_little, _BASIC),
+    Claim(
+        "Labels differ little compared with blocks (variance below 5 %).", "Tables 2 to 6", labels_differ_little, _BASIC
+    ),
     Claim(
         "Higher P of the last block goes with lower accuracy and higher loss.",
         "Tables 1, 4, 7",
@@ -215,18 +220,18 @@ def verdicts(evidence: dict[str, dict[str, Evidence]]) -> pd.DataFrame:
     """One row per claim, network and reading: claim, where, network, reading, answer, sentence.
 
     evidence: reading ("the paper's tables", "slices", ...) -> network -> Evidence. A joint claim is judged once per
-    reading, if all of its networks are there; its network reads "all". What follows from the sizes alone is judged once,
-    its reading is "geometry".
+    reading, if all of its networks are there; its network is "all". A claim that follows from the sizes alone is judged
+    once; its reading is "geometry".
     """
-    made = []
+    lines = []
     for claim in CLAIMS:
         for reading, by_network in list(evidence.items())[: 1 if claim.of_geometry else None]:
             reading = "geometry" if claim.of_geometry else reading
-            found = {network: by_network[network] for network in claim.networks if network in by_network}
-            if claim.joint and len(found) == len(claim.networks):
-                judged = {ALL: claim.judge(found)}
+            of_claim = {network: by_network[network] for network in claim.networks if network in by_network}
+            if claim.joint and len(of_claim) == len(claim.networks):
+                judged = {ALL: claim.judge(of_claim)}
             else:
-                judged = {} if claim.joint else {network: claim.judge(each) for network, each in found.items()}
+                judged = {} if claim.joint else {network: claim.judge(each) for network, each in of_claim.items()}
             for network, verdict in judged.items():
-                made.append((claim.text, claim.where, network, reading, verdict.answer, verdict.sentence))
-    return pd.DataFrame(made, columns=["claim", "where", "network", "reading", "answer", "sentence"])
+                lines.append((claim.text, claim.where, network, reading, verdict.answer, verdict.sentence))
+    return pd.DataFrame(lines, columns=["claim", "where", "network", "reading", "answer", "sentence"])

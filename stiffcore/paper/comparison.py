@@ -13,7 +13,7 @@ from stiffcore.statistics import correlation, tables
 from stiffcore.statistics.row_values import convention_of, main_reason
 from stiffcore.statistics.tables import ALL, SHOWN
 
-CLOSE, COMPARABLE = 1.25, 2.0  # factors between two means that count as close, as comparable
+CLOSE, COMPARABLE = 1.25, 2.0  # largest factor between two means that are called close, or comparable
 WIDEST_INTERVAL = 0.3  # of r; about 170 images where r is near 0
 SPREAD = (0.05, 0.95)  # quantiles over the images that a spread shows
 AGREEMENTS = {
@@ -21,9 +21,9 @@ AGREEMENTS = {
     "close": "means within a factor of 1.25; a published r inside our 95 % interval",
     "comparable": "means within a factor of 2; an r outside our interval, of the same sign",
     "apart": "further apart; an r outside our interval, of the other sign",
-    "uncertain": "too few images to say: the published r is inside our 95 % interval, which is wider than 0.3",
-    "partial": "an average over some of its blocks: ours is undefined, or not computed, at the others",
-    "other reading": "the published numbers are “as published (slices)”: likeness here would be a coincidence",
+    "uncertain": "too few images to decide: the published r is inside our 95 % interval, which is wider than 0.3",
+    "partial": "our average is over some of the blocks: ours is undefined, or not computed, at the others",
+    "other reading": "the published numbers are for “as published (slices)”: any agreement here is a coincidence",
     "undefined": "ours is undefined",
     "not computed": "ours is not computed",
     "not published": "the paper has no value",
@@ -36,10 +36,10 @@ def side_by_side(
     """The paper's table beside the same from our rows (None or empty: nothing computed), one row per cell.
 
     Columns: the cell's name (block or label, metric or measure, outcome), published, ours, difference (ours −
-    published), agreement, state ("", "undefined" or "not computed") and its reason (a Missing or None), n, n_blocks, of_blocks, n_undefined or,
-    for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high. convention: of the rows, where there are none.
-    Cells that only we have are kept, published NaN. A baseline stands beside the network that it is made from. Labels
-    average the blocks that the paper's table rests on.
+    published), agreement, state ("", "undefined" or "not computed") and its reason (a Missing or None), n, n_blocks,
+    of_blocks, n_undefined or, for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high. convention: used
+    where there are no rows. Cells that only we have are kept, with published NaN. A baseline is compared with the network that
+    it is made from. Labels average the blocks that the paper's table uses.
     """
     theirs = published.table(network.architecture, kind)
     if kind == "sizes":
@@ -69,12 +69,12 @@ def _reason(cell: dict, definable: tuple[int, ...]) -> Missing | None:
 
 
 def _word(reason: Missing | None) -> str:
-    """What stands in place of the number, "" where there is one."""
+    """The word shown in place of the number, "" where there is a number."""
     return "" if reason is None else reason.word
 
 
 def _cells(network: Network, kind: str) -> pd.DataFrame:
-    """The names of all cells that such a table can have, in its order."""
+    """The names of all cells that such a table can have, in the table's order."""
     blocks = [block.block for block in network.blocks] + [ALL]
     if kind == "by_label":
         return pd.DataFrame([(label, m) for m in SHOWN for label in range(10)], columns=["label", "metric"])
@@ -98,25 +98,25 @@ def _ours(network: Network, kind: str, rows: pd.DataFrame | None) -> pd.DataFram
         return correlation.table(rows, SHOWN).rename(columns={"r": "ours"})[kept]
     if kind == "by_label":
         rows = rows[rows["block"].isin(_blocks_of_paper(network))]
-        made = tables.by_label(rows)
-        made["of_blocks"] = _blocks_of_labels(network, rows)
+        ours = tables.by_label(rows)
+        ours["of_blocks"] = _blocks_of_labels(network, rows)
     else:
-        made = tables.by_block(rows)
-    made["reason"] = [
+        ours = tables.by_block(rows)
+    ours["reason"] = [
         main_reason(rows[(rows[kept[0]] == cell[kept[0]]) | (cell[kept[0]] == ALL)], cell["metric"])
-        for cell in made.to_dict("records")
+        for cell in ours.to_dict("records")
     ]
-    return made.rename(columns={"mean": "ours"})[kept]
+    return ours.rename(columns={"mean": "ours"})[kept]
 
 
 def _blocks_of_labels(network: Network, rows: pd.DataFrame) -> int:
-    """How many blocks the paper's table of labels rests on, as far as they can have a value."""
+    """The number of blocks in the paper's table of labels that can have a value."""
     definable = tables.definable(network.blocks, convention_of(rows)) if len(rows) else ()
     return len({*_blocks_of_paper(network)} & {*definable})
 
 
 def _blocks_of_paper(network: Network) -> tuple[int, ...]:
-    """Those that the paper's tables of labels rest on; all of a network that the paper has not."""
+    """The blocks that the paper's tables of labels use; all blocks of a network that the paper does not have."""
     return published.blocks(network.architecture) or tuple(block.block for block in network.blocks)
 
 
@@ -125,8 +125,8 @@ def _sizes_side_by_side(network: Network, theirs: pd.DataFrame) -> pd.DataFrame:
     theirs = theirs.rename(columns=lambda name: name if name == "block" else f"published_{name}")
     both = ours.merge(theirs, on="block", how="left")
     same = [both[name] == both[f"published_{name}"] for name in ("jacobian_elements", "eigenvalues")]
-    found = np.where(same[0] & same[1], "equal", "apart")
-    both["agreement"] = np.where(both["published_eigenvalues"].isna(), "not published", found)
+    agreement = np.where(same[0] & same[1], "equal", "apart")
+    both["agreement"] = np.where(both["published_eigenvalues"].isna(), "not published", agreement)
     return both
 
 
@@ -134,7 +134,7 @@ def _agreement(cell: dict, convention: Convention, judge: Callable[[dict], str])
     if pd.isna(cell["published"]):
         return "not published"
     if cell["state"]:
-        return cell["state"]
+        return str(cell["state"])
     if cell["n_blocks"] < cell["of_blocks"]:
         return "partial"
     return judge(cell) if convention == published.CONVENTION else "other reading"
@@ -149,8 +149,8 @@ def _agreement_of_means(cell: dict) -> str:
 
 
 def _agreement_of_r(cell: dict) -> str:
-    """By our interval; what is outside of it contradicts, however wide it is."""
-    if np.isnan(cell["high"] - cell["low"]):  # none: too few resamples have a correlation
+    """By our interval. A published r outside it contradicts ours, however wide the interval is."""
+    if np.isnan(cell["high"] - cell["low"]):  # no interval: too few resamples have a correlation
         return "uncertain"
     if cell["low"] - 0.005 <= cell["published"] <= cell["high"] + 0.005:
         return "close" if cell["high"] - cell["low"] <= WIDEST_INTERVAL else "uncertain"
@@ -163,34 +163,34 @@ def along_depth(
     """A metric block by block, one row for every block of the network, whether it is computed or not.
 
     Columns: block, keeps_shape, mean, median, low, high (5 and 95 % of the images), n, n_undefined, state ("", "undefined",
-    "not computed") and its reason (a Missing or None), published, baseline (under ``slices``: P if random, S without skip) and live_fraction,
-    means. convention: of the rows, where there are none.
+    "not computed") and its reason (a Missing or None), published, and the means of baseline (under ``slices``: P if random, S
+    without skip) and live_fraction. convention: used where there are no rows.
     """
     rows = pd.DataFrame() if rows is None else rows
     convention = convention_of(rows) if len(rows) else convention
     theirs = published.table(network.architecture, "by_block").set_index(["block", "metric"])["published"]
     definable, baseline = tables.definable(network.blocks, convention, metric), tables.with_baselines().get(metric)
-    made = []
+    lines = []
     for block in network.blocks:
         part = rows[rows["block"] == block.block] if len(rows) else rows
-        made.append(
+        lines.append(
             {"block": block.block, "keeps_shape": block.is_identity}
             | _along_one(part, metric, block.block in definable)
             | {"published": theirs.get((block.block, metric), np.nan)}
             | {"baseline": _mean(part, baseline), "live_fraction": _mean(part, "live_fraction")}
         )
-    return pd.DataFrame(made)
+    return pd.DataFrame(lines)
 
 
 def _along_one(part: pd.DataFrame, metric: str, definable: bool) -> dict:
     """One block's mean, median, low, high, n, n_undefined, state and reason."""
-    found = {"mean": np.nan, "median": np.nan, "n": 0, "n_undefined": 0}
+    statistics: dict[str, float] = {"mean": np.nan, "median": np.nan, "n": 0, "n_undefined": 0}
     if len(part):
-        found = {name: value for name, value in tables.describe(part, metric).items() if name in found}
+        statistics = {name: value for name, value in tables.describe(part, metric).items() if name in statistics}
     values = tables.column(part, metric).dropna() if len(part) else pd.Series(dtype=float)
     low, high = np.quantile(values, SPREAD) if len(values) else (np.nan, np.nan)
-    reason = None if found["n"] else main_reason(part, metric) if definable else NOT_SQUARE
-    return found | {"low": low, "high": high, "state": _word(reason), "reason": reason}
+    reason = None if statistics["n"] else main_reason(part, metric) if definable else NOT_SQUARE
+    return statistics | {"low": low, "high": high, "state": _word(reason), "reason": reason}
 
 
 def _mean(part: pd.DataFrame, metric: str | None) -> float:

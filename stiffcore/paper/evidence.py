@@ -1,4 +1,4 @@
-"""What the paper's claims are judged by: its own tables, or our rows under one convention; and whether it suffices."""
+"""The evidence for the paper's claims: its own tables, or our rows under one convention; and whether the evidence suffices."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from stiffcore.statistics.tables import ALL, SHOWN
 HOLDS, FAILS, NOT_SHOWN, UNDEFINED, NOT_COMPUTED = ANSWERS = (
     "holds",
     "does not hold",
-    "not shown",  # the sign is right or open, but chance is not excluded
+    "not shown",  # the difference may be chance
     "undefined",
     "not computed",
 )
@@ -35,12 +35,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The numbers of one network under one reading. What is missing is not in them.
+    """The numbers of one network under one reading. Missing numbers are left out.
 
     by_block: (block, metric) -> mean. by_label: (label, metric) -> mean. r: (block, measure, outcome) -> (r, p), ours with
-    the adjusted p. pooled: (measure, outcome) -> our 95 % interval of r over all blocks. pools: metric -> what "all" stands
-    for in by_label and r. label_p: metric -> p of the one-way analysis of variance by label. undefined: the (block, metric)
-    without any defined image.
+    the adjusted p. pooled: (measure, outcome) -> our 95 % interval of r over all blocks. pools: metric -> what "all" means in
+    by_label and r. label_p: metric -> p of the one-way analysis of variance by label. undefined: the (block, metric) that is
+    defined at no image.
     """
 
     network: str  # the paper's name
@@ -86,7 +86,7 @@ def of_paper(network: str) -> Evidence:
 
 
 def of_rows(rows: pd.DataFrame | None, network: Network, convention: Convention = published.CONVENTION) -> Evidence:
-    """Our rows, of one network, set of weights and convention, as evidence. convention: where there are none."""
+    """Our rows, of one network, set of weights and convention, as evidence. convention: used where there are no rows."""
     if rows is None or rows.empty:
         return Evidence(network.architecture, network.blocks, n_images=0, convention=convention)
     cells = correlation.table(rows, SHOWN, resamples=0)
@@ -111,11 +111,11 @@ def of_rows(rows: pd.DataFrame | None, network: Network, convention: Convention 
 
 
 def _intervals(rows: pd.DataFrame) -> dict[tuple, tuple[float, float]]:
-    """Images, not pairs, are resampled: those of one image are not independent."""
+    """Images, not pairs, are resampled: the pairs of one image are not independent."""
     if rows["block"].nunique() < 2:
         return {}
-    found = {(m, o): correlation.pooled(rows, m, o) for m in SHOWN for o in correlation.OUTCOMES}
-    return {name: (cell.low, cell.high) for name, cell in found.items()}
+    cells = {(m, o): correlation.pooled(rows, m, o) for m in SHOWN for o in correlation.OUTCOMES}
+    return {name: (cell.low, cell.high) for name, cell in cells.items()}
 
 
 def _defined(frame: pd.DataFrame, name: str, value: str) -> dict[tuple, float]:
@@ -124,7 +124,7 @@ def _defined(frame: pd.DataFrame, name: str, value: str) -> dict[tuple, float]:
 
 
 def label_ratio(evidence: Evidence, metric: str) -> float | None:
-    """The variance between the labels' means by that between the blocks'; None without two of each."""
+    """The variance between the labels' means divided by that between the blocks'; None without two of each."""
     labels = [value for (_, m), value in evidence.by_label.items() if m == metric]
     blocks = list(evidence.values(metric).values())
     if len(labels) < 2 or len(blocks) < 2 or np.var(blocks) == 0:
@@ -133,7 +133,7 @@ def label_ratio(evidence: Evidence, metric: str) -> float | None:
 
 
 def incomplete(evidence: Evidence, metric: str, needed: Iterable[int] | None = None) -> Verdict | None:
-    """What stands in the way of judging: a needed block without a value. needed: by default all that can have one."""
+    """Why a claim cannot be judged: a needed block has no value. needed: by default all blocks that can have one."""
     needed = evidence.definable if needed is None else needed
     symbol = definitions.named(metric).symbol
     no_square = [block for block in needed if block not in evidence.definable]
@@ -152,18 +152,18 @@ def named(numbers: list[int]) -> str:
 
 
 def over(evidence: Evidence) -> str:
-    """What a sentence rests on, where that is not every block of the network."""
+    """The blocks that a sentence is about, unless it is about all of them."""
     return "" if len(evidence.definable) == evidence.last else " (over the blocks that are square)"
 
 
 def partial(evidence: Evidence) -> Verdict | None:
-    """No verdict on all blocks from some of them."""
+    """Why a claim about all blocks cannot be judged: the pool has only some of them."""
     for metric, pool in evidence.pools.items():
         if pool.partial:
             lacking = [block for block in pool.needed if block not in pool.blocks]
             sentence = (
-                f"{definitions.named(metric).symbol} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the images "
-                "that the other blocks have one at."
+                f"{definitions.named(metric).symbol} of {named(lacking)} has a value at fewer than {tables.FEWEST_POOLED} of the "
+                "images at which the other blocks have one."
             )
             return Verdict(NOT_COMPUTED, sentence)
     return None

@@ -1,4 +1,4 @@
-"""The paper's Tables 1 to 11, and its slips beside the cells that they concern. Needs no torch.
+"""The paper's Tables 1 to 11, and its errata with the cells that they concern. Needs no torch.
 
 Source: "Block-Level Stiffness Analysis of Residual Networks" (anonymous). Nothing published is corrected here.
 """
@@ -24,12 +24,12 @@ KINDS = {  # kind -> what the tables of this kind hold
     "by_label": "Stiffness by label",
     "sizes": "Sizes of the Jacobian and numbers of eigenvalues",
 }
-CONVENTION = Convention.SLICES  # of every published number: the counts of Tables 10 and 11 are its counts
+CONVENTION = Convention.SLICES  # of every published number, as the counts in Tables 10 and 11 show
 
 
 @dataclass(frozen=True)
-class Slip:
-    """Something in the paper that does not fit its own text, tables or equations.
+class Erratum:
+    """Something in the paper that contradicts its own text, tables or equations.
 
     tables: the numbers of the tables that it concerns; block, label, measure, outcome: the cells in them, None for all.
     """
@@ -42,7 +42,7 @@ class Slip:
     outcome: str | None = None
 
     def concerns(self, table: int, **cell: object) -> bool:
-        """Whether it is about this cell, named by block, measure and outcome."""
+        """Whether it concerns this cell, named by block, measure and outcome."""
         if table not in self.tables:
             return False
         return all(getattr(self, name) in (None, value) for name, value in cell.items())
@@ -59,7 +59,7 @@ def source() -> str:
 
 
 def _tables_of(network: str) -> dict:
-    """What the paper has of a network; nothing where it is not one of the paper's."""
+    """The paper's tables of a network; empty for a network that is not in the paper."""
     return _paper()[network] if network in NETWORKS else {}
 
 
@@ -70,12 +70,12 @@ def number(network: str, kind: str) -> int | None:
 
 
 def blocks(network: str) -> tuple[int, ...]:
-    """The blocks that the paper's tables of a network rest on: all, but for ResNet50 the last alone."""
+    """The blocks in the paper's tables of a network: all, except that ResNet50 has only the last."""
     return tuple(row["block"] for row in _tables_of(network).get("by_block", []) if row["block"] != "all")
 
 
 def title(network: Network, kind: str) -> str:
-    """For a network or a baseline, which stands beside the table of the network that it is made from."""
+    """The title of a table, for a network or for a baseline, which is compared with the network that it is made from."""
     table = number(network.architecture, kind)
     return f"{f'Table {table}' if table else 'Not in the paper'}: {KINDS[kind][0].lower()}{KINDS[kind][1:]}, {network.title}"
 
@@ -89,7 +89,7 @@ def table(network: str, kind: str) -> pd.DataFrame:
     """A table of the paper, one row per cell.
 
     by_block: block, metric, published. by_label: label, metric, published. correlation: block, measure, outcome,
-    published (r), published_p. sizes: block, jacobian_elements, eigenvalues. Without rows where the paper has none.
+    published (r), published_p. sizes: block, jacobian_elements, eigenvalues. Empty where the paper has no such table.
     """
     entries = _tables_of(network).get(kind, [])
     if kind == "sizes":
@@ -111,8 +111,8 @@ def table(network: str, kind: str) -> pd.DataFrame:
 def implied_images(network: str) -> tuple[int, int] | None:
     """The fewest and the most images that are consistent with every rounded (r, p) pair of the blocks.
 
-    From t = r sqrt((n − 2) / (1 − r²)), so n = 2 + z² (1 − r²) / r², with z for the p of two sides (at such n, t is
-    normal); r and p each within half a unit of their second decimal. None where the pairs bound nothing.
+    From t = r sqrt((n − 2) / (1 − r²)), so n = 2 + z² (1 − r²) / r², with z of the two-sided p (at such n, t is normal); r and
+    p are each within half a unit of their second decimal. None where the pairs give no upper bound.
     """
 
     def images(r: float, p: float) -> float:
@@ -130,38 +130,38 @@ def implied_images(network: str) -> tuple[int, int] | None:
 def implied_images_sentence(network: str) -> str:
     bounds = implied_images(network)
     if bounds is None:
-        return f"The paper does not say how many images {network_title(network)}'s tables rest on; their (r, p) pairs do not tell."
+        return f"The paper does not say how many images {network_title(network)}'s tables use; the (r, p) pairs do not determine it."
     return (
-        f"The paper does not say how many images {network_title(network)}'s tables rest on; "
-        f"its rounded (r, p) pairs fit {bounds[0]:,} to {bounds[1]:,}."
+        f"The paper does not say how many images {network_title(network)}'s tables use; "
+        f"its rounded (r, p) pairs are consistent with {bounds[0]:,} to {bounds[1]:,}."
     )
 
 
 _ALL_S = (2, 3, 5, 6, 8, 9)
 _CORRELATIONS = (1, 4, 7)
-SLIPS = (
-    Slip(
+ERRATA = (
+    Erratum(
         "Equation 11 counts Re λ > 0, where the text and the tables mean Re λ < 0.",
         "Eq. 11",
         _ALL_S,
         measure="percent_negative",
     ),
-    Slip(
-        "Equation 10, max Re λ / min Re λ, is not the textbook ratio and inverts on the textbook's own case: λ = −1 and "
+    Erratum(
+        "Equation 10, max Re λ / min Re λ, is not the textbook ratio and inverts it in the textbook's own case: λ = −1 and "
         "−1000 give S = 0.001, and Equation 8 alone gives 1.",
         "Eq. 10",
         _ALL_S,
         measure="stiffness_index",
     ),
-    Slip(
-        "S is signed: a negative correlation with accuracy says that more negative S goes with higher accuracy. "
-        "The text reads it the other way.",
+    Erratum(
+        "S is signed: a negative correlation with accuracy means that more negative S goes with higher accuracy. "
+        "The text states the opposite.",
         "text on Tables 1, 4, 7",
         _CORRELATIONS,
         measure="stiffness_index",
     ),
-    Slip("§5.3 prints 35.32 without its sign.", "§5.3", (8,), 16, "stiffness_index"),
-    Slip(
+    Erratum("§5.3 prints 35.32 without its sign.", "§5.3", (8,), 16, "stiffness_index"),
+    Erratum(
         "The introduction attributes −0.36 to S; this table has it under P.",
         "introduction",
         (1,),
@@ -169,40 +169,40 @@ SLIPS = (
         "percent_negative",
         "accuracy",
     ),
-    Slip("§5.1 attributes 0.34 to S; this table has it under P.", "§5.1", (1,), 8, "percent_negative", "loss"),
-    Slip(
+    Erratum("§5.1 attributes 0.34 to S; this table has it under P.", "§5.1", (1,), 8, "percent_negative", "loss"),
+    Erratum(
         "The introduction gives 0.25 for P with loss; this table has 0.25 under S and −0.15 under P.",
         "introduction",
         (7,),
         16,
         outcome="loss",
     ),
-    Slip(
-        "ResNet50's P correlates with the opposite sign of the other networks'.",
+    Erratum(
+        "ResNet50's P correlates with the opposite sign to the other networks'.",
         "Table 7",
         (7,),
         16,
         "percent_negative",
     ),
-    Slip("“Spikes in the last three blocks”: block 7's S is −1.28.", "§4.1", (2,), 7, "stiffness_index"),
-    Slip(
-        "§4.1 calls all block Jacobians square; the downsampling blocks' are not. The count of eigenvalues is that of the "
+    Erratum("“Spikes in the last three blocks”: block 7's S is −1.28.", "§4.1", (2,), 7, "stiffness_index"),
+    Erratum(
+        "§4.1 calls all block Jacobians square; those of the downsampling blocks are not. The number of eigenvalues is that of the "
         "trailing height × width slices of the Jacobian tensor, n_out · C_in · H_in, not of the n × n matrix.",
         "§4.1",
         (10, 11),
     ),
-    Slip(
-        "§4.1 calls step 0.0015 unstable for Equation 8; forward Euler's factor there is −0.5, so it starts wrong and "
-        "settles; the limit is 0.002.",
+    Erratum(
+        "§4.1 calls step 0.0015 unstable for Equation 8; forward Euler's factor there is −0.5, so the error oscillates and "
+        "decays; the limit is 0.002.",
         "§4.1",
     ),
-    Slip("Equation 9's coefficients are rounded; exact: y = 3 − (997/999) e^(−1000t) − (2000/999) e^(−t).", "Eq. 9"),
-    Slip("Q⁻¹ = Qᵀ holds for real symmetric matrices, not for every diagonalisable one.", "text"),
+    Erratum("Equation 9's coefficients are rounded; exact: y = 3 − (997/999) e^(−1000t) − (2000/999) e^(−t).", "Eq. 9"),
+    Erratum("Q⁻¹ = Qᵀ holds for real symmetric matrices, not for every diagonalisable one.", "text"),
 )
 
 
-def slips(table_number: int | None = None) -> tuple[Slip, ...]:
-    """Those about one table; without a number, those about no table."""
+def errata(table_number: int | None = None) -> tuple[Erratum, ...]:
+    """The errata of one table; without a number, those that concern no table."""
     if table_number is None:
-        return tuple(slip for slip in SLIPS if not slip.tables)
-    return tuple(slip for slip in SLIPS if table_number in slip.tables)
+        return tuple(erratum for erratum in ERRATA if not erratum.tables)
+    return tuple(erratum for erratum in ERRATA if table_number in erratum.tables)

@@ -27,11 +27,11 @@ SIZES = {
     "eigenvalues_of_the_matrix": "eigenvalues of the matrix",
     "agreement": "agreement",
 }
-NOTHING = "–"  # of a difference that lacks a side
+NOTHING = "–"  # for a difference of which one side is missing
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
-    """A ``comparison.side_by_side`` with a line per block or label, S and P across: numbers, and words where there are none.
+    """A ``comparison.side_by_side`` with a line per block or label and columns for S and P: numbers, or words where missing.
 
     Columns: block or label, "S, theirs", "S, ours", "S, difference", "S, n", "S, undefined" and the same for P; for
     correlations "S with accuracy, theirs" and so on with p, and "S, n".
@@ -40,24 +40,24 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
         return _sizes(table)
     of, metric = ("block" if "block" in table else "label"), ("metric" if "metric" in table else "measure")
     names = table[of].drop_duplicates().to_list()
-    made = pd.DataFrame({of: [LABELS[name] for name in names] if of == "label" else names})
+    shown = pd.DataFrame({of: [LABELS[name] for name in names] if of == "label" else names})
     for key, of_metric in table.groupby(metric, sort=False):
         symbol = definitions.named(key).symbol
         parts = of_metric.groupby("outcome", sort=False) if "outcome" in table else [(None, of_metric)]
         for outcome, part in parts:
             cells = part.set_index(of).reindex(names).to_dict("records")
             title = f"{symbol} with {outcome}" if outcome else symbol
-            for name, shown in (CORRELATIONS if outcome else COLUMNS).items():
-                made[f"{title}, {shown}"] = [_word_or_number(cell, name) for cell in cells]
-        for name, shown in {"n": "n", "n_undefined": "undefined"}.items() if metric == "metric" else [("n", "n")]:
-            made[f"{symbol}, {shown}"] = [0 if np.isnan(cell[name]) else int(cell[name]) for cell in cells]
-    return made
+            for name, heading in (CORRELATIONS if outcome else COLUMNS).items():
+                shown[f"{title}, {heading}"] = [_word_or_number(cell, name) for cell in cells]
+        for name, heading in {"n": "n", "n_undefined": "undefined"}.items() if metric == "metric" else [("n", "n")]:
+            shown[f"{symbol}, {heading}"] = [0 if np.isnan(cell[name]) else int(cell[name]) for cell in cells]
+    return shown
 
 
 def _word_or_number(cell: dict, name: str) -> float | str:
-    value = cell[name]
+    value: float = cell[name]
     if name == "ours" and cell["state"]:
-        return cell["state"]
+        return str(cell["state"])
     if name == "ours" and cell["agreement"] == "partial":
         return f"{_decimals(value)} (partial: {cell['n_blocks']:.0f} of {cell['of_blocks']:.0f} blocks)"
     if pd.isna(value):
@@ -66,12 +66,12 @@ def _word_or_number(cell: dict, name: str) -> float | str:
 
 
 def _sizes(table: pd.DataFrame) -> pd.DataFrame:
-    made = table[list(SIZES)].astype(object)
-    matrix = made["eigenvalues_of_the_matrix"]
-    made["eigenvalues_of_the_matrix"] = matrix.where(matrix != 0, "not square")
+    shown = table[list(SIZES)].astype(object)
+    matrix = shown["eigenvalues_of_the_matrix"]
+    shown["eigenvalues_of_the_matrix"] = matrix.where(matrix != 0, "not square")
     for name in ("published_jacobian_elements", "published_eigenvalues"):
-        made[name] = made[name].where(made[name].notna(), "not published")
-    return made.rename(columns=SIZES)
+        shown[name] = shown[name].where(shown[name].notna(), "not published")
+    return shown.rename(columns=SIZES)
 
 
 def _decimals(value: float) -> str:
@@ -79,9 +79,9 @@ def _decimals(value: float) -> str:
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """A ``wide`` table's cells as text: two decimals, three of a p, whole counts, the words as they are."""
+    """A ``wide`` table's cells as text: two decimals, three for a p, whole counts, and words unchanged."""
 
-    def cell(name: str, value: object) -> str:
+    def cell(name: str, value: float | str | None) -> str:
         if isinstance(value, str):
             return value
         if value is None or np.isnan(value):
@@ -97,10 +97,11 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def text(table: pd.DataFrame) -> str:
-    """A ``side_by_side`` for a terminal: the groups of columns over their names; of correlations, S below P's."""
+    """A ``side_by_side`` for a terminal, with groups of columns above their names; correlations of S above those of P."""
     shown = in_words(wide(table))
     if "n_out" in table:
-        return shown.to_string(index=False)
+        sizes: str = shown.to_string(index=False)
+        return sizes
     parts = [shown]
     if "outcome" in table:
         parts = [shown[[shown.columns[0], *(n for n in shown if n.startswith(s))]] for s in ("S", "P")]
@@ -110,15 +111,18 @@ def text(table: pd.DataFrame) -> str:
 
 
 def pooled(table: pd.DataFrame) -> list[str]:
-    """What "all" of correlations rests on, in a sentence where S and P rest on the same; none for other tables."""
+    """What the row "all" of correlations is computed from: one sentence where it is the same for S and P, else one each; none
+    for other tables."""
     if "outcome" not in table:
         return []
     rows = table[(table["block"] == tables.ALL) & (table["n"] > 0)].drop_duplicates("measure")
-    said: dict[str, list[str]] = {}
+    symbols_by_pool: dict[str, list[str]] = {}
     for row in rows.itertuples():
         images = f"the {row.n_images:,.0f} images that have a value at {row.n_blocks:.0f} of {row.of_blocks:.0f} blocks"
-        said.setdefault(f"{row.n:,.0f} pairs, of {images}.", []).append(definitions.named(row.measure).symbol)
-    return [f"All, {' and '.join(symbols)}: {rest}" for rest, symbols in said.items()]
+        symbols_by_pool.setdefault(f"{row.n:,.0f} pairs, of {images}.", []).append(
+            definitions.named(row.measure).symbol
+        )
+    return [f"All, {' and '.join(symbols)}: {pool}" for pool, symbols in symbols_by_pool.items()]
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -128,15 +132,16 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def undetermined(rows: pd.DataFrame) -> str:
-    """A sentence on the averages of P that rest on counts which are intervals; "" where there are none."""
-    found = tables.undetermined(rows)
-    if found.empty:
+    """A sentence about the means of P that include intervals; "" where there are none."""
+    intervals = tables.undetermined(rows)
+    if intervals.empty:
         return ""
     blocks = ", ".join(
-        f"block {row.block} ({row.n:,} {'image' if row.n == 1 else 'images'}; P {row.percent_negative:.4g} to {row.percent_negative_at_most:.4g} %)"
-        for row in found.itertuples()
+        f"block {row.block} ({row.n:,} {'image' if row.n == 1 else 'images'}; "
+        f"P {row.percent_negative:.4g} to {row.percent_negative_at_most:.4g} %)"
+        for row in intervals.itertuples()
     )
     return (
-        "Some eigenvalues lie so near to the imaginary axis that rounding decides their sign, so P of these images is an "
-        f"interval, and means of P take its lower end: {blocks}."
+        "Some eigenvalues lie so close to the imaginary axis that rounding decides their sign. P of these images is an "
+        f"interval, and means of P use its lower end: {blocks}."
     )

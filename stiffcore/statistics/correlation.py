@@ -1,7 +1,7 @@
 """Correlation of stiffness with accuracy and loss over images (the paper's Tables 1, 4 and 7). Needs no torch.
 
 Where a correlation is undefined (constant input, fewer than three images, nothing defined) every number is NaN and
-``reason`` says why; nothing warns.
+``reason`` says why; there is no warning.
 """
 
 from collections.abc import Sequence
@@ -44,10 +44,11 @@ class Correlation:
 def correlate(
     x: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None, seed: int = 0, resamples: int = RESAMPLES
 ) -> Correlation:
-    """The correlation of two variables of shape (n,); NaN and infinity in either leave the pair out.
+    """The correlation of two variables of shape (n,). A pair with NaN or infinity in either is left out.
 
     groups: shape (n,); pairs with the same value (an image's blocks) are resampled together, and count as one image,
-    since they are not independent. r and p are those of the pooled pairs, as in the paper. resamples: 0 for r and p alone, which is faster.
+    since they are not independent. r and p are those of the pooled pairs, as in the paper. resamples: 0 for r and p alone,
+    which is faster.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.shape != y.shape or x.ndim != 1:
@@ -58,16 +59,15 @@ def correlate(
     groups = np.arange(len(x)) if groups is None else np.asarray(groups)[defined]
     reason = _undefined(x, y, len(np.unique(groups)), left_out)
     if reason is not None:
-        return Correlation(*[np.nan] * 6, n=len(x), n_left_out=left_out, reason=reason)
+        return Correlation(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, len(x), left_out, reason)
     with scipy_stats() as stats:
         pearson = stats.pearsonr(x, y)
         spearman = stats.spearmanr(x, y) if resamples else None
+    r, p = float(pearson.statistic), float(pearson.pvalue)
     if spearman is None:
-        numbers = (pearson.statistic, pearson.pvalue, *[np.nan] * 4)
-        return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
+        return Correlation(r, p, np.nan, np.nan, np.nan, np.nan, len(x), left_out)
     low, high = _interval(x, y, groups, seed, resamples)
-    numbers = (pearson.statistic, pearson.pvalue, low, high, spearman.statistic, spearman.pvalue)
-    return Correlation(*map(float, numbers), n=len(x), n_left_out=left_out)
+    return Correlation(r, p, low, high, float(spearman.statistic), float(spearman.pvalue), len(x), left_out)
 
 
 def _undefined(x: np.ndarray, y: np.ndarray, images: int, left_out: int) -> Missing | None:
@@ -75,7 +75,7 @@ def _undefined(x: np.ndarray, y: np.ndarray, images: int, left_out: int) -> Miss
         also = f"; {left_out} are undefined or not computed" if left_out else ""
         return undefined(f"fewer than three images ({images}{also})")
     for variable, name in ((x, "stiffness"), (y, "outcome")):
-        # Below this, scipy too calls the input constant: rounding is all that is left of it.
+        # scipy, too, calls the input constant below this: what varies is rounding.
         if np.linalg.norm(variable - variable.mean()) <= 1e-13 * abs(variable.mean()) * np.sqrt(len(variable)):
             return undefined(f"the {name} is the same at every image")
     return None
@@ -90,8 +90,8 @@ def _weights(n: int, seed: int, resamples: int) -> np.ndarray:
 
 
 def _interval(x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:
-    """Percentile bootstrap of r. A resample enters only by its sums, so that all are one matrix product:
-    with w its weights, r = (Σw Σwxy − Σwx Σwy) / sqrt((Σw Σwxx − (Σwx)²)(Σw Σwyy − (Σwy)²))."""
+    """Percentile bootstrap of r. r of a resample depends on its sums only, so that one matrix product serves all of them:
+    with w the weights of a resample, r = (Σw Σwxy − Σwx Σwy) / sqrt((Σw Σwxx − (Σwx)²)(Σw Σwyy − (Σwy)²))."""
     x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
     _, group = np.unique(groups, return_inverse=True)
     n_groups = int(group.max()) + 1
@@ -101,7 +101,7 @@ def _interval(x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, resam
     sums = np.stack([np.bincount(group, weights=term, minlength=n_groups) for term in terms], axis=1)
     w, wx, wy, wxx, wyy, wxy = (_weights(n_groups, seed, resamples) @ sums).T
     variances = (w * wxx - wx**2) * (w * wyy - wy**2)
-    # A resample of one value only has no correlation (all images right, say) and is left out.
+    # A resample with a single value (all images right, for example) has no correlation and is left out.
     usable = variances > 1e-12 * w**4
     if usable.mean() < 0.9:
         return np.nan, np.nan
@@ -113,16 +113,19 @@ def _interval(x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, resam
 def adjusted(p: np.ndarray) -> np.ndarray:
     """Benjamini and Hochberg's adjusted p; NaN stays NaN and does not count as a test."""
     p = np.asarray(p, dtype=float)
-    made, tested = np.full_like(p, np.nan), np.isfinite(p)
-    if tested.any():
+    adjusted_p, is_test = np.full_like(p, np.nan), np.isfinite(p)
+    if is_test.any():
         with scipy_stats() as stats:
-            made[tested] = stats.false_discovery_control(p[tested], method="bh")
-    return made
+            adjusted_p[is_test] = stats.false_discovery_control(p[is_test], method="bh")
+    return adjusted_p
 
 
 def pooled(rows: pd.DataFrame, measure: str, outcome: str, seed: int = 0, resamples: int = RESAMPLES) -> Correlation:
-    """Over all pairs of image and block of the measure's ``tables.pool``: every image brings the same blocks, or the
-    blocks that an image happens to have would correlate with its outcome. All other pairs are left out."""
+    """The correlation over all pairs of image and block in the measure's ``tables.pool``; other pairs are left out.
+
+    All images of the pool have the same blocks. Otherwise the blocks that an image happens to have would correlate with its
+    outcome.
+    """
     values = column(rows, measure).where(tables.pool(rows, measure).holds(rows))
     return correlate(values, column(rows, OUTCOMES[outcome]), rows["image"], seed, resamples)
 
@@ -137,23 +140,23 @@ def table(
 ) -> pd.DataFrame:
     """One row per block (and ``all``, which is ``pooled``), measure and outcome. measures: by default those of ``correlated``.
 
-    Columns: block, measure, outcome, those of ``Correlation``, n_images, n_blocks and of_blocks (over how many of the blocks
-    that can have a value), p_adjusted, significant. The adjusted p takes all blocks and both outcomes of one measure as one
-    family, so that a further measure does not change it.
+    Columns: block, measure, outcome, those of ``Correlation``, n_images, n_blocks and of_blocks (blocks used, of the blocks
+    that can have a value), p_adjusted, significant. The family of the adjusted p is all blocks and both outcomes of one
+    measure, so that a further measure does not change it.
     """
     of_one_kind(rows)
-    made = []
+    lines = []
     for measure in correlated() if measures is None else measures:
         for block, part in rows.groupby("block", sort=True):
             for outcome, source in OUTCOMES.items():
-                found = vars(correlate(column(part, measure), column(part, source), None, seed, resamples))
-                about = {"n_images": found["n"], "n_blocks": int(found["n"] > 0), "of_blocks": 1}
-                about |= {} if found["n"] else {"reason": main_reason(part, measure)}
-                made.append({"block": int(block), "measure": measure, "outcome": outcome} | found | about)
+                cell = vars(correlate(column(part, measure), column(part, source), None, seed, resamples))
+                about = {"n_images": cell["n"], "n_blocks": int(cell["n"] > 0), "of_blocks": 1}
+                about |= {} if cell["n"] else {"reason": main_reason(part, measure)}
+                lines.append({"block": int(block), "measure": measure, "outcome": outcome} | cell | about)
         if rows["block"].nunique() > 1:
-            made += _pooled_rows(rows, measure, seed, resamples)
+            lines += _pooled_rows(rows, measure, seed, resamples)
     names = ["block", "measure", "outcome", *Correlation.__dataclass_fields__, "n_images", *tables.BLOCKS]
-    frame = pd.DataFrame(made, columns=names)
+    frame = pd.DataFrame(lines, columns=names)
     frame["p_adjusted"] = np.nan
     for _, family in frame.groupby("measure"):
         frame.loc[family.index, "p_adjusted"] = adjusted(family["p"].to_numpy())

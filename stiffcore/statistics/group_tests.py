@@ -1,9 +1,9 @@
 """Two groups of images over the rows: label against label, trained against untrained. Needs no torch.
 
-A group is the rows of one network, of one label or of all. Independent groups are compared by Welch's t (unequal variances,
-its 95 % interval of the difference of means) and by Mann and Whitney's rank test; groups of the same images under two
-networks are pairs, and are compared by the paired t and by Wilcoxon's signed-rank test on the images that both have.
-p is adjusted over the blocks by Benjamini and Hochberg. Undefined and not computed values take no part, and are counted.
+A group is the rows of one network, of one label or of all. Independent groups are compared by Welch's t-test (unequal
+variances, with a 95 % interval of the difference of means) and by the Mann-Whitney test. The same images under two networks
+are pairs: they are compared by the paired t-test and by Wilcoxon's signed-rank test on the images that both have. p is
+adjusted over the blocks by Benjamini and Hochberg. Undefined and not computed values are left out, and counted.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from stiffcore.imports import scipy_stats
 from stiffcore.metrics.missing import Missing, undefined
 from stiffcore.statistics import correlation, tables
 
-FEWEST = 3  # values on a side, below which a spread says nothing
+FEWEST = 3  # values on a side; fewer give no useful estimate of the spread
 SIDES = ("a", "b")
 COLUMNS = (
     ["block", "test"]
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def of_label(rows: pd.DataFrame, label: str, other: str) -> pd.DataFrame:
-    """The rows of a label by its name. ``all`` are all images, beside a single label all others: groups do not overlap.
+    """The rows of a label by its name. ``all`` means all images; against a single label, all others, since groups do not overlap.
 
     other: the label of the other group.
     """
@@ -38,38 +38,37 @@ def of_label(rows: pd.DataFrame, label: str, other: str) -> pd.DataFrame:
 
 
 def values(rows: pd.DataFrame, metric: str, blocks: Sequence[int]) -> pd.DataFrame:
-    """What there is to draw: block, image, value."""
+    """The defined values, for a figure: block, image, value."""
     if rows.empty:
         return pd.DataFrame(columns=["block", "image", "value"])
     kept = rows[rows["block"].isin(list(blocks))]
-    made = kept[["block", "image"]].assign(value=tables.column(kept, metric))
-    return made[np.isfinite(made["value"])].reset_index(drop=True)
+    drawn = kept[["block", "image"]].assign(value=tables.column(kept, metric))
+    return drawn[np.isfinite(drawn["value"])].reset_index(drop=True)
 
 
 def by_block(
     a: pd.DataFrame, b: pd.DataFrame, metric: str, blocks: Sequence[int], paired: bool = False
 ) -> pd.DataFrame:
-    """One row per block: COLUMNS. difference: mean of b − mean of a, of pairs over those that both have; NaN where reason
-    says why. paired: both are the same images, under two networks."""
+    """One row per block: COLUMNS. difference: mean of b − mean of a; for pairs, over the images that both have. NaN where
+    reason says why. paired: both are the same images, under two networks."""
     for rows in (a, b):
         if len(rows):
             tables.of_one_kind(rows)
-    made = [_block(a, b, metric, block, paired) for block in blocks]
-    table = pd.DataFrame(made, columns=COLUMNS)
+    table = pd.DataFrame([_block(a, b, metric, block, paired) for block in blocks], columns=COLUMNS)
     table["p_adjusted"] = correlation.adjusted(table["p"].to_numpy(dtype=float))
     return table
 
 
 def _block(a: pd.DataFrame, b: pd.DataFrame, metric: str, block: int, paired: bool) -> dict:
     row: dict = {"block": block, "test": "paired" if paired else "independent"}
-    found = []
+    sides = []
     for side, rows in zip(SIDES, (a, b), strict=True):
         part = rows[rows["block"] == block] if len(rows) else pd.DataFrame({"image": pd.Series(dtype=int)})
-        told = tables.describe(part, metric)
-        row |= {f"{name}_{side}": told[name] for name in ("mean", "median", "n", "n_undefined", "n_not_computed")}
+        described = tables.describe(part, metric)
+        row |= {f"{name}_{side}": described[name] for name in ("mean", "median", "n", "n_undefined", "n_not_computed")}
         column = tables.column(part, metric)
-        found.append(pd.Series(column.to_numpy(), index=part["image"])[np.isfinite(column.to_numpy())])
-    return row | (_pairs(*found) if paired else _independent(*found))
+        sides.append(pd.Series(column.to_numpy(), index=part["image"])[np.isfinite(column.to_numpy())])
+    return row | (_pairs(*sides) if paired else _independent(*sides))
 
 
 def _independent(a: pd.Series, b: pd.Series) -> dict:
@@ -105,14 +104,14 @@ def _too_few(n_a: int, n_b: int, what: str = "values") -> Missing | None:
 
 def _constant(a: pd.Series, b: pd.Series) -> Missing | None:
     flat = all(np.ptp(side.to_numpy()) <= 1e-13 * abs(side.mean()) for side in (a, b))
-    return undefined("no spread to judge a difference by") if flat else None
+    return undefined("all values of each group are equal, so there is no spread to test against") if flat else None
 
 
 def _nothing(reason: Missing, difference: float) -> dict:
     return _numbers(difference, np.nan, np.nan, np.nan, np.nan, np.nan) | {"reason": reason}
 
 
-def _numbers(difference, low, high, p, ranks, pairs) -> dict:
+def _numbers(difference: float, low: float, high: float, p: float, ranks: float, pairs: float) -> dict:
     names = ("difference", "low", "high", "p", "p_ranks", "n_pairs")
     numbers = dict(zip(names, map(float, (difference, low, high, p, ranks, pairs)), strict=True))
     return numbers | {"p_adjusted": np.nan, "reason": None}

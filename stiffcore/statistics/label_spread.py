@@ -1,4 +1,4 @@
-"""How far labels and blocks are apart: what the paper asks of its Tables 3, 6 and 9. Needs no torch."""
+"""Variance between labels against variance between blocks, for the paper's Tables 3, 6 and 9. Needs no torch."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ from stiffcore.statistics.tables import ALL
 
 @dataclass(frozen=True)
 class Spread:
-    """The labels' variance beside the blocks', and what a label explains.
+    """The labels' variance, the blocks' variance, and what a label explains.
 
     between_labels, between_blocks: variances of the labels' and of the blocks' means (ddof = 1).
-    ratio: the first by the second. label_share: the part of the variance over images (of the image's average over
-    the blocks, or of one block) that its label explains, η²; F, p: one-way analysis of variance of the same.
+    ratio: the first divided by the second. label_share: η², the share of the variance over images (of the image's average
+    over the blocks, or of one block) that the label explains; F, p: one-way analysis of variance of the same.
     NaN where reason says why.
     """
 
@@ -34,7 +34,7 @@ class Spread:
 def spread(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> Spread:
     """Between-label against between-block variance of a metric; ``block`` restricts the labels' side to one block.
 
-    For ``all`` both sides are those of the ``pool``.
+    For ``all`` both sides use the ``pool``.
     """
     labels = tables.by_label(rows, (metric,), block)["mean"]
     same = rows[tables.pool(rows, metric).holds(rows)] if block == ALL else rows

@@ -1,7 +1,7 @@
 """A row's value of a metric, or why it has none. Needs no torch.
 
-A value that is missing is either undefined or not computed; ``reasons``, a JSON object of texts in each row, says which and
-why. It is read here, and nowhere else.
+A missing value is either undefined or not computed. Each row's ``reasons``, a JSON object of texts, says which and why. Only
+this module reads it.
 """
 
 import json
@@ -21,7 +21,7 @@ ROW_IS = ["network", "weights", "convention", "image", "block"]  # what makes a 
 def of_one_kind(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows, if they are of one network, one set of weights and one convention, each image and block once.
 
-    Raises ValueError otherwise: a mean over such a mixture says nothing.
+    Raises ValueError otherwise: a mean over a mixture has no meaning.
     """
     for name in ("network", "weights", "convention"):
         if rows[name].nunique() > 1:
@@ -32,7 +32,7 @@ def of_one_kind(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def convention_of(rows: pd.DataFrame) -> Convention:
-    """The convention of rows of one kind, at least one; a row itself holds the name."""
+    """The convention of rows of one kind, of which there is at least one; a row itself holds the name."""
     return Convention(rows["convention"].iloc[0])
 
 
@@ -52,39 +52,40 @@ def reasons(rows: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _elsewhere(rows: pd.DataFrame, metric: str) -> pd.Series:
-    """Why a derived metric has no value where that from which it is derived has one."""
-    why = {convention: _under(metric, convention) for convention in rows["convention"].unique()}
+    """Why a derived metric has no value where its base metric has one."""
+    why = {name: _under(metric, Convention(name)) for name in rows["convention"].unique()}
     return rows["convention"].map(why).astype(object)
 
 
-def _under(metric: str, convention: str) -> Missing:
+def _under(metric: str, convention: Convention) -> Missing:
     return NOT_COMPUTED if named(metric).is_of(convention) else named(metric).elsewhere or NOT_COMPUTED
 
 
-def is_undefined(found: pd.Series) -> pd.Series:
-    """Which of ``reasons`` say that there is no such number. Index as in found."""
-    return found.map(lambda one: isinstance(one, Missing) and one.is_undefined).astype(bool)
+def is_undefined(why: pd.Series) -> pd.Series:
+    """Which of ``reasons`` say that there is no such number. Index as in why."""
+    return why.map(lambda reason: isinstance(reason, Missing) and reason.is_undefined).astype(bool)
 
 
 def main_reason(rows: pd.DataFrame, metric: str) -> Missing | None:
-    """Why rows have no value: what is most frequent among the undefined ones, else "not computed"; None where every row has one."""
+    """Why rows have no value: the most frequent reason among the undefined ones, else the most frequent of all; None where every
+    row has a value."""
     if rows.empty:
         return NOT_COMPUTED
-    found = reasons(rows, metric).dropna()
-    undefined = found[is_undefined(found)]
-    counts = Counter(undefined if len(undefined) else found)
-    return min(counts, key=lambda one: (-counts[one], str(one)), default=None)
+    why = reasons(rows, metric).dropna()
+    undefined = why[is_undefined(why)]
+    counts = Counter(undefined if len(undefined) else why)
+    return min(counts, key=lambda reason: (-counts[reason], str(reason)), default=None)
 
 
 def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
     """A table for a file or a program: its ``reason`` as a text, empty where nothing is missing."""
     if "reason" not in frame:
         return frame
-    return frame.assign(reason=["" if pd.isna(one) else str(one) for one in frame["reason"]])
+    return frame.assign(reason=["" if pd.isna(reason) else str(reason) for reason in frame["reason"]])
 
 
 def column(rows: pd.DataFrame, metric: str) -> pd.Series:
-    """A metric as float64, NaN where there is none; derived ones are computed from the columns that they rest on."""
+    """A metric as float64, NaN where there is none; derived metrics are computed from the columns that they need."""
     derived = named(metric).derived
     if derived is not None:
         return derived.of(lambda name: column(rows, name))

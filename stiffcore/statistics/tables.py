@@ -1,7 +1,7 @@
 """Rows (one per network, image, block, convention) -> stiffness by block and by label, sizes, baselines. Needs no torch.
 
-Values that are undefined or not computed enter no mean; both are counted. Rows need not be balanced: what "all" stands
-for is ``pool``.
+Means leave out values that are undefined or not computed, and both are counted. Rows need not be balanced: "all" means the
+``pool``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,15 +19,15 @@ from stiffcore.statistics.row_values import column, convention_of, is_undefined,
 ALL = "all"
 SHOWN = tuple(metric.name for metric in definitions.METRICS if metric.main)
 STATISTICS = ["mean", "median", "std", "n", "n_undefined", "n_not_computed"]
-BLOCKS = ["n_blocks", "of_blocks"]  # of a row over all blocks: over how many of those that can have a value
+BLOCKS = ["n_blocks", "of_blocks"]  # of a row over all blocks: the blocks used, of those that can have a value
 FEWEST_POOLED = 10  # images in common; a block with fewer than that is left out of "all"
 
 
 def describe(rows: pd.DataFrame, metric: str) -> dict[str, float]:
-    """Mean, median and sample standard deviation of what is defined; how many that is, and how many are not."""
-    found = _statistics(column(rows, metric).to_numpy())
+    """Mean, median and sample standard deviation of the defined values; how many there are, and how many are missing."""
+    statistics = _statistics(column(rows, metric).to_numpy())
     undefined = int(is_undefined(reasons(rows, metric)).sum())
-    return found | {"n_undefined": undefined, "n_not_computed": len(rows) - found["n"] - undefined}
+    return statistics | {"n_undefined": undefined, "n_not_computed": len(rows) - statistics["n"] - undefined}
 
 
 def _statistics(values: np.ndarray) -> dict[str, float]:
@@ -43,31 +43,30 @@ def _statistics(values: np.ndarray) -> dict[str, float]:
 def definable(
     blocks: Sequence[BlockGeometry], convention: Convention, metric: str = "stiffness_index"
 ) -> tuple[int, ...]:
-    """Those of a network's blocks that can have a value: eigenvalues under ``block`` and ``branch`` are those of identity
-    blocks."""
+    """The blocks that can have a value: under ``block`` and ``branch`` only identity blocks have eigenvalues."""
     of_every = definitions.named(metric).is_of_every_block
     return tuple(b.block for b in blocks if of_every or b.n_eigenvalues(convention))
 
 
 def definable_in(rows: pd.DataFrame, metric: str = "stiffness_index") -> tuple[int, ...]:
-    """``definable``, of the network that the rows belong to: from their columns ``n_blocks`` and ``square_blocks``, which say
-    it of blocks without a row, too, or else from the blocks that have rows."""
-    there: Iterable[int]
+    """``definable`` for the network of the rows: from their columns ``n_blocks`` and ``square_blocks``, which cover blocks
+    without a row, or else from the blocks that have rows."""
+    numbers: Iterable[int]
     if "square_blocks" in rows:
         square = {int(block) for block in rows["square_blocks"].iloc[0].split(",") if block}
-        there = range(1, int(rows["n_blocks"].iloc[0]) + 1)
+        numbers = range(1, int(rows["n_blocks"].iloc[0]) + 1)
     else:
         square = set(rows.loc[rows["n_in"] == rows["n_out"], "block"])
-        there = sorted(set(rows["block"]))
+        numbers = sorted(set(rows["block"]))
     every = definitions.named(metric).is_of_every_block or not convention_of(rows).has_matrix
-    return tuple(int(block) for block in there if every or block in square)
+    return tuple(int(block) for block in numbers if every or block in square)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What "all" stands for where rows are not balanced: these blocks, at the images that have a value at every one.
+    """What "all" means where rows are not balanced: these blocks, at the images that have a value at each of them.
 
-    Else an image would be averaged over whatever blocks it happens to have, and images would differ by that alone.
+    Otherwise each image would be averaged over the blocks that it happens to have, and images would differ by that alone.
     needed: the blocks that can have a value; partial: some of them are not in the pool.
     """
 
@@ -94,15 +93,15 @@ class Pool:
 
 
 def pool(rows: pd.DataFrame, metric: str) -> Pool:
-    """The pool of a metric: blocks join in the order of their numbers of images, as long as FEWEST_POOLED images (or as
-    many as the largest block has, if that is fewer) stay in common."""
+    """The pool of a metric. Blocks join in the order of their numbers of images, as long as FEWEST_POOLED images (or as many
+    as the largest block has, if that is fewer) remain in common."""
     if rows.empty:
         return Pool((), frozenset(), ())
-    found = rows[np.isfinite(column(rows, metric))]
-    images = {int(block): frozenset(part) for block, part in found.groupby("block")["image"]}
+    defined = rows[np.isfinite(column(rows, metric))]
+    images = {int(block): frozenset(part) for block, part in defined.groupby("block")["image"]}
     needed = definable_in(rows, metric)
     enough = min(FEWEST_POOLED, max(map(len, images.values()), default=0))
-    blocks, common = [], frozenset(found["image"])
+    blocks, common = [], frozenset(defined["image"])
     for block in sorted(images, key=lambda block: (-len(images[block]), block)):
         if len(common & images[block]) >= enough:
             blocks.append(block)
@@ -113,32 +112,31 @@ def pool(rows: pd.DataFrame, metric: str) -> Pool:
 def by_block(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
     """The paper's Tables 2, 5 and 8: columns block, metric, those of STATISTICS and BLOCKS.
 
-    The row ``all`` averages the blocks, as the paper's does: its mean is the mean of the blocks' means, likewise its
-    median and std; its n is the smallest of the blocks', its n_undefined and n_not_computed are their sums. Every block
-    weighs the same there, however many images it has.
+    The row ``all`` averages the blocks with equal weights, as the paper's does: its mean, median and std are the means of the
+    blocks'; its n is the smallest of the blocks', its n_undefined and n_not_computed are their sums.
     """
     of_one_kind(rows)
-    made = []
+    lines = []
     for metric in metrics:
         blocks = [
             {"block": int(block), "metric": metric, **describe(part, metric), "n_blocks": 1, "of_blocks": 1}
             for block, part in rows.groupby("block", sort=True)
         ]
-        made += blocks
+        lines += blocks
         if len(blocks) > 1:
             of_blocks = len(definable_in(rows, metric))
-            made.append({"block": ALL, "metric": metric, **_average(blocks), "of_blocks": of_blocks})
-    return pd.DataFrame(made, columns=["block", "metric", *STATISTICS, *BLOCKS])
+            lines.append({"block": ALL, "metric": metric, **_average(blocks), "of_blocks": of_blocks})
+    return pd.DataFrame(lines, columns=["block", "metric", *STATISTICS, *BLOCKS])
 
 
 def _average(blocks: list[dict]) -> dict[str, float]:
     """The blocks' statistics averaged over those that have one."""
-    made = {}
+    averages: dict[str, float] = {}
     for name in ("mean", "median", "std"):
         defined = [block[name] for block in blocks if np.isfinite(block[name])]
-        made[name] = float(np.mean(defined)) if defined else np.nan
+        averages[name] = float(np.mean(defined)) if defined else np.nan
     with_value = [block["n"] for block in blocks if block["n"]]
-    return made | {
+    return averages | {
         "n": min(with_value, default=0),
         "n_undefined": sum(block["n_undefined"] for block in blocks),
         "n_not_computed": sum(block["n_not_computed"] for block in blocks),
@@ -149,25 +147,25 @@ def _average(blocks: list[dict]) -> dict[str, float]:
 def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | str = ALL) -> pd.DataFrame:
     """The paper's Tables 3, 6 and 9: columns label, name, metric and those of ``by_block``.
 
-    block: a number, or ``all``: statistics over the images of each image's average over the blocks of the ``pool``.
+    block: a number; or ``all``, for statistics of each image's average over the blocks of the ``pool``.
     """
     of_one_kind(rows)
-    made = []
+    lines = []
     for metric in metrics:
         pooled = pool(rows, metric)
         kept = rows if block == ALL else rows[rows["block"] == block]
         for label, part in kept.groupby("label", sort=True):
             if block == ALL:
-                found = _averaged(part, metric, pooled)
+                statistics = _averaged(part, metric, pooled)
             else:
-                found = describe(part, metric)
-                found |= dict.fromkeys(BLOCKS, int(found["n"] > 0))
-            made.append({"label": int(label), "name": LABELS[int(label)], "metric": metric, **found})
-    return pd.DataFrame(made, columns=["label", "name", "metric", *STATISTICS, *BLOCKS])
+                statistics = describe(part, metric)
+                statistics |= dict.fromkeys(BLOCKS, int(statistics["n"] > 0))
+            lines.append({"label": int(label), "name": LABELS[int(label)], "metric": metric, **statistics})
+    return pd.DataFrame(lines, columns=["label", "name", "metric", *STATISTICS, *BLOCKS])
 
 
 def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]:
-    """As ``describe``, of the images' averages over the pool's blocks; images outside of it are counted by reason."""
+    """As ``describe``, for the images' averages over the pool's blocks; images outside the pool are counted by reason."""
     inside, outside = part[pooled.holds(part)], part[~part["image"].isin(pooled.images)]
     averages = column(inside, metric).groupby(inside["image"]).mean()
     of_pool = outside["block"].isin(pooled.blocks or pooled.needed)
@@ -200,27 +198,27 @@ def sizes(blocks: Sequence[BlockGeometry]) -> pd.DataFrame:
 
 def with_baselines() -> dict[str, str]:
     """metric -> its baseline."""
-    return {one.baseline_of: one.name for one in definitions.METRICS if one.baseline_of}
+    return {metric.baseline_of: metric.name for metric in definitions.METRICS if metric.baseline_of}
 
 
 def baselines(rows: pd.DataFrame) -> pd.DataFrame:
-    """The two baselines under ``slices`` and what is left over, by block, means over the images.
+    """The two baselines under ``slices`` and the difference from them, by block: means over the images.
 
     expected_percent_negative: P for random entries on the same receptive field over the live outputs.
     stiffness_index_without_skip: S without the slices that carry the skip's 1.
     """
     of_one_kind(rows)
-    made = []
+    lines = []
     for block, part in rows.groupby("block", sort=True):
-        row = {"block": int(block)}
+        row: dict[str, float] = {"block": int(block)}
         for metric, baseline in with_baselines().items():
             value, expected = column(part, metric), column(part, baseline)
             row |= {metric: describe(part, metric)["mean"], baseline: describe(part, baseline)["mean"]}
             both = np.isfinite(value) & np.isfinite(expected)
             row[f"{metric}_left_over"] = float((value - expected)[both].mean()) if both.any() else np.nan
             row[f"{metric}_n"] = int(both.sum())
-        made.append(row)
-    return pd.DataFrame(made)
+        lines.append(row)
+    return pd.DataFrame(lines)
 
 
 def per_image(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> pd.DataFrame:
@@ -236,17 +234,17 @@ def per_image(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> pd.Dat
 
 
 def undetermined(rows: pd.DataFrame) -> pd.DataFrame:
-    """The blocks where P of some images is an interval: block, n of those, percent_negative and percent_negative_at_most
-    over all images with a P, means.
+    """The blocks where P of some images is an interval. Columns: block, n (images whose P is an interval), and the means of
+    percent_negative and percent_negative_at_most over all images with a P.
 
-    P counts what is surely negative; P at most 100 · (n_negative + n_undetermined) / n_eigenvalues.
+    P counts the eigenvalues that are certainly negative; at most it is 100 · (n_negative + n_undetermined) / n_eigenvalues.
     """
-    made = []
+    lines = []
     if "n_undetermined" in rows:
         kept = rows[np.isfinite(column(rows, "percent_negative"))]
         more = 100 * kept["n_undetermined"].fillna(0) / kept["n_eigenvalues"]
         for block, part in kept.groupby("block", sort=True):
-            if (open_ones := int((part["n_undetermined"] > 0).sum())) > 0:
+            if (intervals := int((part["n_undetermined"] > 0).sum())) > 0:
                 least = float(part["percent_negative"].mean())
-                made.append((int(block), open_ones, least, least + float(more[part.index].mean())))
-    return pd.DataFrame(made, columns=["block", "n", "percent_negative", "percent_negative_at_most"])
+                lines.append((int(block), intervals, least, least + float(more[part.index].mean())))
+    return pd.DataFrame(lines, columns=["block", "n", "percent_negative", "percent_negative_at_most"])

@@ -309,4 +309,4 @@ def default_workers() -> int:
 
     from stiffcore import device
 
-    return torch.cuda.device_count() or device.physical_cores()
+    return torch.cuda.device_count() or device.usable_cpus()

@@ -8,7 +8,6 @@ from stiffcore.analysis import modes
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation, reference
-from tests.made_up.asked import asked
 from tests.made_up.blocks import small_blocks
 
 IDENTITY = [block for block in small_blocks() if block.geometry.is_identity and block.geometry.n_out <= 200]
@@ -95,8 +94,8 @@ def test_a_defective_eigenvalue_has_a_huge_condition_number_and_a_small_residual
 def test_zero_slices_and_large_cores_are_refused():
     block = next(block for block in IDENTITY if block.name == "basic-dead-inner-channel")
     with pytest.raises(CannotCompute, match="choose block or branch"):
-        modes.check(asked("resnet18", 0, 8, "slices"), 10)
+        modes.check(Convention.SLICES, 10)
     with pytest.raises(CannotCompute, match="1,500 at most"):
-        modes.check(asked("resnet18", 0, 2, "branch"), 6419)
+        modes.check(Convention.BRANCH, 6419)
     with pytest.raises(CannotCompute, match="away from 0"):
         modes._normalised(np.zeros(block.geometry.n_out, complex), 0j)

@@ -10,7 +10,6 @@ from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import reference
 from stiffcore.spectra import schur_form
 from stiffcore.spectra.schur_form import Triangle, of_matrix
-from tests.made_up.asked import asked
 from tests.made_up.blocks import small_blocks
 
 IDENTITY = [block for block in small_blocks() if block.geometry.is_identity and block.geometry.n_out <= 200]
@@ -114,11 +113,10 @@ def test_the_grid_holds_every_eigenvalue_and_can_be_cancelled():
 
 
 def test_what_has_no_matrix_or_too_large_a_core_is_refused():
-    request = asked("resnet18", 0, 8, "slices", "spectrum")
     with pytest.raises(CannotCompute, match="choose block or branch"):
-        nonnormality.check(request, 10)
+        nonnormality.check(Convention.SLICES, 10)
     with pytest.raises(CannotCompute, match="1,500 at most"):
-        nonnormality.check(asked("resnet18", 0, 2, "branch", "spectrum"), 6419)
+        nonnormality.check(Convention.BRANCH, 6419)
 
 
 def test_everything_of_a_state_is_finite_and_right(monkeypatch):

@@ -1,5 +1,7 @@
 """Perturbed images: their bounds, their direction on a planted network, and what FGSM does to the networks that ship."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,16 @@ import torch
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import manifest, resnets
+from stiffcore.images import cifar10, registry as images, uploaded as uploaded_images
+from stiffcore.images.image import Image
+from stiffcore.networks import manifest, registry as networks, resnets
+from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
 from tests.made_up.asked import asked_perturbation
 from tests.made_up.spectra import made_up
 
-IMAGE = cifar10.bundled()[0]
+IMAGE, OTHER = images.bundled()[:2]
+RESNET18 = networks.find("resnet18")
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +35,7 @@ def planted_losses(monkeypatch):
 
     def all_losses(network, image):
         losses = np.full(10, 9.0)
-        losses[3] = cifar10.image(image).mean() / 1000
+        losses[3] = image.pixels.mean() / 1000
         return losses
 
     monkeypatch.setattr(analysis, "all_losses", all_losses)
@@ -50,7 +55,7 @@ class Linear(torch.nn.Module):
 def linear_signs(model: Linear, label: int | None) -> np.ndarray:
     """sign of Wᵀ (softmax(W x) − e_label), by numpy."""
     weight = model.weight.detach().double().numpy()
-    x = cifar10.normalised(cifar10.image(IMAGE)[None]).double().numpy().ravel()
+    x = RESNET18.normalised(IMAGE).double().numpy().ravel()
     scores = weight @ x
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
@@ -59,41 +64,38 @@ def linear_signs(model: Linear, label: int | None) -> np.ndarray:
 
 
 @pytest.mark.parametrize("label_is_known", [True, False])
-def test_fgsm_goes_up_the_gradient_of_a_network_that_is_known(monkeypatch, label_is_known):
+def test_fgsm_goes_up_the_gradient_of_a_network_that_is_known(label_is_known):
     model = Linear()
-    monkeypatch.setattr(analysis, "model", lambda network: model)
-    label = cifar10.label(IMAGE)
-    if not label_is_known:
-        monkeypatch.setattr(cifar10, "label", lambda index: None)
-        label = None
-    clean = cifar10.image(IMAGE).astype(int)
-    moved = perturbation.fgsm("resnet18", IMAGE, 3)
-    assert np.mean(moved == np.clip(clean + 3 * linear_signs(model, label), 0, 255)) > 0.999  # float32 at a sign
+    network = Network("linear", "0" * 64, (), lambda: model)
+    image = IMAGE if label_is_known else replace(IMAGE, label=None)
+    clean = IMAGE.pixels.astype(int)
+    moved = perturbation.fgsm(network, image, 3)
+    assert np.mean(moved == np.clip(clean + 3 * linear_signs(model, image.label), 0, 255)) > 0.999  # float32 at a sign
 
 
 def test_fgsm_raises_the_loss_of_what_ships_and_keeps_its_bound():
-    images, k = cifar10.bundled()[:6], 4
-    clean = np.stack([cifar10.image(image) for image in images])
-    moved = np.stack([perturbation.fgsm("resnet18", image, k) for image in images])
+    first, k = images.bundled()[:6], 4
+    clean = np.stack([image.pixels for image in first])
+    moved = np.stack([perturbation.fgsm(RESNET18, image, k) for image in first])
     change = moved.astype(int) - clean
     assert np.abs(change).max() == k
     inside = (clean >= k) & (clean <= 255 - k)
     assert set(np.unique(np.abs(change)[inside])) <= {0, k}, "no value goes part of the way"
-    labels = np.array([cifar10.label(image) for image in images])
-    model = analysis.model("resnet18")
+    labels = np.array([image.label for image in first])
+    model = RESNET18.module()
     before, after = (resnets.predictions(model, x, labels)[1] for x in (clean, moved))
     assert np.sum(after > before) >= 5
     perturbation._signs.cache_clear()
-    assert np.array_equal(perturbation.fgsm("resnet18", images[0], k), moved[0]), "the same again"
+    assert np.array_equal(perturbation.fgsm(RESNET18, first[0], k), moved[0]), "the same again"
 
 
-def test_noise_is_seeded_and_as_large_as_asked_for(monkeypatch):
-    monkeypatch.setattr(cifar10, "image", lambda index: np.full((32, 32, 3), 128, np.uint8))
-    first, again, other = (perturbation.noise(IMAGE, 8, seed).astype(int) for seed in (1, 1, 2))
+def test_noise_is_seeded_and_as_large_as_asked_for():
+    grey = Image.of(np.full((32, 32, 3), 128, np.uint8))
+    first, again, other = (perturbation.noise(grey, 8, seed).astype(int) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert np.sqrt(np.mean((first - 128) ** 2)) == pytest.approx(8, rel=0.05)
-    double = perturbation.noise(IMAGE, 16, 1).astype(int)
+    double = perturbation.noise(grey, 16, 1).astype(int)
     assert np.abs((double - 128) - 2 * (first - 128)).max() <= 2, "the same direction at every strength"
 
 
@@ -105,21 +107,22 @@ def test_noise_is_clipped_and_rounded():
 
 
 def test_a_perturbed_image_is_an_own_image_that_is_found_again(planted_losses):
-    request = asked_perturbation("resnet18", IMAGE, "noise", 4, 7)
+    request = asked_perturbation("resnet18", IMAGE.number, "noise", 4, 7)
     assert perturbation.stored(request) is None
     made = perturbation.compute(request)
-    assert np.array_equal(cifar10.image(made.image), perturbation.noise(IMAGE, 4, 7))
-    assert cifar10.label(made.image) == cifar10.label(IMAGE)
-    assert cifar10.name(made.image) == f"{IMAGE} + noise 4/255, seed 7"
+    assert np.array_equal(made.image.pixels, perturbation.noise(IMAGE, 4, 7))
+    assert made.image.label == IMAGE.label
+    assert made.image.name == f"{IMAGE.name} + noise 4/255, seed 7"
     assert made.seen == (3, 3)
-    uploaded_images.remove(made.image)
+    assert images.find(made.image.number) == made.image
+    uploaded_images.remove(made.image.number)
     again = perturbation.stored(request)
     assert (again.image, again.loss) == (made.image, made.loss)
-    assert cifar10.is_available(again.image), "registered again"
+    assert cifar10.is_available(again.image.number), "registered again"
 
 
 def test_strength_nought_is_the_image_itself(planted_losses):
-    made = perturbation.compute(asked_perturbation("resnet18", IMAGE, "noise", 0))
+    made = perturbation.compute(asked_perturbation("resnet18", IMAGE.number, "noise", 0))
     assert made.image == IMAGE
     assert uploaded_images.known() == ()
 
@@ -127,7 +130,9 @@ def test_strength_nought_is_the_image_itself(planted_losses):
 def test_the_key_holds_what_determines_the_pixels():
     def key(**changed):
         return perturbation.key(
-            asked_perturbation(**{"network": "resnet18", "image": IMAGE, "kind": "fgsm", "strength": 4} | changed)
+            asked_perturbation(
+                **{"network": "resnet18", "image": IMAGE.number, "kind": "fgsm", "strength": 4} | changed
+            )
         )
 
     assert key() == key(seed=5), "FGSM has no seed"
@@ -136,7 +141,7 @@ def test_the_key_holds_what_determines_the_pixels():
         key(kind="noise"),
         key(kind="noise", seed=1),
         key(network="resnet34"),
-        key(image=cifar10.bundled()[1]),
+        key(image=OTHER.number),
     ]
     assert len({key(), *others}) == 6
 
@@ -147,7 +152,9 @@ def test_the_key_holds_what_determines_the_pixels():
 def test_what_is_no_perturbation_is_refused(changed):
     with pytest.raises(CannotCompute, match="Expected"):
         perturbation.check(
-            asked_perturbation(**{"network": "resnet18", "image": IMAGE, "kind": "fgsm", "strength": 1} | changed)
+            asked_perturbation(
+                **{"network": "resnet18", "image": IMAGE.number, "kind": "fgsm", "strength": 1} | changed
+            )
         )
 
 
@@ -163,15 +170,15 @@ def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypa
         return result
 
     monkeypatch.setattr(analysis, "compute", compute)
-    asked, stages = asked_perturbation("resnet18", IMAGE, "noise", 4), []
+    asked, stages = asked_perturbation("resnet18", IMAGE.number, "noise", 4), []
     assert perturbation.stored_sweep(asked, 8, Convention.BRANCH) is None
     table = perturbation.sweep(asked, 8, Convention.BRANCH, lambda done, total, what: stages.append((done, total)))
     assert table["strength"].tolist() == list(perturbation.SWEEP)
-    assert table["image"].iloc[0] == IMAGE
-    assert [request.image for request in computed] == table["image"].tolist()
+    assert table["image"].iloc[0] == IMAGE.number
+    assert [request.image.number for request in computed] == table["image"].tolist()
     assert {request.block for request in computed} == {8}
-    assert table["loss"].iloc[0] == pytest.approx(cifar10.image(IMAGE).mean() / 1000)
-    assert table["correct"].tolist() == [cifar10.label(IMAGE) == 3] * 5
+    assert table["loss"].iloc[0] == pytest.approx(IMAGE.pixels.mean() / 1000)
+    assert table["correct"].tolist() == [IMAGE.label == 3] * 5
     assert table["max_re"].tolist() == [0.25] * 5
     assert (max(done for done, _ in stages), {total for _, total in stages}) == (4, {5})
     assert perturbation.stored_sweep(asked, 8, Convention.BRANCH).equals(table)
@@ -179,7 +186,9 @@ def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypa
 
 
 def test_other_weights_are_another_perturbation(monkeypatch):
-    request = asked_perturbation("resnet18", IMAGE, "fgsm", 4)
-    before, entry = perturbation.key(request), manifest.entry("resnet18")
+    def key():
+        return perturbation.key(asked_perturbation("resnet18", IMAGE.number, "fgsm", 4))
+
+    before, entry = key(), manifest.entry("resnet18")
     monkeypatch.setattr(manifest, "entry", lambda network: manifest.Entry(**vars(entry) | {"sha256": "0" * 64}))
-    assert perturbation.key(request) != before
+    assert key() != before

@@ -102,7 +102,7 @@ def test_homes_figure_has_its_badge_data_and_code(visitor):
     assert "green-badge[stored]" in home.texts("markdown")
     assert [button.label for button in home.at.button if button.label == "Compute again"]
     assert [button.proto.label for button in home.at.get("download_button")] == ["Figure (HTML)", "Data (CSV)"]
-    code = next(code.value for code in home.at.get("code") if "analysis.Request" in code.value)
+    code = next(code.value for code in home.at.get("code") if "sc.analyse" in code.value)
     assert str(IMAGES) in code
 
 
@@ -598,11 +598,28 @@ def test_talk_mode_enlarges_the_figure(visitor):
     assert page.figures[0].layout.template.layout.font.size == 20
 
 
+@pytest.mark.parametrize("convention", list(Convention))
+@pytest.mark.parametrize(("images", "lines"), [("0", 3), ("0,1", 10)])
+def test_the_python_lines_draw_what_the_page_draws(visitor, monkeypatch, convention, images, lines):
+    store(*spectrum_of(0, 1, convention=convention))
+    page, shown = visitor().open(SPECTRUM, images=images, convention=convention), []
+    (code,) = page.snippets()
+    assert len(code.splitlines()) == lines
+    monkeypatch.setattr(go.Figure, "show", lambda figure: shown.append(figure))
+    exec(code, {})
+    for drawn, expected in zip(shown[0].data, page.figures[0].data, strict=True):
+        assert (drawn.type, drawn.name) == (expected.type, expected.name)
+        np.testing.assert_array_equal(drawn.x, expected.x)
+        np.testing.assert_array_equal(drawn.y, expected.y)
+    assert len(shown) == 1
+    assert shown[0].layout.annotations == page.figures[0].layout.annotations
+
+
 def test_downloads_hold_the_figure_and_its_data(visitor):
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, images="0")
     labels = [button.proto.label for button in page.at.get("download_button")]
     assert labels == ["Figure (HTML)", "Data (CSV)"]
-    assert "asked('resnet18'" in page.texts("code")
+    assert "sc.analyse('resnet18', 0, 8, 'branch', \"spectrum\").plot()" in page.texts("code")
     assert len(page.at.dataframe) == 1, "the equivalent table"
     assert page.at.dataframe[0].value["S"][0] == "−0.25"

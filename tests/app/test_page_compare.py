@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from pages.shared.state import service
@@ -36,7 +37,7 @@ def losses(monkeypatch):
 
     def all_losses(network, image):
         found = np.full(10, 9.0)
-        found[5 if image > cifar10.TEST_IMAGES else 3] = 0.25
+        found[3 if image.is_official else 5] = 0.25
         return found
 
     monkeypatch.setattr(analysis, "all_losses", all_losses)
@@ -199,11 +200,9 @@ def test_the_gallery_of_a_side_holds_one_image(visit):
 
 
 def test_the_python_lines_run(visit, capsys, monkeypatch):
-    from plotly import graph_objects
-
     store(spectrum(A), spectrum(B))
-    code = next(code.value for code in visit().at.get("code") if "import" in code.value)
-    monkeypatch.setattr(graph_objects.Figure, "show", lambda figure: print(len(figure.data)))
+    (code,) = visit().snippets()
+    monkeypatch.setattr(go.Figure, "show", lambda figure: print(len(figure.data)))
     exec(code, {})
     assert "real_parts" in capsys.readouterr().out
 
@@ -277,7 +276,7 @@ def test_undefined_metrics_of_groups_are_words(visit):
 
 def test_the_python_lines_of_groups_run(visit, capsys):
     ship(bundled(images=40))
-    code = next(code.value for code in visit(compare="groups").at.get("code") if "import" in code.value)
+    (code,) = visit(compare="groups").snippets()
     exec(code, {})
     assert len(capsys.readouterr().out.splitlines()) == 9
 
@@ -294,7 +293,7 @@ def test_noise_is_seen_before_any_network_has_looked(visit):
 
 
 def test_fgsm_is_made_by_its_button_and_compared(visit, losses, monkeypatch):
-    monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: 255 - cifar10.image(image))
+    monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: 255 - image.pixels)
     store(spectrum(A))
     page = visit(compare="perturbation", strength="4")
     (button,) = [button for button in page.at.button if button.label == "Perturb"]
@@ -306,18 +305,22 @@ def test_fgsm_is_made_by_its_button_and_compared(visit, losses, monkeypatch):
     assert "seen as dog</span>, loss 9" in page.html()
     assert '<span class="wrong">seen as dog' in page.html()
     assert "1 result is not stored yet" in page.texts("markdown")
-    store(spectrum(made.image))
+    store(spectrum(made.image.number))
     page.run()
-    assert lines(page)["min Re λ"][1] == f"{-1 - made.image / 1000:.4g}".replace("-", "−")
+    assert lines(page)["min Re λ"][1] == f"{-1 - made.image.number / 1000:.4g}".replace("-", "−")
     assert any("+ FGSM 4/255" in trace.name for trace in page.figures[0].data if trace.showlegend)
-    code = page.texts("code")
-    assert "twin = perturbation.compute(asked_perturbation('resnet18', " in code
+    (code,) = page.snippets()
+    assert "twin = perturbation.compute(perturbation.PerturbationRequest(sc.network('resnet18'), " in code
+    drawn = []
+    monkeypatch.setattr(go.Figure, "show", lambda figure: drawn.append(figure))
+    exec(code, {})
+    assert any("+ FGSM 4/255" in trace.name for trace in drawn[0].data if trace.showlegend)
 
 
-def test_a_sweep_that_is_stored_is_drawn(visit, losses, monkeypatch):
+def test_a_sweep_that_is_stored_is_drawn(visit, losses, capsys):
     asked = asked_perturbation("resnet18", A, "noise", 2, 1)
     for one in perturbation.sweep_requests(asked):
-        store(spectrum(perturbation.compute(one).image))
+        store(spectrum(perturbation.compute(one).image.number))
     page = visit(compare="perturbation", perturb="noise", strength="2", seed="1")
     figure = page.figures[-1]
     loss = next(trace for trace in figure.data if trace.name == "loss")
@@ -329,16 +332,20 @@ def test_a_sweep_that_is_stored_is_drawn(visit, losses, monkeypatch):
     assert ":gray-badge[cpu]" in swept
     assert "10 s to compute" in swept, "five spectra of 2 s"
     assert len([button for button in page.at.button if button.label == "Compute again"]) == 3
+    _, of_sweep = page.snippets()
+    exec(of_sweep, {})
+    swept = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in swept[1:6]] == [str(strength) for strength in perturbation.SWEEP]
 
 
 def test_a_sweep_computed_again_is_fresh_and_says_whether_it_moved(visit, losses, monkeypatch):
     asked = asked_perturbation("resnet18", A, "noise", 2, 1)
     for one in perturbation.sweep_requests(asked):
-        store(spectrum(perturbation.compute(one).image))
+        store(spectrum(perturbation.compute(one).image.number))
 
     def compute_many(requests, progress=None, **options):
         requests = list(requests)
-        computed_again.extend(request.image for request in requests)
+        computed_again.extend(request.image.number for request in requests)
         return [analysis.stored(request) for request in requests]
 
     computed_again: list[int] = []
@@ -374,7 +381,7 @@ def test_only_an_image_with_a_label_can_be_seen_wrong(visit, label, wrong, monke
 
 def test_a_sweep_that_is_not_stored_is_offered(visit, losses):
     made = perturbation.compute(asked_perturbation("resnet18", A, "noise", 2, 1))
-    store(spectrum(A), spectrum(made.image))
+    store(spectrum(A), spectrum(made.image.number))
     page = visit(compare="perturbation", perturb="noise", strength="2", seed="1")
     assert [button.label for button in page.at.button if button.label == "Sweep ε"]
     assert len(page.figures) == 1

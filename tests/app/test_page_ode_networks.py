@@ -32,7 +32,7 @@ def planted_fit(settings: ode_net.Settings) -> ode_net.Fit:
 
 
 def planted_flow(request: block_flow.FlowRequest) -> block_flow.BlockFlow:
-    distance = 0.25 * np.array(block_flow.STEPS) * (1 + request.image / 1000)
+    distance = 0.25 * np.array(block_flow.STEPS) * (1 + request.image.number / 1000)
     return block_flow.BlockFlow(request, distance, 2 * distance, 1.5, 1e-6, 300, 2.0, "f" * 64)
 
 
@@ -202,6 +202,14 @@ def test_flows_that_are_not_stored_are_followed_in_a_job(open_part, monkeypatch)
     page.run()
     assert page.figures[-1].data[0].y[0] == planted_flow(flows_of((0,))[0]).distance[0]
     assert asked == flows_of((0,))
+
+
+def test_the_python_lines_of_a_flow_find_it(open_part, capsys):
+    flow = planted_flow(flows_of((0,))[0])
+    keep(block_flow.key(flow.request), block_flow.as_entry(flow))
+    (code,) = open_part("blocks", images="0").snippets()
+    exec(code, {})
+    assert capsys.readouterr().out == f"{flow.distance} {flow.observed_orders}\n"
 
 
 def test_a_block_that_changes_the_shape_is_refused_with_the_ones_to_choose(open_part):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save
 
-from pages.shared.own_files import checkpoint as own_checkpoint, image as own_image
+from pages.shared.own_files import checkpoint as uploaded_checkpoint, image as uploaded_image
 from pages.shared.state import controls, service
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
@@ -86,7 +86,7 @@ def query(page, label: str) -> dict[str, str]:
 
 
 def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(visitor, content):
-    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "best <b>.pt", content)
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "best <b>.pt", content)
     assert "best _b_.pt: safetensors, resnet18, 11,183,582 numbers" in page.texts("markdown")
     assert "Nothing of it is loaded yet" in page.texts("markdown")
     assert uploaded_networks.known() == ()
@@ -108,7 +108,7 @@ def made_up(architecture="resnet18") -> str:
     sha256 = "ab" * 32
     name = uploaded_networks.name_of(architecture, sha256)
     uploaded_networks.save(
-        uploaded_networks.OwnWeights(
+        uploaded_networks.UploadedWeights(
             name, "a.pt", sha256, "made up", 0.1, "", cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9
         ),
         b"x",
@@ -159,7 +159,7 @@ def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content
         service.job_service().submit(name, computation(name), title=name, watcher="another")
     wait_for(lambda: order == ["running"])
     page = visitor().open(PAGE)
-    field = page.at.file_uploader(key=own_checkpoint.FIELD)
+    field = page.at.file_uploader(key=uploaded_checkpoint.FIELD)
     page.run(field.set_value(("a.pt", content, "application/octet-stream")))
     assert "a computation is running: the file is next, before all others" in page.texts("caption")
     jobs = service.job_service().active()
@@ -174,19 +174,19 @@ def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content
 
 def test_it_is_said_that_the_page_forgets_the_file(visitor, content):
     page = visitor().open(PAGE)
-    assert own_checkpoint.FORGETS not in page.texts("markdown", "caption")
-    upload(page, own_checkpoint.FIELD, "a.pt", content)
-    assert own_checkpoint.FORGETS in page.texts("markdown")
-    upload(page, own_image.FIELD, "a.png", picture())
-    assert own_checkpoint.FORGETS in page.texts("caption")
+    assert uploaded_checkpoint.FORGETS not in page.texts("markdown", "caption")
+    upload(page, uploaded_checkpoint.FIELD, "a.pt", content)
+    assert uploaded_checkpoint.FORGETS in page.texts("markdown")
+    upload(page, uploaded_image.FIELD, "a.png", picture())
+    assert uploaded_checkpoint.FORGETS in page.texts("caption")
     press(page, "Use this image")
-    assert own_checkpoint.FORGETS not in page.texts("caption")
+    assert uploaded_checkpoint.FORGETS not in page.texts("caption")
 
 
 def test_which_of_two_networks_is_taken_is_said(visitor):
     state = load_file(manifest.FOLDER / "resnet18.safetensors")
     both = {f"{prefix}_.{k}": v.clone() for prefix in ("model", "ema") for k, v in state.items()}
-    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", save(both))
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", save(both))
     assert "of several networks in it “model_.” is taken, not “ema_.”." in page.texts("markdown")
 
 
@@ -207,15 +207,15 @@ TYPED = ("a_b_", "**x**", "`x`", "~x~", "<b>x</b>", "&amp;", "www.evil.example",
 @pytest.mark.parametrize("text", TYPED)
 def test_plain_is_undone_by_the_reader(text):
     """What Markdown makes of it is seen in test_browser_own_files."""
-    shown = controls.plain(text)
+    shown = controls.escape_markdown(text)
     assert shown.replace(controls.JOINER, "").replace("\\", "") == text.replace("\\", "")
     assert not re.search(r"https?://|www\.|@\w", shown)
-    assert controls.plain(f" {text}\n\n") == shown
+    assert controls.escape_markdown(f" {text}\n\n") == shown
 
 
 def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_again(visitor, content, quick_test):
     quick_test.hint = "It may be untrained."
-    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", content)
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", content)
     finished(press(page, "Load and test"))
     assert "6.2 %** of the 1,000 images that ship. It may be untrained." in page.texts("warning")
     press(page, "Remove")
@@ -226,7 +226,7 @@ def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_aga
 
 @pytest.mark.parametrize("bad", [b"", b"<html>", b"\x80\x02cos\nsystem\n(S'x'\ntR."])
 def test_a_bad_checkpoint_is_one_sentence_and_nothing_is_offered(visitor, bad):
-    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", bad)
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", bad)
     said = page.texts("error")
     assert said.startswith("Expected a")
     assert "\n" not in said
@@ -236,7 +236,7 @@ def test_a_bad_checkpoint_is_one_sentence_and_nothing_is_offered(visitor, bad):
 def test_what_passes_the_look_but_not_the_load_is_one_sentence(visitor, content):
     state = load_file(manifest.FOLDER / "resnet18.safetensors")
     bad = save(state | {"fc.bias": state["fc.bias"] * math.nan})
-    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", bad)
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", bad)
     finished(press(page, "Load and test"))
     assert "Expected fc.bias of the checkpoint to have finite numbers" in page.texts("error")
     assert uploaded_networks.known() == ()
@@ -245,7 +245,7 @@ def test_what_passes_the_look_but_not_the_load_is_one_sentence(visitor, content)
 def test_a_full_queue_is_said(visitor, content):
     page = visitor().open(PAGE)
     service.job_service().capacity = 0
-    upload(page, own_checkpoint.FIELD, "a.pt", content)
+    upload(page, uploaded_checkpoint.FIELD, "a.pt", content)
     service.job_service().capacity = 16
     finished(press(page, "Look into the file"))
     assert "Nothing of it is loaded yet" in page.texts("markdown")
@@ -271,7 +271,7 @@ def test_pages_about_many_images_show_their_empty_state_for_an_uploaded_network(
 
 def test_a_picture_is_shown_as_the_network_sees_it_then_kept_and_linked(visitor):
     content = picture()
-    page = upload(visitor().open(PAGE), own_image.FIELD, "my dog.png", content)
+    page = upload(visitor().open(PAGE), uploaded_image.FIELD, "my dog.png", content)
     pixels = image_files.read(content)
     assert gallery.data_uri(pixels) in page.html()
     assert "The cut (PNG, 40 × 48)" in page.html()
@@ -294,7 +294,7 @@ def test_the_three_networks_say_what_they_see(visitor, monkeypatch):
         return losses
 
     monkeypatch.setattr(analysis, "all_losses", all_losses)
-    page = upload(visitor().open(PAGE), own_image.FIELD, "a.png", picture())
+    page = upload(visitor().open(PAGE), uploaded_image.FIELD, "a.png", picture())
     press(page, "Use this image")
     finished(press(page, "Ask them"))
     for title in ("ResNet18", "ResNet34", "ResNet50"):
@@ -303,11 +303,11 @@ def test_the_three_networks_say_what_they_see(visitor, monkeypatch):
 
 @pytest.mark.parametrize("bad", [b"", b"<svg/>", b"GIF89a" + bytes(20), picture()[:-900]])
 def test_a_bad_picture_is_one_sentence(visitor, bad):
-    page = upload(visitor().open(PAGE), own_image.FIELD, "a.png", bad)
+    page = upload(visitor().open(PAGE), uploaded_image.FIELD, "a.png", bad)
     said = page.texts("error")
     assert said.startswith("Expected a PNG or JPEG picture")
     assert "\n" not in said
-    page = upload(page, own_image.FIELD, "b.png", picture())
+    page = upload(page, uploaded_image.FIELD, "b.png", picture())
     assert not page.texts("error")
 
 
@@ -365,14 +365,14 @@ def test_uploads_that_are_switched_off_are_one_sentence(visitor, monkeypatch):
 
 def test_uploads_are_refused_on_the_server_too(visitor, monkeypatch, content):
     """A browser that shows the fields and buttons from before they were switched off."""
-    page = upload(visitor().open(PAGE), own_checkpoint.FIELD, "a.pt", content)
-    upload(page, own_image.FIELD, "a.png", picture())
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", content)
+    upload(page, uploaded_image.FIELD, "a.png", picture())
     other = visitor().open(PAGE)
     monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
     press(page, "Use this image")
     assert "uploads are switched off" in page.texts("info")
     assert uploaded_images.known() == ()
-    upload(other, own_checkpoint.FIELD, "b.pt", content[:-1])
+    upload(other, uploaded_checkpoint.FIELD, "b.pt", content[:-1])
     monkeypatch.setenv("STIFFCORE_UPLOADS", "on")
     assert [button.label for button in other.run().at.button] == ["Look into the file"], "nothing was looked into"
 
@@ -380,10 +380,10 @@ def test_uploads_are_refused_on_the_server_too(visitor, monkeypatch, content):
 def test_a_load_that_was_asked_for_in_time_is_refused_once_uploads_are_off(monkeypatch, content):
     monkeypatch.setenv("STIFFCORE_UPLOADS", "off")
     with pytest.raises(CannotCompute, match="uploads are switched off"):
-        own_checkpoint.load(content, "a.pt", silent)
+        uploaded_checkpoint.load(content, "a.pt", silent)
     assert uploaded_networks.known() == ()
 
 
 def test_labels_of_the_field_are_those_of_the_catalogue(visitor):
-    page = upload(visitor().open(PAGE), own_image.FIELD, "a.png", picture(form="JPEG"))
+    page = upload(visitor().open(PAGE), uploaded_image.FIELD, "a.png", picture(form="JPEG"))
     assert page.at.selectbox(key="choice-own-label").options == ["No label", *cifar10.LABELS]

@@ -7,8 +7,7 @@ from pages.shared.shell import scenes
 from stiffcore.analysis import perturbation, requests as analysis
 from stiffcore.commands import perturb as perturb_command
 from stiffcore.conventions import Convention
-from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.odes import block_flow
 from stiffcore.statistics import tables
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
@@ -33,11 +32,11 @@ def everything_ships(tmp_path, monkeypatch):
     """What scenes.requests names, rows of the networks, the twin and the flows; all made up."""
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(shipping, "FOLDER", tmp_path)
-    monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: cifar10.image(image) // 2 + np.uint8(k))
+    monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: image.pixels // 2 + np.uint8(k))
     monkeypatch.setattr(analysis, "all_losses", lambda network, image: np.arange(10.0))
     store(*scenes.requests())
     for one in perturbation.sweep_requests(perturb_command.twin()):
-        image = perturbation.compute(one).image
+        image = perturbation.compute(one).image.number
         store(asked("resnet18", image, 8, "branch", "spectrum"))
     for network in catalogue.ARCHITECTURES:
         ship(bundled(network, images=20))
@@ -54,15 +53,15 @@ def test_what_the_scenes_draw_ships(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "a fresh checkout"))
     assert [request for request in scenes.requests() if analysis.stored(request) is None] == []
     twin = perturbation.stored(perturb_command.twin())
-    assert analysis.stored(asked("resnet18", twin.image, 8, "branch", "spectrum")) is not None
+    assert analysis.stored(asked("resnet18", twin.image.number, 8, "branch", "spectrum")) is not None
     assert perturbation.stored_sweep(perturb_command.twin(), 8, Convention.BRANCH) is not None
     assert twin.seen[0] != twin.seen[1], "as the story says"
     for image in (0, 22, 12):
         assert block_flow.stored(asked_flow("resnet18", image, 8)) is not None
     for network in catalogue.ARCHITECTURES:
-        means = tables.by_block(shipping.rows(network, Convention.SLICES), ("stiffness_index",)).set_index("block")[
-            "mean"
-        ]
+        means = tables.by_block(
+            shipping.rows(networks.find(network), Convention.SLICES), ("stiffness_index",)
+        ).set_index("block")["mean"]
         changes = [block.block for block in catalogue.blocks(network) if not block.is_identity]
         assert set(means.drop("all").nlargest(len(changes)).index) == set(changes), "nearest to 0, as the story says"
         if network == "resnet18":

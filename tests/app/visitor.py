@@ -51,12 +51,16 @@ class Visitor:
         return {k: v[0] if isinstance(v, list) else v for k, v in self.at.query_params.items()}
 
     def texts(self, *kinds: str) -> str:
-        """As visitors read them, without the backslashes and joiners of controls.plain."""
+        """As visitors read them, without the backslashes and joiners of controls.escape_markdown."""
         found = "\n".join(str(element.value) for kind in kinds for element in self.at.get(kind))
         return re.sub(r"\\([\\`*_~\[\]$<>&|+=#.)-])", r"\1", found.replace(controls.JOINER, ""))
 
     def html(self) -> str:
         return "\n".join(element.proto.body for element in self.at.get("html"))
+
+    def snippets(self) -> list[str]:
+        """The lines under every "Python" of the page."""
+        return [code.value for code in self.at.get("code") if code.value.startswith("import stiffcore as sc")]
 
     def button(self, key: str):
         return next((button for button in self.at.button if button.key == key), None)

@@ -27,7 +27,7 @@ from stiffcore.images import cifar10
 from stiffcore.metrics import definitions
 from stiffcore.metrics.facts import Facts
 from stiffcore.metrics.missing import NOT_SQUARE, not_computed, not_square
-from stiffcore.networks import catalogue, manifest
+from stiffcore.networks import catalogue, manifest, network
 from tests.made_up.asked import asked
 
 
@@ -57,7 +57,7 @@ def singular_block7() -> analysis.Result:
         "precision": "float64",
         "threads": 1,
     }
-    return analysis.Result(analysis.Request("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
+    return analysis.Result(asked("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
 
 
 def test_a_row_per_image_and_block(capsys, monkeypatch):
@@ -399,7 +399,7 @@ def test_what_cannot_be_computed_is_named_and_the_others_are_shown(capsys, monke
     compute_one = analysis._one
 
     def too_large_at_0(request, *more):
-        if request.image == 0:
+        if request.image.number == 0:
             raise CannotCompute("Expected this to fit,\ngot too much: use another block.")
         return compute_one(request, *more)
 
@@ -427,7 +427,7 @@ def test_damaged_weights_are_one_line_and_exit_code_2(damage, capsys, tmp_path, 
         save_file(state, path)
     monkeypatch.setattr(manifest, "FOLDER", tmp_path)
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "empty"))
-    analysis._model.cache_clear()  # another test of this process may have loaded it
+    network._module.cache_clear()  # another test of this process may have loaded it
     image = str(cifar10.bundled()[-1])  # whose results do not ship
     code, out, err = run(
         capsys, "analyse", "resnet34", "--images", image, "--convention", "block", "--blocks", "16", "--json"

@@ -21,13 +21,11 @@ def planted(tmp_path, monkeypatch):
     """An empty cache, nothing shipped; FGSM that darkens, a network that sees a dog in own images, spectra made up."""
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(result_cache, "shipped", lambda: ShippedResults(tmp_path / "nothing"))
-    monkeypatch.setattr(
-        perturbation, "fgsm", lambda network, image, k: np.maximum(cifar10.image(image), k) - np.uint8(k)
-    )
+    monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: np.maximum(image.pixels, k) - np.uint8(k))
 
     def all_losses(network, image):
         losses = np.full(10, 4.0)
-        losses[5 if image > cifar10.TEST_IMAGES else 3] = 0.5
+        losses[3 if image.is_official else 5] = 0.5
         return losses
 
     def compute(request, progress=None):

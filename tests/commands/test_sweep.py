@@ -8,6 +8,8 @@ import pytest
 from stiffcore.benchmarks import sweep as benchmark_sweep
 from stiffcore.commands import main as command_line
 from stiffcore.conventions import Convention
+from stiffcore.images import registry as images
+from stiffcore.networks import registry as networks
 from stiffcore.paper import comparison
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
@@ -123,7 +125,7 @@ def test_tables_in_json_are_the_comparison(capsys):
     assert command_line.main(["tables", "resnet18", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert set(made) == {"correlation", "by_block", "by_label", "sizes"}
-    expected = comparison.side_by_side("resnet18", "by_block", frame)
+    expected = comparison.side_by_side(networks.find("resnet18"), "by_block", frame)
     assert [cell["ours"] for cell in made["by_block"]] == pytest.approx(expected["ours"].tolist())
 
 
@@ -154,5 +156,5 @@ def test_benchmark_measures_rate_and_overhead():
     assert found.startup_seconds > 0
     assert -0.5 < found.overhead < 1
     assert 1e8 < found.peak_memory < 3e9
-    assert StoredRows().rows("resnet18-untrained", Convention.BRANCH).empty
+    assert StoredRows().rows(networks.find("resnet18-untrained"), Convention.BRANCH, images.bundled()).empty
     assert "4 images, 1 workers" in benchmark_sweep.as_text(found)

@@ -11,6 +11,7 @@ from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import through_depth
 from stiffcore.figures.spectra.through_depth import Look
 from stiffcore.figures.theme import Style
+from stiffcore.networks import registry as networks
 from tests.made_up.figures import planted
 
 WIDE, NARROW = [-3.0, 0.1 + 2j, 0.1 - 2j], [-0.5, 0.2 + 0.1j, 0.2 - 0.1j]
@@ -101,11 +102,11 @@ def test_one_file_that_does_not_start_by_itself():
 
 @pytest.mark.parametrize("style", [Style(dark, talk) for dark in (False, True) for talk in (False, True)], ids=str)
 def test_every_style_serialises(style):
-    figure = through_depth.figure(blocks("slices"), Convention.SLICES, style, Look(axes="arcsinh"), 8)
+    figure = through_depth.figure(blocks(Convention.SLICES), Convention.SLICES, style, Look(axes="arcsinh"), 8)
     content = json.loads(figure.to_json())
     assert len(content["frames"]) == 5
     assert content["layout"]["sliders"][0]["activebgcolor"] == style.accent
     assert "Block 8" in content["layout"]["annotations"][0]["text"]
-    assert through_depth.alt_text(blocks(), "resnet18", Convention.BRANCH).startswith(
+    assert through_depth.alt_text(blocks(), networks.find("resnet18"), Convention.BRANCH).startswith(
         "Eigenvalues in the complex plane, a frame"
     )

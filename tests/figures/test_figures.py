@@ -14,7 +14,8 @@ from stiffcore.figures import theme, wording
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
+from stiffcore.images import registry as images
+from stiffcore.images.labels import LABELS
 from stiffcore.metrics.missing import NOT_SQUARE, not_computed
 from tests.made_up.asked import asked
 from tests.made_up.figures import MADE, planted
@@ -210,7 +211,7 @@ def test_density_on_arcsinh_axes_keeps_true_values_in_the_hover():
 
 
 def test_overlay_by_label_shares_a_colour_between_images_of_a_label():
-    ships = [image for image in cifar10.bundled() if cifar10.label(image) == 8][:2]
+    ships = [image for image in images.bundled() if image.label == 8][:2]
     by_label = spectrum.series_of(ships, "label", Style())
     by_image = spectrum.series_of(ships, "image", Style())
     assert by_label[ships[0]] == by_label[ships[1]]
@@ -220,9 +221,10 @@ def test_overlay_by_label_shares_a_colour_between_images_of_a_label():
 
 
 def test_colours_stay_with_their_image_while_results_are_still_missing():
-    series = spectrum.series_of([0, 1, 2], "image", Style())
+    chosen = [images.find(number) for number in (0, 1, 2)]
+    series = spectrum.series_of(chosen, "image", Style())
     figure = spectrum.figure([planted(2)], Style(), series=series)
-    assert figure.data[0].marker.color == series[2].colour == Style().series[2]
+    assert figure.data[0].marker.color == series[chosen[2]].colour == Style().series[2]
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
@@ -282,12 +284,12 @@ def test_metrics_in_words(metric, value, reason, expected):
 
 def test_python_lines_name_the_same_requests(monkeypatch):
     requests = [asked("resnet18", image, 8, "branch", "spectrum") for image in (0, 22)]
-    asked = []
-    monkeypatch.setattr(analysis, "compute_many", lambda wanted: asked.extend(wanted) or [planted(0), planted(22)])
-    monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda figure: asked.append(len(figure.data)))
+    told = []
+    monkeypatch.setattr(analysis, "compute_many", lambda wanted: told.extend(wanted) or [planted(0), planted(22)])
+    monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda figure: told.append(len(figure.data)))
     exec(compile(spectrum_table.python(requests), "lines", "exec"), {})
-    assert asked[:2] == requests
-    assert asked[2] > 0
+    assert told[:2] == requests
+    assert told[2] > 0
 
 
 # Colours, by OKLab (Ottosson 2020) and simulated colour blindness (Machado, Oliveira and Fernandes 2009, severity 1).
@@ -345,7 +347,7 @@ def test_density_scale_is_monotone_in_lightness(dark):
 
 
 def test_ten_shapes_for_ten_labels():
-    assert len(set(theme.SHAPES)) == len(cifar10.LABELS) == len(set(theme.LIGHT)) == len(set(theme.DARK))
+    assert len(set(theme.SHAPES)) == len(LABELS) == len(set(theme.LIGHT)) == len(set(theme.DARK))
 
 
 # Density of clouds

@@ -13,7 +13,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.figures import panel
 from stiffcore.figures.spectra import spectrum_table
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10, uploaded as uploaded_images
+from stiffcore.images import cifar10, registry, uploaded as uploaded_images
 from stiffcore.storage import cache as result_cache, uploads
 from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up, store
@@ -29,9 +29,9 @@ def pixels(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
 
-def another_process() -> uploaded_images.OwnImages:
+def another_process() -> uploaded_images.UploadedImages:
     """What another process sees: nothing in memory yet."""
-    return uploaded_images.OwnImages(uploaded_images.default().folder)
+    return uploaded_images.UploadedImages(uploaded_images.default().folder)
 
 
 def test_an_image_has_the_number_of_its_pixels_and_comes_back_whole():
@@ -119,7 +119,7 @@ def test_a_file_under_another_number_is_not_used(folder):
 
 
 def test_the_number_of_images_is_limited_and_the_least_looked_at_go(folder):
-    kept = uploaded_images.OwnImages(folder, most=3)
+    kept = uploaded_images.UploadedImages(folder, most=3)
     numbers = [kept.register(pixels(seed), {}) for seed in range(3)]
     for age, number in zip((3, 1, 2), numbers):
         os.utime(folder / f"{number}.image", (1e9 - age, 1e9 - age))
@@ -214,6 +214,7 @@ def test_a_result_at_an_image_without_a_label_has_no_loss_until_somebody_says_th
     result_cache.default().put(analysis.key(request), analysis.header_of(fresh), fresh.arrays)
     assert math.isnan(analysis.stored(request).made["loss"])
     uploaded_images.register(pixels(0), {"name": "mine", "label": 6})
+    request = asked("resnet18", number, 8, "branch", "spectrum")  # the image as it is now
     assert analysis.stored(request).made["loss"] == 6.0
     assert analysis.row(analysis.stored(request))["correct"] is False
 
@@ -235,11 +236,12 @@ def test_a_test_image_uploaded_as_a_file_shares_its_results():
 
 
 def test_series_and_tables_of_images_without_a_label():
-    images = [uploaded_images.register(pixels(seed), {"name": "x.png"}) for seed in (0, 1)]
-    labelled = uploaded_images.register(pixels(2), {"name": "y.png", "label": 3})
-    by_image = panel.series_of([0, *images, labelled], "image", Style())
-    assert [series.name for series in by_image.values()] == ["0 · cat", "x.png", f"x.png ({images[1]})", "y.png · cat"]
-    by_label = panel.series_of([0, *images, labelled], "label", Style())
+    numbers = [uploaded_images.register(pixels(seed), {"name": "x.png"}) for seed in (0, 1)]
+    numbers.append(uploaded_images.register(pixels(2), {"name": "y.png", "label": 3}))
+    cat, *images, labelled = map(registry.find, (0, *numbers))
+    by_image = panel.series_of([cat, *images, labelled], "image", Style())
+    assert [series.name for series in by_image.values()] == ["0 · cat", "x.png", f"x.png ({numbers[1]})", "y.png · cat"]
+    by_label = panel.series_of([cat, *images, labelled], "label", Style())
     assert [series.name for series in by_label.values()] == ["cat", "no label", "no label", "cat"]
     assert by_label[images[0]].shape == panel.WITHOUT_LABEL not in {Style().shape(at) for at in range(10)}
     result = made_up(asked("resnet18", images[0], 8, "branch", "spectrum"))

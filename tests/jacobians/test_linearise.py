@@ -1,13 +1,15 @@
 """A block made linear at an image is the block: values, masks and sizes."""
 
+import numpy as np
 import pytest
 import torch
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
+from stiffcore.images.image import Image
 from stiffcore.jacobians import linearise
-from stiffcore.networks import catalogue, resnets
+from stiffcore.networks import catalogue, registry as networks, resnets
 from tests.made_up.blocks import small_blocks
 
 
@@ -58,8 +60,13 @@ def test_nan_in_weights_is_refused():
 
 
 def test_wrong_image_shape_is_refused():
-    with pytest.raises(ValueError, match=r"\(3, 32, 32\), got \(3, 28, 28\)"):
+    """At the network's door by its image size, and before a block is made linear by the block's own."""
+    with pytest.raises(CannotCompute, match="Expected an image of 32 × 32 pixels, .* got 28 × 30"):
+        networks.find("resnet18").normalised(Image.of(np.zeros((30, 28, 3), np.uint8)))
+    with pytest.raises(ValueError, match=r"block 1 of shape \(64, 16, 16\), got \(64, 14, 14\)"):
         linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), torch.zeros(3, 28, 28), [1])
+    with pytest.raises(ValueError, match=r"\(3, H, W\), got \(1, 32, 32\)"):
+        linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), torch.zeros(1, 32, 32), [1])
 
 
 # Tables 10 and 11 of the paper: dimensions and number of eigenvalues of each block.

@@ -17,8 +17,8 @@ from stiffcore.checkpoints import inspect as checkpoints, register
 from stiffcore.commands import analyse_table, main as command_line
 from stiffcore.conventions import Convention
 from stiffcore.errors import Cancelled, CannotCompute
-from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import catalogue, manifest, resnets, uploaded as uploaded_networks
+from stiffcore.images import cifar10, registry as image_registry, uploaded as uploaded_images
+from stiffcore.networks import catalogue, manifest, registry as networks, resnets, uploaded as uploaded_networks
 from stiffcore.progress import silent
 from stiffcore.storage import uploads
 from stiffcore.sweeps import cluster, shipping
@@ -50,9 +50,9 @@ def quick_test(monkeypatch):
     monkeypatch.setattr(checkpoints, "self_test", self_test)
 
 
-def made_up(number: int, **changes) -> uploaded_networks.OwnWeights:
+def made_up(number: int, **changes) -> uploaded_networks.UploadedWeights:
     sha256 = f"{number:064x}"[::-1]
-    own = uploaded_networks.OwnWeights(
+    own = uploaded_networks.UploadedWeights(
         uploaded_networks.name_of("resnet34", sha256), f"net {number}", sha256, "made up", 0.1, "", (0, 1), (3, 8), (0.5, 0.25),
         1e9 + number,
     )  # fmt: skip
@@ -79,7 +79,10 @@ def test_a_checkpoint_becomes_a_network_with_its_own_accuracy(content, monkeypat
     loaded = resnets.load(own.network)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
     assert resnets.weights_sha256(loaded) == own.sha256
-    assert analysis.prediction(own.network, images[5]) == (own.predicted[5], own.loss[5])
+    assert analysis.prediction(networks.find(own.network), image_registry.find(images[5])) == (
+        own.predicted[5],
+        own.loss[5],
+    )
 
 
 def test_everything_that_takes_a_network_takes_an_uploaded_one(content, quick_test):
@@ -88,7 +91,7 @@ def test_everything_that_takes_a_network_takes_an_uploaded_one(content, quick_te
     assert catalogue.blocks(network) == catalogue.blocks("resnet18")
     entry = manifest.entry(network)
     assert (entry.accuracy, entry.accuracy_bundled, len(entry.predicted)) == (None, 0.5, 1000)
-    assert analysis.check(asked(network, 0, 8, "branch")).network == network
+    assert analysis.check(asked(network, 0, 8, "branch")).network.name == network
     assert analysis.key(asked(network, 0, 8, "branch")) != analysis.key(asked("resnet18", 0, 8, "branch"))
     assert controls.NETWORK_TITLES[network] == "ResNet18, own: /x_b_.pt"
     assert list(controls.NETWORK_TITLES) == [*catalogue.NETWORKS, network]
@@ -195,13 +198,17 @@ def test_what_was_uploaded_never_ships_and_never_goes_to_a_cluster(content, quic
     number = uploaded_images.register(np.zeros((32, 32, 3), np.uint8), {})
     rows = pd.DataFrame([{"network": network, "convention": "slices", "image": 0, "block": 1}])
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_rows(network, Convention.SLICES, rows, "")
+        shipping.ship_rows(networks.find(network), Convention.SLICES, rows, "")
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_rows("resnet18", Convention.SLICES, rows.assign(network="resnet18", image=number), "")
+        shipping.ship_rows(
+            networks.find("resnet18"), Convention.SLICES, rows.assign(network="resnet18", image=number), ""
+        )
     with pytest.raises(CannotCompute, match="only the project's own ship"):
-        shipping.ship_spectra("resnet18", Convention.SLICES, [asked("resnet18", number, 1, "slices")], "")
+        shipping.ship_spectra(
+            networks.find("resnet18"), Convention.SLICES, [asked("resnet18", number, 1, "slices")], ""
+        )
     with pytest.raises(CannotCompute, match="sweep it on this machine"):
-        cluster.Weights(network)
+        cluster.Weights(networks.find(network))
 
 
 @pytest.mark.parametrize(("said", "on"), [("off", False), ("OFF ", False), ("0", False), ("no", False), ("on", True), ("", True), (None, True)])  # fmt: skip
@@ -233,12 +240,17 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
     brought = ("--weights", str(tmp_path / "best.safetensors"), "--image-file", str(tmp_path / "mine.png"))
     assert command_line.main(["analyse", "resnet18", "--convention", "branch", "--blocks", "8", *brought]) == 0
     (request,) = asked
-    assert request.network == uploaded_networks.known()[0].network
-    assert (cifar10.name(request.image), cifar10.label(request.image)) == ("mine.png", None)
+    assert request.network.name == uploaded_networks.known()[0].network
+    assert (request.image.name, request.image.label) == ("mine.png", None)
     printed = capsys.readouterr()
-    assert f"{request.network}: right at 50.0 % of the images that ship." in printed.err
-    assert f"mine.png is image {request.image}." in printed.err
-    assert printed.out.splitlines()[2].split()[:4] == [request.network, str(request.image), "none", "airplane"]
+    assert f"{request.network.name}: right at 50.0 % of the images that ship." in printed.err
+    assert f"mine.png is image {request.image.number}." in printed.err
+    assert printed.out.splitlines()[2].split()[:4] == [
+        request.network.name,
+        str(request.image.number),
+        "none",
+        "airplane",
+    ]
 
 
 @pytest.mark.parametrize(

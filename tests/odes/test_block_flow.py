@@ -7,7 +7,7 @@ from scipy.linalg import expm
 
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.odes import block_flow, block_flow_integration, one_step
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
@@ -61,9 +61,9 @@ def test_one_step_and_the_outer_relu_are_the_block(kind):
 
 
 def test_last_stage_blocks_are_the_identity_blocks_of_the_last_stage():
-    assert block_flow.last_stage_blocks("resnet18") == [8]
-    assert block_flow.last_stage_blocks("resnet34") == [15, 16]
-    assert block_flow.last_stage_blocks("resnet50-shuffled") == [15, 16]
+    assert block_flow.last_stage_blocks(networks.find("resnet18")) == [8]
+    assert block_flow.last_stage_blocks(networks.find("resnet34")) == [15, 16]
+    assert block_flow.last_stage_blocks(networks.find("resnet50-shuffled")) == [15, 16]
 
 
 def test_a_real_block_is_followed_kept_and_found_again(tmp_path, monkeypatch):
@@ -94,7 +94,7 @@ def test_following_stops_where_progress_says_so():
 
 def test_a_flow_beyond_the_budget_is_refused(monkeypatch):
     monkeypatch.setattr(block_flow_integration, "MOST_EVALUATIONS", 50)
-    with pytest.raises(CannotCompute, match=r"^Expected a flow that 50 evaluations of F can follow, got .*: choose"):
+    with pytest.raises(CannotCompute, match=r"^The flow needs more than 50 evaluations of F: choose"):
         block_flow_integration.follow(lambda x: 1e4 * np.sin(x), np.arange(4.0))
 
 

@@ -88,7 +88,7 @@ def test_a_step_beyond_the_interval_is_refused():
 def test_a_run_beyond_floating_point_stops_and_says_so():
     run = one_step.one_step(lambda t, y: y**3, lambda t, y: 3 * y * y, 10.0, "forward-euler", 0.1, 10.0)
     assert not run.finished
-    assert run.message.startswith("The numbers grew beyond floating point at t = ")
+    assert run.message.startswith("The solution overflowed at t = ")
     assert np.isfinite(run.states).all()
 
 

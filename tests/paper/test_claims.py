@@ -42,7 +42,7 @@ def test_planted_rows():
     assert found["Negative real parts are more frequent late in the network", "resnet18"] == "holds"
     assert found["Higher P of the last block goes with lower accuracy and higher loss", "resnet18"] == "holds"
     assert found["A stiffer last block by S", "resnet18"] == "not shown"  # random
-    assert found["Labels differ little beside blocks", "resnet18"] == "holds"
+    assert found["Labels differ little compared with blocks", "resnet18"] == "holds"
     assert ("The deeper the network", "all") not in found  # takes the three networks
 
 

@@ -58,23 +58,25 @@ def test_numbers_of_images_that_the_rounded_pairs_imply():
     low, high = published.implied_images("resnet34")
     assert 1000 < low < high < 1200
     assert published.implied_images("resnet50") is None
-    assert "do not tell" in published.implied_images_sentence("resnet50")
+    assert "do not determine it" in published.implied_images_sentence("resnet50")
 
 
-@pytest.mark.parametrize("slip", [slip for slip in published.SLIPS if slip.tables], ids=lambda slip: slip.text[:30])
-def test_slips_point_at_cells_that_exist(slip):
+@pytest.mark.parametrize(
+    "erratum", [erratum for erratum in published.ERRATA if erratum.tables], ids=lambda erratum: erratum.text[:30]
+)
+def test_errata_point_at_cells_that_exist(erratum):
     kinds = {number: (kind, network) for number, kind, network in kinds_and_networks()}
-    for number in slip.tables:
+    for number in erratum.tables:
         kind, network = kinds[number]
         table = published.table(network, kind).rename(columns={"metric": "measure"})
         hits = [
-            slip.concerns(number, **{name: cell[name] for name in ("block", "measure", "outcome") if name in cell})
+            erratum.concerns(number, **{name: cell[name] for name in ("block", "measure", "outcome") if name in cell})
             for cell in table.to_dict("records")
         ]
         assert any(hits), number
 
 
-def test_the_numbers_that_slips_quote_are_in_the_tables():
+def test_the_numbers_that_errata_quote_are_in_the_tables():
     def r(network, block, measure, outcome):
         table = published.table(network, "correlation").set_index(["block", "measure", "outcome"])["published"]
         return table[block, measure, outcome]
@@ -88,8 +90,8 @@ def test_the_numbers_that_slips_quote_are_in_the_tables():
         assert signs == {-np.sign(r("resnet50", 16, "percent_negative", outcome))}
 
 
-def test_slips_are_found_by_cell_and_without_table():
-    at = [s.text for s in published.slips(2) if s.concerns(2, block=7, measure="stiffness_index")]
+def test_errata_are_found_by_cell_and_without_table():
+    at = [s.text for s in published.errata(2) if s.concerns(2, block=7, measure="stiffness_index")]
     assert any("−1.28" in text for text in at)
-    assert not any("−1.28" in s.text for s in published.slips(2) if s.concerns(2, block=6, measure="stiffness_index"))
-    assert {s.where for s in published.slips()} >= {"Eq. 9", "§4.1"}
+    assert not any("−1.28" in s.text for s in published.errata(2) if s.concerns(2, block=6, measure="stiffness_index"))
+    assert {s.where for s in published.errata()} >= {"Eq. 9", "§4.1"}

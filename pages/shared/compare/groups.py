@@ -57,13 +57,13 @@ def show(style: Style) -> None:
                 disabled=f"{catalogue.architecture(a.network)}-{baseline}" == a.network,
             )  # fmt: skip
     with panels.row():
-        metric = controls.one_of(
+        metric = controls.select(
             "Metric", "metric", statistics.metric_titles(), "percent_negative", st.selectbox, width=330
         )
-        kind = controls.one_of("Drawn as", "kind", labels.KINDS, "box")
+        kind = controls.select("Drawn as", "kind", labels.KINDS, "box")
     blocks = _blocks(a, b)
     controls.notes()
-    with panels.refusals():
+    with panels.error_boundary():
         _compare(a, b, metric, blocks, kind, style)
 
 
@@ -75,7 +75,7 @@ def _choose(side: str, style: Style) -> Group:
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
             (default,) = statistics.networks_before()
             network = controls.network(name=f"{side}.network", default=default, width=155)
-            label = controls.one_of("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=125)
+            label = controls.select("Label", f"{side}.label", titles, LABELS[side], st.selectbox, width=125)
             before = controls.convention_before(Convention.SLICES)
             convention = controls.convention(before, f"{side}.convention", draw=st.selectbox, width=240)
     return Group(network, label, convention)

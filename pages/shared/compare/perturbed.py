@@ -35,7 +35,7 @@ def show(style: Style) -> None:
     with right:
         request = _choose(side)
     controls.notes()
-    with panels.refusals():
+    with panels.error_boundary():
         perturbed = perturbation.stored(request) or _made(request)
         _pictures(request, perturbed, style)
         if perturbed is None:
@@ -69,7 +69,7 @@ def _badge(perturbed: Perturbed) -> None:
 def _choose(side: Side) -> PerturbationRequest:
     with st.container(border=True):
         st.html("<b>B, perturbed</b>")
-        kind = controls.one_of("Perturbation", "perturb", perturbation.KINDS, "fgsm")
+        kind = controls.select("Perturbation", "perturb", perturbation.KINDS, "fgsm")
         strength = controls.number(
             "Strength: grey levels of 255", "strength", 1, STRONGEST, 4, 1, help="ε = strength / 255: the most that "
             "FGSM moves a value, and the standard deviation of the noise. Both steps are equally long.",
@@ -140,12 +140,13 @@ def _sweep(request: PerturbationRequest, side: Side, style: Style) -> None:
     for why in dict.fromkeys(f"{wording.title(name)}: {why}" for row in table["reasons"] for name, why in row.items()):
         st.caption(why)
     flat = table.drop(columns="reasons")
-    asked = f"{_python(request)}, {side.block}, {side.convention!r}"
+    asked = f"{_python(request)}, {side.block}, Convention({side.convention!r})"
     python = (
-        f"import stiffcore as sc\nfrom stiffcore.analysis import perturbation\n\nprint(perturbation.sweep({asked}))\n"
+        "import stiffcore as sc\nfrom stiffcore.analysis import perturbation\nfrom stiffcore.conventions import Convention\n\n"
+        f"print(perturbation.sweep({asked}))\n"
     )
     _sweep_badge(table, request, side)
-    panels.downloads(figure, flat, f"perturbation-{request.network}-{side.block}", "Against the strength", python)
+    panels.downloads(figure, flat, f"perturbation-{request.network.name}-{side.block}", "Against the strength", python)
     panels.equivalent_table(flat, "A row per strength; correct: whether the network still sees the label.")
 
 

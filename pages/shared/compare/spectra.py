@@ -44,7 +44,7 @@ def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = Non
     controls.notes()
     _questions(sides)
     requests = list(dict.fromkeys(side.request for side in sides.values()))
-    with panels.refusals():
+    with panels.error_boundary():
         found = {r.request: r for r in computing.results(requests, " and ".join(side.title for side in sides.values()))}
         there = {letter: found[side.request] for letter, side in sides.items() if side.request in found}
         if not there:
@@ -53,7 +53,7 @@ def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = Non
         if look["view"] == "overlay" and not compare.is_lockable(there):
             st.caption("No overlay: one side has eigenvalues in the plane, the other singular values by rank.")
         figure = compare.figure(there, style, **look)
-        picture, numbers = panels.beside([1.65, 1])
+        picture, numbers = panels.responsive_columns([1.65, 1])
         with picture:
             panels.chart(figure, "compare", compare.alt_text(there))
             drawn = spectrum.drawn_and_all(list(there.values()), look["marks"])
@@ -75,9 +75,9 @@ def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str
     with panels.row():
         if buttons:
             buttons()
-        look = {"view": controls.one_of("View", "view", compare.VIEWS, "side")}
+        look = {"view": controls.select("View", "view", compare.VIEWS, "side")}
         look["axes"], look["marks"] = plane.axes_and_marks(*conventions)
-        look["fit"] = controls.one_of("Fit", "fit", fits, "all", again=lambda: zoom.forget("compare"))
+        look["fit"] = controls.select("Fit", "fit", fits, "all", again=lambda: zoom.forget("compare"))
     return look
 
 

@@ -75,7 +75,7 @@ def _refusals(computed: service.Computed | None) -> set[analysis.Request]:
     refused = computed.refused if computed else {}
     for reason, requests in refused.items():
         names = ", ".join(map(name_of, requests))
-        st.error(f"Not computed, {names}: {controls.plain(reason)}", icon=":material/block:")
+        st.error(f"Not computed, {names}: {controls.escape_markdown(reason)}", icon=":material/block:")
     return {request for requests in refused.values() for request in requests}
 
 
@@ -85,7 +85,7 @@ def _agreement(pairs: Sequence[tuple]) -> None:
 
     compared = [found for _, found in pairs if found is not None]
     if compared:
-        sentence = controls.plain(agreement.in_words(compared))
+        sentence = controls.escape_markdown(agreement.in_words(compared))
         good = all(found.agrees for found in compared)
         (st.success if good else st.warning)(sentence, icon=":material/done_all:" if good else ":material/difference:")
 
@@ -108,6 +108,6 @@ def monitor() -> None:
     running = [job for job in jobs if job.active]
     for job in running:
         where = f"number {job.position} in the queue" if job.status == "queued" else f"{job.done} of {job.total or '?'}"
-        st.caption(f":material/progress_activity: {controls.plain(job.title)}: {where}")
+        st.caption(f":material/progress_activity: {controls.escape_markdown(job.title)}: {where}")
     if len(running) < len(st.session_state.get("jobs", [])):
         st.session_state["jobs"] = [job.key for job in running]

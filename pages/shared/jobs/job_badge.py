@@ -59,7 +59,7 @@ def with_again(
     is_busy = bool(job and job.active)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         colour = "green" if state == "stored" else "blue"
-        grey = " ".join(f":gray-badge[{controls.plain(part)}]" for part in about if part.strip())
+        grey = " ".join(f":gray-badge[{controls.escape_markdown(part)}]" for part in about if part.strip())
         st.markdown(f":{colour}-badge[{state}] {grey}")
         st.button(
             "Compute again", key=name, type="tertiary", icon=":material/refresh:", disabled=is_busy, help=cost,

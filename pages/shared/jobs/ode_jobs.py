@@ -53,13 +53,13 @@ def submit(key: str, work: Callable, title: str, priority: int = 0, allowed: Cal
 def refusal(key: str) -> None:
     """Why the work under a key was not accepted, once."""
     if sentence := st.session_state.pop(f"refused {key}", None):
-        st.error(controls.plain(sentence), icon=":material/block:")
+        st.error(controls.escape_markdown(sentence), icon=":material/block:")
 
 
 def ended(job, cancelled: str = "Cancelled.", failed: str = "") -> None:
     """Why a job ended without a result; nothing where it did not. failed: what to add to the reason."""
     if job and job.status == "failed":
-        st.error(f"{controls.plain(job.error)} {failed}".rstrip(), icon=":material/block:")
+        st.error(f"{controls.escape_markdown(job.error)} {failed}".rstrip(), icon=":material/block:")
     elif job and job.status == "cancelled":
         st.info(cancelled, icon=":material/cancel:")
 
@@ -77,12 +77,14 @@ def progress(key: str, drawn: int | None = None, suffix: str | None = None) -> N
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"progress{suffix}"):
         with st.container(width="stretch"):
             if job.status == "queued":
-                st.progress(0.0, text=f"**{controls.plain(job.title)}** · waiting, number {job.position} in the queue")
+                st.progress(
+                    0.0, text=f"**{controls.escape_markdown(job.title)}** · waiting, number {job.position} in the queue"
+                )
             else:
                 share = min(job.done / job.total, 1.0) if job.total else 0.0
                 what = job.what or "starting"
                 stage = f"{job.done} of {job.total} · {what}" if job.total else what
-                st.progress(share, text=f"**{controls.plain(job.title)}** · {stage} · {job.seconds:.0f} s")
+                st.progress(share, text=f"**{controls.escape_markdown(job.title)}** · {stage} · {job.seconds:.0f} s")
         st.button(
             "Cancel", key=f"cancel{suffix}", icon=":material/close:", help="For every window that waits for it",
             on_click=service.cancel, args=(key,),

@@ -30,7 +30,7 @@ def show(style: Style) -> None:
     with panels.row():
         network = controls.network(width=190)
         (block,) = controls.blocks(network, at_most=1, wrap=True)
-        method = controls.one_of("Method", "euler", EXPLICIT, "forward-euler", draw=st.selectbox, width=160)
+        method = controls.select("Method", "euler", EXPLICIT, "forward-euler", draw=st.selectbox, width=160)
     with panels.row():
         images = gallery.choose(network, gallery.first_of_each_label()[3:6])
         looks = spectrum.series_of([*map(ask.find_image, images)], "image", style)
@@ -38,14 +38,16 @@ def show(style: Style) -> None:
     block_flow.check_identity(ask.find_network(network), block)
     with panels.row():
         step = controls.number("Step h: the network's is 1", "blockstep", 0.05, 2.0, 1.0, 0.05, width=420)
-        fit = controls.one_of("Fit", "planefit", FITS, "all")
+        fit = controls.select("Fit", "planefit", FITS, "all")
     requests = [ask.request(network, image, block, Convention.BRANCH) for image in images]
     results = computing.results(requests, f"{controls.NETWORK_TITLES[network]}, block {block}, branch")
-    with st.container(key="beside"):  # columns lie below each other where the window is narrow, as of panels.beside
+    with st.container(
+        key="beside"
+    ):  # columns lie below each other where the window is narrow, as of panels.responsive_columns
         if results:
             _plane(results, looks, method, step, fit, style)
         st.subheader("The flow itself")
-        with panels.refusals():
+        with panels.error_boundary():
             ode_flows.show([ask.flow(network, image, block) for image in images], looks, style)
     ode_flows.every_block(style)
     ode_answer.show()

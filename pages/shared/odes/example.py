@@ -46,7 +46,7 @@ def show(style: Style) -> None:
     t_end = float(interval)
     report = stiff_example.report(method, step, t_end)
     figure = figures.example(report, t_end, style)
-    picture, numbers = panels.beside([1.75, 1])
+    picture, numbers = panels.responsive_columns([1.75, 1])
     with picture:
         panels.chart(figure, "example", _alt(report, t_end))
     with numbers:
@@ -89,7 +89,7 @@ def _choose() -> tuple[str, float, str]:
     """Method, step and interval. The step has a slider through the stability limit, and a field for any other one."""
     first, second, third, fourth = st.columns([1.25, 2.6, 1.05, 1.1], vertical_alignment="bottom")
     with first:
-        method = controls.one_of("Method", "method", METHODS, "forward-euler", draw=st.selectbox)
+        method = controls.select("Method", "method", METHODS, "forward-euler", draw=st.selectbox)
     step = controls.current("h", stiff_example.PAPER_STEP, _parse_step, lambda value: f"{value:g}")
     usable = step if np.isfinite(step) else stiff_example.PAPER_STEP
     for key, shown in (("step-slider", min(max(usable, SLOWEST), FASTEST)), ("step-field", usable)):
@@ -110,7 +110,7 @@ def _choose() -> tuple[str, float, str]:
         "or any h", step=0.0001, format="%.5f", key="step-field", on_change=changed, args=("step-field",)
     )
     with fourth:
-        interval = controls.one_of("Until t =", "until", INTERVALS, INTERVALS[0])
+        interval = controls.select("Until t =", "until", INTERVALS, INTERVALS[0])
     return method, step, interval
 
 

@@ -55,7 +55,7 @@ def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
     )  # fmt: skip
     request = there[0].request
     python = (
-        "import stiffcore as sc\nfrom stiffcore.odes import block_flow, block_flow_integration\n"
+        "import stiffcore as sc\nfrom stiffcore.odes import block_flow, block_flow_integration\n\n"
         f"request = block_flow.FlowRequest(sc.network({request.network.name!r}), sc.image({request.image.in_rows}), {request.block})\n"
         "flow = block_flow_integration.compute(request)\nprint(flow.distance, flow.observed_orders)"
     )

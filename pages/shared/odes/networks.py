@@ -42,7 +42,7 @@ def show(style: Style) -> None:
     )
     with panels.row():
         chosen = {
-            name: controls.one_of(
+            name: controls.select(
                 LABELS[name], f"net-{name}", options, getattr(DEFAULT, name), draw=st.selectbox, width=118
             )
             for name, options in CHOICES.items()
@@ -91,7 +91,7 @@ def _draw(fit: ode_net.Fit, style: Style) -> None:
     paths = figures.paths(fit, style)
     panels.chart(paths, "paths", "Each data point's read-out over t, for both networks.")
     panels.downloads(paths, _paths_frame(fit), "resnet-and-ode-net-paths", "From t = 0 to its end", link=False)
-    left, right = panels.beside([1, 1.1])
+    left, right = panels.responsive_columns([1, 1.1])
     with left:
         st.subheader("More blocks, smaller steps")
         st.markdown(

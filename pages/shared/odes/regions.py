@@ -33,7 +33,7 @@ def show(style: Style) -> None:
     points = np.array([z, z.conjugate()]) if imaginary else np.array([z])
     point = Cloud(f"hλ = {_in_words(z)}", points, style.ink, "diamond", size=13, opacity=1)
     figure = stability_plane.figure([point], methods, style, VIEW, kept_zoom="regions", height=520)
-    picture, numbers = panels.beside([1.15, 1])
+    picture, numbers = panels.responsive_columns([1.15, 1])
     with picture:
         panels.chart(figure, "regions", _alt(methods, z))
     with numbers:

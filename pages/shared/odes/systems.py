@@ -30,10 +30,10 @@ def solved(name: str, mu: int) -> stiff_systems.Portrait:
 def show(style: Style) -> None:
     """Choose a system; see its solution, eigenvalues and ratio over time, and what solvers pay."""
     with panels.row():
-        name = controls.one_of("System", "system", SYSTEMS, "robertson")
+        name = controls.select("System", "system", SYSTEMS, "robertson")
         mu = 1000
         if name == "van_der_pol":
-            mu = controls.one_of("μ", "mu", stiff_systems.VAN_DER_POL_MU, 1000)
+            mu = controls.select("μ", "mu", stiff_systems.VAN_DER_POL_MU, 1000)
         by_step = controls.switch(
             "Stretch the fast moments", f"stretch_{name}", default=name == "van_der_pol",
             help="Draws against the steps of an implicit solver instead of time: it steps closely where things are fast.",
@@ -42,7 +42,7 @@ def show(style: Style) -> None:
     shown = solved(name, mu)
     st.caption(shown.system.formula)
     figure = figures.portrait(shown, style, by_step)
-    picture, numbers = panels.beside([1.4, 1])
+    picture, numbers = panels.responsive_columns([1.4, 1])
     with picture:
         panels.chart(figure, "portrait", _alt(shown))
     with numbers:

@@ -37,7 +37,7 @@ def upload() -> None:
         ode_jobs.ended(job)
     elif job and job.status == "done":
         st.markdown(
-            f":material/task: {controls.plain(uploads.clean_name(file.name))}: {controls.plain(job.result.sentence)}"
+            f":material/task: {controls.escape_markdown(uploads.clean_name(file.name))}: {controls.escape_markdown(job.result.sentence)}"
         )
         _register(file, job.result.network)
     else:
@@ -93,7 +93,7 @@ def _register(file, architecture: str) -> None:
     made = ode_jobs.offer(key, work, title, sentence, "Load and test")
     if made is None:
         return
-    own, title = made.own, controls.plain(made.own.title)
+    own, title = made.own, controls.escape_markdown(made.own.title)
     percent = (
         f"**{title}** is right at **{100 * own.accuracy_bundled:.1f} %** of the {len(own.images):,} images that ship."
     )
@@ -103,7 +103,7 @@ def _register(file, architecture: str) -> None:
         st.success(percent, icon=":material/check_circle:")
     if made.dropped:
         st.info(
-            f"Only the {uploaded_networks.MOST} newest are kept: {controls.plain(', '.join(made.dropped))} had to go.",
+            f"Only the {uploaded_networks.MOST} newest are kept: {controls.escape_markdown(', '.join(made.dropped))} had to go.",
             icon=":material/delete:",
         )
 
@@ -118,7 +118,7 @@ def there() -> None:
             day = datetime.datetime.fromtimestamp(own.registered, datetime.UTC).strftime("%Y-%m-%d")
             accuracy = f"{100 * own.accuracy_bundled:.1f} % right at the images that ship"
             st.markdown(
-                f"**{controls.plain(controls.NETWORK_TITLES[own.network])}** · {accuracy}  \n"
+                f"**{controls.escape_markdown(controls.NETWORK_TITLES[own.network])}** · {accuracy}  \n"
                 f":gray-badge[weights {own.sha256[:8]}] :gray-badge[{day}]"
             )
             with st.container(horizontal=True, vertical_alignment="center"):

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.jobs import ode_jobs
-from pages.shared.own_files import checkpoint as own_checkpoint
+from pages.shared.own_files import checkpoint as uploaded_checkpoint
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, sides as compare_sides
 from stiffcore.analysis import requests as analysis
@@ -58,9 +58,9 @@ def upload() -> None:
         args=(picture.pixels, {"name": file.name, "kind": "upload", "label": label}),
     )  # fmt: skip
     if notice := uploaded_images.notice():
-        st.warning(controls.plain(notice), icon=":material/save:")
+        st.warning(controls.escape_markdown(notice), icon=":material/save:")
     if kept is None:
-        st.caption(own_checkpoint.FORGETS)
+        st.caption(uploaded_checkpoint.FORGETS)
     else:
         links(number)
         _ask_the_networks(number)
@@ -70,7 +70,7 @@ def _label(place) -> int | None:
     """What the image shows, if somebody says so; there before a file is, so that a link's value is looked at."""
     titles = {"none": "No label"} | {label: label for label in cifar10.LABELS}
     with place:
-        label = controls.one_of("Label", "own-label", titles, "none", draw=st.selectbox, width=150)
+        label = controls.select("Label", "own-label", titles, "none", draw=st.selectbox, width=150)
     return None if label == "none" else cifar10.LABELS.index(label)
 
 
@@ -112,7 +112,7 @@ def links(number: int) -> None:
     own = replace(sides["a"], image=number)
     with st.container(horizontal=True):
         st.page_link("pages/1_Spectrum.py", label="Its spectrum", icon=":material/scatter_plot:", query_params=own.link)
-        compared = own_checkpoint.comparison(own, sides["b"])
+        compared = uploaded_checkpoint.comparison(own, sides["b"])
         st.page_link("pages/5_Compare.py", label="Compare", icon=":material/compare:", query_params=compared)
 
 
@@ -156,7 +156,7 @@ def there() -> None:
         st.caption(f"The {SHOWN} newest of {len(known):,}. All are in the gallery, under the label “Own images”.")
 
 
-def _one(image: uploaded_images.OwnImage, before: compare_sides.Side) -> None:
+def _one(image: uploaded_images.UploadedImage, before: compare_sides.Side) -> None:
     label = "no label" if image.label is None else cifar10.LABELS[image.label]
     with st.container(border=True, key=f"image-{image.number}"):
         shown, actions = st.columns([1, 1], vertical_alignment="center")
@@ -166,7 +166,7 @@ def _one(image: uploaded_images.OwnImage, before: compare_sides.Side) -> None:
             f"{image.number}</small></span></div>"
         )
         with actions.container(horizontal=True, vertical_alignment="center"):
-            to = own_checkpoint.spectrum(replace(before, image=image.number))
+            to = uploaded_checkpoint.spectrum(replace(before, image=image.number))
             st.page_link("pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=to)
             look = {"key": f"remove-{image.number}", "icon": ":material/delete:", "type": "tertiary"}
             st.button("Remove", on_click=uploaded_images.remove, args=(image.number,), **look)

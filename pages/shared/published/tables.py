@@ -47,14 +47,14 @@ def _ours(cell: dict, style: Style, text: str, title: str = "") -> grid.Cell:
 
 def _marks(table: int | None, **cell) -> str:
     """The numbers of the slips about one cell; those about a whole column stand at its head."""
-    found = enumerate(published.slips(table) if table else (), 1)
-    return ",".join(str(at) for at, slip in found if slip.block is not None and slip.concerns(table, **cell))
+    found = enumerate(published.errata(table) if table else (), 1)
+    return ",".join(str(at) for at, erratum in found if erratum.block is not None and erratum.concerns(table, **cell))
 
 
 def _head(table: int | None, title: str, **column) -> str:
     """A column's title with the numbers of the slips about all of it, raised."""
-    found = enumerate(published.slips(table) if table else (), 1)
-    numbers = [str(at) for at, slip in found if slip.block is None and slip.concerns(table, **column)]
+    found = enumerate(published.errata(table) if table else (), 1)
+    numbers = [str(at) for at, erratum in found if erratum.block is None and erratum.concerns(table, **column)]
     return f"{title} {','.join(numbers).translate(RAISED)}"
 
 
@@ -149,16 +149,16 @@ def legend(table: pd.DataFrame, style: Style) -> None:
     st.caption(" · ".join(f"{SIGNS.get(name, '')} **{name}**: {comparison.AGREEMENTS[name]}".strip() for name in there))
 
 
-def slips(number: int | None) -> None:
+def errata(number: int | None) -> None:
     """What does not fit in the paper, under the numbers that stand in the table. Nothing is corrected."""
-    found = published.slips(number) if number else ()
+    found = published.errata(number) if number else ()
     if found:
-        st.markdown("\n".join(f"{at}. {slip.text} *({slip.where})*" for at, slip in enumerate(found, 1)))
+        st.markdown("\n".join(f"{at}. {erratum.text} *({erratum.where})*" for at, erratum in enumerate(found, 1)))
 
 
-def other_slips() -> None:
+def other_errata() -> None:
     with st.expander("Slips of the paper outside its tables", icon=":material/rule:"):
-        st.markdown("\n".join(f"- {slip.text} *({slip.where})*" for slip in published.slips()))
+        st.markdown("\n".join(f"- {erratum.text} *({erratum.where})*" for erratum in published.errata()))
 
 
 def download(table: pd.DataFrame, network: str, convention: Convention, number: int | None) -> None:

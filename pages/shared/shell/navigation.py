@@ -111,7 +111,7 @@ def _menu() -> None:
             st.page_link(path, label=label, icon=icon)
 
 
-def doors() -> None:
+def page_links() -> None:
     """The pages that there are, each with what it shows."""
     for entries in MENU.values():
         for path, label, icon, what in entries:

@@ -189,7 +189,7 @@ def go(name: str) -> None:
 
 def _enter(name: str, choices: Mapping[str, str]) -> None:
     """What a scene leaves open is its page's default, whatever was chosen, or zoomed into, before."""
-    controls.forget_all(but=KEPT)
+    controls.reset_all(keep=KEPT)
     for chart in [key for key in st.session_state if str(key).startswith("zoom of ")]:
         del st.session_state[chart]
     for choice, text in choices.items():
@@ -229,7 +229,7 @@ def _parse(text: str) -> str:
     return text
 
 
-def doors() -> None:
+def page_links() -> None:
     """The scenes as links, each with its story."""
     st.html(DOORS_LOOK)
     numbered, whole = list(enumerate(SCENES.items(), 1)), st.container(key="scene-doors")

@@ -126,7 +126,7 @@ def show(network: str, convention: Convention, style: Style) -> None:
     controls.notes()
     requests = [ask.request(network, image, number, convention) for number in numbers]
     title = f"{controls.NETWORK_TITLES[network]} through depth ({convention})"
-    with panels.refusals():
+    with panels.error_boundary():
         found = {result.request.block: result for result in computing.results(requests, title)}
         blocks = {number: found.get(number) for number in numbers}
         if not any("singular_values" not in result.arrays for result in found.values()):

@@ -177,7 +177,7 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
         ]
     )
     st.caption(
-        f"Block {request.block} at image {controls.plain(request.image.name)}, {request.convention}. Maps: norm of "
+        f"Block {request.block} at image {controls.escape_markdown(request.image.name)}, {request.convention}. Maps: norm of "
         "the eigenvector over the channels at each pixel, mapped back from the core: x = W y to the outputs, w = Vᵀ z to the "
         "inputs, J = W V (stiffcore/analysis/modes.py). Residual: of the true Jacobian, in float64. Condition number ‖w‖‖x‖ / |wᵀx|: "
         "how far λ moves for a change of J; 1 where J is normal."

@@ -17,7 +17,7 @@ def show(result: analysis.Result, style: Style) -> None:
     request, values = result.request, result.arrays["eigenvalues"]
     st.subheader("How far from normal")
     st.markdown(
-        f"Block {request.block} at image {controls.plain(request.image.name)}. Eigenvalues tell what happens in the "
+        f"Block {request.block} at image {controls.escape_markdown(request.image.name)}. Eigenvalues tell what happens in the "
         "end; for a matrix that is not normal, much may happen before (Higham and Trefethen 1993)."
     )
     found = nonnormality.stored(request)

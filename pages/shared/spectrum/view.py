@@ -37,7 +37,7 @@ def show(network: str, convention: Convention, style: Style) -> None:
     controls.notes()
     blocks = ", ".join(str(block) for block in dict.fromkeys(request.block for request in requests))
     title = f"{controls.NETWORK_TITLES[network]}, block {blocks} ({convention})"
-    with panels.refusals():
+    with panels.error_boundary():
         results = computing.results(requests, title)
         eigenmodes.check(results, look.chosen)
         controls.notes()
@@ -59,7 +59,7 @@ def _choose(network: str, convention: Convention, style: Style) -> tuple[list[an
         overlay = stability_overlay.choose(network, blocks, convention)
     with panels.row():
         images = gallery.choose(network, gallery.first_of_each_label()[3:6])
-        colour_by = controls.one_of("Colour by", "overlay", spectrum.OVERLAYS, "image")
+        colour_by = controls.select("Colour by", "overlay", spectrum.OVERLAYS, "image")
         series = spectrum.series_of([*map(ask.find_image, images)], colour_by, style)
         gallery.strip(network, images, {image.in_rows: look.colour for image, look in series.items()})
     requests = [ask.request(network, image, block, convention) for block in blocks for image in images]
@@ -71,7 +71,7 @@ def _draw(
 ) -> None:
     shown = {"series": look.series, "axes": look.axes, "regions": look.overlay.regions, "marks": look.marks}
     figure = spectrum.figure(results, style, look.colour_by, look.fit, look.overlay.step, **shown)
-    picture, numbers = panels.beside([2.1, 1])
+    picture, numbers = panels.responsive_columns([2.1, 1])
     with picture:
         panels.chart(figure, "spectrum", spectrum.alt_text(results, look.marks), **_clicks(results, look))
         panels.drawn(*spectrum.drawn_and_all(results, look.marks), spectrum.is_density(results, look.marks))
@@ -101,7 +101,7 @@ def _below(results: Sequence[analysis.Result], look: Look, style: Style) -> None
     small = [result for result in results if eigenmodes.has_modes(result)]
     sides = [len(result.arrays["eigenvalues"]) for result in results if "eigenvalues" in result.arrays]
     if small:
-        with panels.refusals():
+        with panels.error_boundary():
             eigenmodes.show(results, look.chosen, style)
             chosen = eigenmodes.chosen_of(results, look.chosen)
             nonnormality_panel.show(chosen[0] if chosen else small[0], style)

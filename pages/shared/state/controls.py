@@ -72,7 +72,7 @@ def _last(text: str) -> str:
 
 
 # choice -> (the same question's other form, that form's text). It is left alone where it holds this text among others.
-_KIN: Mapping[str, tuple[tuple[str, Callable[[str], str]], ...]] = {
+LINKED: Mapping[str, tuple[tuple[str, Callable[[str], str]], ...]] = {
     "networks": (("network", _first),),
     "network": (("networks", str),),
     "conventions": (("convention", _first),),
@@ -87,11 +87,11 @@ ALL = "all"  # blocks; as statistics.tables, which would import pandas
 def choose(name: str, text: str) -> None:
     """Set a choice (from a callback: a point clicked in a figure, for example) in its URL form, and what is kin to it."""
     _set(name, text)
-    _tell_kin(name, text)
+    _propagate(name, text)
 
 
-def _tell_kin(name: str, text: str) -> None:
-    for other, form in _KIN.get(name, ()):
+def _propagate(name: str, text: str) -> None:
+    for other, form in LINKED.get(name, ()):
         there = st.session_state["chosen"].get(other, "")
         if text != ALL and there != ALL and form(text) not in there.split(","):
             _set(other, form(text))
@@ -120,9 +120,9 @@ def forget(name: str) -> None:
         st.session_state.setdefault("chosen", {}).pop(name, None)
 
 
-def forget_all(but: Iterable[str] = ()) -> None:
+def reset_all(keep: Iterable[str] = ()) -> None:
     """Every choice back to its default, unless a link asks for a value just now."""
-    for name in set(st.session_state.setdefault("chosen", {})) - set(but):
+    for name in set(st.session_state.setdefault("chosen", {})) - set(keep):
         forget(name)
 
 
@@ -172,7 +172,7 @@ def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[
             )
     written[name] = text_of(value)
     if is_linked and name in chosen:
-        _tell_kin(name, written[name])
+        _propagate(name, written[name])
     if linked != written[name]:
         st.query_params[name] = written[name]
     st.session_state.setdefault("on this page", {})[name] = written[name]
@@ -182,7 +182,7 @@ def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[
 JOINER = "\u2060"  # has no width, and is no part of an address, an emoji's name or an arrow
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """A text for Streamlit's Markdown that is shown as it stands: no link, image, emphasis, code, formula, list or badge.
 
     Signs have a backslash before them. Addresses, :names: and arrows are looked for when those are gone again, so that
@@ -200,7 +200,7 @@ def notes() -> None:
     """What a link asked for and could not have, each said once. Call after the page's choices."""
     notes, st.session_state["notes"] = st.session_state.get("notes", []), []
     for note in notes:
-        st.warning(f"{plain(note)} The default is shown instead.", icon=":material/link_off:")
+        st.warning(f"{escape_markdown(note)} The default is shown instead.", icon=":material/link_off:")
 
 
 def link() -> str:
@@ -257,7 +257,7 @@ def _widget(draw: Callable, label: str, name: str, value, text_of: Callable, aga
     return value
 
 
-def one_of(
+def select(
     label: str,
     name: str,
     options: Mapping[T, str] | Sequence[T],
@@ -339,7 +339,7 @@ def network(label: str = "Network", name: str = "network", default: str = "resne
         catalogue.architecture(text[:80])  # says what became of an uploaded one
         return text
 
-    return one_of(label, name, dict(NETWORK_TITLES), default, draw=st.selectbox, parse=parse, **look)
+    return select(label, name, dict(NETWORK_TITLES), default, draw=st.selectbox, parse=parse, **look)
 
 
 CONVENTION_TITLES = {convention.value: convention.title for convention in Convention}
@@ -347,7 +347,7 @@ CONVENTION_TITLES = {convention.value: convention.title for convention in Conven
 
 def convention(default: Convention, name: str = "convention", **look) -> Convention:
     """A reading of "the eigenvalues of a block". What the visitor chose elsewhere is kept."""
-    return Convention(one_of("Convention", name, CONVENTION_TITLES, default.value, **look))
+    return Convention(select("Convention", name, CONVENTION_TITLES, default.value, **look))
 
 
 def conventions(default: Convention) -> tuple[Convention, ...]:

@@ -113,7 +113,9 @@ def choose(network: str, default: Sequence[int], side: str = "", at_most: int = 
     name = f"{side}images"
     chosen = controls.images(default, name, at_most)
     button = (
-        f"Images: {len(chosen)} of {at_most}" if at_most > 1 else f"Image {controls.plain(cifar10.name(chosen[0]))}"
+        f"Images: {len(chosen)} of {at_most}"
+        if at_most > 1
+        else f"Image {controls.escape_markdown(cifar10.name(chosen[0]))}"
     )
     with st.popover(button, icon=":material/photo_library:"):
         left, right, last = st.columns([3, 4, 3], vertical_alignment="bottom")
@@ -121,15 +123,15 @@ def choose(network: str, default: Sequence[int], side: str = "", at_most: int = 
             labels = {"any": "All labels"} | {label: label for label in cifar10.LABELS}
             if uploaded_images.known():
                 labels[OWN] = "Own images"
-            label = controls.one_of("Label", f"{side}show", labels, "any", draw=st.selectbox)
+            label = controls.select("Label", f"{side}show", labels, "any", draw=st.selectbox)
         with right:
-            prediction = controls.one_of("Prediction", f"{side}seen", PREDICTIONS, "any")
+            prediction = controls.select("Prediction", f"{side}seen", PREDICTIONS, "any")
         there = own(network, prediction) if label == OWN else matching(network, label, prediction)
         if controls.changed(f"{side}gallery", (network, label, prediction)):
             controls.forget(f"{side}page")
         pages = max(-(-len(there) // PER_PAGE), 1)
         with last:
-            page = controls.one_of(f"Page, of {pages}", f"{side}page", list(range(1, pages + 1)), 1, draw=st.selectbox)
+            page = controls.select(f"Page, of {pages}", f"{side}page", list(range(1, pages + 1)), 1, draw=st.selectbox)
         _thumbnails(network, there[(page - 1) * PER_PAGE : page * PER_PAGE], chosen, name, at_most)
         all_of_them = "own images" if label == OWN else f"{len(cifar10.bundled()):,} images that ship"
         st.caption(f"{len(there):,} of the {all_of_them}. Click to choose, click again to drop.")
@@ -145,7 +147,7 @@ def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], nam
         seen, label = predicted(network, image), cifar10.label(image)
         text = "" if seen is None else "✓" if seen == label else f"→ {cifar10.LABELS[seen]}"
         name = cifar10.name(image) if label is None else f"{cifar10.name(image)} {cifar10.label_name(image)}"
-        return f"![{controls.plain(caption(network, image))}]({thumbnail(image)}) {controls.plain(name)} {text}"
+        return f"![{controls.escape_markdown(caption(network, image))}]({thumbnail(image)}) {controls.escape_markdown(name)} {text}"
 
     def changed() -> None:
         here = st.session_state[key]

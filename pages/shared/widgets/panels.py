@@ -42,18 +42,18 @@ def looks(row, style: theme.Style) -> tuple:
     return row, nullcontext()
 
 
-def beside(widths: Sequence[float]) -> list:
+def responsive_columns(widths: Sequence[float]) -> list:
     """Columns that lie below each other where the window is narrower than about 1,200 pixels."""
     return st.container(key="beside").columns(widths)
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def error_boundary() -> Iterator[None]:
     """Shows what cannot be computed as its one sentence. Anything else is a bug: the log has it, the page says so."""
     try:
         yield
     except CannotCompute as error:
-        st.error(controls.plain(str(error)), icon=":material/block:")
+        st.error(controls.escape_markdown(str(error)), icon=":material/block:")
 
 
 def chart(figure: go.Figure, name: str, alt: str, **options) -> object:
@@ -110,7 +110,7 @@ def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:
 def notices(texts: Iterable[str]) -> None:
     """What the visitor should know of the cache, for example that a result could not be stored; each sentence once."""
     for notice in dict.fromkeys(text for text in texts if text):
-        st.warning(controls.plain(notice), icon=":material/save:")
+        st.warning(controls.escape_markdown(notice), icon=":material/save:")
 
 
 def downloads(

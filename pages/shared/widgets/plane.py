@@ -10,11 +10,11 @@ MARKS_HELP = "Auto: points, and above 5,000 of them their density. So many point
 def axes_and_marks(*conventions: Convention) -> tuple[str, str]:
     """Linear or arcsinh axes; points or their density. conventions: of what the plane shows."""
     wanted = {convention.default_axes for convention in conventions}
-    axes = controls.one_of("Axes", "axes", spectrum.AXES, "arcsinh" if "arcsinh" in wanted else "linear")
-    return axes, controls.one_of("Draw", "marks", spectrum.MARKS, "auto", help=MARKS_HELP)
+    axes = controls.select("Axes", "axes", spectrum.AXES, "arcsinh" if "arcsinh" in wanted else "linear")
+    return axes, controls.select("Draw", "marks", spectrum.MARKS, "auto", help=MARKS_HELP)
 
 
 def fit(convention: Convention, chart: str) -> str:
     """What the axes show; pressed once more, it ends the visitor's zoom of that chart."""
     fits = {name: title for name, title in spectrum.FITS.items() if name != "disc" or convention.regions}
-    return controls.one_of("Fit", "fit", fits, "all", again=lambda: zoom.forget(chart))
+    return controls.select("Fit", "fit", fits, "all", again=lambda: zoom.forget(chart))

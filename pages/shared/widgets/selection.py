@@ -83,7 +83,11 @@ def one_block(event, panels: depth.Panels, images: Sequence[int]) -> None:
     where = f"{controls.NETWORK_TITLES[network]}, block {block}, {convention.title}"
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(f"**{where}** is chosen.", width="content")
-        label = "Its spectrum" if image is None else f"Its spectrum at image {controls.plain(cifar10.name(image))}"
+        label = (
+            "Its spectrum"
+            if image is None
+            else f"Its spectrum at image {controls.escape_markdown(cifar10.name(image))}"
+        )
         st.page_link("pages/1_Spectrum.py", label=label, icon=":material/arrow_forward:", query_params=to)
 
 

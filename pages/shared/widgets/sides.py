@@ -114,7 +114,7 @@ def _block(side: str, network: str, default: int) -> int:
     titles = {block.block: f"{block.block}" if block.is_identity else f"{block.block} ↘" for block in there}
     if st.session_state.get("chosen", {}).get(name, "1") not in map(str, titles):
         controls.forget(name)
-    return controls.one_of("Block", name, titles, min(default, len(there)), st.selectbox, width=76)
+    return controls.select("Block", name, titles, min(default, len(there)), st.selectbox, width=76)
 
 
 def pin() -> None:

@@ -222,13 +222,9 @@ def named(frame: pd.DataFrame, network: str, convention: Convention, **more: obj
     return pd.concat([front, frame.drop(columns=list(front), errors="ignore")], axis=1)
 
 
-def python(network: str, convention: Convention, module: str, expression: str) -> str:
-    """The lines that make a page's numbers again; expression: of ``rows`` and a module of stiffcore."""
-    folder, name = module.split(".")
-    return (
-        f"import stiffcore as sc\nfrom stiffcore.{folder} import {name}\n\n"
-        f'rows = sc.rows("{network}", "{convention}")\nprint({expression})\n'
-    )
+def python(network: str, convention: Convention, lines: str, imports: str = "") -> str:
+    """The lines that make a page's numbers again; lines: of ``sc``, ``rows`` and what else they import."""
+    return f'import stiffcore as sc\n{imports}\nrows = sc.rows("{network}", "{convention}")\n{lines}\n'
 
 
 def metric_titles(convention: Convention | None = None) -> dict[str, str]:
@@ -251,5 +247,5 @@ def one_block(network: str, default: int | str) -> int | str:
     titles = numbered | {tables.ALL: "All blocks"}
     if st.session_state.get("chosen", {}).get("of", default) not in titles:
         controls.forget("of")
-    chosen = controls.one_of("Block", "of", titles, default, st.selectbox, width=140)
+    chosen = controls.select("Block", "of", titles, default, st.selectbox, width=140)
     return chosen if chosen == tables.ALL else int(chosen)

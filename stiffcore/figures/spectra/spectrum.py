@@ -18,6 +18,7 @@ from stiffcore.figures.panel import Panel, Series, draw_structural, series_of
 from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density
 from stiffcore.figures.spectra.eigenvalue_cloud import MARKS, drawn_and_all, is_density
 from stiffcore.figures.theme import Style
+from stiffcore.images.image import Image
 
 __all__ = [
     "AXES", "FITS", "MARKS", "OVERLAYS", "Series", "alt_text", "drawn_and_all", "figure", "is_density",
@@ -35,7 +36,7 @@ def figure(
     overlay: str = "image",
     fit: str = "all",
     step: float = 1.0,
-    series: dict[int, Series] | None = None,
+    series: dict[Image, Series] | None = None,
     axes: str = "linear",
     regions: Sequence[str] | None = None,
     marks: str = "points",
@@ -70,7 +71,7 @@ def _panel_title(result: Result) -> str:
     request = result.request
     block = request.geometry
     if not request.convention.has_matrix:
-        return f"Block {block.block} · {block.n_eigenvalues('slices'):,} eigenvalues"
+        return f"Block {block.block} · {block.n_eigenvalues(request.convention):,} eigenvalues"
     size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"
     return f"Block {block.block} · {size}"
 

@@ -116,20 +116,21 @@ def _bins(density: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> "p
 
 def python(requests: Sequence[Request]) -> str:
     """The lines that compute and draw the same."""
-    first = requests[0]
+    first, convention = requests[0], requests[0].convention
+    if len(requests) == 1:
+        asked = f'{first.network.name!r}, {first.image.in_rows}, {first.block}, {str(convention)!r}, "spectrum"'
+        return f"import stiffcore as sc\n\nsc.analyse({asked}).plot().show()\n"
     images, blocks = (
         tuple(dict.fromkeys(values)) for values in ([r.image.in_rows for r in requests], [r.block for r in requests])
     )
     return f"""import stiffcore as sc
-from stiffcore.analysis import requests as analysis
-from stiffcore.figures import theme
 from stiffcore.figures.spectra import spectrum
+from stiffcore.figures.theme import Style
 
-requests = [
-    sc.request({first.network.name!r}, image, block, {str(first.convention)!r}, "spectrum")
+results = [
+    sc.analyse({first.network.name!r}, image, block, {str(convention)!r}, "spectrum")
     for block in {blocks}
     for image in {images}
 ]
-results = list(analysis.compute_many(requests))
-spectrum.figure(results, theme.Style()).show()
+spectrum.figure(results, Style(), axes={convention.default_axes!r}).show()
 """
