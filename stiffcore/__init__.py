@@ -5,8 +5,7 @@
     result = sc.analyse("resnet18", image=0, block=8, convention="branch", level="spectrum")
     result.metrics["percent_negative"], result.eigenvalues(), result.plot()
 
-README.md, "From Python", shows the rest. What is offered here is imported when it is first used: this module alone imports
-neither torch nor pandas.
+See README.md, "From Python". Attributes are imported at first use, so this module imports neither torch nor pandas.
 """
 
 from importlib import import_module

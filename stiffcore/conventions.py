@@ -1,7 +1,7 @@
 """The readings of "the eigenvalues of the Jacobian of a block"; see stiffcore/README.md.
 
-Everything that depends on the convention is asked of the object: no other file compares its name. A new convention is a new
-member, which answers every question.
+Code that depends on the convention asks the object; no other file compares its name. To add a convention, add a member with
+a value for every attribute.
 """
 
 from enum import StrEnum
@@ -10,23 +10,23 @@ from stiffcore.errors import CannotCompute
 
 
 class Convention(StrEnum):
-    """A reading. It equals its name, so that keys, rows, JSON, URLs and parquet hold the name alone.
+    """A reading. It equals its name, so that keys, rows, JSON, URLs and parquet files contain only the name.
 
-    ``Convention("branch")`` gives the object of a name. Raises CannotCompute for an unknown one.
+    ``Convention("branch")`` returns the member of a name. Raises CannotCompute for an unknown one.
     """
 
-    title: str  # type: ignore[assignment]  # as the app shows it; nobody asks a convention for str.title
-    question: str  # the one that it answers
-    has_matrix: bool  # J is one matrix, with n eigenvalues where it is square; else many slices
+    title: str  # type: ignore[assignment]  # shown in the app; hides str.title, which nothing uses
+    question: str  # the question that it answers
+    has_matrix: bool  # J is one matrix, with n eigenvalues if it is square; else many slices
     has_skip: bool  # J contains the skip's Jacobian J_s
-    masks_outputs: bool  # J contains D_out, which makes the rows of dead outputs zero
-    is_right_hand_side: bool  # J = J_F of an ODE, which forward Euler integrates: it has a step h
-    has_baselines: bool  # there is a P of random entries on the same receptive field, and an S without the skip
-    counts_are_provable: bool  # spectra.certificate can prove how many Re λ < 0 without computing any: M = I + K
+    masks_outputs: bool  # J contains D_out, which zeroes the rows of dead outputs
+    is_right_hand_side: bool  # J = J_F of an ODE that forward Euler integrates with a step h
+    has_baselines: bool  # has P of random entries on the same receptive field, and S without the skip
+    counts_are_provable: bool  # M = I + K: spectra.certificate proves the number of Re λ < 0 without eigenvalues
     default_axes: str  # of the complex plane, one of figures.axes.AXES
-    regions: tuple[str, ...]  # stability regions that concern the eigenvalues: names of stability_regions.TITLES
-    default_regions: tuple[str, ...]  # those that are drawn where none are named
-    about_regions: str  # why there are no more of them; empty where all concern it
+    regions: tuple[str, ...]  # stability regions that apply to the eigenvalues: keys of stability_regions.TITLES
+    default_regions: tuple[str, ...]  # regions drawn by default
+    about_regions: str  # why no other region applies; empty if all apply
 
     SLICES = (
         "slices",
@@ -40,11 +40,11 @@ class Convention(StrEnum):
             "is_right_hand_side": False,
             "has_baselines": True,
             "counts_are_provable": False,
-            "default_axes": "arcsinh",  # the eigenvalues lie within hundredths of 0, their extremes at 1
+            "default_axes": "arcsinh",  # most eigenvalues lie within hundredths of 0, the extremes at 1
             "regions": (),
             "default_regions": (),
-            "about_regions": "No region under slices: their eigenvalues are those of parts of the Jacobian, which no step "
-            "multiplies.",
+            "about_regions": "No region under slices: a slice is a part of the Jacobian, and no step multiplies its "
+            "eigenvalues.",
         },
     )
     BLOCK = (
@@ -61,7 +61,7 @@ class Convention(StrEnum):
             "default_axes": "linear",
             "regions": ("unit-circle",),
             "default_regions": ("unit-circle",),
-            "about_regions": "Only |λ| = 1 belongs here: the outer ReLU projects, and the regions of Euler and Runge–Kutta "
+            "about_regions": "Only |λ| = 1 applies: the outer ReLU projects, and the regions of Euler and Runge–Kutta "
             "concern I + J_F.",
         },
     )
@@ -89,15 +89,15 @@ class Convention(StrEnum):
         member.__dict__.update(answers or {})
         return member
 
-    __repr__ = str.__repr__  # 'branch', as a request takes it: snippets, logs and messages show the name
+    __repr__ = str.__repr__  # 'branch', as a request takes it, in snippets, logs and messages
 
     @classmethod
     def _missing_(cls, value: object) -> None:
-        """``Convention(name)`` is the door for a name from outside: an option, a link, a stored row."""
+        """Called for an unknown name, from an option, a link or a stored row. Raises CannotCompute."""
         raise CannotCompute(f"Expected a convention among {', '.join(cls)}, got {value!r}: choose one of them.")
 
     def check_matrix(self) -> None:
-        """Raises CannotCompute where there is no one matrix, which has modes and norms of its own."""
+        """Raises CannotCompute if J is not one matrix: only a matrix has modes and norms."""
         if not self.has_matrix:
-            others = " or ".join(one for one in Convention if one.has_matrix)
+            others = " or ".join(convention for convention in Convention if convention.has_matrix)
             raise CannotCompute(f"Expected a convention with a matrix, got {self}: choose {others}.")

@@ -1,4 +1,4 @@
-"""GPU or CPU, threads and precision: chosen in this one place."""
+"""Chooses device, threads and precision for the whole package."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from torch import nn
 
 from stiffcore.errors import CannotCompute
 
-# TensorFloat-32 rounds to 10 bits and can flip masks; torch has it on by default for convolutions.
+# TensorFloat-32 rounds to 10 bits and can flip masks; torch uses it by default for convolutions.
 torch.backends.cudnn.allow_tf32 = False
 torch.backends.cuda.matmul.allow_tf32 = False
 
@@ -22,7 +22,7 @@ def usable_cpus() -> int:
 
 
 def training_device() -> torch.device:
-    """The GPU where there is one, else the CPU with all its cores."""
+    """The GPU if there is one, else the CPU with all its cores."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     torch.set_num_threads(usable_cpus())
@@ -30,7 +30,7 @@ def training_device() -> torch.device:
 
 
 def has_bfloat16(where: torch.device) -> bool:
-    """Whether bf16 is worth using: on a GPU that has it, and on a CPU with AVX-512, bf16 instructions or not."""
+    """Whether bf16 pays off: on a GPU that supports it, and on a CPU with AVX-512, even without bf16 instructions."""
     if where.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return (
@@ -39,19 +39,19 @@ def has_bfloat16(where: torch.device) -> bool:
 
 
 def compiled(model: nn.Module) -> nn.Module:
-    """The compiled model where a compiler is at hand, else the model itself."""
+    """The compiled model if there is a C++ compiler, else the model itself."""
     try:
         from torch._inductor.cpp_builder import get_cpp_compiler
 
         get_cpp_compiler()
-    except Exception:  # no C++ compiler on this machine: slower, not wrong
+    except Exception:  # no C++ compiler: slower, but correct
         return model
     compiled_model: nn.Module = torch.compile(model)  # type: ignore[assignment]  # a module in, a module out
     return compiled_model
 
 
-UNIT_ROUNDOFF = 2.0**-53  # of float64, which every spectrum here is computed in
-SMALLEST_CUDA_SIDE = 1000  # side; about where cuSOLVER is reported to win; _calibrated_cuda_side measures it
+UNIT_ROUNDOFF = 2.0**-53  # of float64, the precision of every spectrum
+SMALLEST_CUDA_SIDE = 1000  # side from which cuSOLVER is reported to be faster; _calibrated_cuda_side measures it
 
 
 def use_one_thread() -> None:
@@ -59,14 +59,14 @@ def use_one_thread() -> None:
 
     Two BLAS threads on a busy machine took 15 s for what one did in 1.2 s.
     """
-    import scipy.linalg  # noqa: F401  its BLAS is another than numpy's, and only what is loaded can be limited
+    import scipy.linalg  # noqa: F401  scipy has its own BLAS, and only a loaded BLAS can be limited
 
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")
 
 
 def eigensolver_device(side: int) -> torch.device:
-    """Where the eigenvalues of a matrix of this side are computed: CUDA where there is one and it is worth it."""
+    """The device for the eigenvalues of a matrix of this side: CUDA if there is one and it is faster."""
     if torch.cuda.is_available() and side >= _calibrated_cuda_side():
         return torch.device("cuda")
     return torch.device("cpu")
@@ -74,7 +74,7 @@ def eigensolver_device(side: int) -> torch.device:
 
 @functools.cache
 def _calibrated_cuda_side() -> int:
-    """The smallest of a few sides at which the GPU beat the host's LAPACK, measured once a process."""
+    """The smallest of a few sides at which the GPU beats the host's LAPACK, measured once per process."""
     generator = torch.Generator().manual_seed(0)
     for side in (250, 500, SMALLEST_CUDA_SIDE, 2 * SMALLEST_CUDA_SIDE):
         matrix = torch.randn(side, side, dtype=torch.float64, generator=generator)
@@ -92,12 +92,12 @@ def _calibrated_cuda_side() -> int:
 
 
 def name(where: torch.device) -> str:
-    """As results state it: ``cpu`` or the GPU's name."""
+    """The device's name in results: ``cpu`` or the GPU's name."""
     return torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu"
 
 
 def available_memory() -> int:
-    """Bytes that can be allocated now without swapping; a very large number where the system does not say."""
+    """Bytes that can be allocated now without swapping; 2^62 if unknown."""
     try:
         with open("/proc/meminfo") as file:
             fields = dict(line.split(":") for line in file)
@@ -108,7 +108,7 @@ def available_memory() -> int:
 
 
 def _left_in_container() -> int:
-    """What the control group (version 2) of a container leaves, which /proc/meminfo does not know of."""
+    """Bytes left in a container's control group (version 2), which /proc/meminfo does not show; 2^62 if unlimited."""
     try:
         group = Path("/sys/fs/cgroup")
         return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
@@ -117,9 +117,9 @@ def _left_in_container() -> int:
 
 
 def check_memory(needed: int, limit: int, what: str, instead: str) -> None:
-    """Raise CannotCompute where ``needed`` bytes exceed the limit or what is available."""
+    """Raise CannotCompute if ``needed`` bytes exceed the limit or what is available."""
     allowed = min(limit, int(0.9 * available_memory()))
     if needed > allowed:
         raise CannotCompute(
-            f"Expected {what} to fit into {allowed / 1e9:.1f} GB of memory, got a need of {needed / 1e9:.1f} GB: {instead}."
+            f"Not enough memory: {what} needs {needed / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are available: {instead}."
         )

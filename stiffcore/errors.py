@@ -1,9 +1,9 @@
-"""The one error that a user can repair, and that pages and the command line show as a sentence."""
+"""Exceptions that are not bugs: what a user can repair, and a cancelled computation."""
 
 
 class CannotCompute(Exception):
-    """A request that cannot be met; the message says what was expected, what came, and what to do."""
+    """A request that cannot be met. The message, one sentence for the user, says what is wrong and what to do."""
 
 
 class Cancelled(Exception):
-    """A computation stopped between two of its stages because its last watcher asked for it."""
+    """A computation that was stopped between two stages: somebody cancelled it, or nobody watches it any more."""

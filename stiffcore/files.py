@@ -1,4 +1,4 @@
-"""Files that are replaced in one step, and the folder of what ships."""
+"""Atomic replacement of files, and the folder of shipped results."""
 
 import os
 import threading
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SHIPPED = Path(__file__).resolve().parents[1] / "cache" / "shipped"  # tracked, and read-only but for maintainers
+SHIPPED = Path(__file__).resolve().parents[1] / "cache" / "shipped"  # tracked; only maintainers write here
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A path in the same folder to write to; at the end of the block that file takes the place of ``path`` in one step.
+    """A temporary path in the same folder to write to; at the end of the block that file replaces ``path`` atomically.
 
-    Others read the old content or the new one, never a part. No two threads or processes share the name; after an error
-    nothing is left of the new file, and the old one stays. The folder is made where there is none. Raises OSError.
+    Readers see the old or the new content, never a part. Each thread and process has its own temporary name. After an error
+    the new file is removed, and the old one stays. A missing folder is created. Raises OSError.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +29,6 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def write_replaced(path: Path, content: bytes) -> None:
-    """Write a whole file in one step, as ``replaced`` does it. Raises OSError."""
+    """Write a file atomically, as ``replaced`` does. Raises OSError."""
     with replaced(path) as partial:
         partial.write_bytes(content)

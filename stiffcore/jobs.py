@@ -1,15 +1,16 @@
-"""Long computations for many viewers: a bounded queue, one worker, progress, cancel. Knows nothing of Streamlit.
+"""Long computations for many viewers: a bounded queue, one worker, progress, cancelling. Independent of Streamlit.
 
-A job is found by the key of what it computes: whoever asks for the same while it waits or runs joins it. A viewer that
-watches a job renews that by ``watch``; when none of them has been heard of for LEASE seconds (closed tabs), the job is
-cancelled. Cancelling works between two stages of a computation: its next call of ``progress`` raises Cancelled.
+A job's key names what it computes: submitting the same key while the job waits or runs joins that job. A viewer renews its
+watch by ``watch``; a job that no viewer has renewed for LEASE seconds (closed tabs) is cancelled. Cancelling takes effect
+between two stages: the computation's next call of ``progress`` raises Cancelled.
 
-The worker is a thread: torch, numpy and numba (with ``nogil=True``) free Python's lock while they compute.
+The worker is a thread: torch, numpy and numba (with ``nogil=True``) release the GIL while they compute.
 """
 
 import atexit
 import itertools
 import logging
+import math
 import os
 import sys
 import threading
@@ -22,28 +23,28 @@ from dataclasses import dataclass, field
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.progress import Progress
 
-CAPACITY = 16  # jobs that wait; one runs on top
-LEASE = 120.0  # seconds; browsers let the timers of a hidden tab fire once a minute
-KEPT = 32  # finished jobs that a reload or a second window still finds ...
-KEPT_FOR = 900.0  # ... for so many seconds
+CAPACITY = 16  # waiting jobs; one more runs
+LEASE = 120.0  # seconds; browsers run the timers of a hidden tab once a minute
+KEPT = 32  # finished jobs kept for a reload or a second window ...
+KEPT_FOR = 900.0  # ... for this many seconds
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stood when it was asked for."""
+    """A snapshot of a job."""
 
     key: str
     title: str
     status: str  # queued, running, done, failed or cancelled
     position: int  # in the queue, from 1; 0 once it has started
-    done: int  # stages, of total
-    total: int  # 0 as long as unknown
-    what: str  # the stage at work
-    seconds: float  # since it started, until it finished
-    error: str | None  # a sentence for the user, of a failed job
-    result: object | None  # what the work returned, of a done job
+    done: int  # finished stages
+    total: int  # stages; 0 if unknown
+    what: str  # current stage
+    seconds: float  # from its start to its end, or to now
+    error: str | None  # a sentence for the user, if it failed
+    result: object | None  # what the work returned, if it is done
     watchers: int
 
     @property
@@ -53,29 +54,29 @@ class Job:
 
 @dataclass(eq=False)
 class _Record:
-    """A job as it goes; the service's lock guards it."""
+    """A job's state, guarded by the service's lock."""
 
     key: str
     title: str
     work: Callable[[Progress], object] | None
     priority: int
     number: int
-    watchers: dict[str, float] = field(default_factory=dict)  # watcher -> when heard of last
+    watchers: dict[str, float] = field(default_factory=dict)  # watcher -> time of its last renewal
     status: str = "queued"
     done: int = 0
     total: int = 0
     what: str = ""
     started: float | None = None
-    finished: float | None = None
+    finished: float = math.inf
     error: str | None = None
     result: object | None = None
 
 
 class JobService:
-    """Runs jobs one by one in a thread of its own. Every method is safe to call from any thread and returns at once.
+    """Runs jobs one by one in its own thread. Every method is thread-safe, and all but ``close`` return at once.
 
-    capacity: jobs that may wait. clock: seconds, monotonic. prepare: called once in the worker's thread, before its first
-    job; it should raise nothing.
+    capacity: maximum number of waiting jobs. clock: seconds, monotonic. prepare: called once in the worker's thread, before
+    its first job; must not raise.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class JobService:
         self.capacity, self._clock, self._prepare = capacity, clock, prepare
         self._changed = threading.Condition()
         self._active: dict[str, _Record] = {}  # queued and running
-        self._finished: OrderedDict[str, _Record] = OrderedDict()  # the oldest first
+        self._finished: OrderedDict[str, _Record] = OrderedDict()  # oldest first
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None  # started by the first job
         self._closed = False
@@ -102,9 +103,9 @@ class JobService:
         watcher: str,
         priority: int = 0,
     ) -> Job:
-        """Queue ``work(progress)``, or join the job that waits or runs under this key. Call it from a button only.
+        """Queue ``work(progress)``, or join the job that waits or runs under this key. Call it only from a button's callback.
 
-        priority: the larger, the sooner; among equals, first come, first served. Raises CannotCompute where the queue is full.
+        priority: larger runs sooner, equal ones in order of submission. Raises CannotCompute if the queue is full.
         """
         with self._changed:
             self._expire()
@@ -116,7 +117,7 @@ class JobService:
             return self._snapshot(record)
 
     def find(self, key: str) -> Job | None:
-        """The job that waits, runs or finished of late under this key. Does not count as watching."""
+        """The waiting, running or recently finished job of this key. Does not count as watching."""
         with self._changed:
             self._expire()
             self._forget()
@@ -124,14 +125,14 @@ class JobService:
             return None if record is None else self._snapshot(record)
 
     def watch(self, key: str, watcher: str) -> Job | None:
-        """Like ``find``, and tells that this viewer is still there: to be called at every look, at least twice a LEASE."""
+        """Like ``find``, and renews this viewer's watch. Call it at every refresh, at least twice per LEASE."""
         with self._changed:
             if key in self._active:
                 self._active[key].watchers[watcher] = self._clock()
             return self.find(key)
 
     def cancel(self, key: str) -> Job | None:
-        """Cancel the job for everybody. Its worker is free at the computation's next call of progress."""
+        """Cancels for everyone waiting. The worker becomes free at the computation's next call of progress."""
         with self._changed:
             record = self._active.get(key)
             if record is not None:
@@ -139,14 +140,14 @@ class JobService:
             return self.find(key)
 
     def active(self) -> tuple[Job, ...]:
-        """The job that runs, then those that wait in their order."""
+        """The running job, then the waiting ones in order."""
         with self._changed:
             self._expire()
             records = sorted(self._active.values(), key=lambda record: (record.status == "queued", *_order(record)))
             return tuple(self._snapshot(record) for record in records)
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Cancel everything, and wait for the worker at most so many seconds; whether it has ended."""
+        """Cancel all jobs and wait for the worker, up to ``timeout`` seconds. Returns whether it has ended."""
         with self._changed:
             self._closed = True
             for record in list(self._active.values()):
@@ -158,17 +159,14 @@ class JobService:
         thread.join(timeout)
         return not thread.is_alive()
 
-    # All below is called with the lock held, but for _work and the call of a job's work.
+    # The methods below are called with the lock held, except _next, _work and _run, which take it where they need it.
 
     def _queue(self, record: _Record) -> _Record:
         waiting = len(self._waiting())
         if self._closed:
-            raise CannotCompute("Expected a running job service, got one that was closed: start the program again.")
+            raise CannotCompute("The job service is closed: start the program again.")
         if waiting >= self.capacity:
-            raise CannotCompute(
-                f"Expected at most {self.capacity} computations to wait, got one more: "
-                "wait until one has finished, or cancel one."
-            )
+            raise CannotCompute(f"Queue full ({waiting} waiting): try again in a minute.")
         self._finished.pop(record.key, None)
         self._active[record.key] = record
         if self._thread is None:
@@ -182,7 +180,7 @@ class JobService:
         if record.status == "queued":
             position = 1 + sum(_order(other) < _order(record) for other in self._waiting())
         if record.started is not None:
-            seconds = (self._clock() if record.finished is None else record.finished) - record.started
+            seconds = min(self._clock(), record.finished) - record.started
         return Job(
             record.key, record.title, record.status, position, record.done, record.total, record.what, seconds,
             record.error, record.result, len(record.watchers),
@@ -192,7 +190,7 @@ class JobService:
         return [record for record in self._active.values() if record.status == "queued"]
 
     def _finish(self, record: _Record, status: str, *, error: str | None = None, result: object | None = None) -> None:
-        """Move a job to the finished ones. One that is cancelled stays so, whatever its worker still brings."""
+        """Move a job to the finished ones. A cancelled job stays cancelled, whatever its worker returns."""
         if self._active.get(record.key) is not record:
             return
         del self._active[record.key]
@@ -203,7 +201,7 @@ class JobService:
         self._changed.notify_all()
 
     def _forget(self) -> None:
-        """Drop the finished jobs that are too old or too many."""
+        """Drop finished jobs that are too old or too many."""
         while self._finished:
             oldest = next(iter(self._finished.values()))
             if len(self._finished) <= KEPT and self._clock() - oldest.finished <= KEPT_FOR:
@@ -211,7 +209,7 @@ class JobService:
             del self._finished[oldest.key]
 
     def _expire(self) -> None:
-        """Cancel the jobs that nobody has watched for the length of a lease."""
+        """Cancel the jobs that nobody has watched for LEASE seconds."""
         now = self._clock()
         for record in list(self._active.values()):
             gone = [watcher for watcher, heard in record.watchers.items() if now - heard > LEASE]
@@ -221,7 +219,7 @@ class JobService:
                 self._finish(record, "cancelled")
 
     def _next(self) -> _Record | None:
-        """Wait for a job; None when the service is closed."""
+        """Wait for a job; None once the service is closed."""
         with self._changed:
             while not self._closed:
                 self._expire()
@@ -258,18 +256,18 @@ class JobService:
             error = str(reason)
         except MemoryError:
             _log.exception("Job %s (%s) ran out of memory", record.key, record.title)
-            error = "Expected enough memory for this computation, got too little: close other programs or choose less."
+            error = "Out of memory: close other programs, or choose a smaller computation."
         except BaseException:
             _log.exception("Job %s (%s) failed", record.key, record.title)
-            error = "The computation failed by a mistake of the program: its log says where; other computations go on."
+            error = "The computation failed because of an error in the program; the log has the details. Other computations continue."
         with self._changed:
             self._finish(record, status, error=error, result=result)
 
 
 def _end(service: "weakref.ref[JobService]") -> None:
-    """At the program's end: a thread that comes back from C++ into an interpreter that is gone aborts with a core dump."""
+    """At exit: a thread that returns from C++ after the interpreter has ended aborts with a core dump."""
     if (ending := service()) is not None and not ending.close():
-        _log.warning("The program ends in the middle of a computation, whose result is lost.")
+        _log.warning("The program ends during a computation, whose result is lost.")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)

@@ -1,8 +1,8 @@
-"""Imports torchvision, also beside a CPU-only torch.
+"""Imports torchvision, with a CPU-only torch too.
 
-torchvision's wheels are built against CUDA: beside a CPU-only torch, ``import torchvision`` fails with
+torchvision's wheels are built against CUDA: with a CPU-only torch, ``import torchvision`` fails with
 ``operator torchvision::nms does not exist``. Declaring the two missing schemas first lets models,
-datasets and transforms work; the box operators, which nothing here uses, stay unavailable.
+datasets and transforms work; the box operators, which this project does not use, stay unavailable.
 """
 
 import importlib

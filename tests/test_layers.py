@@ -20,7 +20,7 @@ WITHOUT_TORCH = (
     "networks.uploaded images.uploaded images.decode networks.catalogue networks.manifest images.cifar10 odes.stability "
     "odes.step_limits odes.spectrum_stability metrics.definitions metrics.readme "
     "storage.cache analysis.requests analysis.estimate analysis.agreement analysis.modes "
-    "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local statistics.row_values "
+    "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local sweeps.tasks statistics.row_values "
     "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
     "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main"
@@ -121,6 +121,34 @@ def test_a_page_s_folder_never_imports_another_page_s(path):
         assert rooms <= set(PAGE_ROOMS)
     else:
         assert rooms <= {*PAGE_ROOMS, own}
+
+
+# What turns a name or a number into an object, and what it reads. Behind the doors, objects travel.
+REGISTRIES = {
+    "stiffcore.networks.registry",
+    "stiffcore.networks.manifest",
+    "stiffcore.images.registry",
+    "stiffcore.images.cifar10",
+}
+DOORS = ("front_door", "commands", "benchmarks", "checkpoints", "networks", "images")  # the last two are their own home
+# The weights that ship travel to a cluster's workers as files, and a worker reads them from its own folder, which the plugin
+# there sets as `manifest.FOLDER`. No name is looked up.
+NEEDS_A_FOLDER = {("sweeps.cluster", "stiffcore.networks.manifest")}
+
+
+def registries_imported(paths: list[Path]) -> set[tuple[str, str]]:
+    return {(module_of(path), name) for path in paths for name in imported(path) & REGISTRIES}
+
+
+def test_behind_the_doors_nothing_imports_a_registry():
+    behind = [path for path in PACKAGE.rglob("*.py") if module_of(path).split(".")[0] not in DOORS]
+    assert registries_imported(behind) == NEEDS_A_FOLDER
+
+
+def test_the_doors_import_the_registries():
+    """So that the search would find another import of them."""
+    doors = [PACKAGE / "front_door.py", *PACKAGE.glob("commands/*.py"), *ROOT.glob("pages/shared/state/*.py")]
+    assert {name for path in doors for name in imported(path)} >= REGISTRIES
 
 
 def test_the_package_never_imports_streamlit_or_pages():

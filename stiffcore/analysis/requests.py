@@ -98,8 +98,14 @@ class Result:
 
 
 def check(request: Request) -> Request:
-    """The request itself. Raises CannotCompute for a block or quantity that there is not."""
+    """The request itself. Raises CannotCompute for a block, quantity or label that there is not."""
     request.network.block(request.block)
+    label, classes = request.image.label, request.network.classes
+    if label is not None and not 0 <= label < len(classes):
+        raise CannotCompute(
+            f"Expected a label of {request.network.name} from 0 to {len(classes) - 1}, got {label} for image "
+            f"{request.image.name}: give the image one of them, or none."
+        )
     if request.quantity not in QUANTITIES:
         raise CannotCompute(
             f"Expected a level among {', '.join(QUANTITIES)}, got {request.quantity!r}: choose one of them."

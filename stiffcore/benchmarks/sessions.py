@@ -58,7 +58,7 @@ def crowd(server: AppServer, network: str, block: int, images: Sequence[int]) ->
             waiting = [_again(server, page) for page in waiting]
         ended = list(pool.map(lambda page: _again(server, page), pressed))
         seconds = time.monotonic() - began
-    refused = sum("computations to wait" in _errors(page) for page in pressed)
+    refused = sum("Queue full" in _errors(page) for page in pressed)
     shown = sum(bool(app_server.elements(page, "plotly_chart")) for page in ended)
     return Crowd(len(images), tuple(server.computed()[before:]), shown, refused, tuple(answers), seconds)
 

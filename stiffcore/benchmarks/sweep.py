@@ -1,7 +1,7 @@
-"""How fast sweeps are: images a minute, what a second worker brings, overhead per task, and how cost and memory grow.
+"""The speed of sweeps: images per minute, gain from a second worker, overhead per task, growth of cost and memory.
 
-Each measurement sweeps into an empty cache of its own. The first task of every worker, with the import of torch and the
-loading of weights, counts as start-up; rate and overhead are of the tasks after it.
+Each measurement sweeps into an empty cache of its own. The first task of every worker counts as start-up, since it includes the
+import of torch and the loading of weights; rate and overhead are those of the tasks after it.
 """
 
 import tempfile
@@ -13,7 +13,7 @@ from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.registry import bundled
 from stiffcore.networks import catalogue, registry as networks
-from stiffcore.sweeps import local as local_sweep
+from stiffcore.sweeps import local as local_sweep, tasks as sweep_tasks
 
 QUICK = (("resnet18", Convention.SLICES, (8,), 12),)
 FULL = (
@@ -33,9 +33,9 @@ QUICK_GROWTH = ("resnet18", Convention.SLICES, (8,), (10, 40))
 
 @dataclass(frozen=True)
 class Measured:
-    """One sweep. overhead: share of the workers' time after start-up in which they waited for a task or handed one back.
+    """One sweep. overhead: share of the workers' time after start-up that they spent waiting for a task or returning one.
 
-    peak_memory: bytes, of the largest worker; 0 where the system does not say.
+    peak_memory: bytes, of the largest worker; 0 where the system does not report it.
     """
 
     network: str
@@ -50,31 +50,31 @@ class Measured:
 
 
 def run(full: bool, say: Callable[[str], None] = lambda line: None) -> dict[str, list[dict]]:
-    """Rates with one worker and with two, and growth with the number of images; built-in types only."""
+    """Rates with one worker and with two, and growth with the number of images. The report has built-in types only."""
     rates = []
     for network, convention, blocks, images in FULL if full else QUICK:
-        one, two = (_said(measure(network, convention, blocks, images, workers), say) for workers in (1, 2))
+        one, two = (_reported(measure(network, convention, blocks, images, workers), say) for workers in (1, 2))
         efficiency = two.images_per_minute / one.images_per_minute
         rates += [asdict(one), asdict(two) | {"speed_up_of_two_workers": efficiency}]
     network, convention, blocks, counts = GROWTH if full else QUICK_GROWTH
-    growth = [asdict(_said(measure(network, convention, blocks, images, 2), say)) for images in counts]
+    growth = [asdict(_reported(measure(network, convention, blocks, images, 2), say)) for images in counts]
     return {"rates": rates, "growth": growth}
 
 
 def measure(network: str, convention: Convention, blocks: Sequence[int] | None, images: int, workers: int) -> Measured:
-    """Sweep so many bundled images with so many workers. Raises CannotCompute where a task failed or is too few."""
+    """Sweep this many bundled images. Raises CannotCompute for no more images than workers, and where a task failed."""
     if images <= workers:
         raise CannotCompute(f"Expected more images than workers, got {images} and {workers}: give more images.")
     numbers = blocks or [block.block for block in catalogue.blocks(network)]
-    # The last ones: spectra of the first ones ship, and are not computed again.
-    tasks = local_sweep.plan(networks.find(network), bundled()[-images:], numbers, convention, "counts")
-    arrived: list[tuple[float, local_sweep.Outcome]] = []
+    # The last images: spectra of the first ones ship, and would not be computed again.
+    tasks = sweep_tasks.plan(networks.find(network), bundled()[-images:], numbers, convention, "counts")
+    arrived: list[tuple[float, sweep_tasks.Outcome]] = []
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="stiffcore-benchmark-") as folder:
         for outcome in _in_cache(folder, tasks, workers):
             arrived.append((time.perf_counter(), outcome))
             if outcome.failures:
-                raise CannotCompute(f"Expected a sweep without failures, got {outcome.failures}: see the reasons.")
+                raise CannotCompute(f"The sweep failed at image {outcome.task.image.name}: {outcome.failures}.")
     (started, _), (ended, _) = arrived[workers - 1], arrived[-1]
     elapsed = max(ended - started, 1e-9)
     return Measured(
@@ -84,8 +84,8 @@ def measure(network: str, convention: Convention, blocks: Sequence[int] | None, 
     )  # fmt: skip
 
 
-def _overhead(arrived: list[tuple[float, local_sweep.Outcome]]) -> float:
-    """Of each worker's time between its first and its last outcome, the share that it was in no task."""
+def _overhead(arrived: list[tuple[float, sweep_tasks.Outcome]]) -> float:
+    """The share of the time between each worker's first and last outcome that the worker spent outside tasks."""
     busy, elapsed = 0.0, 0.0
     for worker in {outcome.worker for _, outcome in arrived}:
         own = [(at, outcome.seconds) for at, outcome in arrived if outcome.worker == worker]
@@ -94,20 +94,20 @@ def _overhead(arrived: list[tuple[float, local_sweep.Outcome]]) -> float:
     return 1 - busy / elapsed if elapsed > 0 else 0.0
 
 
-def _in_cache(folder: str, tasks: list[local_sweep.Task], workers: int) -> Iterator[local_sweep.Outcome]:
-    """The sweep with its results in a folder; the workers inherit the environment when they start."""
+def _in_cache(folder: str, tasks: list[sweep_tasks.Task], workers: int) -> Iterator[sweep_tasks.Outcome]:
+    """Sweep with the cache in a folder; the workers inherit the environment when they start."""
     with local_sweep.environment({"STIFFCORE_CACHE": folder}):
         yield from local_sweep.run(tasks, workers)
 
 
-def _said(found: Measured, say: Callable[[str], None]) -> Measured:
-    say(as_text(found))
-    return found
+def _reported(measured: Measured, say: Callable[[str], None]) -> Measured:
+    say(as_text(measured))
+    return measured
 
 
-def as_text(found: Measured) -> str:
+def as_text(measured: Measured) -> str:
     return (
-        f"{found.network} {found.convention} blocks {found.blocks}: {found.images} images, {found.workers} workers: "
-        f"{found.images_per_minute:.1f} images/min, overhead {100 * found.overhead:.1f} %, "
-        f"start-up {found.startup_seconds:.1f} s, largest worker {found.peak_memory / 1e9:.2f} GB"
+        f"{measured.network} {measured.convention} blocks {measured.blocks}: {measured.images} images, {measured.workers} workers: "
+        f"{measured.images_per_minute:.1f} images/min, overhead {100 * measured.overhead:.1f} %, "
+        f"start-up {measured.startup_seconds:.1f} s, largest worker {measured.peak_memory / 1e9:.2f} GB"
     )

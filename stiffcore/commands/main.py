@@ -1,8 +1,8 @@
-"""The command line: finds the commands, turns errors into one line and an exit code.
+"""The command line: parses a command, runs it, and turns errors into one line and an exit code.
 
-Every module of COMMANDS has ``add_parser(commands)``, which adds its commands to an argparse sub-parser
-object; each sets ``run``, a function of the parsed arguments that returns an exit code or None. Those that compute in this
-process and have nothing to do after Ctrl-C set ``leaves_at_once``, too.
+Every module of COMMANDS has ``add_parser(commands)``, which adds its commands to an argparse sub-parser object. Each command
+sets ``run``, a function of the parsed arguments that returns an exit code or None. Commands that compute in this process and
+have nothing to clean up after Ctrl-C also set ``leaves_at_once``.
 """
 
 import argparse
@@ -22,20 +22,21 @@ from stiffcore.commands import (
     ode,
     perturb,
     sweep,
+    tables,
     terminal,
     train,
 )
 from stiffcore.errors import Cancelled, CannotCompute
 
 BAD_INPUT = 2
-COMMANDS = (analyse, benchmark, benchmark_app, benchmark_sweep, doctor, ode, perturb, sweep, train)
+COMMANDS = (analyse, benchmark, benchmark_app, benchmark_sweep, doctor, ode, perturb, sweep, tables, train)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage before it."""
+    """Reports an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help says more.\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help.\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled):
         sys.stderr.write(f"{terminal.SAID_WHEN_INTERRUPTED}\n")
         return terminal.INTERRUPTED
-    except BrokenPipeError:  # the reader, head for example, has seen enough
+    except BrokenPipeError:  # the reader, for example head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code or 0

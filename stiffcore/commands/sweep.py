@@ -1,13 +1,13 @@
-"""The commands about many images: ``sweep``, ``tables`` and, for maintainers, ``ship``.
+"""``sweep``: many images, resumable.
 
-pandas, and what needs it, is imported by the function that runs: other commands need not wait for it.
+pandas, and what needs it, is imported by the functions that run, so that other commands do not wait for it.
 """
 
 import argparse
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from stiffcore.images import cifar10, registry as images
 from stiffcore.images.image import Image
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.networks.network import Network
-from stiffcore.sweeps import local as local_sweep
+from stiffcore.sweeps import local as local_sweep, tasks as sweep_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,62 +29,67 @@ FAILED, INTERRUPTED = 1, 130  # exit codes; 2 is bad input
 
 
 def add_parser(subparsers: terminal.Commands) -> None:
-    """Register the commands; each sets ``run``, which takes the arguments and returns the exit code."""
-    _add_sweep(subparsers)
-    _add_tables(subparsers)
-    _add_ship(subparsers)
-
-
-def _add_common(parser: argparse.ArgumentParser, images: bool = True) -> None:
-    parser.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
-    parser.add_argument("--convention", default=Convention.SLICES.value, metavar="NAME", help=", ".join(Convention))
-    if images:
-        parser.add_argument(
-            "--images", default="bundled", metavar="LIST", help="bundled, all, or 0,3,10:20 (end excluded)"
-        )
-        parser.add_argument("--blocks", default="all", metavar="LIST", help="all, or numbers from 1 like 6,8")
-
-
-def _add_sweep(subparsers: terminal.Commands) -> None:
     parser = subparsers.add_parser(
         "sweep",
-        help="compute many images, resumable",
-        description="Compute every block at every image, in one process a core. What is stored already is not computed "
-        "again, so that an interrupted sweep goes on where it was. Exit code 1 if a task failed, 130 after Ctrl-C.",
+        help="compute many images; can be interrupted and resumed",
+        description="Compute every block at every image, with one process per core. Stored results are not computed again, so "
+        "that an interrupted sweep continues where it stopped. Exit code 1 if a task failed, 130 after Ctrl-C.",
     )
-    _add_common(parser)
+    add_network(parser)
+    add_selection(parser)
     parser.add_argument(
-        "--quantity", default="counts", choices=analysis.QUANTITIES, help="each holds the ones before it"
+        "--quantity",
+        default="counts",
+        choices=analysis.QUANTITIES,
+        help="each includes the ones before it; default counts",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; by default one a GPU, else one a core")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one per GPU, else one per core")
     parser.add_argument(
-        "--scheduler", metavar="ADDRESS", help="of a Dask cluster, like tcp://host:8786; runs there instead"
+        "--scheduler", metavar="ADDRESS", help="run on the Dask cluster at this address, for example tcp://host:8786"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all rows as .parquet or .csv")
-    parser.add_argument("--json", action="store_true", help="print a summary for programs, no progress")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON, and no progress")
     parser.set_defaults(run=run_sweep)
 
 
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """The network and the convention of a table of rows."""
+    parser.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    parser.add_argument(
+        "--convention", default=Convention.SLICES.value, metavar="NAME", help=f"{', '.join(Convention)}; default slices"
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """The images and blocks of a sweep."""
+    parser.add_argument(
+        "--images", default="bundled", metavar="LIST", help="bundled, all, or 0,3,10:20 (end excluded); default bundled"
+    )
+    parser.add_argument(
+        "--blocks", default="all", metavar="LIST", help="all, identity, or numbers from 1 like 6,8; default all"
+    )
+
+
 def run_sweep(arguments: argparse.Namespace) -> int:
-    """What is missing is computed and stored as it comes; then the table is written and the failures are listed."""
+    """Computes and stores what is missing; then writes the table and lists the failures."""
     from stiffcore.sweeps import shipping
 
-    if arguments.workers is not None and arguments.workers < 1:  # whether there is anything to compute or not
+    if arguments.workers is not None and arguments.workers < 1:  # also when there is nothing to compute
         raise CannotCompute(f"Expected at least one worker, got {arguments.workers}: give a number from 1.")
     network, convention = networks.find(arguments.network), Convention(arguments.convention)
-    chosen, blocks = _chosen(arguments.images), terminal.parse_blocks(network, arguments.blocks)
-    tasks = local_sweep.plan(network, chosen, blocks, convention, arguments.quantity)
+    chosen, blocks = chosen_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    tasks = sweep_tasks.plan(network, chosen, blocks, convention, arguments.quantity)
     if arguments.out:
         terminal.writable(arguments.out)
-    if problem := terminal.cache_problem():  # before hours of work that would not be kept
+    if problem := terminal.cache_problem():  # before hours of work that would not be stored
         terminal.say(problem)
-    rows, remaining = local_sweep.split(tasks, shipping.rows(network, convention))
-    failures: dict[tuple[int, int], str] = {}
-    there, began, code = len(rows), time.perf_counter(), 0
+    rows, remaining = sweep_tasks.split(tasks, shipping.rows(network, convention))
+    failures: dict[tuple[int | str, int], str] = {}
+    existing, began, code = len(rows), time.perf_counter(), 0
     stop = threading.Event()
     outcomes = _outcomes(remaining, arguments, stop.is_set)
     with (
-        _ctrl_c_asks(stop, arguments),
+        _stop_on_ctrl_c(stop, arguments),
         closing(outcomes),
         closing(_Bar(len(tasks), len(tasks) - len(remaining), quiet=arguments.json)) as bar,
     ):
@@ -98,11 +103,12 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     code = code or (FAILED if failures else 0)
     if arguments.out and rows:
         shipping.write(shipping.merged(_frame(rows)), arguments.out)
-    _report(arguments, there, rows, failures, len(chosen) * len(blocks), time.perf_counter() - began, code)
+    _report(arguments, existing, rows, failures, len(chosen) * len(blocks), time.perf_counter() - began, code)
     return code
 
 
-def _chosen(text: str) -> list[Image]:
+def chosen_images(text: str) -> list[Image]:
+    """The images of an option like ``bundled`` or ``0,3,10:20``. Raises CannotCompute."""
     return [images.find(number) for number in cifar10.parse_images(text)]
 
 
@@ -113,17 +119,17 @@ def _frame(rows: list[dict]) -> "pd.DataFrame":
 
 
 @contextmanager
-def _ctrl_c_asks(stop: threading.Event, arguments: argparse.Namespace) -> Iterator[None]:
-    """The first Ctrl-C only asks a sweep on this machine to stop; a second one is Python's own."""
+def _stop_on_ctrl_c(stop: threading.Event, arguments: argparse.Namespace) -> Iterator[None]:
+    """The first Ctrl-C sets ``stop`` for a sweep on this machine; a second one raises KeyboardInterrupt as usual."""
     if arguments.scheduler or threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def asked(number: int, frame: object) -> None:
+    def request_stop(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, before)
         stop.set()
 
-    before = signal.signal(signal.SIGINT, asked)
+    before = signal.signal(signal.SIGINT, request_stop)
     try:
         yield
     finally:
@@ -131,8 +137,8 @@ def _ctrl_c_asks(stop: threading.Event, arguments: argparse.Namespace) -> Iterat
 
 
 def _outcomes(
-    remaining: list[local_sweep.Task], arguments: argparse.Namespace, stop: Callable[[], bool]
-) -> Iterator[local_sweep.Outcome]:
+    remaining: list[sweep_tasks.Task], arguments: argparse.Namespace, stop: Callable[[], bool]
+) -> Generator[sweep_tasks.Outcome, None, None]:
     if not remaining:
         return local_sweep.run([], 1)
     if arguments.scheduler:
@@ -144,7 +150,7 @@ def _outcomes(
 
 
 class _Bar:
-    """A progress bar on a terminal's error stream: images done, rate, time that remains, failures."""
+    """A progress bar on stderr: images done, rate, remaining time, failures."""
 
     def __init__(self, total: int, done: int, quiet: bool):
         from tqdm import tqdm
@@ -161,17 +167,17 @@ class _Bar:
 
 
 def _report(
-    arguments: argparse.Namespace, there: int, rows: list, failures: dict, wanted: int, seconds: float, code: int
+    arguments: argparse.Namespace, existing: int, rows: list, failures: dict, wanted: int, seconds: float, code: int
 ) -> None:
-    """In words, or as JSON: what was computed, what was there, what failed and why."""
-    computed = len(rows) - there
-    summary = {"wanted": wanted, "there": there, "computed": computed, "failed": len(failures), "seconds": seconds}
+    """Reports as text or JSON what was computed, what existed before, what failed and why."""
+    computed = len(rows) - existing
+    summary = {"wanted": wanted, "there": existing, "computed": computed, "failed": len(failures), "seconds": seconds}
     if arguments.json:
         listed = [{"image": image, "block": block, "reason": why} for (image, block), why in failures.items()]
         terminal.show_json(summary | {"failures": listed, "out": arguments.out, "exit_code": code})
         return
-    said = f"{computed:,} computed in {seconds:.0f} s, {there:,} there before, {len(failures):,} failed, of {wanted:,}"
-    terminal.say(f"{said} blocks × images.")
+    counts = f"{computed:,} computed in {seconds:.0f} s, {existing:,} existed before, {len(failures):,} failed"
+    terminal.say(f"{counts}, of {wanted:,} blocks × images.")
     by_reason: dict[str, list[str]] = {}
     for (image, block), why in failures.items():
         by_reason.setdefault(why, []).append(f"image {image} block {block}")
@@ -179,119 +185,11 @@ def _report(
         more = f" and {len(places) - 5:,} more" if len(places) > 5 else ""
         terminal.say(f"Failed: {', '.join(places[:5])}{more}: {why}")
     if code == INTERRUPTED:
-        terminal.say("Interrupted: run the same command again for what is missing.")
-
-
-def _add_tables(subparsers: terminal.Commands) -> None:
-    parser = subparsers.add_parser(
-        "tables",
-        help="the paper's tables beside ours",
-        description="Print the paper's tables beside ours, from the rows that ship and those in the cache; computes none.",
-    )
-    _add_common(parser, images=False)
-    parser.add_argument("--kind", type=_kind, default="all", help="of table, as in the paper; default all")
-    parser.add_argument(
-        "--rows", type=Path, metavar="FILE", help="of a sweep's --out, instead of what ships and is stored"
-    )
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="for programs: a list of rows per table")
-    form.add_argument("--markdown", action="store_true", help="for a document")
-    parser.set_defaults(run=run_tables)
-
-
-def _kind(text: str) -> str:
-    """For argparse, at the default too: the kinds are read only where one is asked for."""
-    if text == "all":
-        return text
-    from stiffcore.paper import published
-
-    if text not in published.KINDS:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(published.KINDS)} or all, got {text!r}")
-    return text
-
-
-def run_tables(arguments: argparse.Namespace) -> int:
-    from stiffcore.paper import comparison, published, tables_text
-    from stiffcore.statistics.row_values import as_texts
-
-    network, convention = networks.find(arguments.network), Convention(arguments.convention)
-    rows = _rows(network, convention, arguments.rows)
-    kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
-    made = {kind: comparison.side_by_side(network, kind, rows, convention) for kind in kinds}
-    if arguments.json:
-        terminal.show_json({kind: as_texts(table).to_dict("records") for kind, table in made.items()})
-        return 0
-    n_images = rows["image"].nunique() if len(rows) else 0
-    terminal.show(f"{network.title}, {convention.title}, {n_images:,} images")
-    if not n_images:
-        terminal.show(f"Ours is not computed; this would: {sweep_command(network, convention)}")
-    form = tables_text.markdown if arguments.markdown else tables_text.text
-    for kind, table in made.items():
-        terminal.show(f"\n{published.title(network, kind)}\n\n{form(table)}")
-    if len(rows) and (said := tables_text.undetermined(rows)):
-        terminal.show(f"\n{said}")
-    return 0
+        terminal.say("Interrupted: run the same command again to compute what is missing.")
 
 
 def sweep_command(network: Network, convention: Convention, blocks: str = "", images: str = "bundled") -> str:
-    """The command that computes what is missing; without blocks: those that can have eigenvalues under the convention."""
+    """The command that computes what is missing. blocks: by default those that can have eigenvalues under the convention."""
     able = [str(b.block) for b in network.blocks if b.n_eigenvalues(convention)]
     blocks = blocks or ("all" if len(able) == len(network.blocks) else ",".join(able))
     return f"python -m stiffcore sweep {network.name} --images {images} --blocks {blocks} --convention {convention}"
-
-
-def _rows(network: Network, convention: Convention, path: Path | None) -> "pd.DataFrame":
-    import pandas as pd
-
-    from stiffcore.sweeps import shipping
-    from stiffcore.sweeps.stored_rows import StoredRows
-
-    if path is None:
-        return shipping.merged(
-            shipping.rows(network, convention), StoredRows().rows(network, convention, images.bundled())
-        )
-    try:
-        found = pd.read_parquet(path)
-    except Exception as error:
-        raise CannotCompute(
-            f"Expected rows of a sweep in {path}, got no such file ({error}): name another one."
-        ) from error
-    found = found[(found["network"] == network.name) & (found["convention"] == convention)]
-    return shipping.of_weights(found, network)
-
-
-def _add_ship(subparsers: terminal.Commands) -> None:
-    parser = subparsers.add_parser(
-        "ship",
-        help="for maintainers: put computed rows or spectra into cache/shipped",
-        description="Copy what a sweep computed into cache/shipped and note it in its manifest. Rows are merged with those "
-        "that ship; rows of other weights are left out. With --quantity spectrum: whole spectra, likewise.",
-    )
-    _add_common(parser)
-    parser.add_argument("--quantity", default="counts", choices=analysis.QUANTITIES)
-    parser.add_argument(
-        "--rows", type=Path, metavar="FILE", help="of a sweep's --out on another machine, instead of the cache"
-    )
-    parser.set_defaults(run=run_ship)
-
-
-def run_ship(arguments: argparse.Namespace) -> int:
-    from stiffcore.sweeps import shipping
-
-    network, convention, quantity = (
-        networks.find(arguments.network),
-        Convention(arguments.convention),
-        arguments.quantity,
-    )
-    chosen, blocks = _chosen(arguments.images), terminal.parse_blocks(network, arguments.blocks)
-    tasks = local_sweep.plan(network, chosen, blocks, convention, quantity)
-    command = f"{sweep_command(network, convention, arguments.blocks, arguments.images)} --quantity {quantity}"
-    if quantity == "spectrum":
-        requests = [request for task in tasks for request in task.requests]
-        path = shipping.ship_spectra(network, convention, requests, command)
-    else:
-        new = _rows(network, convention, arguments.rows) if arguments.rows else _frame(local_sweep.split(tasks)[0])
-        path = shipping.ship_rows(network, convention, new, command)
-    facts = shipping.about()[path.name]
-    terminal.show(f"{path.name}: {facts['rows']:,} rows, {facts['images']:,} images, {facts['bytes']:,} bytes.")
-    return 0

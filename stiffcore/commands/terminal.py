@@ -83,8 +83,8 @@ def cache_problem() -> str:
     if not health["problem"]:
         return ""
     return (
-        f"Expected a cache folder that can be written, got “{health['problem']}” at {health['folder']}: results are shown but "
-        "not stored; free space there or set STIFFCORE_CACHE to another folder."
+        f"Cannot write to the cache folder {health['folder']} (“{health['problem']}”): results are shown but not stored; "
+        "free space there or set STIFFCORE_CACHE to another folder."
     )
 
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.theme import Style
 from stiffcore.images.image import Image
+from stiffcore.images.labels import LABELS
 
 LARGEST_SVG = 2_000  # points in a figure; above, WebGL
 WITHOUT_LABEL = "hexagram"  # a shape that no label has
@@ -28,17 +29,21 @@ def number_of(image: Image) -> int:
     return -1 if image.number is None else image.number
 
 
-def series_of(images: Sequence[Image], overlay: str, style: Style) -> dict[Image, Series]:
-    """image -> its series. By label, a colour is the label's in every view; by image, the first ones lie furthest apart."""
+def series_of(
+    images: Sequence[Image], overlay: str, style: Style, classes: Sequence[str] = LABELS
+) -> dict[Image, Series]:
+    """image -> its series. By label, a colour is the label's in every view; by image, the first ones lie furthest apart.
+
+    classes: the names of the network's labels.
+    """
     made: dict[Image, Series] = {}
     for image in dict.fromkeys(images):
         label = image.label
         if overlay == "label":
-            known = label is not None
-            look = (style.colour(label), style.shape(label)) if known else (style.muted, WITHOUT_LABEL)
-            made[image] = Series(image.label_name, *look)
+            look = (style.muted, WITHOUT_LABEL) if label is None else (style.colour(label), style.shape(label))
+            made[image] = Series(image.label_among(classes), *look)
             continue
-        name = image.name if label is None else f"{image.name} · {image.label_name}"
+        name = image.name if label is None else f"{image.name} · {image.label_among(classes)}"
         if any(series.name == name for series in made.values()):  # two files of one name
             name = f"{name} ({image.in_rows if image.number else image.sha256[:6]})"
         made[image] = Series(name, style.colour(len(made)), style.shape(len(made)))

@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,7 +42,11 @@ class Image:
     @property
     def label_name(self) -> str:
         """``cat``, or ``no label``; of CIFAR-10's classes."""
-        return "no label" if self.label is None else LABELS[self.label]
+        return self.label_among(LABELS)
+
+    def label_among(self, classes: Sequence[str]) -> str:
+        """The label's name among a network's classes, or ``no label``."""
+        return "no label" if self.label is None else classes[self.label]
 
     @property
     def in_rows(self) -> int | str:

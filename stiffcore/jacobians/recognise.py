@@ -50,7 +50,8 @@ def network(
 ) -> Network:
     """The network of a module with the structure of torchvision's ``ResNet``; a copy, in evaluation mode and float32.
 
-    Every block is checked at a random input: J v by our operators against ``torch.func.jvp`` of the block, in float64.
+    Every block is checked at a random input, in float64: J v by our operators against ``torch.func.jvp`` of the block; and
+    what reaches it in a forward pass, ours against the module's.
     Raises CannotCompute for another structure, and where the two differ.
     """
     if not isinstance(module, nn.Module) or not all(hasattr(module, part) for part in STEM):
@@ -64,6 +65,7 @@ def network(
     geometries = tuple(_geometries(kept, blocks, torch.zeros(1, 3, side, side)))
     for block, geometry in zip(blocks, geometries, strict=True):
         _check(block, geometry)
+    _check_inputs(kept, geometries, side)
     scores = kept(torch.zeros(1, 3, side, side)).shape[1]
     names = tuple(classes) if classes else LABELS if scores == len(LABELS) else tuple(map(str, range(scores)))
     tensors = resnets.tensors_sha256(kept.state_dict())
@@ -115,6 +117,39 @@ def _check(block: nn.Module, geometry: BlockGeometry) -> None:
     error = float((ours - theirs.flatten()).norm() / theirs.norm().clamp_min(1e-300))
     if not error <= AGREE:
         raise CannotCompute(_unlike(geometry, f"its Jacobian differs from the formula's by {error:.1e}"))
+
+
+def _check_inputs(module: nn.Module, geometries: tuple[BlockGeometry, ...], side: int) -> None:
+    """What reaches each block at a random image, by both ways: no layer that we do not know stands before or between them."""
+    image = torch.randn(3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    double, theirs = copy.deepcopy(module).double(), []
+    hooks = [
+        block.register_forward_pre_hook(lambda _, given: theirs.append(given[0][0]))
+        for block in linearise.residual_blocks(double)
+    ]
+    with torch.no_grad():
+        double(image[None])
+    for hook in hooks:
+        hook.remove()
+    try:
+        states = linearise.block_states(double, geometries, image, range(1, len(geometries) + 1))
+        apart = [
+            float((states[number].input - given).norm() / given.norm().clamp_min(1e-300))
+            for number, given in enumerate(theirs, 1)
+        ]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CannotCompute(_unlike_stem(f"it cannot be read ({error})")) from error
+    for number, distance in enumerate(apart, 1):
+        if not distance <= AGREE:
+            what = f"what reaches block {number} differs from the formula's by {distance:.1e}"
+            raise CannotCompute(_unlike_stem(what))
+
+
+def _unlike_stem(why: str) -> str:
+    return (
+        "Expected a network of torchvision's ResNet from its image to its last block, got one of another kind: "
+        f"{why}; build it of conv1, bn1, relu, maxpool and the four layers alone."
+    )
 
 
 def _unlike(geometry: BlockGeometry, why: str) -> str:

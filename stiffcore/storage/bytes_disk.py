@@ -1,7 +1,7 @@
-"""diskcache that keeps bytes under text keys and nothing else.
+"""A diskcache that stores only bytes, under text keys.
 
-diskcache 5.6.3 unpickles whatever the mode column of its own database marks as pickled, ``JSONDisk`` included
-(CVE-2025-69872), and opens or deletes whatever path its filename column holds. Here every other mode, key and path is refused.
+diskcache 5.6.3 unpickles every value that its database marks as pickled, with ``JSONDisk`` too (CVE-2025-69872), and opens
+or deletes any path in the filename column. The classes here refuse every other mode, key and path.
 """
 
 import os
@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import diskcache
@@ -17,7 +18,7 @@ from diskcache.core import MODE_BINARY, MODE_RAW, UNKNOWN
 
 from stiffcore.storage.encoding import DamagedEntry
 
-TOUCH_AFTER = 60.0  # seconds; a value read again sooner is not noted as used, so that reading seldom writes
+TOUCH_AFTER = 60.0  # seconds; reading a value again sooner does not record its use, so that reads seldom write
 _FILE_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}\.val")
 
 
@@ -40,7 +41,7 @@ class BytesDisk(diskcache.Disk):
 
     def filename(self, key: object = UNKNOWN, value: object = UNKNOWN) -> tuple[str, str]:
         name = os.urandom(16).hex()
-        relative = f"{name[:2]}/{name[2:]}.val"  # one level of folders: diskcache's two make nearly one a file
+        relative = f"{name[:2]}/{name[2:]}.val"  # one level of folders: two, as in diskcache, make nearly one per file
         return relative, os.path.join(self._directory, relative)
 
     def store(self, value: object, read: object, key: object = UNKNOWN) -> tuple[int, int, str | None, bytes | None]:
@@ -66,7 +67,7 @@ class BytesDisk(diskcache.Disk):
             os.remove(self._own_file(file_path))
 
     def _own_file(self, filename: object) -> str:
-        """The path of a value's file. A tampered row may name any path, a device or a link: those are refused."""
+        """The path of a value's file. Refuses other paths, devices and links, which a tampered row may name."""
         if not isinstance(filename, str) or not _FILE_NAME.fullmatch(filename):
             raise DamagedEntry(f"its database row names the file {filename!r}")
         path = os.path.join(self._directory, filename)
@@ -76,35 +77,37 @@ class BytesDisk(diskcache.Disk):
 
 
 class BytesCache(diskcache.Cache):
-    """Values by key, the least recently used of them removed on request. Its other methods are diskcache's."""
+    """Values by key; the least recently used are removed on request. Other methods are diskcache's."""
 
     def __init__(self, directory: str, timeout: float, size_limit: int):
-        # Every setting is given, because diskcache takes those that are not from the database, which may be tampered with.
+        # Every setting is given: diskcache reads missing ones from the database, which may be tampered with.
         settings = diskcache.DEFAULT_SETTINGS | {
             "size_limit": size_limit,
             "eviction_policy": "least-recently-used",
-            "cull_limit": 0,  # evict_oldest does it, one by one
+            "cull_limit": 0,  # evict_oldest removes them, one by one
             "sqlite_mmap_size": 0,  # a mapped file that is truncated kills the process
         }
         self._busy_timeout = int(1000 * timeout)  # milliseconds
         super().__init__(directory, timeout=timeout, disk=BytesDisk, **settings)
 
-    # diskcache's private attributes are used in the next two methods only; requirements.txt keeps it below 6 for their sake.
+    # Only the next two methods use diskcache's private attributes; because of them requirements.txt keeps it below 6.
 
     @property
-    def _sql_retry(self):
-        """Overridden: diskcache tries what it does at opening for a minute where another process is stuck in a write; we wait
-        less, and no setting of diskcache says so."""
-        self._sql(f"PRAGMA busy_timeout = {self._busy_timeout}")
-        return self._sql
+    def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
+        """Overridden: at opening, diskcache retries for a minute while another process is stuck in a write. We wait less, for
+        which diskcache has no setting."""
+        execute: Callable[..., sqlite3.Cursor] = self._sql
+        execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
+        return execute
 
     def _rows(self, statement: str, arguments: tuple = ()) -> list[tuple]:
-        """What an SQL statement gives, over diskcache's connection of this thread, so that it counts in ``transact``.
+        """The rows of an SQL statement, on diskcache's connection of this thread, so that it is part of ``transact``.
 
-        diskcache's own methods cannot do what is asked here: they unpickle what they read, note every look by a write, evict
-        without a bound, and list keys by one query each.
+        diskcache's own methods do not fit: they unpickle what they read, write at every read, evict without a bound, and list
+        keys with one query each.
         """
-        return self._sql(statement, arguments).fetchall()
+        rows: list[tuple] = self._sql(statement, arguments).fetchall()
+        return rows
 
     def read_bytes(self, key: str) -> bytes | None:
         """A value, or None. Raises DamagedEntry for a row that this program did not write."""
@@ -115,27 +118,27 @@ class BytesCache(diskcache.Cache):
             return None
         rowid, used, *stored = rows[0]
         try:
-            value = self.disk.fetch(*stored, False)
+            value: bytes = self.disk.fetch(*stored, False)
         except FileNotFoundError:
             return None  # evicted meanwhile
         now = time.time()
         if not isinstance(used, float) or abs(now - used) > TOUCH_AFTER:
-            with suppress(sqlite3.OperationalError):  # a full disk or a busy writer: the value counts, not the note
+            with suppress(sqlite3.OperationalError):  # a full disk or a busy writer: the value matters, not its time
                 self._rows("UPDATE Cache SET access_time = ? WHERE rowid = ?", (now, rowid))
         return value
 
     def write_bytes(self, key: str, value: bytes) -> None:
-        """Store a value. Raises OSError, sqlite3.Error or diskcache.Timeout, and then leaves no file behind."""
+        """Store a value. Raises OSError, sqlite3.Error or diskcache.Timeout; after an error no file is left."""
         self.disk.written.file = None
         try:
             self.set(key, value)
         except BaseException:
             if self.disk.written.file:
-                self.disk.remove(self.disk.written.file)  # diskcache leaves it, half of it on a full disk
+                self.disk.remove(self.disk.written.file)  # diskcache leaves it, incomplete on a full disk
             raise
 
     def evict_oldest(self) -> int:
-        """Remove what was not used for the longest time until the size limit holds; the newest stays. Returns how many."""
+        """Remove the least recently used values until the size limit holds; one always stays. Returns the number removed."""
         count = 0
         while self.volume() > self.size_limit and len(self) > 1:
             with self.transact():
@@ -145,12 +148,12 @@ class BytesCache(diskcache.Cache):
                 rowid, file_name = oldest[0]
                 self._rows("DELETE FROM Cache WHERE rowid = ?", (rowid,))
             if file_name is not None:
-                self.disk.remove(file_name)  # once the transaction is committed: no row ever names a file that is gone
+                self.disk.remove(file_name)  # after the commit, so that no row names a missing file
             count += 1
         return count
 
     def keys(self) -> set[str]:
-        """All keys by one query, where iterating asks once a key."""
+        """All keys with one query; iterating needs one per key."""
         return {key for (key,) in self._rows("SELECT key FROM Cache WHERE raw = 1")}
 
     def file_names(self) -> set[str]:
@@ -158,7 +161,7 @@ class BytesCache(diskcache.Cache):
         return {name for (name,) in self._rows("SELECT filename FROM Cache WHERE filename IS NOT NULL")}
 
     def recount(self) -> None:
-        """Set what triggers keep, the number of rows and their size, to what the rows say."""
+        """Recount the number and the size of the rows, which SQL triggers maintain."""
         with self.transact():
             for name, counted in (("count", "COUNT(*)"), ("size", "COALESCE(SUM(size), 0)")):
                 self._rows(f"UPDATE Settings SET value = (SELECT {counted} FROM Cache) WHERE key = ?", (name,))

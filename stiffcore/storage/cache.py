@@ -1,7 +1,7 @@
-"""The only reader and writer of cache/: results by key, on disk, never wrong, always optional.
+"""Results on disk by key: never wrong, always optional. Other modules read and write cache/ only through this one.
 
-A key is the SHA-256 of what determines a result, a value is one blob of result_format with its own checksum; cache_folder keeps
-the blobs. Whatever goes wrong on disk, reading becomes a miss and writing a notice: a result is shown all the same.
+A key is the SHA-256 of what determines a result. A value is one blob of ``encoding`` with its own checksum; ``cache_folder``
+stores the blobs. A disk error makes a read a miss and a write a notice; the result is shown anyway.
 """
 
 import logging
@@ -27,13 +27,13 @@ from stiffcore.storage.shipped import shipped, write_shipped
 __all__ = ["Entry", "ResultCache", "default", "key", "numbers_from_json", "numbers_to_json", "shipped", "write_shipped"]
 
 SIZE_LIMIT = 4 * 2**30  # bytes; STIFFCORE_CACHE_GIB changes it
-UNWRITTEN_LIMIT = 128 * 2**20  # bytes of results kept in memory because the disk refused them
+UNWRITTEN_LIMIT = 128 * 2**20  # bytes of results kept in memory because they could not be written
 
 _log = logging.getLogger(__name__)
 
 
 def default_size_limit() -> int:
-    """Bytes, from STIFFCORE_CACHE_GIB where that is a positive number."""
+    """Bytes, from STIFFCORE_CACHE_GIB if that is a positive number."""
     given = os.environ.get("STIFFCORE_CACHE_GIB", "")
     try:
         limit = float(given) * 2**30 if given else SIZE_LIMIT
@@ -58,8 +58,8 @@ def _shared(folder: Path) -> "ResultCache":
 class ResultCache:
     """Results on disk by key. Safe to share among threads; several processes may use the same folder.
 
-    folder: None for ``default_folder()``. size_limit: bytes, None for ``default_size_limit()``; beyond it the results that
-    were not used for the longest time go. Opened at first use; nothing here but ``clear`` raises for the disk's sake.
+    folder: None for ``default_folder()``. size_limit: bytes, None for ``default_size_limit()``; beyond it the least
+    recently used results are removed. Opened at first use; only ``clear`` raises after a disk error.
     """
 
     def __init__(self, folder: Path | None = None, size_limit: int | None = None):
@@ -67,7 +67,7 @@ class ResultCache:
         self._disk = CacheFolder(Path(folder or default_folder()).expanduser().absolute(), limit)
         self._lock = threading.Lock()  # guards the attributes below
         self._counts = dict.fromkeys(("hits", "misses", "damaged", "unwritten"), 0)
-        self._unwritten: OrderedDict[str, bytes] = OrderedDict()  # what the disk refused
+        self._unwritten: OrderedDict[str, bytes] = OrderedDict()  # what could not be written
         self._computing: dict[str, list] = {}  # key -> [lock, number of threads that hold or want it]
 
     @property
@@ -75,7 +75,7 @@ class ResultCache:
         return self._disk.folder
 
     def get(self, key: str) -> Entry | None:
-        """The entry, or None: not stored, or damaged, altered, swapped or foreign, which is logged."""
+        """The entry; None if it is not stored, or if it is damaged, altered, swapped or foreign, which is logged."""
         entry = None
         try:
             with self._lock:
@@ -93,7 +93,7 @@ class ResultCache:
         return entry
 
     def keys(self) -> frozenset[str]:
-        """What is stored, to tell quickly what is not; empty where the folder cannot be read."""
+        """All stored keys, to see quickly what is missing; empty if the folder cannot be read."""
         with self._lock:
             unwritten = set(self._unwritten)
         try:
@@ -103,16 +103,16 @@ class ResultCache:
             return frozenset(unwritten)
 
     def put(self, key: str, header: Mapping, arrays: Mapping[str, np.ndarray]) -> str | None:
-        """Store an entry; None, or a sentence for the user about what went wrong. Raises only for what is no entry."""
+        """Store an entry. Returns None, or a sentence for the user about what went wrong. Raises only for an invalid entry."""
         blob = encoding.encode(key, Entry(dict(header), dict(arrays)))
         try:
             self._disk.write(key, blob)
-        except Exception as error:  # OSError, sqlite3's, diskcache's, filelock's: none of them costs the user a result
+        except Exception as error:  # of the disk, sqlite3, diskcache or filelock: none may cost the user a result
             self._keep_unwritten(key, blob)
             _log.info("Result %s could not be stored in %s: %s", key, self.folder, error)  # the notice is for the user
             return (
-                f"Expected a cache folder that can be written, got “{reason(error)}” at {self.folder}: the result is shown but not "
-                "stored; free space there or set STIFFCORE_CACHE to another folder."
+                f"Cannot write to the cache folder {self.folder} (“{reason(error)}”): the result is shown but not stored; free "
+                "space there or set STIFFCORE_CACHE to another folder."
             )
         with self._lock:
             self._unwritten.pop(key, None)
@@ -122,8 +122,8 @@ class ResultCache:
     def computed_once(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold a key while its result is looked up, computed and stored; other threads and processes wait.
 
-        Look the key up inside: whoever had to wait finds the result. Not re-entrant. ``waiting`` is called ten times a second
-        while others hold the key, and may raise to give up. The lock is the kernel's: a killed holder frees it.
+        Look the key up inside the block: a caller that waited finds the result. Not re-entrant. ``waiting`` is called ten
+        times a second while others hold the key, and may raise to give up. The kernel releases the lock of a killed process.
         """
         with self._lock:
             held = self._computing.setdefault(key, [threading.Lock(), 0])
@@ -144,9 +144,9 @@ class ResultCache:
                     del self._computing[key]
 
     def health(self) -> dict[str, object]:
-        """Where, how many, how large, and what went wrong since the start of this process.
+        """Folder, number and size of the results, and what went wrong since this process started.
 
-        folder, size_limit (bytes), entries, bytes, free_disk (bytes), problem ("" or why it cannot be used), and counts:
+        folder, size_limit (bytes), entries, bytes, free_disk (bytes), problem ("" or why the folder cannot be used), and counts:
         hits, misses, damaged, unwritten.
         """
         facts: dict[str, object] = {"folder": str(self.folder), "size_limit": self._disk.size_limit, "problem": ""}
@@ -159,18 +159,18 @@ class ResultCache:
             return facts | {"free_disk": shutil.disk_usage(existing).free} | self._counts
 
     def clear(self) -> None:
-        """Forget every result. Raises CannotCompute where the disk does not let go of them."""
+        """Delete every result. Raises CannotCompute if the disk refuses."""
         with self._lock:
             self._unwritten.clear()
         try:
             self._disk.clear()
         except Exception as error:
             raise CannotCompute(
-                f"Expected a cache folder that can be written, got “{reason(error)}” at {self.folder}: delete the folder by hand."
+                f"Cannot delete the results in {self.folder} (“{reason(error)}”): delete the folder by hand."
             ) from error
 
     def tidy(self) -> None:
-        """Remove what killed writers left; happens by itself, in the background, whenever the folder is opened."""
+        """Clean up after killed writers; also runs in the background whenever the folder is opened."""
         self._disk.tidy()
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class ResultCache:
             self._counts[what] += 1
 
     def _keep_unwritten(self, key: str, blob: bytes) -> None:
-        """Keep in memory what the disk refused, so that it is not computed again at every look."""
+        """Keep in memory what could not be written, so that it is not computed again at every request."""
         with self._lock:
             self._counts["unwritten"] += 1
             self._unwritten[key] = blob

@@ -1,7 +1,7 @@
-"""A folder of bytes by key that heals itself: opened at first use, made anew when it is damaged or gone, tidied.
+"""Bytes by key in a folder that repairs itself: opened at first use, replaced when damaged or deleted, cleaned up.
 
 Below cache/results/: cache.db (SQLite, through bytes_disk), ab/….val (larger values), open.lock and write.lock (kernel locks),
-computing/KEY.lock while a result is computed, damaged-cache.db if one was ever moved aside. All may be deleted at any time.
+computing/KEY.lock while a result is computed, damaged-cache.db if a damaged one was moved aside. Safe to delete at any time.
 """
 
 import logging
@@ -21,9 +21,9 @@ from stiffcore.storage import encoding
 from stiffcore.storage.bytes_disk import BytesCache, BytesDisk
 from stiffcore.storage.encoding import DamagedEntry
 
-WAIT = 10.0  # seconds for a lock that other threads or processes hold while they write
-RETRY_AFTER = 2.0  # seconds before a folder that could not be opened is tried again; longer if the failure took long
-# What SQLite says of the disk or of other processes, not of the database itself.
+WAIT = 10.0  # seconds to wait for a lock that other threads or processes hold while they write
+RETRY_AFTER = 2.0  # seconds before opening a folder is tried again; longer if the failure took long
+# SQLite's errors that come from the disk or from other processes, not from a damaged database.
 _UNAVAILABLE = ("SQLITE_READONLY", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR")
 
 _log = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ T = TypeVar("T")
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether an error tells of a broken database, not of a full disk, a folder that cannot be written or others at work."""
+    """Whether an error means a damaged database, not a full disk, a read-only folder or a busy process."""
     if isinstance(error, OSError | diskcache.Timeout):
         return False
     return not getattr(error, "sqlite_errorname", "").startswith(_UNAVAILABLE)
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in few words."""
+    """What went wrong, in a few words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -55,11 +55,11 @@ class CacheFolder:
         self.folder, self.size_limit = folder, size_limit
         self._lock = threading.RLock()  # guards the attributes below
         self._cache: BytesCache | None = None
-        self._database: int | None = None  # its inode: another one, or none, means that somebody deleted the folder
-        self._suspect = False  # an error told of damage: look closely when opening again
+        self._database: int | None = None  # its inode; if it changes or disappears, somebody deleted the folder
+        self._suspect = False  # an error suggests damage: check the database at the next opening
         self._problem, self._retry_at = "", 0.0  # why the folder could not be opened, and when to try again
         self._notices: list[str] = []
-        self._writing = threading.Lock()  # one writer in this process; a file lock for the others
+        self._writing = threading.Lock()  # one writer in this process; a file lock excludes other processes
 
     def read(self, key: str) -> bytes | None:
         """The bytes, or None. Raises DamagedEntry for a row that this program did not write, and nothing else."""
@@ -68,15 +68,15 @@ class CacheFolder:
         except DamagedEntry:
             raise
         except Exception as error:
-            _log.debug("%s is looked up without writing, after: %s", key, error)
+            _log.debug("%s is read without writing, after: %s", key, error)
         with suppress(sqlite3.Error, OSError):
             return self._read_only(key)
         return None
 
     def write(self, key: str, blob: bytes) -> None:
-        """Store bytes, and remove what was not used for the longest time. Raises whatever the disk does."""
+        """Store bytes, and remove the least recently used beyond the limit. Raises the disk's errors."""
         if len(blob) > self.size_limit:
-            raise OSError(f"a result of {len(blob):,} bytes where STIFFCORE_CACHE_GIB allows {self.size_limit:,}")
+            raise OSError(f"the result has {len(blob):,} bytes, STIFFCORE_CACHE_GIB allows {self.size_limit:,}")
         self._opened()
         with self.write_lock():
 
@@ -87,7 +87,7 @@ class CacheFolder:
             self.attempt(write)
 
     def attempt(self, work: Callable[[BytesCache], T]) -> T:
-        """Do something with the open database; after an error that tells of damage once more, with a sound one."""
+        """Run ``work`` on the open database; after an error that means damage, run it again on a repaired one."""
         for again in (True, False):
             cache = self._opened()
             try:
@@ -99,26 +99,26 @@ class CacheFolder:
                     cache.close()  # this thread's connection, which may be inside a transaction
                 if not again or not _is_damage(error):
                     raise
-                _log.warning("The cache in %s is opened again after an error: %s", self.folder, error)
+                _log.warning("The cache in %s is reopened after an error: %s", self.folder, error)
                 with self._lock:
                     if self._cache is cache:
                         self._cache, self._suspect = None, True
         raise AssertionError("unreachable")
 
     def clear(self) -> None:
-        """Remove everything. Raises whatever the disk does."""
+        """Remove everything. Raises the disk's errors."""
         with self.write_lock():
             try:
                 self.attempt(lambda cache: cache.clear())
             except Exception as error:
                 _log.warning("The cache in %s is deleted file by file, after: %s", self.folder, error)
                 for path in [*self.folder.glob("*cache.db*"), *self.folder.glob("[0-9a-f][0-9a-f]/*.val")]:
-                    path.unlink(missing_ok=True)  # a full disk takes no change of the database, but does this
+                    path.unlink(missing_ok=True)  # works on a full disk, where the database cannot change
                 with self._lock:
                     self._retry_at = 0.0
 
     def notice(self) -> str | None:
-        """A sentence about what happened to the folder, once."""
+        """A sentence about what happened to the folder; returned once."""
         with self._lock:
             return self._notices.pop(0) if self._notices else None
 
@@ -128,15 +128,15 @@ class CacheFolder:
                 self._cache.close()
 
     def tidy(self) -> None:
-        """Take in whole results that killed writers left without a database row, and remove their other files."""
+        """Add complete results that killed writers left without a database row, and remove their other files."""
         try:
-            with self.write_lock():  # no writer is between its file and its row now
+            with self.write_lock():  # no writer has a file without its row now
                 self.attempt(self._tidy)
         except Exception as error:
-            _log.info("Files that killed writers left in %s stay for now: %s", self.folder, error)
+            _log.info("Files of killed writers in %s stay for now: %s", self.folder, error)
 
     def _tidy(self, cache: BytesCache) -> None:
-        files = list(self.folder.glob("[0-9a-f][0-9a-f]/*.val"))  # all of them before what is taken in makes new ones
+        files = list(self.folder.glob("[0-9a-f][0-9a-f]/*.val"))  # listed before adding results creates new ones
         known = cache.file_names()
         for path in files:
             if path.relative_to(self.folder).as_posix() in known:
@@ -153,7 +153,7 @@ class CacheFolder:
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
-        """One writer at a time, of all threads and processes, so that a file without a row is known for an orphan."""
+        """One writer at a time among all threads and processes, so that a file without a row must be an orphan."""
         if not self._writing.acquire(timeout=WAIT):
             raise TimeoutError("another thread is writing")
         try:
@@ -164,7 +164,7 @@ class CacheFolder:
 
     @contextmanager
     def key_lock(self, key: str, waiting: Callable[[], None] | None) -> Iterator[None]:
-        """A kernel lock among processes on a file named after the key; none where such a file cannot be made."""
+        """A kernel lock among processes on a file named after the key; no lock if the file cannot be created."""
         lock = filelock.FileLock(self.folder / "computing" / f"{key}.lock")
         try:
             while not lock.is_locked:
@@ -181,11 +181,11 @@ class CacheFolder:
         finally:
             if lock.is_locked:
                 with suppress(OSError):
-                    Path(lock.lock_file).unlink()  # while held; a waiter that opened it sees that and tries again
+                    Path(lock.lock_file).unlink()  # while held; a waiter that has opened it notices and retries
                 lock.release()
 
     def _opened(self) -> BytesCache:
-        """The open database. Raises OSError with the reason where there is none."""
+        """The open database. Raises OSError with the reason if it cannot be opened."""
         with self._lock:
             if self._cache is not None and self._database != _inode(self.folder / "cache.db"):
                 self._cache = None  # somebody deleted the folder
@@ -198,7 +198,7 @@ class CacheFolder:
                 except Exception as error:
                     self._problem = reason(error)
                     self._retry_at = time.monotonic() + max(RETRY_AFTER, 10 * (time.monotonic() - began))
-                    # Not a warning: whoever asked gets a sentence that says so and what to do, and once is enough.
+                    # Not a warning: the caller gets a sentence that says so and what to do.
                     _log.info("The cache in %s cannot be opened: %s", self.folder, self._problem)
                     raise OSError(self._problem) from error
                 threading.Thread(target=self.tidy, name="cache-tidy", daemon=True).start()
@@ -219,10 +219,10 @@ class CacheFolder:
         return cache
 
     def _checked(self) -> BytesCache:
-        # Never open cache.db but through SQLite: closing it again would drop SQLite's own locks on it (POSIX), and lose rows.
+        # Open cache.db only through SQLite: closing another handle would drop SQLite's locks on it (POSIX), and lose rows.
         with suppress(FileNotFoundError):
             if self._suspect and (self.folder / "cache.db").stat().st_size == 0:
-                # Emptied while in use: SQLite would wait for the others who have it open.
+                # Emptied while in use: SQLite would wait for the other processes that have it open.
                 raise sqlite3.DatabaseError("it was emptied")
         cache = BytesCache(str(self.folder), WAIT, self.size_limit)
         _ = len(cache) + cache.volume()  # a database with foreign content fails here
@@ -236,17 +236,15 @@ class CacheFolder:
             with suppress(FileNotFoundError):
                 os.replace(self.folder / f"cache.db{suffix}", self.folder / f"damaged-cache.db{suffix}")
         self._notices.append(
-            f"Expected a readable database in {self.folder}, got a damaged one: it was moved to damaged-cache.db and a new "
-            "one started; results that were lost with it are computed anew when they are asked for."
+            f"The database in {self.folder} was damaged: it was moved to damaged-cache.db and a new one started; lost results "
+            "are computed again when needed."
         )
 
     def _read_only(self, key: str) -> bytes | None:
-        """Read where nothing can be written, such as a folder on a read-only medium."""
-        uri, select = (
-            (self.folder / "cache.db").as_uri(),
-            "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1",
-        )
-        for mode in ("mode=ro", "mode=ro&immutable=1"):  # the second needs no file for SQLite's own locks
+        """Read from a folder that cannot be written, such as one on a read-only medium."""
+        uri = (self.folder / "cache.db").as_uri()
+        select = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
+        for mode in ("mode=ro", "mode=ro&immutable=1"):  # the second needs no lock file
             with (
                 suppress(sqlite3.OperationalError),
                 closing(sqlite3.connect(f"{uri}?{mode}", uri=True, timeout=WAIT)) as connection,

@@ -1,8 +1,8 @@
-"""A result as bytes: canonical JSON, arrays without pickle, and a frame that shows damage. Touches no disk.
+"""A result as bytes: canonical JSON, arrays without pickle, and a frame that reveals damage. No disk access.
 
     blob = MAGIC | key (64 hex digits) | SHA-256 (32 bytes) | length of the header (8 bytes) | header (JSON) | arrays (.npz)
 
-The SHA-256 covers the key, the header and the arrays, so that a truncated, altered or swapped blob is told from a whole one.
+The SHA-256 covers the key, the header and the arrays, so that a truncated, altered or swapped blob is detected.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ MAGIC = b"stiffcore result 1\n"
 KEY_LENGTH = 64  # hexadecimal digits of a SHA-256
 _DIGEST = slice(len(MAGIC) + KEY_LENGTH, len(MAGIC) + KEY_LENGTH + 32)
 _HEADER_AT = _DIGEST.stop + 8
-_PLAIN_TYPE = re.compile(r"[<>|=][?biufcUS][0-9]+")  # numbers, truth values and text
+_PLAIN_TYPE = re.compile(r"[<>|=][?biufcUS][0-9]+")  # numbers, booleans and text
 _NPY_HEADER = re.compile(
     r"\{'descr': '(?P<type>[<>|=][?biufcUS][0-9]+)', 'fortran_order': (?P<fortran>True|False), "
     r"'shape': \((?P<shape>[0-9, ]*)\), \} *\n"
@@ -29,7 +29,7 @@ _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class DamagedEntry(ValueError):
-    """Bytes that are not the whole, unaltered result stored under this key."""
+    """Bytes that are not the complete, unaltered result of this key."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Entry:
 
 
 def _plain(value: object) -> object:
-    """NumPy's scalars as Python's; all else that JSON does not know is a mistake of the caller."""
+    """NumPy's scalars as Python's. Raises TypeError for other types that JSON does not have."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"Expected a value that JSON can hold, got {type(value).__name__}: {value!r}.")
@@ -85,7 +85,7 @@ def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
             array = np.asarray(arrays[name])
             if not _PLAIN_TYPE.fullmatch(array.dtype.str) or array.dtype.names:
                 raise ValueError(f"Expected an array of plain numbers or text as {name!r}, got {array.dtype}.")
-            # Opened by its name a member carries the date 1980-01-01: equal arrays give equal bytes.
+            # A member opened by its name has the date 1980-01-01: equal arrays give equal bytes.
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
     return buffer.getvalue()
@@ -94,8 +94,8 @@ def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
 def decode_arrays(data: bytes) -> dict[str, np.ndarray]:
     """The arrays of ``encode_arrays``.
 
-    Not by ``np.load``: it parses headers with ``ast.literal_eval``, which in CPython 3.11 raises SystemError ("AST constructor
-    recursion depth mismatch") now and then when several threads do so at once.
+    Without ``np.load``: it parses headers with ``ast.literal_eval``, which in CPython 3.11 sometimes raises SystemError ("AST
+    constructor recursion depth mismatch") when several threads parse at once.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name.removesuffix(".npy"): _decode_array(archive.read(name)) for name in archive.namelist()}
@@ -104,12 +104,12 @@ def decode_arrays(data: bytes) -> dict[str, np.ndarray]:
 def _decode_array(npy: bytes) -> np.ndarray:
     """An array of the .npy format, version 1.0: magic, length of the header (2 bytes), header, elements."""
     length = int.from_bytes(npy[8:10], "little")
-    found = _NPY_HEADER.fullmatch(npy[10 : 10 + length].decode("latin-1"))
-    if npy[:8] != b"\x93NUMPY\x01\x00" or not found:
+    header = _NPY_HEADER.fullmatch(npy[10 : 10 + length].decode("latin-1"))
+    if npy[:8] != b"\x93NUMPY\x01\x00" or not header:
         raise DamagedEntry("it holds an array of another format")
-    shape = tuple(int(side) for side in found["shape"].split(",") if side.strip())
-    elements = np.frombuffer(bytearray(npy[10 + length :]), dtype=found["type"])  # a bytearray: writable
-    return elements.reshape(shape, order="F" if found["fortran"] == "True" else "C")
+    shape = tuple(int(side) for side in header["shape"].split(",") if side.strip())
+    elements = np.frombuffer(bytearray(npy[10 + length :]), dtype=header["type"])  # a bytearray: writable
+    return elements.reshape(shape, order="F" if header["fortran"] == "True" else "C")
 
 
 def digest(entry_key: str, header: bytes, arrays: bytes) -> bytes:
@@ -132,12 +132,12 @@ def is_key(text: object) -> bool:
 
 
 def key_of(blob: bytes) -> str:
-    """The key that a blob was stored under. Raises DamagedEntry where it is not whole."""
-    found = blob[len(MAGIC) : _DIGEST.start].decode("ascii", "replace")
-    if not blob.startswith(MAGIC) or not is_key(found):
+    """The key that a blob was stored under. Raises DamagedEntry if it is not complete."""
+    entry_key = blob[len(MAGIC) : _DIGEST.start].decode("ascii", "replace")
+    if not blob.startswith(MAGIC) or not is_key(entry_key):
         raise DamagedEntry("not a result of this program")
-    _parts(found, blob)
-    return found
+    _parts(entry_key, blob)
+    return entry_key
 
 
 def _parts(entry_key: str, blob: bytes) -> tuple[bytes, bytes]:
@@ -154,7 +154,7 @@ def _parts(entry_key: str, blob: bytes) -> tuple[bytes, bytes]:
 
 
 def decode(entry_key: str, blob: bytes) -> Entry:
-    """The entry of a blob. Raises DamagedEntry where it is not the whole, unaltered entry of this key."""
+    """The entry of a blob. Raises DamagedEntry if it is not the complete, unaltered entry of this key."""
     return decode_parts(*_parts(entry_key, blob))
 
 
@@ -167,5 +167,5 @@ def decode_parts(header: bytes, arrays: bytes) -> Entry:
         return Entry(fields, decode_arrays(arrays))
     except DamagedEntry:
         raise
-    except Exception as error:  # zipfile, numpy and json each have their own
+    except Exception as error:  # zipfile, numpy and json raise their own types
         raise DamagedEntry(f"it cannot be decoded ({error})") from error

@@ -1,4 +1,4 @@
-"""The one way to a result: look it up, else compute it once for everyone who asks at the same time, and store it.
+"""The one way to a result: look it up, else compute it once for all concurrent callers, and store it.
 
 What this machine stored takes precedence over shipped results: a shipped result that was computed again is shown as computed
 here, and deleting cache/results/ brings back the shipped one.
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def find(key: str, read: Callable[[Entry], T]) -> T | None:
-    """What ``read`` makes of the entry under a key, on this machine or else shipped; None where there is none.
+    """The entry of a key, converted by ``read``: from this machine, else shipped; None if there is none.
 
     An entry that ``read`` cannot read, because a field is missing or of another type, is logged and counts as missing.
     """
@@ -39,20 +39,20 @@ def computed_once(
     progress: Progress | None = None,
     again: bool = False,
 ) -> tuple[T, str]:
-    """The stored result, else a fresh one, which is stored; and a sentence for the user if it could not be stored, or "".
+    """The stored result, else a new one, which is stored; and a sentence for the user if it could not be stored, or "".
 
-    key: the one to store under. stored: the lookup; it is repeated once the key is held, since others may have computed the
-    result meanwhile. compute: gives the result and its entry. progress: is also called while others compute the same, and
-    may raise Cancelled. again: compute even if it is stored; the new result replaces the stored one when it is complete.
+    key: to store under. stored: the lookup; repeated once the key is held, since others may have computed the result
+    meanwhile. compute: returns the result and its entry. progress: also called while others compute the same result; may
+    raise Cancelled. again: compute even if stored; the new result replaces the stored one when it is complete.
     """
     report = progress or silent
-    found = None if again else stored()
-    if found is not None:
-        return found, ""
+    known = None if again else stored()
+    if known is not None:
+        return known, ""
     cache = result_cache.default()
-    with cache.computed_once(key, lambda: report(0, 0, "another computation of the same is under way")):
-        found = None if again else stored()
-        if found is not None:
-            return found, ""
+    with cache.computed_once(key, lambda: report(0, 0, "waiting for another computation of the same result")):
+        known = None if again else stored()
+        if known is not None:
+            return known, ""
         result, entry = compute()
         return result, cache.put(key, entry.header, entry.arrays) or ""

@@ -1,4 +1,4 @@
-"""Where results and the visitors' own files are kept: STIFFCORE_CACHE, or cache/results of the project."""
+"""Where results and uploaded files are stored: STIFFCORE_CACHE, or cache/results of the project."""
 
 import os
 from pathlib import Path

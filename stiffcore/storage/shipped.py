@@ -1,7 +1,7 @@
 """The results that come with the project: cache/shipped/spectra*.parquet, tracked and read-only.
 
 Columns: ``key`` (string), ``header`` (string, JSON), ``arrays`` (binary, .npz), ``sha256`` (string, hexadecimal; see
-result_format.digest). Only the keys are read at first; a row is read, and its checksum verified, when it is asked for.
+encoding.digest). At first only the keys are read; a row is read, and its checksum verified, when it is requested.
 """
 
 import logging
@@ -14,13 +14,13 @@ from stiffcore import files
 from stiffcore.storage import encoding
 from stiffcore.storage.encoding import DamagedEntry, Entry
 
-ROW_GROUP = 16  # rows read together for one of them; spectra have some 100 kB each
+ROW_GROUP = 16  # rows that are read together; a spectrum has some 100 kB
 
 _log = logging.getLogger(__name__)
 
 
 class ShippedResults:
-    """Read-only results by key. Safe to share among threads; a damaged file or row is a miss, and logged."""
+    """Read-only results by key. Safe to share among threads; a damaged file or row is logged and counts as a miss."""
 
     def __init__(self, folder: Path = files.SHIPPED):
         self.folder = Path(folder)
@@ -33,7 +33,7 @@ class ShippedResults:
             for path in sorted(self.folder.glob("spectra*.parquet")):
                 try:
                     self._places |= _places(path)
-                except Exception as error:  # pyarrow's are many
+                except Exception as error:  # pyarrow raises many types
                     _log.warning("Shipped results in %s cannot be read (%s): they are left out.", path, error)
         return self._places
 
@@ -42,7 +42,7 @@ class ShippedResults:
             return frozenset(self._index())
 
     def get(self, key: str) -> Entry | None:
-        """The entry, or None where there is none or it is damaged."""
+        """The entry; None if it is missing or damaged."""
         with self._lock:
             place = self._index().get(key)
         if place is None:
@@ -55,26 +55,26 @@ class ShippedResults:
 
 
 def entries_in(path: Path) -> dict[str, Entry]:
-    """All whole entries of one file by key; none where there is no such file. For maintainers."""
-    there = _places(path) if Path(path).exists() else {}
-    return {key: _read(key, *place) for key, place in there.items()}
+    """All entries of one file by key; empty if there is no such file. For maintainers."""
+    places = _places(path) if Path(path).exists() else {}
+    return {key: _read(key, *place) for key, place in places.items()}
 
 
 def _places(path: Path) -> dict[str, tuple[Path, int, int]]:
     import pyarrow.parquet
 
-    found: dict[str, tuple[Path, int, int]] = {}
+    places: dict[str, tuple[Path, int, int]] = {}
     with pyarrow.parquet.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             keys = file.read_row_group(group, columns=["key"]).column("key").to_pylist()
-            found |= {key: (path, group, row) for row, key in enumerate(keys)}
-    return found
+            places |= {key: (path, group, row) for row, key in enumerate(keys)}
+    return places
 
 
 def _read(key: str, path: Path, group: int, row: int) -> Entry:
     import pyarrow.parquet
 
-    # A ParquetFile is not to be shared among threads; opening one costs less than a millisecond.
+    # A ParquetFile must not be shared among threads; opening one costs less than a millisecond.
     with pyarrow.parquet.ParquetFile(path) as file:
         table = file.read_row_group(group, columns=["key", "header", "arrays", "sha256"], use_threads=False)
     stored = table.slice(row, 1).to_pylist()[0]
@@ -102,10 +102,10 @@ def write_shipped(path: Path, entries: Iterable[tuple[str, Entry]]) -> int:
         for column, value in zip(columns.values(), (key, header, arrays, checksum), strict=True):
             column.append(value)
     if len(set(columns["key"])) != len(columns["key"]) or not all(map(encoding.is_key, columns["key"])):
-        raise ValueError("Expected distinct keys made by result_cache.key.")
+        raise ValueError("Expected distinct keys made by cache.key.")
     types = [("key", pyarrow.string()), ("header", pyarrow.string())]
     types += [("arrays", pyarrow.binary()), ("sha256", pyarrow.string())]
     table = pyarrow.table(columns, schema=pyarrow.schema(types))
     with files.replaced(path) as partial:
         pyarrow.parquet.write_table(table, partial, row_group_size=ROW_GROUP, compression="zstd")
-    return table.num_rows
+    return int(table.num_rows)

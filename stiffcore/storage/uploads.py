@@ -1,4 +1,4 @@
-"""What visitors may bring: whether uploads are allowed, and names of files made harmless to show. Imports nothing heavy."""
+"""Whether uploads are allowed, and names of files made safe to display. Imports nothing heavy."""
 
 import os
 import re
@@ -6,28 +6,27 @@ import re
 from stiffcore.errors import CannotCompute
 
 LONGEST_NAME = 40  # characters
-_STRANGE = re.compile(
-    r"[^\w .,+=()/·×±−%…-]"
-)  # what is left means nothing in HTML, and fetches nothing in Markdown ...
-_ADDRESS = re.compile(r"(www)\.", re.IGNORECASE)  # ... but for this, which becomes a link
+# The other characters have no meaning in HTML, and load nothing in Markdown ...
+_STRANGE = re.compile(r"[^\w .,+=()/·×±−%…-]")
+_ADDRESS = re.compile(r"(www)\.", re.IGNORECASE)  # ... except for this, which becomes a link
 
 
 def uploads_are_on() -> bool:
-    """False where the environment says STIFFCORE_UPLOADS=off."""
+    """False if the environment has STIFFCORE_UPLOADS=off."""
     return os.environ.get("STIFFCORE_UPLOADS", "on").strip().lower() not in ("off", "0", "no", "false")
 
 
 def check_uploads() -> None:
-    """Raises CannotCompute where uploads are switched off: to be called on the server whenever a file arrives."""
+    """Raises CannotCompute if uploads are switched off. Call it on the server whenever a file arrives."""
     if not uploads_are_on():
         raise CannotCompute(
-            "Expected a server that takes files, got one where uploads are switched off (STIFFCORE_UPLOADS=off): "
-            "run stiffcore on your own machine, or ask whoever runs this one."
+            "File uploads are switched off on this server (STIFFCORE_UPLOADS=off): run stiffcore on your own machine, or "
+            "ask the operator of this one."
         )
 
 
-def clean_name(text: str, otherwise: str = "own file") -> str:
-    """A file's name, or another, in letters, digits and simple signs, at most 40: safe in titles, menus and figures."""
+def clean_name(text: str, otherwise: str = "uploaded file") -> str:
+    """A name of at most 40 letters, digits and simple signs, or ``otherwise``: safe in titles, menus and figures."""
     name = _ADDRESS.sub(r"\1_", _STRANGE.sub("_", str(text)[:500]).replace("//", "_"))
     name = " ".join(name.split()).strip(" ._")
     if len(name) > LONGEST_NAME:

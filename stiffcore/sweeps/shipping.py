@@ -1,10 +1,10 @@
-"""Rows and spectra that ship in cache/shipped: reading them, and the maintainer's way of writing them. Needs no torch.
+"""Reads the rows and spectra that ship in cache/shipped, and writes them for maintainers. Needs no torch.
 
     rows-<network>-<convention>.parquet      one row per image and block
     spectra-<network>-<convention>.parquet   whole results by key, read by result_cache.shipped()
     manifest.json                            file -> command, weights, device, precision, dates, row counts, SHA-256
 
-Rows whose weights are not those that ship are never shown as theirs: they are left out, and the log says so.
+Rows that were computed with other weights than those that ship are left out, and the log says so.
 """
 
 import hashlib
@@ -26,10 +26,10 @@ from stiffcore.networks import uploaded as uploaded_networks
 from stiffcore.networks.network import Network
 from stiffcore.statistics.row_values import ROW_IS
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
-from stiffcore.sweeps import local as local_sweep
+from stiffcore.sweeps import tasks as sweep_tasks
 
 FOLDER = files.SHIPPED
-LEFT_OUT = ["stored", "n_blocks", "square_blocks"]  # of a row's columns: what one run says, and what the network says
+LEFT_OUT = ["stored", "n_blocks", "square_blocks"]  # columns that depend on the run, or follow from the network
 _log = logging.getLogger(__name__)
 
 
@@ -38,43 +38,44 @@ def rows_path(network: str, convention: Convention) -> Path:
 
 
 def rows(network: Network, convention: Convention) -> pd.DataFrame:
-    """The shipped rows of a network's weights; without rows where there are none, or the file is damaged."""
+    """The shipped rows of a network's weights; empty where there are none or the file is damaged."""
     path = rows_path(network.name, convention)
     if not path.exists():
         return pd.DataFrame(columns=ROW_IS)
     try:
         if not is_whole(path):
             raise ValueError("its SHA-256 is not the one in manifest.json")
-        found = pd.read_parquet(path)
-    except Exception as error:  # pyarrow's are many
-        _log.warning("Shipped rows in %s are left out: %s.", path.name, error)
+        shipped = pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises many kinds
+        _log.warning("Ignored the shipped rows in %s: %s.", path.name, error)
         return pd.DataFrame(columns=ROW_IS)
-    return of_weights(found, network)
+    return of_weights(shipped, network)
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a shipped file is the one that the manifest describes."""
+    """Whether a shipped file has the SHA-256 of the manifest."""
     return _sha256(path) == about().get(path.name, {}).get("sha256")
 
 
-def of_weights(found: pd.DataFrame, network: Network) -> pd.DataFrame:
+def of_weights(rows: pd.DataFrame, network: Network) -> pd.DataFrame:
     """The rows that belong to a network's weights; the others are left out, and the log says so."""
-    same = found["weights"] == network.weights_sha256
+    same = rows["weights"] == network.weights_sha256
     if not same.all():
-        _log.warning("%d of %d rows of %s belong to other weights: left out.", (~same).sum(), len(same), network.name)
-    return found[same].reset_index(drop=True).assign(**local_sweep.geometry_columns(network))
+        _log.warning(
+            "Ignored %d of %d rows of %s: they belong to other weights.", (~same).sum(), len(same), network.name
+        )
+    return rows[same].reset_index(drop=True).assign(**sweep_tasks.geometry_columns(network))
 
 
 def about() -> dict[str, dict]:
-    """manifest.json: file name -> what it holds and how it was made."""
+    """manifest.json: file name -> what the file holds and how it was computed."""
     path = FOLDER / "manifest.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 def merged(*frames: pd.DataFrame) -> pd.DataFrame:
-    """Rows of several sources, each image and block once: the richest quantity, of equally rich ones the later frame's.
-
-    A row without a quantity counts as the poorest.
+    """Rows of several sources, with each image and block once: the row with the richest quantity; of equal quantities, the
+    row of the later frame. A row without a quantity ranks last.
     """
     kept = [frame for frame in frames if len(frame)]
     if not kept:
@@ -82,15 +83,15 @@ def merged(*frames: pd.DataFrame) -> pd.DataFrame:
     together = pd.concat(kept, ignore_index=True)
     ranks = {quantity: rank for rank, quantity in enumerate(analysis.QUANTITIES)}
     quantity = together["quantity"] if "quantity" in together else pd.Series("", together.index)
-    order = quantity.map(ranks).fillna(-1).sort_values(kind="stable").index  # the last one stays
+    order = quantity.map(ranks).fillna(-1).sort_values(kind="stable").index  # the last one is kept
     together = together.loc[order].drop_duplicates(ROW_IS, keep="last")
     return together.sort_values(["image", "block"], ignore_index=True)
 
 
 def ship_rows(network: Network, convention: Convention, new: pd.DataFrame, command: str) -> Path:
-    """Merge rows into the shipped ones of a network and convention, and note it in the manifest. For maintainers.
+    """Merge rows into the shipped rows of a network and convention, and record it in the manifest. For maintainers.
 
-    Raises CannotCompute where nothing is left once rows of other weights are out.
+    Raises CannotCompute where no row was computed with the weights that ship, and for uploaded networks or images.
     """
     for name, value in (("network", network.name), ("convention", convention)):
         if len(new) and set(new[name]) != {value}:
@@ -100,7 +101,7 @@ def ship_rows(network: Network, convention: Convention, new: pd.DataFrame, comma
         new = of_weights(new, network).drop(columns=LEFT_OUT, errors="ignore")
     if not len(new):
         raise CannotCompute(
-            f"Expected rows of {network.name} under {convention} computed with the weights that ship, got none: "
+            f"There are no rows of {network.name} under {convention} that were computed with the weights that ship: "
             f"run `python -m stiffcore sweep {network.name} --convention {convention}` first."
         )
     path, together = rows_path(network.name, convention), merged(rows(network, convention), new)
@@ -123,18 +124,18 @@ def ship_rows(network: Network, convention: Convention, new: pd.DataFrame, comma
 
 
 def _refuse_uploaded(network: Network, are_uploaded: Iterable[bool]) -> None:
-    """What others do not have cannot ship with the project."""
+    """Uploaded networks and images do not ship with the project, so nor can their results."""
     if uploaded_networks.is_name(network.name) or any(are_uploaded):
         raise CannotCompute(
-            "Expected a network and images that come with the project, got uploaded ones: sweep them, and keep the rows with "
-            "--out; only the project's own ship."
+            "Only results of networks and images that come with the project can ship: keep the rows of uploaded ones with "
+            "`sweep --out`."
         )
 
 
 def ship_spectra(network: Network, convention: Convention, requests: Iterable[analysis.Request], command: str) -> Path:
-    """Copy whole results from the cache to the shipped ones, beside those of the same weights that ship already.
+    """Copy whole results from the cache to cache/shipped, and keep the shipped results of the same weights.
 
-    Raises CannotCompute for a missing one.
+    Raises CannotCompute for a result that is not stored, and for uploaded networks or images.
     """
     requests = list(requests)
     _refuse_uploaded(network, (not request.image.is_official for request in requests))
@@ -147,8 +148,8 @@ def ship_spectra(network: Network, convention: Convention, requests: Iterable[an
         entry = cache.get(key) or entries.get(key)
         if entry is None:
             raise CannotCompute(
-                f"Expected a stored spectrum of {network.name}, image {request.image.name}, block {request.block} under "
-                f"{convention}, got none: run `python -m stiffcore sweep` with `--quantity spectrum` first."
+                f"The spectrum of {network.name}, image {request.image.name}, block {request.block} under {convention} is not "
+                "stored: run `python -m stiffcore sweep` with `--quantity spectrum` first."
             )
         entries[key] = entry
     count = result_cache.write_shipped(path, entries.items())
@@ -159,43 +160,43 @@ def ship_spectra(network: Network, convention: Convention, requests: Iterable[an
         "convention": convention,
         "weights": network.weights_sha256,
         "rows": count,
-        "images": len({one["image"] for one in requested}),
-        "blocks": sorted({one["block"] for one in requested}),
+        "images": len({fields["image"] for fields in requested}),
+        "blocks": sorted({fields["block"] for fields in requested}),
         **how_made(entry.header for entry in entries.values()),
     }
     if not before.keys() & entries.keys():
-        facts["commands"] = []  # nothing is left of what earlier ones made
+        facts["commands"] = []  # no result of earlier commands is left
     note(path, facts, command)
     return path
 
 
 def _is_current(key: str, entry: result_cache.Entry, network: Network) -> bool:
-    """Whether an entry is what its request gives today: same weights, algorithm and format."""
+    """Whether an entry's key is the one that its request has today: same weights, algorithm and format."""
     asked, made = entry.header["request"], entry.header["made"]
     image = Image(str(asked["image"]), made["image_sha256"], np.empty((0, 0, 3), np.uint8))
     return analysis.key(analysis.Request(**asked | {"network": network, "image": image})) == key
 
 
 def how_made(headers: Iterable[Mapping]) -> dict[str, list]:
-    """For the manifest: the devices, precisions, versions and the first and last date of results, by their headers; one
-    that does not say how it was made, a perturbed image for example, is left out."""
+    """For the manifest: the devices, precisions, algorithm versions and the first and last date, from the results' headers.
+    Headers without ``made``, for example of perturbed images, are left out."""
     made = [header["made"] for header in headers if "made" in header]
-    facts = {name: sorted({one[name] for one in made}) for name in ("device", "precision", "algorithm")}
-    return facts | {"dates": [min(one["date"] for one in made), max(one["date"] for one in made)]}
+    facts = {name: sorted({fields[name] for fields in made}) for name in ("device", "precision", "algorithm")}
+    return facts | {"dates": [min(fields["date"] for fields in made), max(fields["date"] for fields in made)]}
 
 
 def note(path: Path, facts: dict, command: str) -> None:
-    """Write one file's entry of the manifest: its facts, its hash and every command that added to it."""
+    """Write a file's entry in the manifest: its facts, its hash and every command that contributed to it."""
     entries = about()
     before = facts.get("commands", entries.get(path.name, {}).get("commands", []))
-    commands = [c for c in before if c != command] + [command]
+    commands = [earlier for earlier in before if earlier != command] + [command]
     entries[path.name] = facts | {"commands": commands, "sha256": _sha256(path), "bytes": path.stat().st_size}
     text = json.dumps(dict(sorted(entries.items())), indent=1) + "\n"
     files.write_replaced(FOLDER / "manifest.json", text.encode())
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """A Parquet file, or CSV by its name, replaced in one step. Raises CannotCompute where it cannot be written."""
+    """Write a Parquet file, or CSV if the name ends in .csv, in one step. Raises CannotCompute where it cannot be written."""
     try:
         with files.replaced(path) as partial:
             if Path(path).suffix == ".csv":
@@ -203,7 +204,7 @@ def write(frame: pd.DataFrame, path: Path) -> None:
             else:
                 frame.to_parquet(partial, index=False, compression="zstd")
     except OSError as error:
-        raise CannotCompute(f"Expected a file that can be written, got {path} ({error}): name another one.") from error
+        raise CannotCompute(f"{path} cannot be written ({error}): name another file.") from error
 
 
 def _sha256(path: Path) -> str:

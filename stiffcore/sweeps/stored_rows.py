@@ -1,4 +1,4 @@
-"""The rows of what this machine's cache holds, for the pages about many images. Needs no torch."""
+"""The rows of the results in this machine's cache, for the pages about many images. Needs no torch."""
 
 import logging
 import threading
@@ -12,34 +12,35 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
-from stiffcore.sweeps import local as local_sweep
+from stiffcore.sweeps import tasks as sweep_tasks
 
 _log = logging.getLogger(__name__)
 
 
 class StoredRows:
-    """Rows of the cache's current results. Only what is new since the last look is read.
+    """Rows of the cache's current results. Reads only results that are new since the last call.
 
     A result is current if its key is the one that its request has today: same weights, image, algorithm and format.
-    Safe to share among threads.
+    Safe to share between threads.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: dict[str, dict] = {}  # key -> the request in its header; empty: of no use here
+        self._requests: dict[str, dict] = {}  # key -> the request in its header; empty: not a block's result
         self._rows: dict[str, dict | None] = {}  # key -> its row; None: not current
 
     def rows(self, network: Network, convention: Convention, images: Iterable[Image]) -> pd.DataFrame:
-        """Those of a network and a convention at some images, the richest quantity of each image and block; maybe none."""
+        """The rows of a network and a convention at some images, with the richest quantity of each image and block; may be empty."""
         by_number = {image.in_rows: image for image in images}
         with self._lock:
-            self._look()
-            found = [self._row(key, network, by_number) for key in self._asked(network, convention, by_number)]
-        rows = [row for row in found if row]
+            self._update()
+            candidates = [self._row(key, network, by_number) for key in self._asked(network, convention, by_number)]
+        rows = [row for row in candidates if row]
         rows.sort(key=lambda row: (row["image"], row["block"], row["quantity"] == "counts"))
         return pd.DataFrame({(row["image"], row["block"]): row for row in rows}.values())
 
-    def _look(self) -> None:
+    def _update(self) -> None:
+        """Forget the results that left the cache, and read the headers of new ones."""
         keys = result_cache.default().keys()
         for gone in self._requests.keys() - keys:
             del self._requests[gone]
@@ -70,7 +71,7 @@ def _row(key: str, asked: dict, network: Network, images: dict) -> dict | None:
         if analysis.key(request) != key:
             return None
         result = analysis.stored(request)
-        return None if result is None else local_sweep.row(result)
+        return None if result is None else sweep_tasks.row(result)
     except (AttributeError, KeyError, TypeError, CannotCompute) as error:
         _log.debug("Stored result %s has no row: %r", key, error)
         return None

@@ -1,6 +1,6 @@
-"""A whole sweep as one table: what is stored, what ships and what is computed now. For ``import stiffcore``."""
+"""A whole sweep as one table: stored results, shipped results, and the rest computed now. For ``import stiffcore``."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 
 import pandas as pd
@@ -10,7 +10,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
-from stiffcore.sweeps import local, shipping
+from stiffcore.sweeps import local, shipping, tasks as sweep_tasks
 
 
 def rows(
@@ -24,29 +24,29 @@ def rows(
 ) -> pd.DataFrame:
     """A row per image and block. workers: None for the default; 1 computes in this process.
 
-    Raises CannotCompute with the first reason where something could not be computed; the rest is computed and stored first.
+    Raises CannotCompute with the first reason if any block failed, after the other blocks are computed and stored.
     """
-    tasks = local.plan(network, images, blocks, convention, quantity)
-    found, remaining = local.split(tasks, shipping.rows(network, convention))
+    tasks = sweep_tasks.plan(network, images, blocks, convention, quantity)
+    table, remaining = sweep_tasks.split(tasks, shipping.rows(network, convention))
     report, failed = progress or silent, []
     done = len(tasks) - len(remaining)
     report(done, len(tasks), network.name)
     with closing(_outcomes(remaining, workers)) as outcomes:
         for outcome in outcomes:
-            found += outcome.rows
+            table += outcome.rows
             failed += [(outcome.task.image.name, block, why) for block, why in outcome.failures.items()]
             done += 1
             report(done, len(tasks), network.name)
     if failed:
         image, block, why = failed[0]
         raise CannotCompute(
-            f"{len(failed)} of the blocks could not be computed; the first, block {block} at image {image}: {why}"
+            f"{len(failed)} {'block' if len(failed) == 1 else 'blocks'} could not be computed. First, block {block} at image {image}: {why}"
         )
-    return shipping.merged(pd.DataFrame(found))
+    return shipping.merged(pd.DataFrame(table))
 
 
-def _outcomes(tasks: list[local.Task], workers: int | None) -> Iterator[local.Outcome]:
+def _outcomes(tasks: list[sweep_tasks.Task], workers: int | None) -> Generator[sweep_tasks.Outcome, None, None]:
     if workers == 1 or not tasks:
-        yield from map(local.compute, tasks)
+        yield from map(sweep_tasks.compute, tasks)
     else:
         yield from local.run(tasks, local.default_workers() if workers is None else workers)

@@ -266,7 +266,7 @@ def test_a_full_queue_is_said_in_a_sentence(visitor, engine):
     service.job_service().capacity = 0
     page = visitor().open(SPECTRUM, images="1")
     page.run(page.button("compute").click())
-    assert "Expected at most 0 computations to wait" in page.texts("error")
+    assert "Queue full (0 waiting)" in page.texts("error")
 
 
 def test_a_bug_shows_no_traceback(visitor, monkeypatch):
@@ -280,7 +280,7 @@ def test_a_bug_shows_no_traceback(visitor, monkeypatch):
     wait_for(lambda: service.find(spectrum_of(1)).status == "failed")
     page.run()
     assert "secret" not in page.texts("error")
-    assert "mistake of the program" in page.texts("error")
+    assert "an error in the program" in page.texts("error")
 
 
 def test_small_multiples_of_up_to_four_blocks_with_singular_values(visitor):

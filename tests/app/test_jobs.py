@@ -178,7 +178,7 @@ def test_a_full_queue_refuses_with_a_sentence(service):
     for key in "abc":
         submit(service, key, Work(0))
     with pytest.raises(
-        CannotCompute, match=r"^Expected at most 3 computations to wait, got one more: wait until one has"
+        CannotCompute, match=r"^Queue full \(3 waiting\): try again in a minute\.$"
     ):
         submit(service, "d", Work(0))
     assert service.find("d") is None
@@ -312,7 +312,7 @@ def test_a_mistake_of_the_program_is_logged_and_named_in_one_sentence(service, c
     submit(service, "8", Work(0, fails=fails))
     job = finished(service, "8")
     assert job.status == "failed"
-    assert job.error.startswith("The computation failed by a mistake of the program")
+    assert job.error.startswith("The computation failed because of an error in the program")
     assert "secret" not in job.error
     (record,) = caplog.records
     assert record.exc_info[1] is fails
@@ -322,7 +322,7 @@ def test_a_mistake_of_the_program_is_logged_and_named_in_one_sentence(service, c
 
 def test_out_of_memory_is_said_as_such(service):
     submit(service, "8", Work(0, fails=MemoryError()))
-    assert finished(service, "8").error.startswith("Expected enough memory")
+    assert finished(service, "8").error.startswith("Out of memory")
 
 
 def test_work_that_raises_cancelled_by_itself_is_cancelled(service):
@@ -372,7 +372,7 @@ def test_close_cancels_and_ends_the_threads():
 
 @pytest.mark.parametrize(
     ("stage", "code", "said"),
-    [("torch.linalg.eigvals(matrix)", 0, ""), ("time.sleep(600)", 1, "in the middle of a computation")],
+    [("torch.linalg.eigvals(matrix)", 0, ""), ("time.sleep(600)", 1, "during a computation")],
     ids=["comes to its next stage", "does not come to its next stage"],
 )
 def test_a_program_ends_without_a_crash_although_a_job_runs(stage, code, said):

@@ -113,7 +113,7 @@ def test_a_full_queue_is_said_in_a_sentence(open_part, fitter):
     service.job_service().capacity = 0
     page = open_part("networks", **{"net-seed": "7"})
     page.run(page.button(f"submit-{ode_net.key(ode_net.Settings(seed=7))[:8]}").click())
-    assert "Expected at most 0 computations to wait" in page.texts("error")
+    assert "Queue full (0 waiting)" in page.texts("error")
 
 
 # 5. Real blocks

@@ -13,7 +13,7 @@ from stiffcore.networks import registry as networks
 from stiffcore.paper import comparison
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
-from stiffcore.sweeps import local as local_sweep, shipping
+from stiffcore.sweeps import local as local_sweep, shipping, tasks as sweep_tasks
 from stiffcore.sweeps.stored_rows import StoredRows
 from tests.made_up.rows import bundled, ship
 
@@ -85,7 +85,7 @@ def nothing_to_do(tasks, workers, stop=None):
 def test_failures_are_listed_by_reason_and_set_the_exit_code(capsys, monkeypatch):
     def run(tasks, workers, stop):
         for task in tasks:
-            yield local_sweep.Outcome(task, (), {8: "Expected more memory, got less: use a smaller block."})
+            yield sweep_tasks.Outcome(task, (), {8: "Expected more memory, got less: use a smaller block."})
 
     monkeypatch.setattr(local_sweep, "run", run)
     assert command_line.main(["sweep", "resnet18", "--images", "0:3", "--blocks", "8", "--workers", "1"]) == 1
@@ -96,14 +96,14 @@ def test_failures_are_listed_by_reason_and_set_the_exit_code(capsys, monkeypatch
 
 def test_ctrl_c_keeps_what_is_there_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     def run(tasks, workers, stop):
-        yield local_sweep.Outcome(tasks[0], (bundled(images=1).to_dict("records")[7],), {})
+        yield sweep_tasks.Outcome(tasks[0], (bundled(images=1).to_dict("records")[7],), {})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(local_sweep, "run", run)
     out = tmp_path / "rows.parquet"
     arguments = f"sweep resnet18 --images 0,1 --blocks 8 --workers 1 --out {out}".split()
     assert command_line.main(arguments) == 130
-    assert "again for what is missing" in capsys.readouterr().err
+    assert "again to compute what is missing" in capsys.readouterr().err
     assert len(pd.read_parquet(out)) == 1
 
 

@@ -189,8 +189,8 @@ def test_many_threads_register_and_look_at_once():
         ("https://evil.example/x.png", "https__evil.example/x.png"),
         ("mail me@evil.example", "mail me_evil.example"),
         ("a\nb\x00c", "a_b_c"),
-        ("", "own file"),
-        ("..", "own file"),
+        ("", "uploaded file"),
+        ("..", "uploaded file"),
     ],
 )
 def test_names_are_harmless(given, shown):

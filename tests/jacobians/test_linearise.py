@@ -61,7 +61,7 @@ def test_nan_in_weights_is_refused():
 
 def test_wrong_image_shape_is_refused():
     """At the network's door by its image size, and before a block is made linear by the block's own."""
-    with pytest.raises(CannotCompute, match="Expected an image of 32 × 32 pixels, .* got 28 × 30"):
+    with pytest.raises(CannotCompute, match=r"Expected an image of 32 × 32 pixels, .* got 28 × 30"):
         networks.find("resnet18").normalised(Image.of(np.zeros((30, 28, 3), np.uint8)))
     with pytest.raises(ValueError, match=r"block 1 of shape \(64, 16, 16\), got \(64, 14, 14\)"):
         linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), torch.zeros(3, 28, 28), [1])

@@ -9,7 +9,7 @@ from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, manifest, registry as networks
 from stiffcore.sweeps import shipping
-from stiffcore.sweeps.local import geometry_columns
+from stiffcore.sweeps.tasks import geometry_columns
 
 
 def rows(network="resnet18", convention=Convention.SLICES, images=20, blocks=None, seed=0, **columns) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from stiffcore.metrics import definitions, facts, readme
 from stiffcore.metrics.metric import EVERY, Bound, Group, Metric, Short, Unit
 from stiffcore.paper import comparison
 from stiffcore.statistics import correlation, tables
-from stiffcore.sweeps import local as local_sweep
+from stiffcore.sweeps import tasks as sweep_tasks
 from tests.made_up.asked import asked
 from tests.made_up.blocks import small_blocks
 from tests.made_up.rows import rows
@@ -59,7 +59,7 @@ def test_it_is_computed_and_stored(result):
     assert result.metrics[NAME] >= 0
     assert NAME not in result.reasons
     assert analysis.header_of(result)["metrics"][NAME] == result.metrics[NAME]
-    assert local_sweep.row(result)[NAME] == result.metrics[NAME]
+    assert sweep_tasks.row(result)[NAME] == result.metrics[NAME]
 
 
 def test_where_it_is_not_known_it_says_why(one_more):

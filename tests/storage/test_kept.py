@@ -110,7 +110,7 @@ def test_who_waits_is_told_so_and_finds_the_result(cache):
     begun.wait(10)
     assert kept.computed_once(KEY, looked_up, never, progress) == (1.0, "")
     first.join()
-    assert set(stages) == {"another computation of the same is under way"}
+    assert set(stages) == {"waiting for another computation of the same result"}
 
 
 def test_every_kind_of_result_is_found_where_it_ships(cache, tmp_path, monkeypatch):

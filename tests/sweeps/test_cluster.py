@@ -12,7 +12,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
 from stiffcore.networks import manifest, registry as networks
 from stiffcore.storage import cache as result_cache
-from stiffcore.sweeps import cluster, local as local_sweep
+from stiffcore.sweeps import cluster, tasks as sweep_tasks
 
 # Of a baseline at the last images that are bundled, because what ships is not computed again.
 NETWORK, IMAGES = networks.find("resnet18-untrained"), images.bundled()[-6:]
@@ -31,7 +31,7 @@ def local(tmp_path, monkeypatch):
 
 
 def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(local):
-    tasks = local_sweep.plan(NETWORK, IMAGES, [8], Convention.BRANCH, "counts")
+    tasks = sweep_tasks.plan(NETWORK, IMAGES, [8], Convention.BRANCH, "counts")
     outcomes = []
     for outcome in cluster.run(tasks, local.scheduler_address):
         outcomes.append(outcome)
@@ -57,7 +57,7 @@ def test_no_scheduler_is_a_sentence(monkeypatch):
     with pytest.raises(CannotCompute, match="dask scheduler"):
         next(
             cluster.run(
-                [local_sweep.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)],
+                [sweep_tasks.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)],
                 "tcp://127.0.0.1:9",
             )
         )
@@ -68,7 +68,7 @@ def test_without_the_package_the_sentence_names_it(monkeypatch):
     with pytest.raises(CannotCompute, match="pip install distributed"):
         next(
             cluster.run(
-                [local_sweep.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)],
+                [sweep_tasks.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)],
                 "tcp://127.0.0.1:9",
             )
         )

@@ -25,7 +25,7 @@ from stiffcore.images import cifar10, registry as images
 from stiffcore.images.image import Image
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.storage import cache as result_cache
-from stiffcore.sweeps import local as local_sweep
+from stiffcore.sweeps import local as local_sweep, tasks as sweep_tasks
 
 ROOT = Path(__file__).parents[2]
 NAME, NUMBERS = "resnet18-untrained", cifar10.bundled()[-6:]
@@ -124,7 +124,7 @@ def test_interrupted_by_the_keyboard(tmp_path):
 
 def test_a_failed_task_is_told_with_its_reason_and_stops_no_other(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
-    tasks = [local_sweep.Task(NETWORK, image, (8,), Convention.BRANCH) for image in (TOO_LARGE, IMAGES[0])]
+    tasks = [sweep_tasks.Task(NETWORK, image, (8,), Convention.BRANCH) for image in (TOO_LARGE, IMAGES[0])]
     outcomes = {outcome.task.image: outcome for outcome in local_sweep.run(tasks, 1)}
     assert "Expected an image of 32 × 32 pixels" in outcomes[TOO_LARGE].failures[8]
     assert outcomes[TOO_LARGE].rows == ()
@@ -133,7 +133,7 @@ def test_a_failed_task_is_told_with_its_reason_and_stops_no_other(tmp_path, monk
 
 
 @dataclass(frozen=True)
-class KillsItsWorker(local_sweep.Task):
+class KillsItsWorker(sweep_tasks.Task):
     @property
     def requests(self):
         os._exit(9)
@@ -141,13 +141,13 @@ class KillsItsWorker(local_sweep.Task):
 
 def test_a_task_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
-    good = [local_sweep.Task(NETWORK, image, (8,), Convention.BRANCH, "extremes") for image in IMAGES[:3]]
+    good = [sweep_tasks.Task(NETWORK, image, (8,), Convention.BRANCH, "extremes") for image in IMAGES[:3]]
     outcomes = list(
         local_sweep.run([good[0], KillsItsWorker(NETWORK, images.find(7), (8,), Convention.BRANCH), *good[1:]], 2)
     )
     by_image = {outcome.task.image: outcome for outcome in outcomes}
     assert len(outcomes) == len(by_image) == 4
-    assert by_image[images.find(7)].failures == {8: local_sweep.DIED}
+    assert by_image[images.find(7)].failures == {8: sweep_tasks.DIED}
     assert all(len(by_image[image].rows) == 1 for image in IMAGES[:3])
 
 
@@ -166,8 +166,8 @@ def test_one_failing_block_leaves_the_others_of_its_image(monkeypatch, caplog):
     made |= {"algorithm": 1, "date": "2026-01-01"}
     monkeypatch.setattr(analysis, "compute", compute)
     monkeypatch.setattr(analysis, "compute_many", compute_many)
-    outcome = local_sweep.compute(
-        local_sweep.Task(networks.find("resnet18"), images.find(0), (5, 6, 7, 8), Convention.SLICES)
+    outcome = sweep_tasks.compute(
+        sweep_tasks.Task(networks.find("resnet18"), images.find(0), (5, 6, 7, 8), Convention.SLICES)
     )
     assert [row["block"] for row in outcome.rows] == [5, 8]
     assert outcome.failures[6].startswith("Expected more memory")
@@ -177,16 +177,16 @@ def test_one_failing_block_leaves_the_others_of_its_image(monkeypatch, caplog):
 
 def test_what_is_there_is_not_planned_again(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
-    (task,) = local_sweep.plan(NETWORK, [IMAGES[0]], [6, 8], Convention.BRANCH, "extremes")
-    local_sweep.compute(local_sweep.Task(NETWORK, IMAGES[0], (8,), Convention.BRANCH, "extremes"))
-    rows, remaining = local_sweep.split([task])
+    (task,) = sweep_tasks.plan(NETWORK, [IMAGES[0]], [6, 8], Convention.BRANCH, "extremes")
+    sweep_tasks.compute(sweep_tasks.Task(NETWORK, IMAGES[0], (8,), Convention.BRANCH, "extremes"))
+    rows, remaining = sweep_tasks.split([task])
     assert [row["block"] for row in rows] == [8]
     assert [task.blocks for task in remaining] == [(6,)]
     shipped = pd.DataFrame(rows).assign(block=6)
-    rows, remaining = local_sweep.split([task], shipped)
+    rows, remaining = sweep_tasks.split([task], shipped)
     assert (len(rows), remaining) == (2, [])
-    (counts,) = local_sweep.plan(NETWORK, [IMAGES[0]], [6], Convention.BRANCH, "counts")
-    assert local_sweep.split([counts], shipped)[1] == [counts]  # extremes do not answer for counts
+    (counts,) = sweep_tasks.plan(NETWORK, [IMAGES[0]], [6], Convention.BRANCH, "counts")
+    assert sweep_tasks.split([counts], shipped)[1] == [counts]  # extremes do not answer for counts
 
 
 @pytest.mark.parametrize(
@@ -199,12 +199,12 @@ def test_what_is_there_is_not_planned_again(tmp_path, monkeypatch):
 )
 def test_plans_refuse_what_does_not_exist(blocks, convention, quantity, says):
     with pytest.raises(CannotCompute, match=says):
-        local_sweep.plan(networks.find("resnet18"), [images.find(0)], blocks, Convention(convention), quantity)
+        sweep_tasks.plan(networks.find("resnet18"), [images.find(0)], blocks, Convention(convention), quantity)
 
 
 def test_a_plan_has_a_task_an_image():
     blocks = [block.block for block in catalogue.blocks("resnet18")]
-    tasks = local_sweep.plan(
+    tasks = sweep_tasks.plan(
         networks.find("resnet18"), [images.find(3), images.find(1)], blocks, Convention.SLICES, "counts"
     )
     assert [(task.image.number, len(task.requests)) for task in tasks] == [(3, 8), (1, 8)]
@@ -212,4 +212,4 @@ def test_a_plan_has_a_task_an_image():
 
 def test_at_least_one_worker():
     with pytest.raises(CannotCompute, match="at least one"):
-        next(local_sweep.run([local_sweep.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)], 0))
+        next(local_sweep.run([sweep_tasks.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)], 0))

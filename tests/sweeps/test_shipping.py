@@ -135,7 +135,7 @@ def test_spectra_of_the_same_weights_stay_beside_new_ones(folder, tmp_path, monk
 
 def test_writing_to_a_bad_place_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotCompute, match="name another one"):
+    with pytest.raises(CannotCompute, match="name another file"):
         shipping.write(rows(), tmp_path / "file" / "rows.parquet")
 
 

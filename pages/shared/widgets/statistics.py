@@ -18,7 +18,7 @@ from stiffcore.paper import claims, evidence, published, tables_text
 from stiffcore.statistics import correlation, tables
 from stiffcore.statistics.row_values import as_texts
 from stiffcore.storage import cache as result_cache
-from stiffcore.sweeps import local as local_sweep, shipping
+from stiffcore.sweeps import shipping, tasks as sweep_tasks
 from stiffcore.sweeps.stored_rows import StoredRows
 
 READINGS = {  # title -> (convention, baseline): what a claim is judged under, beside the paper's own tables
@@ -119,7 +119,7 @@ def of_images(
     there = rows(network, convention)
     kept = there[there["image"].isin(list(images))] if len(there) else there
     fresh = [
-        local_sweep.row(r) for r in found if (r.request.network.name, r.request.convention) == (network, convention)
+        sweep_tasks.row(r) for r in found if (r.request.network.name, r.request.convention) == (network, convention)
     ]
     return shipping.merged(kept, pd.DataFrame(fresh))
 

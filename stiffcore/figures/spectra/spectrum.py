@@ -54,7 +54,9 @@ def figure(
         -(-len(blocks) // columns), columns, subplot_titles=titles, horizontal_spacing=0.14, vertical_spacing=0.14
     )
     made.for_each_annotation(lambda note: note.update(font={"size": style.font_size, "color": style.ink}))
-    shared = (style, series or series_of([r.request.image for r in results], overlay, style), drawn_and_all(results)[1])
+    classes = results[0].request.network.classes
+    series = series or series_of([result.request.image for result in results], overlay, style, classes)
+    shared = (style, series, drawn_and_all(results)[1])
     as_density, named, scales = is_density(results, marks), set(), []
     if regions is None:
         regions = results[0].request.convention.default_regions

@@ -20,7 +20,7 @@ def _identity(result: Result) -> dict:
         "network": request.network.name,
         "weights": str(result.made.get("weights", ""))[:16],
         "image": request.image.in_rows,
-        "label": request.image.label_name,
+        "label": request.image.label_among(request.network.classes),
         "block": request.block,
         "convention": request.convention,
     }

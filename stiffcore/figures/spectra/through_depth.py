@@ -89,8 +89,9 @@ def _frame(
     """One block's traces and notes, with the plane and the regions left to the figure."""
     made = make_subplots(1, 1)
     largest = max(len(other.arrays.get("eigenvalues", ())) for other in drawn)
-    image = drawn[0].request.image
-    panel = Panel(made, 1, 1, style, series_of([image], "image", style), largest, axes=Axes(scale))
+    request = drawn[0].request
+    series = series_of([request.image], "image", style, request.network.classes)
+    panel = Panel(made, 1, 1, style, series, largest, axes=Axes(scale))
     rings, heat = [None, None], None
     if result is not None and _is_plane(result):
         heat = _marks(panel, result, shown, look)

@@ -1,0 +1,148 @@
+"""A sweep's tasks (network, image, blocks, convention): idempotent and resumable. Needs torch only to compute.
+
+Every result goes to the cache as soon as it is computed. A sweep that was interrupted, by Ctrl-C, ``kill -9`` or a power cut,
+therefore computes only what is missing when it runs again.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from stiffcore.analysis import requests as analysis
+from stiffcore.conventions import Convention
+from stiffcore.errors import CannotCompute
+from stiffcore.images.image import Image
+from stiffcore.metrics import missing
+from stiffcore.networks.network import Network
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIED = "the worker process was killed or ran out of memory: run the same command again to compute what is missing"
+MISTAKE = "an error in the program; the log has the details"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The unit of work of a worker: some blocks of a network at one image, with one forward pass."""
+
+    network: Network
+    image: Image
+    blocks: tuple[int, ...]
+    convention: Convention
+    quantity: str = "counts"
+
+    @property
+    def requests(self) -> list[analysis.Request]:
+        return [analysis.Request(self.network, self.image, b, self.convention, self.quantity) for b in self.blocks]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a task: a row per block that has a result, a reason per block that has none."""
+
+    task: Task
+    rows: tuple[dict, ...]
+    failures: dict[int, str]
+    seconds: float = 0.0
+    worker: int = 0  # its process id
+    peak_memory: int = 0  # bytes, of the worker so far; 0 where the system does not report it
+
+
+def plan(
+    network: Network, images: Iterable[Image], blocks: Iterable[int], convention: Convention, quantity: str
+) -> list[Task]:
+    """A task per image. Raises CannotCompute for a block or quantity that does not exist."""
+    numbers = tuple(network.block(number).block for number in blocks)
+    if quantity not in analysis.QUANTITIES:
+        raise CannotCompute(
+            f"Expected a quantity among {', '.join(analysis.QUANTITIES)}, got {quantity!r}: choose one of them."
+        )
+    return [Task(network, image, numbers, convention, quantity) for image in images]
+
+
+def row(result: analysis.Result) -> dict:
+    """The result's row, with how it was computed, and with the reasons for missing values as JSON. ``statistics.row_values``
+    reads them to distinguish undefined values from those that are not computed."""
+    made = result.made
+    certificate = made.get("certificate")
+    return analysis.row(result) | {
+        "quantity": "extremes" if made.get("quantity") == "extremes" else "counts",
+        "certificate": certificate.get("kind", "") if isinstance(certificate, dict) else "",
+        "algorithm": made["algorithm"],
+        "date": made["date"],
+        **geometry_columns(result.request.network),
+        "reasons": json.dumps(missing.as_texts(result.reasons), sort_keys=True, ensure_ascii=False),
+    }
+
+
+def geometry_columns(network: Network) -> dict[str, object]:
+    """What a table needs to know about blocks without a row: how many blocks the network has, and which are square."""
+    square = ",".join(str(block.block) for block in network.identity_blocks())
+    return {"n_blocks": len(network.blocks), "square_blocks": square}
+
+
+def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[list[dict], list[Task]]:
+    """The rows that exist already, and the remaining tasks, each with the blocks that it lacks.
+
+    known: rows that exist in addition to the cache's, for example those that ship. They belong to the tasks' network, weights
+    and convention.
+    """
+    known_rows = {} if known is None else {(r["image"], r["block"]): r for r in known.to_dict("records")}
+    rows, remaining = [], []
+    for task in tasks:
+        lacking = []
+        for request in task.requests:
+            shipped = known_rows.get((request.image.in_rows, request.block))
+            if shipped is not None and _serves(shipped["quantity"], request.quantity):
+                rows.append(shipped)
+            elif (result := analysis.stored(request)) is not None:
+                rows.append(row(result))
+            else:
+                lacking.append(request.block)
+        if lacking:
+            remaining.append(replace(task, blocks=tuple(lacking)))
+    return rows, remaining
+
+
+def _serves(existing: str, wanted: str) -> bool:
+    """Whether a row of one quantity serves a request for another. A row holds no spectrum, so it never serves one."""
+    order = analysis.QUANTITIES.index
+    return wanted != "spectrum" and order(existing) >= order(wanted)
+
+
+def compute(task: Task) -> Outcome:
+    """Compute a task in this process; each result is in the cache when this returns. A block that fails raises nothing."""
+    began = time.perf_counter()
+    rows: dict[int, dict] = {}
+    failures: dict[int, str] = {}
+    try:
+        for result in analysis.compute_many(task.requests):
+            rows[result.request.block] = row(result)
+    except Exception:  # one block failed: compute the others one by one
+        for request in task.requests:
+            if request.block not in rows:
+                try:
+                    rows[request.block] = row(analysis.compute(request))
+                except CannotCompute as error:
+                    failures[request.block] = str(error)
+                except Exception as error:
+                    why = f"{MISTAKE} ({type(error).__name__}: {error})"
+                    if why not in failures.values():
+                        _log.exception("%s failed", request)
+                    failures[request.block] = why
+    ordered = tuple(rows[block] for block in task.blocks if block in rows)
+    return Outcome(task, ordered, failures, time.perf_counter() - began, os.getpid(), _peak_memory())
+
+
+def _peak_memory() -> int:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,223 @@
+"""A network that is in no registry, at an array that is in no data set, goes all the way: request, result, cache, figure."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import stiffcore as sc
+from stiffcore.conventions import Convention
+from stiffcore.images import cifar10, registry as images, uploaded as uploaded_images
+from stiffcore.jacobians import reference
+from stiffcore.networks import manifest, registry as networks, uploaded as uploaded_networks
+from stiffcore.storage import cache as result_cache
+from stiffcore.torchvision_compat import torchvision
+
+SIDE, MEAN, STD = 16, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+IDENTITY, DOWNSAMPLING = 1, 2  # blocks
+
+
+def small_module() -> nn.Module:
+    """torchvision's ResNet with a 3 × 3 stem, 4 to 8 channels, a block a stage, and batch norms as after training."""
+    resnet = torchvision("models.resnet")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1], num_classes=3)
+        module.conv1, module.bn1 = nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        module.layer1 = nn.Sequential(resnet.BasicBlock(4, 4))
+        for stage, (narrow, wide) in enumerate(((4, 5), (5, 6), (6, 8)), 2):
+            skip = nn.Sequential(nn.Conv2d(narrow, wide, 1, stride=2, bias=False), nn.BatchNorm2d(wide))
+            setattr(module, f"layer{stage}", nn.Sequential(resnet.BasicBlock(narrow, wide, 2, skip)))
+        module.fc = nn.Linear(8, 3)
+        for norm in module.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                nn.init.uniform_(norm.weight, 0.5, 1.5)
+                nn.init.normal_(norm.bias, 0.2, 0.5)
+                norm.running_mean.normal_(0, 0.3)
+                norm.running_var.uniform_(0.5, 1.5)
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def module():
+    return small_module()
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def network(module):
+    return sc.network(module, name="mine", image_size=SIDE, mean=MEAN, std=STD, classes=("cat", "dog", "axolotl"))
+
+
+@pytest.fixture
+def image(pixels):
+    return sc.image(pixels, name="noise", label=2)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stored(tmp_path, monkeypatch):
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def closed_registries(monkeypatch):
+    """Whatever turns a name or a number into something, for the package's own networks and images and for uploads."""
+
+    def refuse(*wanted):
+        raise AssertionError(f"a look-up of {wanted}")
+
+    for place, names in {
+        networks: ("find",),
+        images: ("find", "bundled"),
+        manifest: ("entry", "_read"),
+        cifar10: ("_found", "_bundled", "index", "image", "label", "image_sha256"),
+        uploaded_networks: ("get",),
+        uploaded_images: ("get",),
+    }.items():
+        for name in names:
+            monkeypatch.setattr(place, name, refuse)
+
+
+def jacobian(module: nn.Module, pixels: np.ndarray, block: int, convention: Convention) -> torch.Tensor:
+    """By differentiation of the module's own block at what reaches it in the module's own forward pass, in float64."""
+    double, seen = copy.deepcopy(module).double().requires_grad_(False), []
+    stage = getattr(double, f"layer{block}")[0]
+    hook = stage.register_forward_pre_hook(lambda _, given: seen.append(given[0][0]))
+    x = (torch.from_numpy(pixels.copy()).float() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
+    double(x.permute(2, 0, 1)[None].double())
+    hook.remove()
+    return reference.jacobian_of_module(stage, seen[0], convention)
+
+
+def test_it_is_in_no_registry(network, image):
+    with pytest.raises(sc.CannotCompute, match="Expected a network among"):
+        networks.find(network.name)
+    assert (image.number, image.is_official) == (None, False)
+
+
+@pytest.mark.parametrize("convention", Convention)
+def test_it_is_analysed_stored_and_drawn(network, image, module, pixels, convention, closed_registries):
+    first = sc.analyse(network, image, IDENTITY, convention, "spectrum")
+    again = sc.analyse(network, image, IDENTITY, convention, "spectrum")
+    assert (first.stored, again.stored) == (False, True)
+    assert first.metrics == pytest.approx(again.metrics, nan_ok=True)
+    assert sc.analyse(network, image, IDENTITY, convention, "counts").stored, "the richer result serves"
+
+    found = jacobian(module, pixels, IDENTITY, convention)
+    expected = reference.eigenvalues(found) if convention.has_matrix else reference.peeled_lapack(found)
+    assert first.metrics["n_eigenvalues"] == len(expected) == network.block(IDENTITY).n_eigenvalues(convention)
+    by_definition = reference.metrics(expected)
+    for name in ("max_re", "min_re", "spectral_radius", "stiffness_index"):
+        assert again.metrics[name] == pytest.approx(by_definition[name], rel=1e-9, abs=1e-9, nan_ok=True), name
+    assert again.metrics["n_negative"] == (expected.real < -1e-9).sum()
+    figure = again.plot()
+    titles = [note.text for note in figure.layout.annotations]
+    if convention.has_matrix:
+        assert reference.spectral_distance(again.eigenvalues(), expected) < 1e-9
+        assert "Block 1 · n = 256" in titles
+        cloud = figure.data[0]
+        np.testing.assert_allclose(np.sort(cloud.x), np.sort(again.arrays["eigenvalues"].real), atol=1e-6)
+    else:
+        assert again.arrays["density"].sum() == len(expected)
+        assert f"Block 1 · {len(expected):,} eigenvalues" in titles
+        assert any(trace.type == "heatmap" for trace in figure.data)
+    assert {trace.name for trace in figure.data if trace.showlegend} == {"noise · axolotl"}
+
+
+@pytest.mark.parametrize("convention", [one for one in Convention if one.has_matrix])
+def test_a_block_that_is_not_square_has_its_singular_values(
+    network, image, module, pixels, convention, closed_registries
+):
+    result = sc.analyse(network, image, DOWNSAMPLING, convention, "spectrum")
+    expected = torch.linalg.svdvals(jacobian(module, pixels, DOWNSAMPLING, convention)).numpy()
+    found = np.sort(result.arrays["singular_values"])[::-1]
+    np.testing.assert_allclose(found, expected[: len(found)], atol=1e-9)
+    assert result.metrics["largest_singular_value"] == pytest.approx(expected[0])
+    np.testing.assert_allclose(result.plot().data[0].y, found)
+    assert sc.analyse(network, image, DOWNSAMPLING, convention, "spectrum").stored
+
+
+def test_another_array_module_or_preprocessing_is_another_result(network, image, module, pixels):
+    assert not sc.analyse(network, image, IDENTITY, "branch").stored
+    same = sc.network(copy.deepcopy(module), name="the same", image_size=SIDE, mean=MEAN, std=STD)
+    assert sc.analyse(same, pixels.copy(), IDENTITY, "branch").stored, "weights and pixels decide, not names"
+    others = (
+        (network, sc.image(pixels[::-1], name=image.name)),
+        (sc.network(module, name="mine", image_size=SIDE, mean=MEAN, std=MEAN), image),
+        (sc.network(changed(module), name="mine", image_size=SIDE, mean=MEAN, std=STD), image),
+    )
+    assert [sc.analyse(*other, IDENTITY, "branch").stored for other in others] == [False] * 3
+
+
+def changed(module: nn.Module) -> nn.Module:
+    other = copy.deepcopy(module)
+    with torch.no_grad():
+        other.fc.bias += 1
+    return other
+
+
+class SoftStem(torchvision("models.resnet").ResNet):
+    """Another activation before the first block: every block is torchvision's, and what reaches them is not."""
+
+    def forward(self, x):
+        x = self.maxpool(nn.functional.silu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(self.avgpool(x).flatten(1))
+
+
+class Scaled(torchvision("models.resnet").BasicBlock):
+    """A block whose skip is half of x."""
+
+    def forward(self, x):
+        return self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))) + x / 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("no resnet", "Expected a module with the structure of torchvision's ResNet"),
+        ("another stem", "what reaches block 1 differs from the formula's"),
+        ("another block", "its Jacobian differs from the formula's"),
+    ],
+)
+def test_a_module_that_our_formulas_do_not_describe_is_refused(module, kind, why):
+    other = copy.deepcopy(module)
+    if kind == "no resnet":
+        other = nn.Linear(2, 2)
+    elif kind == "another stem":
+        other.__class__ = SoftStem
+    else:
+        other.layer1[0].__class__ = Scaled
+    with pytest.raises(sc.CannotCompute, match=why):
+        sc.network(other, image_size=SIDE)
+
+
+def test_the_module_may_change_afterwards(module, image):
+    other = copy.deepcopy(module)
+    network = sc.network(other, image_size=SIDE, mean=MEAN, std=STD)
+    before = sc.analyse(network, image, IDENTITY, "branch").metrics
+    with torch.no_grad():
+        other.layer1[0].conv1.weight.mul_(2)
+    assert module.training is False
+    result_cache.default().clear()
+    again = sc.analyse(network, image, IDENTITY, "branch")
+    assert not again.stored
+    assert again.metrics == before
+
+
+def test_what_does_not_fit_the_network_is_refused(network, image, pixels):
+    with pytest.raises(sc.CannotCompute, match="Expected an image of 16 × 16 pixels"):
+        sc.analyse(network, pixels[:8, :8], IDENTITY)
+    with pytest.raises(sc.CannotCompute, match="Expected a label of mine from 0 to 2, got 3 for image noise"):
+        sc.analyse(network, replace(image, label=3), IDENTITY)
+    with pytest.raises(sc.CannotCompute, match="Expected a block of mine from 1 to 4, got 5"):
+        sc.analyse(network, image, 5)
+    with pytest.raises(ValueError, match="Expected uint8 pixels"):
+        sc.image(pixels / 255)
