@@ -44,15 +44,15 @@ with panels.error_boundary():
 
     # Draw.
     overlays = tuple(name for name, is_on in on.items() if is_on)
-    found = spectrum.series_of([*map(ask.find_image, images)], "image", style)
-    series = {image.in_rows: look for image, look in found.items()}
+    looks = spectrum.series_of([*map(ask.find_image, images)], "image", style)
+    series = {image.in_rows: look for image, look in looks.items()}
     figure = depth.figure(tables, metric, style, overlays, chosen, series, same)
     gallery.strip(networks[0], images, {image: look.colour for image, look in series.items()})
     event = panels.chart(figure, "depth", depth.alt_text(tables, metric), on_select="rerun", selection_mode="points")
     selection.one_block(event, tables, images)
     st.caption(
         "Bars: means over images; whiskers: the middle 90 % of the images. Hatched blocks change the shape; under block and "
-        "branch they have no eigenvalues: undefined, not square."
+        "branch they have no eigenvalues (undefined: not square)."
     )
     computing.badge(fresh, title)
     for view in shown:

@@ -1,4 +1,4 @@
-"""Labels: a metric's distribution per label, and whether labels or blocks make the difference."""
+"""Labels: a metric's distribution per label, and how much labels differ compared with blocks."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""Correlation: stiffness against loss and accuracy, per block; which of it is more than chance."""
+"""Correlation: stiffness against loss and accuracy, per block, and which correlations are significant."""
 
 import streamlit as st
 
@@ -48,7 +48,7 @@ with panels.error_boundary():
                 python = statistics.python(network, convention, code)
                 whole = statistics.named(values, network, convention)
                 panels.downloads(figure, whole, name, title, python)
-        table = statistics.correlations(network, convention)  # after the figure, which need not wait for it
+        table = statistics.correlations(network, convention)  # after the figure, which does not need it
         with beside:
             correlation_table.numbers(rows, table, measure, block)
             if len(values):

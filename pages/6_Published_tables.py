@@ -1,4 +1,4 @@
-"""Published tables: every table of the paper beside ours, its slips where they belong, and a verdict per claim."""
+"""Published tables: every table of the paper beside ours, with its errata, and a verdict per claim."""
 
 import streamlit as st
 
@@ -13,7 +13,7 @@ from stiffcore.paper import comparison, published
 style = navigation.page("Published tables")
 st.title("The paper's numbers beside ours")
 st.caption(
-    f"{published.source()}. Every published number is “as published (slices)”; other conventions answer differently."
+    f"{published.source()}. Every published number uses the convention “As published (slices)”; other conventions give other numbers."
 )
 
 # Choose.

@@ -25,8 +25,8 @@ PARTS = {
 style = navigation.page("Stiff ODEs")
 st.title("Stiff ODEs")
 st.markdown(
-    "An equation is **stiff** when a part of it that is over long ago still dictates how small the steps must be. "
-    "The eigenvalues tell how small. Read as an integrator, a ResNet takes such steps, and cannot make them smaller."
+    "An equation is **stiff** when a part of its solution that died out long ago still dictates how small the steps must be. "
+    "The eigenvalues say how small. A ResNet, read as an integrator, takes such steps and cannot make them smaller."
 )
 part = controls.select(
     "Part", "part", {name: title for name, (title, _) in PARTS.items()}, "example", label_visibility="collapsed"

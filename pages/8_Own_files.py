@@ -1,4 +1,4 @@
-"""Own files: a checkpoint or an image of one's own, looked through before anything is loaded, then used on every page."""
+"""Own files: a visitor's checkpoint or image, inspected before anything is loaded, then available on every page."""
 
 import streamlit as st
 
@@ -12,8 +12,8 @@ from stiffcore.storage import uploads
 style = navigation.page("Own files")
 st.title("Own files")
 st.caption(
-    "A network or an image of your own, for every page. Files stay on the machine that runs this app, where everybody "
-    "who uses it can choose them; nothing in them is ever executed."
+    "Upload a network or an image and use it on every page. Files stay on the machine that runs this app; everybody who "
+    "uses the app can choose them. Nothing in them is executed."
 )
 try:
     uploads.check_uploads()
@@ -22,15 +22,15 @@ except CannotCompute as error:
     controls.notes()
     st.stop()
 
-noted = st.container()
+notes = st.container()
 network, image = panels.responsive_columns([1, 1])
 with network, panels.error_boundary():
     st.subheader("A network")
     uploaded_checkpoint.upload()
-    uploaded_checkpoint.there()
+    uploaded_checkpoint.show_uploaded()
 with image, panels.error_boundary():
     st.subheader("An image")
     uploaded_image.upload()
-    uploaded_image.there()
-with noted:  # also where a file is refused, or none is there
+    uploaded_image.show_uploaded()
+with notes:  # also if a file is refused or missing
     controls.notes()

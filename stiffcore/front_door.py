@@ -55,8 +55,8 @@ def network(
     *,
     name: str = "",
     image_size: int = cifar10.SHAPE[0],
-    mean: Sequence[float] = cifar10.MEAN,
-    std: Sequence[float] = cifar10.STANDARD_DEVIATION,
+    mean: tuple[float, float, float] = cifar10.MEAN,
+    std: tuple[float, float, float] = cifar10.STANDARD_DEVIATION,
     classes: Sequence[str] | None = None,
 ) -> Network:
     """A network from its name, or from a module in memory.
@@ -78,7 +78,7 @@ def network(
         return networks.find(network)
     from stiffcore.jacobians import recognise
 
-    preprocessing = Preprocessing(tuple(mean), tuple(std), image_size)
+    preprocessing = Preprocessing(mean, std, image_size)
     return recognise.network(network, name or type(network).__name__, preprocessing, classes)
 
 
@@ -166,7 +166,7 @@ def sweep(
 ) -> "pd.DataFrame":
     """Every block at every image, a row each; what is stored or ships is not computed again.
 
-    images: "bundled", "all", a list like "0,3,10:20", or numbers, arrays and images. blocks: "all", or numbers from 1.
+    images: "bundled", "all", a list like "0,3,10:20", or numbers, arrays and images. blocks: "all", a list like "6,8", or numbers from 1.
     workers: processes of one thread each, started afresh (spawn) on every system, so that neither a script nor a notebook needs
     a guard; by default one a GPU, else one a core; 1 computes in this process. progress: counts the images.
 
@@ -175,11 +175,12 @@ def sweep(
 
     >>> rows = sc.sweep("resnet18", images="0:10", blocks=[8], convention="branch", workers=2)
     """
+    from stiffcore.commands import terminal
     from stiffcore.sweeps import together
 
     asked = _network(network)
     chosen = _images(images)
-    numbers = [block.block for block in asked.blocks] if blocks == ALL else list(blocks)
+    numbers = terminal.parse_blocks(asked, blocks) if isinstance(blocks, str) else list(blocks)
     return together.rows(asked, chosen, numbers, Convention(convention), level, workers, progress)
 
 

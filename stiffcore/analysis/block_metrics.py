@@ -5,11 +5,13 @@ import numpy as np
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import deflation
+from stiffcore.jacobians.deflation import Core
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.metrics import facts
 from stiffcore.metrics.facts import Facts
 from stiffcore.progress import Progress
 from stiffcore.spectra import full as full_spectra, singular_values
+from stiffcore.spectra.certificate import Certificate
 
 # facts, and as analysis.Result holds them: arrays, health, what else was said of how it was made
 Computed = tuple[Facts, dict[str, np.ndarray], dict[str, float], dict[str, object]]
@@ -26,7 +28,7 @@ def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
     without_skip = made.max_re_without_skip, made.min_re_without_skip
     found = facts.of_slices(made, live, expected, without_skip, quantity != "extremes")
     arrays = {}
-    if made.density is not None:
+    if made.density is not None and made.re_edges is not None and made.im_edges is not None:
         arrays = {"density": made.density, "re_edges": made.re_edges, "im_edges": made.im_edges}
     return found, arrays, made.health, {}
 
@@ -41,7 +43,8 @@ def of_matrix(state: BlockState, convention: Convention, quantity: str, stage: P
         found = facts.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
         arrays = {"singular_values": singular.values} if full else {}
         return found, arrays, singular.health, {"complete": singular.complete}
-    core, certificate, extra = None, None, {}
+    core, certificate = None, None
+    extra: dict[str, object] = {}
     if convention.counts_are_provable and not full:
         certificate, core = full_spectra.certified(state, quantity == "counts", stage)
         extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
@@ -53,32 +56,39 @@ def of_matrix(state: BlockState, convention: Convention, quantity: str, stage: P
     found = facts.of_spectrum(whole, live)
     if found.negative and certificate and certificate.kind == "estimated":
         extra = {}  # refuted
-    most = found.negative + found.undetermined
+    most = (found.negative or 0) + (found.undetermined or 0)  # a whole spectrum has both
     health = whole.health | {"percent_negative_at_most": 100 * most / whole.n}
     arrays = {"eigenvalues": whole.eigenvalues} if full else {}
     return found, arrays, health, extra | {"device": whole.device}
 
 
 def _by_extremes(
-    state: BlockState, convention: Convention, quantity: str, core, certificate, stage: Progress
+    state: BlockState,
+    convention: Convention,
+    quantity: str,
+    core: Core | None,
+    certificate: Certificate | None,
+    stage: Progress,
 ) -> Computed | None:
     """What of_matrix returns, without the whole spectrum; None where only that has the extremes."""
-    proved = certificate is not None and certificate.kind == "proved"
+    proved = certificate if certificate is not None and certificate.kind == "proved" else None
     try:
-        outermost = full_spectra.extremes(state, convention, stage, core, proved and not certificate.negative)
+        outermost = full_spectra.extremes(state, convention, stage, core, proved is not None and not proved.negative)
     except CannotCompute:
         if quantity == "extremes":
             raise
         return None
     there_is = outermost.min_re < -outermost.tolerance
-    if proved and (there_is if not certificate.negative else outermost.min_re > outermost.tolerance):
+    if proved and (there_is if not proved.negative else outermost.min_re > outermost.tolerance):
         raise CannotCompute(
-            f"Expected {certificate.negative} negative eigenvalues, as was proved ({certificate.how}), got {outermost.min_re:.3g} for the "
+            f"Expected {proved.negative} negative eigenvalues, as was proved ({proved.how}), got {outermost.min_re:.3g} for the "
             "leftmost, from a matrix so far from normal that rounding moves it across the axis: ask for the whole spectrum instead."
         )
     if certificate and there_is and not proved:
         certificate = None  # an eigenvalue that is negative refutes an estimate
-    extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}} if certificate else {}
+    extra: dict[str, object] = {}
+    if certificate:
+        extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
     live = state.live_outputs / state.geometry.n_out
     made = deflation.plan(state, convention)
     return facts.of_extremes(outermost, made, convention, live, certificate), {}, outermost.health, extra

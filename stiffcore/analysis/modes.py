@@ -15,6 +15,7 @@ by ε moves λ by at most about ε times that (Wilkinson 1965); 1 for a normal m
 
 import time
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache, kept
+
+if TYPE_CHECKING:  # they import torch
+    from stiffcore.jacobians.linearise import BlockState
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side; above it factorising K - μI takes more than a few seconds
@@ -80,8 +84,9 @@ def stored(request: Request, eigenvalue: complex) -> Mode | None:
     """A mode that was stored before or ships. No torch."""
 
     def read(entry: result_cache.Entry) -> Mode:
-        numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
-        return Mode(request, complex(eigenvalue), **entry.arrays, **numbers, weights=entry.header["weights"])
+        stored_numbers = {name: entry.header[name] for name in _NUMBERS}
+        fields: dict[str, Any] = entry.arrays | result_cache.numbers_from_json(stored_numbers)
+        return Mode(request, complex(eigenvalue), **fields, weights=entry.header["weights"])
 
     return kept.find(key(request, eigenvalue), read)
 
@@ -114,7 +119,7 @@ def compute(request: Request, eigenvalue: complex, progress: Progress | None = N
     return replace(mode, notice=notice)
 
 
-def of_state(state, convention: Convention, eigenvalue: complex, report: Progress) -> dict:
+def of_state(state: "BlockState", convention: Convention, eigenvalue: complex, report: Progress) -> dict:
     """The fields of a Mode for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
 
@@ -163,7 +168,7 @@ def core_vectors(core: np.ndarray, value: complex) -> tuple[np.ndarray, np.ndarr
     return vectors[0], vectors[1]
 
 
-def _product(state, convention: Convention, vector: np.ndarray, transpose: bool) -> np.ndarray:
+def _product(state: "BlockState", convention: Convention, vector: np.ndarray, transpose: bool) -> np.ndarray:
     """J v or Jᵀ v of a complex vector, by the convolutions in float64."""
     import torch
 

@@ -12,6 +12,7 @@ They belong to J, not to the core: schur_form.py has the one Schur form that the
 
 import time
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,14 @@ from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache, kept
+
+if TYPE_CHECKING:  # they import torch
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from stiffcore.jacobians.linearise import BlockState
+    from stiffcore.spectra.schur_form import Triangle
 
 ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side
@@ -71,8 +80,9 @@ def stored(request: Request) -> NonNormality | None:
     """What was stored before or ships. No torch."""
 
     def read(entry: result_cache.Entry) -> NonNormality:
-        numbers = result_cache.numbers_from_json({name: entry.header[name] for name in _NUMBERS})
-        return NonNormality(request, **entry.arrays, **numbers, weights=entry.header["weights"])
+        stored_numbers = {name: entry.header[name] for name in _NUMBERS}
+        fields: dict[str, Any] = entry.arrays | result_cache.numbers_from_json(stored_numbers)
+        return NonNormality(request, **fields, weights=entry.header["weights"])
 
     return kept.find(key(request), read)
 
@@ -107,7 +117,7 @@ def compute(request: Request, progress: Progress | None = None, again: bool = Fa
     return replace(made, notice=notice)
 
 
-def of_state(state, convention: Convention, report: Progress) -> dict:
+def of_state(state: "BlockState", convention: Convention, report: Progress) -> dict:
     """The fields of a NonNormality, but for the request, for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
     from stiffcore.spectra import schur_form
@@ -126,7 +136,7 @@ def of_state(state, convention: Convention, report: Progress) -> dict:
     }  # fmt: skip
 
 
-def outermost(state, convention: Convention) -> tuple[float, float]:
+def outermost(state: "BlockState", convention: Convention) -> tuple[float, float]:
     """ω(J) and ‖J‖₂ by Lanczos with the true J, its convolutions as the operator."""
     import torch
     from scipy.sparse.linalg import LinearOperator, eigsh
@@ -135,7 +145,7 @@ def outermost(state, convention: Convention) -> tuple[float, float]:
 
     n = state.geometry.n_out
 
-    def product(v: np.ndarray, *which) -> np.ndarray:
+    def product(v: np.ndarray, *which: "Callable[[BlockState, Convention, Tensor], Tensor]") -> np.ndarray:
         batch = torch.from_numpy(np.ascontiguousarray(v.ravel()))[None]
         for one in which:
             batch = one(state, convention, batch)
@@ -175,7 +185,7 @@ def _apart(values: np.ndarray) -> np.ndarray:
     return np.array(kept)
 
 
-def log_resolvent_norms(triangle, x: np.ndarray, y: np.ndarray, report: Progress) -> np.ndarray:
+def log_resolvent_norms(triangle: "Triangle", x: np.ndarray, y: np.ndarray, report: Progress) -> np.ndarray:
     """log10 ‖(zI - J)⁻¹‖₂ of a schur_form.Triangle on a grid, shape (len(y), len(x)); infinite at an eigenvalue."""
     from stiffcore.spectra import schur_form
 

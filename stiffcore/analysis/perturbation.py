@@ -169,7 +169,7 @@ def compute(request: PerturbationRequest, progress: Progress | None = None, agai
         losses = np.stack([analysis.all_losses(request.network, image) for image in (request.image, among_uploaded)])
         seconds = round(time.perf_counter() - began, 3)
         header = {"request": request.in_header(), "seconds": seconds}
-        made = Perturbed(request, pixels, among_uploaded, *losses, seconds=seconds)
+        made = Perturbed(request, pixels, among_uploaded, losses[0], losses[1], seconds=seconds)
         return made, result_cache.Entry(header, {"pixels": pixels, "losses": losses})
 
     name = key(check(request))
@@ -191,7 +191,11 @@ def _kept(request: PerturbationRequest, pixels: np.ndarray) -> Image:
         return request.image
     known = uploaded_images.default().find(uploaded_images.number_of(pixels))
     if known is None or known.sha256 != pixels_sha256(pixels):
-        about = {"name": name_of(request), "label": request.image.label, "source": request.image.in_rows}
+        about: dict[str, object] = {
+            "name": name_of(request),
+            "label": request.image.label,
+            "source": request.image.in_rows,
+        }
         about |= {name: value for name, value in request.in_header().items() if name != "image"}
         known = uploaded_images.get(uploaded_images.register(pixels, about))
     return known.as_image()
@@ -204,11 +208,13 @@ def sweep_requests(request: PerturbationRequest) -> list[PerturbationRequest]:
 
 def stored_sweep(request: PerturbationRequest, block: int, convention: Convention) -> "pd.DataFrame | None":
     """What ``sweep`` gives, if all of it is stored; no torch."""
-    perturbed = [stored(one) for one in sweep_requests(request)]
-    if None in perturbed:
+    requests = sweep_requests(request)
+    perturbed = [found for one in requests if (found := stored(one)) is not None]
+    if len(perturbed) < len(requests):
         return None
-    results = [analysis.stored(_of_block(one, block, convention)) for one in perturbed]
-    return None if None in results else _table(perturbed, results)
+    of_block = [_of_block(one, block, convention) for one in perturbed]
+    results = [result for one in of_block if (result := analysis.stored(one)) is not None]
+    return None if len(results) < len(requests) else _table(perturbed, results)
 
 
 def sweep(
@@ -220,7 +226,9 @@ def sweep(
 ) -> "pd.DataFrame":
     """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
     SWEPT, and ``reasons`` (metric -> why it is NaN). again: whatever is stored."""
-    perturbed, results, requests = [], [], sweep_requests(request)
+    requests = sweep_requests(request)
+    perturbed: list[Perturbed] = []
+    results: list[analysis.Result] = []
     for at, one in enumerate(requests):
         report = _stage(progress, at, len(requests), name_of(one))
         perturbed.append(compute(one, report, again))

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from stiffcore.networks.catalogue import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache, kept
+
+if TYPE_CHECKING:
+    from stiffcore.jacobians.linearise import BlockState
 
 FORMAT = 1  # of what is stored: raise it when the stored fields change
 # Raise it when a number can change; stored and shipped results are then computed anew. It stayed 1 when ARPACK gave way to
@@ -74,6 +78,16 @@ class Result:
     made: dict[str, object]
     stored: bool = False
     notices: tuple[str, ...] = ()  # for example: the cache could not be written
+
+    @property
+    def loss(self) -> float:
+        """The network's cross-entropy at the image's label, NaN if unlabelled."""
+        return float(cast(float, self.made["loss"]))
+
+    @property
+    def predicted(self) -> int:
+        """The label that the network sees in the image."""
+        return int(cast(int, self.made["predicted"]))
 
     def check_spectrum(self) -> None:
         """Raises CannotCompute for a result whose arrays were not asked for."""
@@ -141,17 +155,18 @@ def _from_entry(request: Request, entry: result_cache.Entry) -> Result:
         missing.from_texts(header["reasons"]),
         entry.arrays,
         result_cache.numbers_from_json(header["health"]),
-        header["made"] | {"loss": _loss(request.image, header["made"])},
+        header["made"] | {"loss": _loss(request.network, request.image, header["made"])},
         stored=True,
     )
 
 
-def _loss(image: Image, made: dict) -> float:
+def _loss(network: Network, image: Image, made: dict) -> float:
     """Of a stored result. An image may have been labelled since: then the losses at all labels are there to choose from."""
-    if image.label is None:
+    label = network.label_of(image)
+    if label is None:
         return math.nan
     if "losses" in made:
-        return float(made["losses"][image.label])
+        return float(made["losses"][label])
     return float(made["loss"]) if image.is_official and made["loss"] is not None else math.nan
 
 
@@ -162,7 +177,7 @@ def header_of(result: Result) -> dict:
         "metrics": result_cache.numbers_to_json(result.metrics),
         "reasons": missing.as_texts(result.reasons),
         "health": result_cache.numbers_to_json(result.health),
-        "made": result.made | result_cache.numbers_to_json({"loss": result.made["loss"]}),
+        "made": result.made | result_cache.numbers_to_json({"loss": result.loss}),
     }
 
 
@@ -198,7 +213,7 @@ def compute_many(
         for request in group:
             where = f"block {request.block} of {request.network.name} at image {request.image.name}"
 
-            def stage(part: int, parts: int, what: str, done=done, where=where) -> None:
+            def stage(part: int, parts: int, what: str, done: int = done, where: str = where) -> None:
                 report(done, len(requests), f"{where}: {what}")
 
             try:
@@ -227,12 +242,12 @@ def _one(request: Request, group: list[Request], states: dict, stage: Progress, 
     return replace(result, notices=(notice,)) if notice else result
 
 
-def block_state(request: Request):
-    """The request's block made linear at its image: a linearise.BlockState."""
+def block_state(request: Request) -> "BlockState":
+    """The request's block made linear at its image."""
     return _states(check(request), {request.block})[request.block]
 
 
-def _states(request: Request, blocks: set[int]) -> dict:
+def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
     from stiffcore import device
     from stiffcore.jacobians import linearise
 
@@ -243,10 +258,10 @@ def _states(request: Request, blocks: set[int]) -> dict:
 
 def prediction(network: Network, image: Image) -> tuple[int, float]:
     """Predicted label and cross-entropy, NaN without a label; by a forward pass where the network does not know them already."""
-    if image.is_official and image.number in network.predicted:
+    if image.is_official and image.number is not None and image.number in network.predicted:
         return network.predicted[image.number], network.loss[image.number]
-    losses = all_losses(network, image)
-    return int(losses.argmin()), math.nan if image.label is None else float(losses[image.label])
+    losses, label = all_losses(network, image), network.label_of(image)
+    return int(losses.argmin()), math.nan if label is None else float(losses[label])
 
 
 def all_losses(network: Network, image: Image) -> np.ndarray:
@@ -259,7 +274,7 @@ def all_losses(network: Network, image: Image) -> np.ndarray:
     return losses
 
 
-def _fresh(request: Request, state, stage: Progress) -> Result:
+def _fresh(request: Request, state: "BlockState", stage: Progress) -> Result:
     import torch
 
     from stiffcore.analysis import block_metrics
@@ -305,7 +320,7 @@ def row(result: Result) -> dict[str, object]:
     An image without a label has None as its ``label`` and ``correct``, and NaN as its ``loss``.
     """
     request, geometry = result.request, result.request.geometry
-    label, predicted = request.image.label, int(result.made["predicted"])
+    label, predicted = request.network.label_of(request.image), result.predicted
     return {
         "network": request.network.name,
         "weights": result.made["weights"],

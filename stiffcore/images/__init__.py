@@ -1,1 +1,1 @@
-"""Pictures that a network sees."""
+"""Images that a network sees."""

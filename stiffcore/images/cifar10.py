@@ -1,6 +1,6 @@
-"""CIFAR-10 images by their index in the official test set: 1,000 that ship, the others once they were fetched.
+"""CIFAR-10 images by their index in the official test set: 1,000 ship, the others need ``fetch-data``.
 
-Own images (``uploaded``) stand beside them under numbers from 1,000,000: they have a name, and perhaps no label.
+Uploaded images (``uploaded``) have numbers from 1,000,000, a name, and perhaps no label.
 
 Images are uint8 (32, 32, 3) RGB. Imports torch only in ``normalised``.
 """
@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +19,15 @@ from stiffcore.images import uploaded as uploaded_images
 from stiffcore.images.labels import LABELS
 from stiffcore.storage import encoding
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MEAN = (0.4914, 0.4822, 0.4465)
 STANDARD_DEVIATION = (0.2471, 0.2435, 0.2616)
 TEST_IMAGES = 10_000  # in the official test set
 SHAPE = (32, 32, 3)
-DIGITS = 9  # of a number in a list of images, own ones included
-LONGEST_QUOTE = 100  # characters of a list in a refusal
+DIGITS = 9  # of a number in a list of images, an uploaded one's too
+LONGEST_QUOTE = 100  # characters of a list in an error message
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 HOW_TO_GET = "run `python -m stiffcore fetch-data` (or `fetch-data --from FOLDER` for files that you already have)"
 
@@ -38,15 +42,15 @@ def full_set_path() -> Path:
 
 @cache
 def _bundled() -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
-    """The images, the labels, and official index -> position; 100 images a class, in test-set order."""
+    """Images, labels, and official index -> position; 100 images per class, in the order of the test set."""
     try:
-        # Read without np.load, which can fail when several visitors' threads read at once: see decode_arrays.
+        # Without np.load, which can fail when several threads read at once: see decode_arrays.
         arrays = encoding.decode_arrays(_BUNDLED_FILE.read_bytes())
         return arrays["images"], arrays["labels"], {int(index): at for at, index in enumerate(arrays["test_index"])}
-    except Exception as error:  # the disk's, zipfile's, and those of damaged numbers
-        got = "no such file" if isinstance(error, FileNotFoundError) else "a damaged one"
+    except Exception as error:  # of the disk, of zipfile, or of damaged numbers
+        state = "missing" if isinstance(error, FileNotFoundError) else "damaged"
         raise CannotCompute(
-            f"Expected the images that ship in {_BUNDLED_FILE}, got {got}: restore it from the project."
+            f"The file of the images that ship, {_BUNDLED_FILE}, is {state}: restore it from the project."
         ) from error
 
 
@@ -58,28 +62,28 @@ def bundled() -> tuple[int, ...]:
 @cache
 def _full_test_set(path: Path) -> tuple[np.ndarray, np.ndarray]:
     arrays = load_arrays(path, ("test_images", "test_labels"))
-    if (found := len(arrays["test_labels"])) != TEST_IMAGES:
+    if (count := len(arrays["test_labels"])) != TEST_IMAGES:
         raise CannotCompute(
-            f"Expected all {TEST_IMAGES:,} test images of CIFAR-10 in {path}, got {found:,}: {HOW_TO_GET}, which replaces "
+            f"Expected all {TEST_IMAGES:,} test images of CIFAR-10 in {path}, got {count:,}: {HOW_TO_GET}, which replaces "
             "the file."
         )
     return arrays["test_images"], arrays["test_labels"]
 
 
 def is_available(index: int) -> bool:
-    """Whether the image ships, or the full test set was fetched, or it is an own image that is here."""
+    """Whether the image is on this machine: one that ships, was fetched, or was uploaded."""
     if uploaded_images.is_number(index):
         return uploaded_images.default().find(index) is not None
     return index in _bundled()[2] or (0 <= index < TEST_IMAGES and full_set_path().exists())
 
 
 def index(number: int) -> int:
-    """The number itself. Raises CannotCompute where no image of the official test set has it, or it is not on this machine."""
-    _found(number)
+    """The number itself. Raises CannotCompute if the test set has no such image, or it is not on this machine."""
+    _official(number)
     return int(number)
 
 
-def _found(index: int) -> tuple[np.ndarray, int]:
+def _official(index: int) -> tuple[np.ndarray, int]:
     if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < TEST_IMAGES:
         raise CannotCompute(
             f"Expected an index in the official test set from 0 to {TEST_IMAGES - 1}, got {index!r}: choose one of them."
@@ -88,43 +92,41 @@ def _found(index: int) -> tuple[np.ndarray, int]:
     if index in position:
         return images[position[index]], int(labels[position[index]])
     if not full_set_path().exists():
-        raise CannotCompute(
-            f"Expected one of the {len(position):,} images that ship, got test image {index}, which does not: {HOW_TO_GET}."
-        )
+        raise CannotCompute(f"Test image {index} is not among the {len(position):,} that ship: {HOW_TO_GET}.")
     images, labels = _full_test_set(full_set_path())
     return images[index], int(labels[index])
 
 
 def image(index: int) -> np.ndarray:
-    """uint8 (32, 32, 3) RGB. Raises CannotCompute where the image is not on this machine."""
-    return uploaded_images.get(index).pixels if uploaded_images.is_number(index) else _found(index)[0]
+    """uint8 (32, 32, 3) RGB. Raises CannotCompute if the image is not on this machine."""
+    return uploaded_images.get(index).pixels if uploaded_images.is_number(index) else _official(index)[0]
 
 
 def label(index: int) -> int | None:
-    """0 (airplane) to 9 (truck): the position in ``LABELS``; None of an own image of which nobody said it."""
-    return uploaded_images.get(index).label if uploaded_images.is_number(index) else _found(index)[1]
+    """0 (airplane) to 9 (truck): the position in ``LABELS``; None if unlabelled."""
+    return uploaded_images.get(index).label if uploaded_images.is_number(index) else _official(index)[1]
 
 
 def label_name(index: int) -> str:
     """``cat``, or ``no label``."""
-    found = label(index)
-    return "no label" if found is None else LABELS[found]
+    position = label(index)
+    return "no label" if position is None else LABELS[position]
 
 
 def name(index: int) -> str:
-    """What to call an image: its index in the test set, or an own image's name."""
+    """The displayed name of an image: its index in the test set, or an uploaded image's name."""
     return uploaded_images.get(index).name if uploaded_images.is_number(index) else str(index)
 
 
 def image_sha256(index: int) -> str:
-    """Names the image in every key: the SHA-256 of its 3,072 bytes in (row, column, channel) order."""
+    """The SHA-256 of an image's 3,072 bytes in (row, column, channel) order; names the image in every key."""
     return hashlib.sha256(np.ascontiguousarray(image(index)).tobytes()).hexdigest()
 
 
 def parse_images(text: str) -> list[int]:
     """``bundled``, ``all`` or a list like ``0,3,10:20`` (end excluded) -> indices, each once, in the order given.
 
-    The list may hold numbers of own images, too.
+    The list may contain numbers of uploaded images.
 
     Raises CannotCompute for anything else, and for an image that is not on this machine.
     """
@@ -134,10 +136,10 @@ def parse_images(text: str) -> list[int]:
     wanted = range(TEST_IMAGES) if text == "all" else _listed(text)
     missing = [] if full_set_path().exists() else [index for index in wanted if not is_available(index)]
     if missing:
-        got = f"test image {missing[0]}, which does not"
+        which = f"Test image {missing[0]} is"
         if len(missing) > 1:
-            got = f"{len(missing):,} others (the first is {missing[0]})"
-        raise CannotCompute(f"Expected images among the {len(bundled()):,} that ship, got {got}: {HOW_TO_GET}.")
+            which = f"{len(missing):,} of these images (the first is {missing[0]}) are"
+        raise CannotCompute(f"{which} not among the {len(bundled()):,} that ship: {HOW_TO_GET}.")
     return list(wanted)
 
 
@@ -160,13 +162,8 @@ def _listed(text: str) -> dict[int, None]:
     indices: dict[int, None] = {}
     for part in text.split(","):
         start, colon, stop = (piece.strip() for piece in part.partition(":"))
-        if (
-            not colon
-            and len(start) <= DIGITS
-            and start.isascii()
-            and start.isdigit()
-            and uploaded_images.is_number(int(start))
-        ):
+        is_one_number = not colon and len(start) <= DIGITS and start.isascii() and start.isdigit()
+        if is_one_number and uploaded_images.is_number(int(start)):
             indices[uploaded_images.get(int(start)).number] = None
             continue
         numbers = [start, stop] if colon else [start]
@@ -198,7 +195,7 @@ def _out_of_range(text: str, part: str) -> CannotCompute:
 
 
 def _quoted(text: str) -> str:
-    """As it was written, but not a page of it."""
+    """The text in quotes, shortened if it is long."""
     return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…")
 
 
@@ -206,19 +203,19 @@ def normalised(
     images: np.ndarray,
     mean: tuple[float, float, float] = MEAN,
     standard_deviation: tuple[float, float, float] = STANDARD_DEVIATION,
-):
+) -> "Tensor":
     """uint8 (N, H, W, 3) -> float32 tensor (N, 3, H, W): (x / 255 − mean) / standard deviation, by channel."""
     import torch
 
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise ValueError(f"Expected uint8 images of shape (N, H, W, 3), got {images.dtype} {images.shape}.")
-    mean, std = (torch.tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (mean, standard_deviation))
+    centre, scale = (torch.tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (mean, standard_deviation))
     channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))  # a copy: torch refuses read-only arrays
-    return (torch.from_numpy(channels_first).float() / 255 - mean) / std
+    return (torch.from_numpy(channels_first).float() / 255 - centre) / scale
 
 
 def _unreadable(error: Exception) -> str:
-    """Why ``np.load`` failed. Not in numpy's words, which advise to load it unsafely, with pickle."""
+    """Why ``np.load`` failed. numpy's own message would advise unsafe loading, with pickle."""
     if isinstance(error, OSError) and error.strerror:
         return f"which cannot be read ({error.strerror})"
     if isinstance(error, KeyError):
@@ -227,14 +224,14 @@ def _unreadable(error: Exception) -> str:
 
 
 def load_arrays(path: Path, names: tuple[str, ...] = ARRAYS) -> dict[str, np.ndarray]:
-    """Images uint8 (N, 32, 32, 3) and labels (N,) of an ``.npz``. Raises CannotCompute where it holds anything else."""
+    """Images uint8 (N, 32, 32, 3) and labels (N,) of an ``.npz``. Raises CannotCompute if it holds anything else."""
     form = f"an .npz file with {', '.join(names)}: images uint8 (N, 32, 32, 3), labels 0 to 9"
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names}
     except FileNotFoundError:
         raise CannotCompute(f"Expected the CIFAR-10 data in {path}, got no such file: {HOW_TO_GET}.") from None
-    except Exception as error:  # numpy's, zipfile's and zlib's: many, and none of them meant for a user
+    except Exception as error:  # of numpy, zipfile or zlib: many types, none meant for a user
         raise CannotCompute(f"Expected {form}, got {path}, {_unreadable(error)}: name or fetch another.") from error
     for images, labels in zip(names[::2], names[1::2], strict=True):
         x, y = arrays[images], arrays[labels]

@@ -1,10 +1,10 @@
-"""An image file from outside -> 32×32 RGB as the networks see it; refused in a sentence, or read by Pillow. Imports no torch.
+"""Decodes an uploaded image file to 32×32 RGB, or refuses it with one sentence. Imports no torch.
 
-centre cut to a square -> transparency over white -> sides over 1,280 averaged to 640 or more -> turned as the EXIF says
+cropped to the centre square -> transparency over white -> sides over 1,280 averaged to 640 or more -> EXIF orientation applied
 -> Lanczos (antialiased) to 32×32
 
-Pillow holds a decoded picture in up to four bytes a pixel, 100 MB; each copy of it costs as much again. So only one picture
-is decoded at a time, and all up to the averaging is done in strips.
+Pillow needs up to four bytes per pixel for a decoded picture, 100 MB, and as much again for each copy. So only one picture is
+decoded at a time, and everything up to the averaging works on strips.
 """
 
 import io
@@ -18,13 +18,13 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from stiffcore.errors import CannotCompute
 
 LARGEST_FILE = 10 << 20  # bytes
-MOST_PIXELS = 25_000_000  # checked before any is decoded; a phone's 24 megapixels fit
+MOST_PIXELS = 25_000_000  # checked before decoding; a phone's 24 megapixels fit
 FORMATS = ("PNG", "JPEG")
 SMALLEST_SIDE = 8  # pixels
 MOST_SCANS = 300  # of a progressive JPEG: cameras make about ten; each costs a pass over all pixels
-SIDE, CUT_SIDE = 32, 320  # pixels: what the network sees; the cut that is shown beside it
-STRIP = 64  # rows that are converted at a time
-TURNS = {  # EXIF's orientation -> how to undo it, as PIL.ImageOps.exif_transpose does, here on the cut alone
+SIDE, CUT_SIDE = 32, 320  # pixels: the network's input; the crop that is shown beside it
+STRIP = 64  # rows converted at a time
+TURNS = {  # EXIF orientation -> how to undo it, as PIL.ImageOps.exif_transpose does, here on the crop only
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -33,7 +33,7 @@ TURNS = {  # EXIF's orientation -> how to undo it, as PIL.ImageOps.exif_transpos
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-OTHER_KINDS = (  # what a file that is neither begins with, at a place
+OTHER_KINDS = (  # (offset, bytes there, kind) of other files
     (0, b"GIF8", "a GIF"),
     (0, b"BM", "a BMP"),
     (0, b"%PDF", "a PDF"),
@@ -49,17 +49,17 @@ _decoding = threading.Lock()
 
 @dataclass(frozen=True)
 class Picture:
-    """A file's picture. pixels: uint8 (32, 32, 3), what a network sees. cut: uint8 (n, n, 3), n ≤ 320, what it was made of."""
+    """A decoded file. pixels: uint8 (32, 32, 3), a network's input. cut: uint8 (n, n, 3), n ≤ 320, the crop behind it."""
 
     pixels: np.ndarray
     cut: np.ndarray
     form: str  # PNG or JPEG
-    width: int  # of the file's picture, as it is meant to be seen
+    width: int  # of the file's picture, with its EXIF orientation applied
     height: int
 
 
 def content_of(path: Path) -> bytes:
-    """A file's bytes, its size checked before."""
+    """A file's bytes; its size is checked first."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise _refused(f"one of {path.stat().st_size / 2**20:.0f} MB", "make it smaller")
@@ -69,21 +69,21 @@ def content_of(path: Path) -> bytes:
 
 
 def read(content: bytes) -> np.ndarray:
-    """uint8 (32, 32, 3) RGB of a PNG or JPEG. Raises CannotCompute, in one sentence, for what is refused."""
+    """uint8 (32, 32, 3) RGB of a PNG or JPEG. Raises CannotCompute, with one sentence, for a refused file."""
     return picture(content).pixels
 
 
 def picture(content: bytes) -> Picture:
-    """A PNG or JPEG, cut and made small. Raises CannotCompute, in one sentence, for what is refused."""
+    """A PNG or JPEG, cropped and resized. Raises CannotCompute, with one sentence, for a refused file."""
     if len(content) > LARGEST_FILE:
         raise _refused(f"one of {len(content) / 2**20:.0f} MB", "make it smaller")
     if content.count(b"\xff\xda") > MOST_SCANS:
-        raise _refused("one that is drawn in far too many steps", "save it again")
+        raise _refused("one with far too many progressive scans", "save it again")
     try:
         with _decoding:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _check_size(image)
-                image.verify()  # a PNG's checksums, which decoding leaves out; then it has to be opened anew
+                image.verify()  # checks a PNG's checksums, which decoding skips; needs reopening
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 return _picture(image)
     except CannotCompute:
@@ -92,12 +92,12 @@ def picture(content: bytes) -> Picture:
         raise _refused(_kind(content), "save it as PNG or JPEG") from error
     except Image.DecompressionBombError as error:
         raise _refused("one of far too many pixels", "make it smaller") from error
-    except Exception as error:  # Pillow's are many: OSError, SyntaxError, ValueError, struct.error, zlib's ...
+    except Exception as error:  # Pillow raises many types: OSError, SyntaxError, ValueError, struct.error, zlib's ...
         raise _refused("a damaged one", "save it again, or use another") from error
 
 
 def _check_size(image: Image.Image) -> None:
-    """From the file's header, before anything is decoded."""
+    """Check the size in the file's header, before anything is decoded."""
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise _refused(f"one of {width:,} × {height:,} pixels", "make it smaller")
@@ -109,8 +109,8 @@ def _picture(image: Image.Image) -> Picture:
     width, height = image.size
     if image.format == "PNG" and getattr(image, "is_animated", False):
         raise _refused("an animation", "save one of its pictures")
-    form = "PNG" if image.format == "PNG" else "JPEG"  # a phone's second picture behind the first makes it an MPO
-    image.draft("RGB", (CUT_SIDE, CUT_SIDE))  # a JPEG is decoded at the scale that is needed
+    form = "PNG" if image.format == "PNG" else "JPEG"  # a phone's file with a second picture is an MPO
+    image.draft("RGB", (CUT_SIDE, CUT_SIDE))  # decode a JPEG at the scale that is needed
     orientation = _orientation(image)
     cut = _middle(image)
     if orientation in TURNS:
@@ -123,20 +123,20 @@ def _picture(image: Image.Image) -> Picture:
 
 
 def _middle(image: Image.Image) -> Image.Image:
-    """The square in the middle as RGB, in whole blocks of pixels, each averaged: a side of less than 1,280 is left as it is."""
+    """The centre square as RGB, averaged over blocks of pixels; sides under 1,280 stay as they are."""
     factor = max(1, min(image.size) // (2 * CUT_SIDE))
     side = min(image.size) // factor * factor
     left, top = ((length - side) // 2 for length in image.size)
-    made = Image.new("RGB", (side // factor, side // factor))
+    square = Image.new("RGB", (side // factor, side // factor))
     rows = STRIP // factor * factor
     for at in range(0, side, rows):
         strip = _rgb(image.crop((left, top + at, left + side, top + min(at + rows, side))))
-        made.paste(strip.reduce(factor), (0, at // factor))
-    return made
+        square.paste(strip.reduce(factor), (0, at // factor))
+    return square
 
 
 def _orientation(image: Image.Image) -> int:
-    """As the EXIF says, 1 to 8; a damaged one says nothing."""
+    """The EXIF orientation, 1 to 8; 1 if it is missing or damaged."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:
@@ -145,7 +145,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: 16 bits lose the lower eight, what is transparent lies on white, CMYK as Pillow converts it."""
+    """8-bit RGB: the upper eight of 16 bits, transparency over white, CMYK as Pillow converts it."""
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
@@ -160,8 +160,8 @@ def _kind(content: bytes) -> str:
             return kind
     start = content[:500].lstrip().lower()
     if start.startswith((b"<svg", b"<?xml", b"<!doctype", b"<html")):
-        return "a page or drawing in text"
-    return "an empty file" if not content else "something else, whatever its name says"
+        return "an HTML or SVG file"
+    return "an empty file" if not content else "another kind of file, despite its name"
 
 
 def _refused(got: str, what_to_do: str) -> CannotCompute:

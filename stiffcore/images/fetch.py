@@ -1,7 +1,7 @@
 """Fetches the full CIFAR-10 data set, from its host or from a folder, and converts it to ``cifar10.npz``.
 
-The official archive holds pickles. They are read once, after their hash was checked, by an unpickler that knows
-nothing but numpy arrays; nothing else in the project unpickles.
+The official archive contains pickles. They are read once, after a check of their hash, by an unpickler that accepts only
+numpy arrays. Nothing else in the project unpickles.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Archive:
-    """Where the official archive is, and the hashes that prove it. batches: file -> MD5, the test batch last."""
+    """The official archive's address, and the hashes that verify it. batches: file -> MD5, the test batch last."""
 
     url: str
     sha256: str
@@ -44,7 +44,7 @@ class Archive:
 
 
 def official(url: str = "") -> Archive:
-    """The archive as torchvision knows it, at another address if one is given: the SHA-256 must be the same."""
+    """The archive that torchvision names, at another address if one is given; the SHA-256 must be the same."""
     known = torchvision("datasets").CIFAR10
     return Archive(
         url or known.url,
@@ -54,9 +54,9 @@ def official(url: str = "") -> Archive:
 
 
 def fetch(archive: Archive, source: Path | None, progress: Progress) -> Path:
-    """Put the full data set at ``cifar10.full_set_path()`` and return that path; where it already is, do nothing.
+    """Put the full data set at ``cifar10.full_set_path()`` and return that path; does nothing if it is already there.
 
-    A damaged or foreign file there is moved aside once the new one is whole.
+    A damaged or foreign file there is moved aside once the new one is complete.
 
     source: a folder with the archive, with the extracted batches, or with an ``.npz``, or one of these files; None
     downloads. Raises CannotCompute without network, on a wrong hash, on a full disk, and for foreign files.
@@ -69,7 +69,7 @@ def fetch(archive: Archive, source: Path | None, progress: Progress) -> Path:
                 return path
             if (free := shutil.disk_usage(path.parent).free) < DISK_NEEDED:
                 raise CannotCompute(
-                    f"Expected {DISK_NEEDED >> 20} MB free for the data in {path.parent}, got {free >> 20} MB: make room, "
+                    f"Not enough disk space in {path.parent} ({free >> 20} MB free, {DISK_NEEDED >> 20} MB needed): make room, "
                     "or set STIFFCORE_DATA to a folder elsewhere."
                 )
             arrays = _from_files(archive, source, progress) if source else _from_host(archive, path.parent, progress)
@@ -77,19 +77,16 @@ def fetch(archive: Archive, source: Path | None, progress: Progress) -> Path:
             progress(0, 0, "writing")
             _write(path, arrays)
     except Timeout:
-        raise CannotCompute(
-            f"Expected to be alone in {path.parent}, got another fetch-data at work there: wait for it."
-        ) from None
+        raise CannotCompute(f"Another fetch-data is running in {path.parent}: wait until it has finished.") from None
     except OSError as error:
         raise CannotCompute(
-            f"Expected to write the data to {path.parent}, got {error}: make it writable, or set STIFFCORE_DATA to another "
-            "folder."
+            f"Cannot write the data to {path.parent} ({error}): make it writable, or set STIFFCORE_DATA to another folder."
         ) from error
     return path
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the data set lies there already."""
+    """Whether the complete data set is there already."""
     try:
         _check(cifar10.load_arrays(path), path)
     except CannotCompute:
@@ -100,18 +97,18 @@ def _is_whole(path: Path) -> bool:
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with files.replaced(path) as partial:
         with partial.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         if path.exists():
-            aside = path.with_name(path.name + ".damaged")  # not .npz: nobody shall take it for data
+            aside = path.with_name(path.name + ".damaged")  # not .npz, so that it is not read as data
             path.replace(aside)
             _log.warning(
-                "The data in %s were damaged or others: they were replaced, and are kept as %s.", path, aside.name
+                "The data in %s were damaged or foreign: they were replaced, and are kept as %s.", path, aside.name
             )
-    (path.parent / "cifar-10-python.tar.gz").unlink(missing_ok=True)  # only a downloaded one lies there
+    (path.parent / "cifar-10-python.tar.gz").unlink(missing_ok=True)  # only a downloaded archive is there
 
 
 def _check(arrays: dict[str, np.ndarray], source: object) -> None:
-    """The test set must be the official one: 10,000 images, among them those that ship, at their places."""
+    """Refuse a test set that is not the official one: 10,000 images, those that ship at their indices."""
     indices, images, labels = list(cifar10.bundled()), arrays["test_images"], arrays["test_labels"]
     if len(images) != cifar10.TEST_IMAGES or any(
         not np.array_equal(images[i], cifar10.image(i)) or labels[i] != cifar10.label(i) for i in indices
@@ -130,10 +127,10 @@ def _from_host(archive: Archive, folder: Path, progress: Progress) -> dict[str, 
 
 
 def _from_files(archive: Archive, source: Path, progress: Progress) -> dict[str, np.ndarray]:
-    """Whatever form the user has: looked for in this order."""
+    """From whatever form the user has; extracted batches first."""
     batches = [source / FOLDER_IN_ARCHIVE, source]
     candidates = [source] if source.is_file() else [source / "cifar-10-python.tar.gz", *sorted(source.glob("*.npz"))]
-    mine = cifar10.full_set_path()  # what is to be replaced is no source, should it lie in the same folder
+    mine = cifar10.full_set_path()  # the file to be replaced is not a source
     candidates = [file for file in candidates if not (file.exists() and mine.exists() and file.samefile(mine))]
     for folder in batches:
         if (folder / "test_batch").is_file():
@@ -152,12 +149,12 @@ def _from_files(archive: Archive, source: Path, progress: Progress) -> dict[str,
 def _from_archive(archive: Archive, path: Path, progress: Progress) -> dict[str, np.ndarray]:
     progress(0, 0, "checking")
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != archive.sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != archive.sha256:
         raise CannotCompute(
-            f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {found[:12]}… in {path}: remove it and fetch again."
+            f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {digest[:12]}… in {path}: remove it and fetch again."
         )
-    with tarfile.open(path, "r:gz") as tar:  # members are read by name, nothing is extracted to disk
+    with tarfile.open(path, "r:gz") as tar:  # members are read by name; nothing is extracted to disk
         return _from_batches(archive, lambda name: _member(tar, name), path, progress)
 
 
@@ -175,7 +172,7 @@ def _member(tar: tarfile.TarFile, name: str) -> bytes:
 def _from_batches(
     archive: Archive, read: Callable[[str], bytes], source: Path, progress: Progress
 ) -> dict[str, np.ndarray]:
-    """The arrays from the batches, each after its hash was checked."""
+    """The arrays of the batches; the hash of each is checked first."""
     images, labels = [], []
     for done, (name, md5) in enumerate(archive.batches.items()):
         progress(done, len(archive.batches), "converting")
@@ -183,10 +180,10 @@ def _from_batches(
             content = read(name)
         except (OSError, KeyError) as error:
             raise CannotCompute(f"Expected {name} in {source}, got none ({error}): use the whole data set.") from error
-        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if found != md5:
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if digest != md5:
             raise CannotCompute(
-                f"Expected {name} with MD5 {md5}, got {found} in {source}: use the official files, or fetch them again."
+                f"Expected {name} with MD5 {md5}, got {digest} in {source}: use the official files, or fetch them again."
             )
         batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
         images.append(batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
@@ -200,7 +197,7 @@ def _from_batches(
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Knows what a pickled numpy array needs, and nothing else."""
+    """Accepts only what a pickled numpy array needs."""
 
     def find_class(self, module: str, name: str) -> object:
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -211,31 +208,31 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def download(archive: Archive, path: Path, progress: Progress) -> None:
-    """Download to ``path``, going on where an interrupted download stopped, and check the hash."""
+    """Download to ``path``, resuming an interrupted download, and check the hash."""
     partial = path.with_name(path.name + ".partial")
     try:
         _receive(archive.url, partial, progress)
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
         have = f" after {partial.stat().st_size >> 20} MB" if partial.exists() else ""
         raise CannotCompute(
-            f"Expected the CIFAR-10 archive from {archive.url}, got {getattr(error, 'reason', error)}{have}: run the command again to go on, or use "
-            "`--from FOLDER` with files that you already have."
+            f"The download of {archive.url} failed{have} ({getattr(error, 'reason', error)}): run the command again to resume, "
+            "or use `--from FOLDER` with files that you already have."
         ) from error
     with partial.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != archive.sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != archive.sha256:
         partial.unlink()
         raise CannotCompute(
-            f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {found[:12]}… from {archive.url}: run the command "
+            f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {digest[:12]}… from {archive.url}: run the command "
             "again, or use `--from FOLDER` with files that you already have."
         )
     partial.replace(path)
 
 
 def _receive(url: str, partial: Path, progress: Progress) -> None:
-    """Append what is missing of ``url`` to ``partial``; a host without ranges sends everything anew."""
+    """Append the missing part of ``url`` to ``partial``; a host without range requests sends everything again."""
     if not url.startswith(("https://", "http://")):
-        raise ValueError("an address that is not http or https")
+        raise ValueError("the address is not http or https")
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": "stiffcore", **({"Range": f"bytes={have}-"} if have else {})}
     try:
@@ -245,10 +242,10 @@ def _receive(url: str, partial: Path, progress: Progress) -> None:
             return
         raise
     with response:
-        goes_on = response.status == 206
-        done = have if goes_on else 0
+        resumed = response.status == 206
+        done = have if resumed else 0
         total = done + int(response.headers.get("Content-Length") or 0)
-        with partial.open("ab" if goes_on else "wb") as file:
+        with partial.open("ab" if resumed else "wb") as file:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
                 done += len(chunk)

@@ -1,6 +1,7 @@
-"""An image as everything behind the doors takes it: pixels, their hash, a name and perhaps a label.
+"""The image object of the package: pixels, their hash, a name and perhaps a label.
 
-``registry.find`` turns a number into one; only the doors call it. An ``Image`` made from an array is as good as one of CIFAR-10's.
+``registry.find`` returns the ``Image`` of a number; only the command line, the URL, uploads and ``import stiffcore`` call it.
+An ``Image`` made from an array works like one of CIFAR-10's.
 """
 
 import hashlib
@@ -16,9 +17,9 @@ from stiffcore.images.labels import LABELS
 class Image:
     """pixels: uint8, shape (height, width, 3), RGB, read-only. sha256: of their bytes in (row, column, channel) order.
 
-    label: position in the network's classes, None if unlabelled. number: what rows call the image: its index in the official
+    label: position in the network's classes, None if unlabelled. number: names the image in rows: its index in the official
     test set, or an uploaded image's number; None for an array. is_official: one of CIFAR-10's, whose label never changes.
-    on_prediction: called with the SHA-256 of a network's weights and the label that it sees, whenever it has looked.
+    on_prediction: called with the SHA-256 of a network's weights and its predicted label, after every prediction.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Image:
 
     @property
     def in_rows(self) -> int | str:
-        """What a row's column ``image`` holds: the number, or the name of an image that has none."""
+        """The value of a row's column ``image``: the number, or the name if there is none."""
         return self.name if self.number is None else self.number
 
 

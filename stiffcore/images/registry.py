@@ -1,6 +1,6 @@
 """Numbers of images -> ``Image`` objects: CIFAR-10's official test set, and uploaded images from 1,000,000.
 
-For the doors: the command line, the URL, uploads and ``import stiffcore``. Behind them images travel as objects.
+Only the command line, the URL, uploads and ``import stiffcore`` call it; all other code takes ``Image`` objects.
 """
 
 from functools import lru_cache
@@ -12,7 +12,7 @@ from stiffcore.images.image import Image
 
 
 def find(number: int) -> Image:
-    """The image of a number. Raises CannotCompute where it is not on this machine."""
+    """The image of a number. Raises CannotCompute if it is not on this machine."""
     if uploaded.is_number(number):
         return uploaded.get(number).as_image()
     return _official(cifar10.index(number), cifar10.full_set_path())
@@ -25,7 +25,7 @@ def bundled() -> tuple[Image, ...]:
 
 @lru_cache(maxsize=cifar10.TEST_IMAGES)
 def _official(index: int, place: object) -> Image:
-    """place: where the full test set would be, so that another folder is another entry."""
+    """place: of the full test set, so that each folder has its own cache entries."""
     pixels = np.ascontiguousarray(cifar10.image(index))
     pixels.flags.writeable = False
     return Image(str(index), cifar10.image_sha256(index), pixels, cifar10.label(index), index, is_official=True)

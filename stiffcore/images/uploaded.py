@@ -1,10 +1,10 @@
-"""Images that did not come with CIFAR-10: uploaded, or made from another image. Each has a number, as a test image has.
+"""Images that are not CIFAR-10's: uploaded, or made from another image. Each has a number, like a test image.
 
     number = 1,000,000 + the first 28 bits of the SHA-256 of the 3,072 bytes in (row, column, channel) order
 
-so that every place that takes the index of a test image takes it too, and the same pixels have the same number everywhere.
-They lie in own/images/ of the cache folder, one checksummed blob each (``storage.encoding``), and in memory: where the disk
-refuses, this process still has them.
+The number is accepted wherever the index of a test image is, and equal pixels have the same number on every machine. The
+images are stored in own/images/ of the cache folder, one checksummed blob each (``storage.encoding``), and in memory: if the
+disk fails, this process still has them.
 """
 
 import hashlib
@@ -30,14 +30,14 @@ from stiffcore.storage.locations import default_folder
 SHAPE = (32, 32, 3)
 FIRST = 1_000_000
 LAST = FIRST + 0xFFFFFFF
-MOST = 500  # images; beyond it those go that nobody looked at for the longest time
-LOOKED_AT_AGAIN = 3600.0  # seconds after which another look is noted on disk
+MOST = 500  # images; beyond it the least recently viewed are removed
+LOOKED_AT_AGAIN = 3600.0  # seconds after which another view is recorded on disk
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class UploadedImage:
-    """pixels: uint8 (32, 32, 3), read-only. label: 0 to 9, or None. about: whatever else was said when it was registered."""
+    """pixels: uint8 (32, 32, 3), read-only. label: 0 to 9, or None. about: the other fields of its registration."""
 
     number: int
     pixels: np.ndarray
@@ -46,47 +46,46 @@ class UploadedImage:
     kind: str  # upload, fgsm, noise ...
     label: int | None
     registered: float  # seconds since 1970
-    predicted: dict[str, int]  # SHA-256 of weights -> the label that they see
+    predicted: dict[str, int]  # SHA-256 of weights -> predicted label
     about: dict
 
     def as_image(self) -> Image:
-        """What everything else takes it by; it remembers what networks see in it."""
-        noted = partial(note_prediction, self.number)
-        return Image(self.name, self.sha256, self.pixels, self.label, self.number, on_prediction=noted)
+        """The object that the rest of the package takes; predictions are recorded here."""
+        record = partial(note_prediction, self.number)
+        return Image(self.name, self.sha256, self.pixels, self.label, self.number, on_prediction=record)
 
 
 def is_number(index: object) -> bool:
-    """Whether this is the number of an own image, whether or not it is here."""
+    """Whether this is a number of an uploaded image, whether or not the image is on this machine."""
     return isinstance(index, int | np.integer) and not isinstance(index, bool) and bool(FIRST <= index <= LAST)
 
 
 def number_of(pixels: np.ndarray) -> int:
-    """The number that uint8 (32, 32, 3) pixels have, whether or not they are kept."""
+    """The number of uint8 (32, 32, 3) pixels, whether or not they are stored."""
     return _number(_sha256(pixels))
 
 
 def register(pixels: np.ndarray, about: Mapping) -> int:
-    """Keep an image and return its number; the same pixels again replace what was said about them.
+    """Store an image and return its number; registering the same pixels again replaces their fields.
 
-    pixels: uint8 (32, 32, 3). about: JSON values; ``name`` (shown to people, made harmless here), ``kind``, ``label`` (0 to 9
-    or None), and whatever else says how it was made (source, network, epsilon, seed ...). Raises ValueError for anything else.
+    pixels: uint8 (32, 32, 3). about: JSON values; ``name`` (made safe to display here), ``kind``, ``label`` (0 to 9 or None),
+    and how the image was made (source, network, epsilon, seed ...). Raises ValueError for anything else.
     """
     return default().register(pixels, about)
 
 
 def get(number: int) -> UploadedImage:
-    """An own image. Raises CannotCompute where it is not on this machine."""
-    found = default().find(number)
-    if found is None:
+    """An uploaded image. Raises CannotCompute if it is not on this machine."""
+    image = default().find(number)
+    if image is None:
         raise CannotCompute(
-            f"Expected an own image that is on this machine, got {number}, which was uploaded elsewhere or deleted: "
-            "upload it again on the page Own files."
+            f"The image {number} was uploaded elsewhere or deleted: upload it again on the page Own files."
         )
-    return found
+    return image
 
 
 def known() -> tuple[int, ...]:
-    """The numbers of all own images, the newest first."""
+    """The numbers of all uploaded images, the newest first."""
     return default().known()
 
 
@@ -95,12 +94,12 @@ def remove(number: int) -> None:
 
 
 def note_prediction(number: int, weights: str, label: int) -> None:
-    """Remember what a network sees in an image; weights: their SHA-256."""
+    """Record a network's predicted label of an image; weights: their SHA-256."""
     default().note_prediction(number, weights, label)
 
 
 def notice() -> str | None:
-    """A sentence about images that could not be written to disk, once."""
+    """A sentence about images that could not be written to disk; returned once."""
     return default().notice()
 
 
@@ -119,7 +118,7 @@ class UploadedImages:
     def __init__(self, folder: Path, most: int = MOST):
         self.folder, self.most = folder, most
         self._lock = threading.RLock()
-        self._kept: dict[int, tuple[UploadedImage, int]] = {}  # with its file's time of change in ns; 0: not on disk
+        self._kept: dict[int, tuple[UploadedImage, int]] = {}  # with its file's modification time in ns; 0: not on disk
         self._notices: list[str] = []
 
     def register(self, pixels: np.ndarray, about: Mapping) -> int:
@@ -127,7 +126,7 @@ class UploadedImages:
             raise ValueError(f"Expected one uint8 image of shape (32, 32, 3), got {np.shape(pixels)}.")
         sha256 = _sha256(pixels)
         header = {"kind": "upload", "label": None} | dict(about)
-        header["name"] = uploads.clean_name(str(header.get("name") or ""), "own image")
+        header["name"] = uploads.clean_name(str(header.get("name") or ""), "uploaded image")
         with self._lock:
             before = self.find(_number(sha256))
             seen = before.predicted if before and before.sha256 == sha256 else {}
@@ -136,7 +135,7 @@ class UploadedImages:
         return image.number
 
     def find(self, number: int) -> UploadedImage | None:
-        """The image, or None; of a file that is damaged or was deleted, too."""
+        """The image; None if it is unknown, deleted or damaged."""
         if not is_number(number):
             return None
         path = self._path(number)
@@ -156,8 +155,8 @@ class UploadedImages:
             numbers = set(self._kept)
         with suppress(OSError):
             numbers |= {int(path.stem) for path in self.folder.glob("*.image") if path.stem.isdecimal()}
-        there = [image for number in numbers if (image := self.find(number))]
-        return tuple(image.number for image in sorted(there, key=lambda image: -image.registered))
+        images = [image for number in numbers if (image := self.find(number))]
+        return tuple(image.number for image in sorted(images, key=lambda image: -image.registered))
 
     def remove(self, number: int) -> None:
         with self._lock:
@@ -180,7 +179,7 @@ class UploadedImages:
         return self.folder / f"{number}.image"
 
     def _keep(self, image: UploadedImage) -> None:
-        """In memory and on disk; where the disk refuses, a notice."""
+        """Keep an image in memory and on disk; if the disk refuses, add a notice."""
         entry = encoding.Entry(_header(image), {"pixels": image.pixels})
         blob, path, changed = encoding.encode(image.sha256, entry), self._path(image.number), 0
         with self._lock:
@@ -188,10 +187,10 @@ class UploadedImages:
                 write_replaced(path, blob)
                 changed = path.stat().st_mtime_ns
             except OSError as error:
-                _log.warning("Own image %s could not be stored in %s: %s", image.number, self.folder, error)
+                _log.warning("Uploaded image %s could not be stored in %s: %s", image.number, self.folder, error)
                 self._notices = [
-                    f"Expected a cache folder that can be written, got “{error.strerror or error}” at {self.folder}: the image is "
-                    "there until the server ends; free space there or set STIFFCORE_CACHE to another folder."
+                    f"Cannot write to the cache folder {self.folder} (“{error.strerror or error}”): the image is kept only until "
+                    "the server ends; free space there or set STIFFCORE_CACHE to another folder."
                 ]
             self._kept[image.number] = image, changed
             self._drop_oldest()
@@ -214,7 +213,7 @@ class UploadedImages:
             if image.number != int(path.stem) or _sha256(image.pixels) != sha256:
                 raise ValueError("it holds another image")
         except (OSError, KeyError, TypeError, ValueError) as error:
-            _log.warning("Own image %s is not used, because it cannot be read: %r", path, error)
+            _log.warning("Uploaded image %s is not used, because it cannot be read: %r", path, error)
             return None
         self._kept[image.number] = image, changed
         return image
@@ -222,7 +221,7 @@ class UploadedImages:
     def _looked_at(
         self, image: UploadedImage | None, path: Path, status: os.stat_result | None
     ) -> UploadedImage | None:
-        """The image; notes the look on disk, so that others go before it."""
+        """The image; records the view on disk, so that others are removed first."""
         if image is not None and status is not None and time.time() - status.st_mtime > LOOKED_AT_AGAIN:
             with suppress(OSError):
                 os.utime(path)
@@ -239,7 +238,7 @@ def _number(sha256: str) -> int:
 
 
 def _image(sha256: str, header: dict, pixels: np.ndarray) -> UploadedImage:
-    """Raises KeyError, TypeError or ValueError for what is none."""
+    """Raises KeyError, TypeError or ValueError for invalid fields or pixels."""
     about = json.loads(encoding.canonical_json(header))
     name, kind, label = about.pop("name"), about.pop("kind"), about.pop("label")
     registered, predicted = about.pop("registered"), about.pop("predicted")

@@ -75,26 +75,29 @@ def network(
 
 def _geometries(module: nn.Module, blocks: list[nn.Module], image: Tensor) -> list[BlockGeometry]:
     """The sizes that one forward pass meets."""
-    seen: dict[nn.Module, tuple[int, ...]] = {}
+    seen: dict[nn.Module, tuple[int, int, int]] = {}
     watched = [layer for block in blocks for layer in (block, *_convolutions(block))]
     hooks = [
-        layer.register_forward_hook(lambda layer, given, out: seen.update({layer: out.shape[1:]})) for layer in watched
+        layer.register_forward_hook(lambda layer, given, out: seen.update({layer: _shape(out)})) for layer in watched
     ]
-    given: dict[nn.Module, tuple[int, ...]] = {}
-    hooks += [
-        block.register_forward_pre_hook(lambda block, x: given.update({block: x[0].shape[1:]})) for block in blocks
-    ]
+    given: dict[nn.Module, tuple[int, int, int]] = {}
+    hooks += [block.register_forward_pre_hook(lambda block, x: given.update({block: _shape(x[0])})) for block in blocks]
     with torch.no_grad():
         module(image)
     for hook in hooks:
         hook.remove()
     made = []
     for number, block in enumerate(blocks, 1):
-        inner = tuple(tuple(seen[layer]) for layer in _convolutions(block)[:-1])
+        inner = tuple(seen[layer] for layer in _convolutions(block)[:-1])
         kind = "bottleneck" if len(inner) == 2 else "basic"
         stride = given[block][-1] // seen[block][-1]
-        made.append(BlockGeometry(number, kind, stride, tuple(given[block]), inner, tuple(seen[block])))
+        made.append(BlockGeometry(number, kind, stride, given[block], inner, seen[block]))
     return made
+
+
+def _shape(batch: Tensor) -> tuple[int, int, int]:
+    _, channels, height, width = batch.shape
+    return channels, height, width
 
 
 def _convolutions(block: nn.Module) -> list[nn.Module]:
@@ -112,11 +115,11 @@ def _check(block: nn.Module, geometry: BlockGeometry) -> None:
         raise CannotCompute(_unlike(geometry, f"it cannot be read ({error})")) from error
     if geometry.is_identity and state.skip is not None:
         raise CannotCompute(_unlike(geometry, "its skip is no identity though it keeps the shape"))
-    _, theirs = torch.func.jvp(lambda image: double(image[None])[0], (x,), (v,))
+    theirs = torch.func.jvp(lambda image: double(image[None])[0], (x,), (v,))[1]
     ours = operator.apply(state, Convention.BLOCK, v.flatten()[None])[0]
-    error = float((ours - theirs.flatten()).norm() / theirs.norm().clamp_min(1e-300))
-    if not error <= AGREE:
-        raise CannotCompute(_unlike(geometry, f"its Jacobian differs from the formula's by {error:.1e}"))
+    difference = float((ours - theirs.flatten()).norm() / theirs.norm().clamp_min(1e-300))
+    if not difference <= AGREE:
+        raise CannotCompute(_unlike(geometry, f"its Jacobian differs from the formula's by {difference:.1e}"))
 
 
 def _check_inputs(module: nn.Module, geometries: tuple[BlockGeometry, ...], side: int) -> None:

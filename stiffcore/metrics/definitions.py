@@ -190,4 +190,4 @@ def of(facts: Facts) -> tuple[dict[str, float], dict[str, Missing]]:
     """Every metric that a result lists, NaN where it is missing, in the list's order; and why each of those is."""
     found = {metric.name: metric.value(facts) for metric in METRICS if metric.is_in(facts)}
     reasons = {name: value for name, value in found.items() if isinstance(value, Missing)}
-    return {name: math.nan if name in reasons else value for name, value in found.items()}, reasons
+    return {name: math.nan if isinstance(value, Missing) else value for name, value in found.items()}, reasons

@@ -109,13 +109,13 @@ def of_extremes(
     certificate: "Certificate | None" = None,
 ) -> Facts:
     """The outermost eigenvalues are known, and where it is proved how many are negative, the counts."""
-    missing, ratio, counts = NEEDS_COUNTS, None, {}
+    missing, negative = NEEDS_COUNTS, None
+    ratio: Missing | None = None
     if certificate is not None and certificate.kind == "estimated":
         missing = not_computed(f"estimated that nothing is negative ({certificate.how}); level counts would prove it")
     if certificate is not None and certificate.kind == "proved":
         negative = certificate.negative
         ratio = NEEDS_NEGATIVE if negative else NOTHING_NEGATIVE
-        counts = {"negative": negative, "positive": plan.n - plan.zeros - negative, "undetermined": 0}
     return Facts(
         convention,
         live_fraction,
@@ -129,7 +129,9 @@ def of_extremes(
         min_re=extremes.min_re,
         spectral_radius=extremes.spectral_radius,
         ratio=ratio,
-        **counts,
+        negative=negative,
+        positive=None if negative is None else plan.n - plan.zeros - negative,
+        undetermined=None if negative is None else 0,
     )
 
 
@@ -141,13 +143,6 @@ def of_slices(
     counted: bool,
 ) -> Facts:
     """The extremes, the two baselines and, where they were counted, the signs of the eigenvalues of all slices."""
-    counts = {}
-    if counted:
-        counts = {
-            "negative": slices.n_negative,
-            "positive": slices.n_positive,
-            "undetermined": slices.n_undetermined,
-        }
     ratio = slices.stiffness_ratio
     return Facts(
         Convention.SLICES,
@@ -162,7 +157,9 @@ def of_slices(
         ratio=NEEDS_SPECTRUM if ratio is None else NOTHING_NEGATIVE if math.isnan(ratio) else ratio,
         expected_percent_negative=expected_percent_negative,
         without_skip=without_skip,
-        **counts,
+        negative=slices.n_negative if counted else None,
+        positive=slices.n_positive if counted else None,
+        undetermined=slices.n_undetermined if counted else None,
     )
 
 

@@ -1,7 +1,7 @@
-"""A residual network as everything behind the doors takes it: its blocks, the hash of its weights, its input and its module.
+"""The network object of the package: its blocks, the hash of its weights, its preprocessing and its module.
 
-Who has a ``Network`` needs no name and no registry: one made from a module in memory is as good as one that ships.
-``registry.find`` turns a name into one; only the doors (the command line, the URL, an upload, ``import stiffcore``) call it.
+Code that has a ``Network`` needs no name and no registry: one made from a module in memory works like one that ships.
+``registry.find`` returns the ``Network`` of a name; only the command line, the URL, uploads and ``import stiffcore`` call it.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ import numpy as np
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.images.image import Image
+from stiffcore.images.labels import LABELS
 from stiffcore.networks.catalogue import BlockGeometry
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ KEPT = 3  # modules in memory; a ResNet50 takes 94 MB
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What becomes of an image before the first layer, by channel: (x / 255 − mean) / standard deviation."""
+    """The normalisation of an image before the first layer, per channel: (x / 255 − mean) / standard deviation."""
 
     mean: tuple[float, float, float] = cifar10.MEAN
     standard_deviation: tuple[float, float, float] = cifar10.STANDARD_DEVIATION
@@ -36,7 +37,7 @@ class Preprocessing:
         if images.shape[1:] != (side, side, 3):
             height, width = images.shape[1:3]
             raise CannotCompute(
-                f"Expected an image of {side} × {side} pixels, which the network was made for, got {width} × {height}: "
+                f"Expected an image of {side} × {side} pixels, the network's input size, got {width} × {height}: "
                 "choose another image."
             )
         return cifar10.normalised(images, self.mean, self.standard_deviation)
@@ -47,12 +48,12 @@ CIFAR10 = Preprocessing()
 
 @dataclass(frozen=True)
 class Network:
-    """A residual network in evaluation mode. Two networks of the same name and weights are the same one.
+    """A residual network in evaluation mode. Networks with the same name and weights are equal.
 
-    name: what rows and files call it; title: what people read. weights_sha256: names the weights in every key. blocks: its
-    residual blocks in order. load: makes the module. classes: the names of the labels. architecture: the paper's name of it
-    (``resnet18``), or "" where the paper has no such network. predicted, loss: number of an image -> the label that the
-    network sees, the cross-entropy at the image's label, where they are known without a forward pass.
+    name: used in rows and files; title: displayed. weights_sha256: names the weights in every key. blocks: its residual
+    blocks in order. load: builds the module. classes: the names of the labels. architecture: the paper's name for it
+    (``resnet18``), or "" if the paper has no such network. predicted, loss: number of an image -> predicted label, and
+    cross-entropy at the image's label, where they are known without a forward pass.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Network:
     loss: Mapping[int, float] = field(default_factory=dict, compare=False, repr=False)
 
     def module(self) -> "nn.Module":
-        """The module: evaluation mode, float32, on the CPU; kept for the next call, and not to be changed."""
+        """The module: evaluation mode, float32, on the CPU; cached, so do not change it."""
         return _module(self)
 
     def block(self, number: int) -> BlockGeometry:
@@ -82,14 +83,19 @@ class Network:
         """float32, shape: (3, height, width), as the first layer takes it."""
         return self.preprocessing(image.pixels[None])[0]
 
+    def label_of(self, image: Image) -> int | None:
+        """The image's label among this network's classes; None if unlabelled, or if CIFAR-10's labels are not its classes."""
+        other_classes = image.is_official and self.classes != LABELS
+        return None if other_classes or image.label is None or image.label >= len(self.classes) else image.label
+
     def key_fields(self, image: Image) -> dict[str, object]:
-        """What names this network at an image in the key of any result: the hashes of the weights and of the pixels, and the
-        preprocessing where it is not CIFAR-10's usual one."""
+        """What names this network and an image in the key of a result: the hashes of the weights and of the pixels, and the
+        preprocessing if it is not CIFAR-10's usual one."""
         fields: dict[str, object] = {"weights": self.weights_sha256, "image": image.sha256}
         return fields if self.preprocessing == CIFAR10 else fields | {"preprocessing": asdict(self.preprocessing)}
 
     def identity_blocks(self) -> tuple[BlockGeometry, ...]:
-        """Those whose skip is the input itself, and whose Jacobian is square."""
+        """The blocks whose skip is the identity, and whose Jacobian is square."""
         return tuple(block for block in self.blocks if block.is_identity)
 
 

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 MOST_STEPS = 20_000  # of one run: about a tenth of a second
 State = TypeVar("State", float, np.ndarray, "Tensor")
 Scalar = Callable[[float, float], float]  # f(t, y) or ∂f/∂y
-Advance = Callable[
-    [Scalar, Scalar, float, float, float], tuple[float, int, int]
-]  # y, evaluations of f, solves of a step
+# (f, ∂f/∂y, t, y, h) -> y at t + h, evaluations of f, solves
+Advance = Callable[[Scalar, Scalar, float, float, float], tuple[float, int, int]]
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,7 @@ class StepLimits:
 
     largest_step: float  # at which all of them are stable; infinity where nothing limits it
     set_by: complex  # the λ that limits it, with Im λ >= 0; NaN where none does
-    decay_limit: (
-        float  # r / |min Re λ|: what the fastest decay alone would allow, r the method's real stability interval
-    )
+    decay_limit: float  # r / |min Re λ|: what the fastest decay alone would allow, r the real stability interval
     fastest_decay: float  # |min Re λ|; 0 where nothing decays
     decaying_outside: float  # share of all eigenvalues, from 0 to 1, with Re λ < 0 and |R(hλ)| > 1
 

@@ -6,10 +6,11 @@ criterion (``kernels``); LAPACK (``solver``) sees what these cannot tell, and wh
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -21,9 +22,21 @@ from stiffcore.jacobians.linearise import BlockState
 from stiffcore.progress import Progress
 from stiffcore.slices.patches import PatchFormer, Position, positions
 
+if TYPE_CHECKING:  # it imports numba
+    from stiffcore.slices.scan import Tally
+
 LEVELS = ("extremes", "counts", "spectrum")
 
 Part = tuple[Position, Tensor]  # outputs at a position
+
+
+class Sum(Protocol):
+    """What the results of parts are added up in."""
+
+    def add(self, other: Self) -> None: ...
+
+
+Whole = TypeVar("Whole", bound=Sum)
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ def _largest_first(state: BlockState) -> list[Position]:
     return sorted(positions(state), key=lambda position: -position.size)
 
 
-def _finished(work: Callable[..., object], parts: list[Part], threads: int) -> Iterator[object]:
+def _finished(work: Callable[..., Whole], parts: list[Part], threads: int) -> Generator[Whole, None, None]:
     """work(position, outputs) of each part in order, several at a time. Closing it stops what has not started."""
     if threads <= 1:
         yield from (work(*part) for part in parts)
@@ -108,7 +121,9 @@ def _finished(work: Callable[..., object], parts: list[Part], threads: int) -> I
             pool.shutdown(cancel_futures=True)
 
 
-def _gathered(whole, work: Callable[..., object], parts: list[Part], threads: int, report: Callable[[int], None]):
+def _gathered(
+    whole: Whole, work: Callable[..., Whole], parts: list[Part], threads: int, report: Callable[[int], None]
+) -> Whole:
     """whole, with the result of each part added to it."""
     with closing(_finished(work, parts, threads)) as finished:
         for done, result in enumerate(finished, 1):
@@ -117,7 +132,9 @@ def _gathered(whole, work: Callable[..., object], parts: list[Part], threads: in
     return whole
 
 
-def _tallied(former: PatchFormer, parts: list[Part], counting: bool, threads: int, report: Callable[[int], None]):
+def _tallied(
+    former: PatchFormer, parts: list[Part], counting: bool, threads: int, report: Callable[[int], None]
+) -> "Tally":
     from stiffcore.slices.scan import Tally, scan_patches  # numba: a second to import
 
     whole, identity = Tally(), former.state.geometry.is_identity
@@ -129,7 +146,7 @@ def _tallied(former: PatchFormer, parts: list[Part], counting: bool, threads: in
     return _gathered(whole, work, parts, threads, report)
 
 
-def _summary(state: BlockState, tally, level: str) -> SliceSpectrum:
+def _summary(state: BlockState, tally: "Tally", level: str) -> SliceSpectrum:
     """Adds the structural zeros, which are appended and never computed."""
     n_eigenvalues = state.geometry.n_eigenvalues(Convention.SLICES)
     negative, positive, undetermined, non_zero = (int(count) for count in tally.counts)
@@ -138,11 +155,23 @@ def _summary(state: BlockState, tally, level: str) -> SliceSpectrum:
     if n_zero:
         extremes = [max(value, 0.0) if i in (0, 2, 3) else min(value, 0.0) for i, value in enumerate(extremes)]
     max_re, min_re, radius, other_max, other_min = extremes
-    counts = (None, None, None) if level == "extremes" else (negative, positive, undetermined)
+    counted = level != "extremes"
     health = dict(tally.health)
-    if level != "extremes":
+    if counted:
         health["n_undetermined"] = undetermined
-    return SliceSpectrum(n_eigenvalues, n_zero, *counts, max_re, min_re, radius, other_max, other_min, health=health)
+    return SliceSpectrum(
+        n_eigenvalues,
+        n_zero,
+        negative if counted else None,
+        positive if counted else None,
+        undetermined if counted else None,
+        max_re,
+        min_re,
+        radius,
+        other_max,
+        other_min,
+        health=health,
+    )
 
 
 def _with_density(

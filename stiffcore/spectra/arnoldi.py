@@ -2,11 +2,12 @@
 
     A V_j = V_j H_j + h v_{j+1} e_jᵀ,    H_j y = θ y   =>   ‖A V_j y − θ V_j y‖ = |h| |y_j|
 
-A restarted iteration (ARPACK) keeps the basis small and has to be run once for each end of the spectrum; cores have sides of
-some thousands, so that a few hundred vectors cost nothing, and what they span serves all ends at once, with the
-convergence of a method that forgets nothing. An end counts as found when its Ritz pair's residual is small and no other Ritz value
-that is still on its way could pass it. Two starts are a check against what one start happens not to contain; they prove nothing,
-and a defective outermost eigenvalue is known only to the root of the rounding that its order says. Source: Saad, Numerical Methods for Large Eigenvalue Problems (2011), ch. 6.
+A restarted iteration (ARPACK) keeps the basis small, but runs once for each end of the spectrum. Cores have sides of some
+thousands: a few hundred vectors cost little, one basis serves all ends at once, and nothing is lost to restarts. An end is
+settled when the residual of its Ritz pair is small and no Ritz value that has not converged could still pass it. Two starts
+guard against an eigenvector that one start happens not to contain; they prove nothing. A defective outermost eigenvalue of
+order p is known only to the p-th root of the rounding. Source: Saad, Numerical Methods for Large Eigenvalue Problems (2011),
+ch. 6.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,13 +24,11 @@ ENDS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "left": lambda x: -x.real,
     "largest": np.abs,
 }
-RESIDUAL = 1e-11  # of a Ritz pair, relative to |θ|, at which it counts as found
-FOUND_ROUGHLY = 1e-6  # of another Ritz pair: above this it may still move as far as its residual
-BREAKDOWN = (
-    100 * np.finfo(float).eps
-)  # relative to the operator's size; rounding leaves a few eps of an invariant space
+RESIDUAL = 1e-11  # of a Ritz pair, relative to |θ|, at which it counts as converged
+FOUND_ROUGHLY = 1e-6  # residual relative to |θ|; above it a Ritz pair may still move as far as its residual
+BREAKDOWN = 100 * np.finfo(float).eps  # relative to the operator's size; rounding leaves a few eps
 REPORT_EVERY = 20  # vectors, so that a cancelled computation ends soon
-FIRST_LOOK, NEXT_LOOK = 40, 1.25  # vectors; the projected problem is solved at geometric sizes, so that it stays cheap
+FIRST_LOOK, NEXT_LOOK = 40, 1.25  # vectors, factor; solving the projected problem at geometric sizes only is cheap
 MOST_VECTORS = 900
 AGREEMENT = 1e-6  # of two starts, relative to the eigenvalue
 SEEDS = (0, 1)
@@ -39,7 +38,11 @@ Product = Callable[[np.ndarray], np.ndarray]  # float64 (side,) -> (side,)
 
 @dataclass(frozen=True)
 class Outermost:
-    """values: an end's name -> its eigenvalue; residual: the largest ‖Av − λv‖, recomputed; disagreement: of the starts."""
+    """The eigenvalues at the ends of a spectrum.
+
+    values: an end's name -> its eigenvalue; residual: the largest ‖Av − λv‖, recomputed; disagreement: the largest distance
+    between the eigenvalues of the starts.
+    """
 
     values: dict[str, complex]
     residual: float
@@ -53,9 +56,9 @@ def outermost(
     progress: Progress = silent,
     seeds: tuple[int, ...] = SEEDS,
 ) -> Outermost:
-    """The eigenvalues at the named ends of the spectrum of an operator of side 1 or more; all random starts have to find the same.
+    """The eigenvalues at the named ends of the spectrum of an operator of side 1 or more, on which all random starts agree.
 
-    seeds: one is enough where the eigenvalues are known and their vectors are asked for. Raises CannotCompute where the
+    seeds: one is enough where the eigenvalues are known and only the vectors are needed. Raises CannotCompute where the
     starts do not agree, a residual stays large, or an end is not settled.
     """
     runs = []
@@ -69,16 +72,16 @@ def outermost(
     values, residual, disagreement = {}, 0.0, 0.0
     for end, of in ENDS.items():
         if end in ends:
-            found, residuals = zip(*(run[end] for run in runs), strict=True)
-            apart = float(np.ptp([float(of(value)) for value in found]))
-            values[end] = max(found, key=of)
+            candidates, residuals = zip(*(run[end] for run in runs), strict=True)
+            apart = float(np.ptp([float(of(value)) for value in candidates]))
+            values[end] = max(candidates, key=of)
             residual = max(residual, *residuals)
             disagreement = max(disagreement, apart)
             if max(apart, *residuals) > AGREEMENT * max(abs(values[end]), 1e-3):
-                got = " and ".join(f"{value:.6g}" for value in found)
+                got = " and ".join(f"{value:.6g}" for value in candidates)
                 raise CannotCompute(
-                    f"Expected two starts of Arnoldi's iteration to agree on a core of side {side}, got {got} "
-                    f"with residuals up to {residual:.1e}: ask for the full spectrum (counts) instead."
+                    f"The starts of Arnoldi's iteration do not agree on a core of side {side} (they gave {got}, with residuals "
+                    f"up to {residual:.1e}): ask for the full spectrum (counts) instead."
                 )
     return Outermost(values, residual, disagreement)
 
@@ -86,7 +89,7 @@ def outermost(
 def _from_one_start(
     product: Product, side: int, ends: tuple[str, ...], seed: int, report: Callable[[], None]
 ) -> dict[str, tuple[complex, float]]:
-    """An end -> (eigenvalue, residual), as one random start finds them; the residual is ∞ where the end is not settled."""
+    """An end -> (eigenvalue, residual) from one random start; the residual is ∞ where the end is not settled."""
     most = min(side, MOST_VECTORS)
     basis = np.empty((most + 1, side))  # a vector a row
     projected = np.zeros((most + 1, most))
@@ -111,7 +114,7 @@ def _from_one_start(
 
 
 def _extend(product: Product, basis: np.ndarray, projected: np.ndarray, size: int) -> float:
-    """One more vector, orthogonalised twice ("twice is enough"); its length before it is normalised."""
+    """Adds a vector to the basis, orthogonalised twice ("twice is enough"). Returns its length before normalisation."""
     w = product(basis[size - 1])
     for _ in range(2):
         components = basis[:size] @ w
@@ -127,7 +130,7 @@ def _extend(product: Product, basis: np.ndarray, projected: np.ndarray, size: in
 def _ritz_pairs(hessenberg: np.ndarray, left_over: float, ends: tuple[str, ...]) -> dict:
     """An end -> (Ritz value, its vector's weights in the basis, whether it is settled).
 
-    Settled: its residual is small, and no Ritz value that is not found yet reaches past it within its own residual.
+    Settled: its residual is small, and no Ritz value that has not converged reaches past it within its own residual.
     """
     values, vectors = eig(hessenberg)
     residuals, chosen = left_over * abs(vectors[-1]), {}
@@ -135,8 +138,8 @@ def _ritz_pairs(hessenberg: np.ndarray, left_over: float, ends: tuple[str, ...])
         reach = ENDS[end](values)
         at = int(np.argmax(reach))
         size = max(abs(values[at]), 1e-3)
-        on_their_way = residuals > FOUND_ROUGHLY * size
-        settled = residuals[at] <= RESIDUAL * size and not (reach + residuals > reach[at])[on_their_way].any()
+        unconverged = residuals > FOUND_ROUGHLY * size
+        settled = residuals[at] <= RESIDUAL * size and not (reach + residuals > reach[at])[unconverged].any()
         chosen[end] = values[at], vectors[:, at], settled
     return chosen
 

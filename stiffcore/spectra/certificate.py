@@ -2,14 +2,14 @@
 
 Sufficient conditions, tried in this order on M = I + K, K the core:
 
-1. M + Mᵀ is positive definite: none has.
-2. P M + Mᵀ P is, with P = I + V Y Vᵀ that mends the few directions in which condition 1 fails: as many have as P has negative
-   eigenvalues. Both by one Cholesky factorisation with a bound on its rounding: see `lyapunov`.
+1. M + Mᵀ is positive definite: then no eigenvalue has.
+2. P M + Mᵀ P is positive definite for P = I + V Y Vᵀ, which corrects the few directions in which condition 1 fails: then as many
+   have as P has negative eigenvalues. Both by one Cholesky factorisation with a bound on its rounding: see `lyapunov`.
 3. ‖(I − M/c)^k‖₂ < 1 for some c > 0 and k: then |1 − λ/c| < 1, so Re λ > 0. Estimated, from below, by power
    iteration with the convolutions as the operator; proved by repeated squaring of the dense core and a Cholesky factorisation of
-   (1 − margin) I − BᵀB, margin again covering every rounding error.
+   (1 − margin) I − BᵀB, where margin again covers every rounding error.
 
-"proved" is said only with such a bound, of the core as it was formed in float64; "estimated" otherwise.
+A certificate is "proved" only with such a bound, for the core as formed in float64; otherwise it is "estimated".
 """
 
 from collections.abc import Callable
@@ -26,21 +26,22 @@ from stiffcore.progress import Progress, silent
 from stiffcore.spectra import lyapunov
 
 CANDIDATES = ((1.2, 2), (1.2, 4), (1.2, 8), (1.3, 16), (1.5, 32))  # (c, k); k a power of two, for squaring
-CONVINCING = 0.9  # an estimated norm, which is one from below, has to be under this
+CONVINCING = 0.9  # an estimated norm, which is a lower bound, must be below this
 MARGIN = 1e-3
 POWER_ITERATIONS = 40  # at most; fewer where the estimate stagnates
 STAGNATION = 1e-4
-DIRECTIONS = (6, 30)  # of the symmetric part, looked at for a correction; the second number where the first was too few
-PROBE_ABOVE = (
-    2500  # side; below it a factorisation takes no longer than the search for what would make it fail (measured)
-)
+DIRECTIONS = (6, 30)  # of the symmetric part, examined for a correction; the second if the first is too small
+PROBE_ABOVE = 2500  # side; below it, factorising takes no longer than searching for a negative direction (measured)
 COPIES_TO_FACTORISE, COPIES_TO_SQUARE = 3.1, 4.3  # of the core, itself included, at the peak (measured)
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """kind: "proved", "estimated" or "none"; how: the condition that held; norm: of (I − M/c)^k, where used; negative: how many
-    eigenvalues have Re λ < 0, where it is proved."""
+    """How many eigenvalues have Re λ < 0, and how certain that is.
+
+    kind: "proved", "estimated" or "none"; how: the condition that held; norm: ‖(I − M/c)^k‖₂, where used; negative: the number
+    of eigenvalues with Re λ < 0, where it is proved.
+    """
 
     kind: str
     how: str
@@ -56,8 +57,8 @@ def negative_eigenvalues(
 ) -> tuple[Certificate, deflation.Core | None]:
     """A certificate for the convention ``block``, and the core if it was formed.
 
-    prove: whether the dense squaring of condition 3 is worth its time (several matrix products of the core's side).
-    room: whether so many matrices of the core's side fit into memory; what does not fit is not tried.
+    prove: whether to spend time on the dense squaring of condition 3 (several matrix products of the core's side).
+    room: whether this many matrices of the core's side fit into memory; what does not fit is not tried.
     """
     if deflation.plan(state, Convention.BLOCK).side == 0:
         return Certificate("proved", "all eigenvalues are structural"), None
@@ -65,8 +66,8 @@ def negative_eigenvalues(
     if room(COPIES_TO_FACTORISE):
         progress(0, 3, "is the symmetric part positive definite?")
         core = deflation.form_core(state, Convention.BLOCK)
-        if (found := _by_lyapunov(state, core, progress)) is not None:
-            return found, core
+        if (proof := _by_lyapunov(state, core, progress)) is not None:
+            return proof, core
     best = Certificate("none", "no condition held")
     for c, k in CANDIDATES:
         progress(1, 3, f"is ‖(I − M/{c})^{k}‖ below 1?")
@@ -92,13 +93,13 @@ def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Progress) ->
     if not hopeless and lyapunov.is_proved(matrix, shift, order=deflation.by_pixel(state, core.plan.layer)):
         return Certificate("proved", "positive definite symmetric part")
     for wanted in DIRECTIONS:
-        progress(1, 3, "which directions spoil the symmetric part?")
-        found = lyapunov.correction(forward, backward, side, wanted)
-        negative = found.negative()
-        if found.columns and negative is not None and lyapunov.is_proved(matrix, shift, found):
-            how = f"P M + Mᵀ P positive definite, P = I + V Y Vᵀ with V of {found.columns} columns, {negative} eigenvalues of P negative"
+        progress(1, 3, "in which directions is the symmetric part not positive?")
+        correction = lyapunov.correction(forward, backward, side, wanted)
+        negative = correction.negative()
+        if correction.columns and negative is not None and lyapunov.is_proved(matrix, shift, correction):
+            how = f"P M + Mᵀ P positive definite, P = I + V Y Vᵀ with V of {correction.columns} columns, {negative} eigenvalues of P negative"
             return Certificate("proved", how, negative=negative)
-        if found.complete:
+        if correction.complete:
             break
     return None
 
@@ -133,7 +134,7 @@ def contraction_is_proved(
     """Whether ‖(I − M/c)^k‖₂ < 1 is proved, by repeated squaring and one Cholesky factorisation.
 
     The error of a floating-point product is at most m·u·‖X‖_F² in the Frobenius norm, and an error E in X
-    becomes at most 2·‖X‖·‖E‖ + ‖E‖² in X²; their sum has to stay below the margin.
+    becomes at most 2·‖X‖·‖E‖ + ‖E‖² in X²; their sum must stay below the margin.
     """
     side = len(matrix)
     power = matrix / -c

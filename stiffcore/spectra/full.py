@@ -1,4 +1,4 @@
-"""From a block's state to its spectrum: all of it, or its extremes only."""
+"""From a block's state to its spectrum: all eigenvalues, or the extremes only."""
 
 from dataclasses import dataclass
 
@@ -15,22 +15,20 @@ from stiffcore.jacobians.linearise import BlockState
 from stiffcore.progress import Progress, silent
 from stiffcore.spectra import arnoldi, certificate
 
-FULL_BELOW = 400  # side; below it LAPACK takes a tenth of a second and Arnoldi has nothing to gain (measured)
-METRICS_MEMORY = 3 * 10**9  # bytes, at most, for any request of metrics
-SPECTRUM_MEMORY = 8 * 10**9  # bytes, at most, for any full spectrum
-COPIES_OF_CORE = 2.3  # the core, the copy that LAPACK overwrites, and room to work (measured: 2.1)
+FULL_BELOW = 400  # side; below it LAPACK takes a tenth of a second and Arnoldi gains nothing (measured)
+METRICS_MEMORY = 3 * 10**9  # bytes, at most, for metrics alone
+SPECTRUM_MEMORY = 8 * 10**9  # bytes, at most, for a full spectrum
+COPIES_OF_CORE = 2.3  # the core, the copy that LAPACK overwrites, and workspace (measured: 2.1)
 BESIDES = 4 * 10**8  # bytes: torch, the network and its scaled convolutions
-DENSE_BELOW = (
-    4  # times the convolutions' weights; a core with fewer entries than that is the quicker operator (measured)
-)
+DENSE_BELOW = 4  # times the convolutions' weights; a core with fewer entries is the faster operator (measured)
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """All eigenvalues of a block's Jacobian: those of the core, and how often 0 and 1 come on top."""
+    """All eigenvalues of a block's Jacobian: those of the core, and the numbers of structural zeros and ones."""
 
     convention: Convention
-    eigenvalues: np.ndarray  # complex128, shape (side,): of the core, the shift included
+    eigenvalues: np.ndarray  # complex128, shape (side,): of the core, shift included
     n: int
     zeros: int
     ones: int
@@ -61,55 +59,55 @@ def full_spectrum(
     core: deflation.Core | None = None,
     limit: int = SPECTRUM_MEMORY,
 ) -> Spectrum:
-    """Every eigenvalue, in float64 through LAPACK or cuSOLVER on the core.
+    """Every eigenvalue, in float64 by LAPACK or cuSOLVER on the core.
 
-    The spectra of K and Kᵀ are both computed: the largest distance between them, matched, is what
-    non-normality costs here. Undetermined: |Re λ| ≤ max(10·m·u·‖K‖_F, 10·d). The residuals are those of the outermost
-    eigenvalues, with vectors of another method, Arnoldi's; NaN where that finds none.
+    The spectra of K and Kᵀ are both computed; d, the largest distance between matched eigenvalues, measures the error due to
+    non-normality. Undetermined: |Re λ| ≤ max(10·m·u·‖K‖_F, 10·d). The residual is that of the outermost eigenvalues, with
+    vectors from another method, Arnoldi's; NaN where that does not converge.
     Raises CannotCompute where the block is not an identity block or the core does not fit into memory.
     """
-    made = deflation.plan(state, convention)
-    check_core_memory(made.side, limit)
+    plan = deflation.plan(state, convention)
+    check_core_memory(plan.side, limit)
     progress(0, 3, "forming the core")
     core = core or deflation.form_core(state, convention)
     matrix = core.matrix
     if not torch.isfinite(matrix).all():
         raise CannotCompute("Expected finite weights, got NaN or infinity in a block's core: check the weights.")
-    where = device.eigensolver_device(made.side)
+    where = device.eigensolver_device(plan.side)
     on_device = matrix.to(where)
-    progress(1, 3, f"eigenvalues of a core of side {made.side}")
+    progress(1, 3, f"eigenvalues of a core of side {plan.side}")
     values = torch.linalg.eigvals(on_device).cpu().numpy()
     progress(2, 3, "checking against the transpose")
     of_transpose = torch.linalg.eigvals(on_device.T).cpu().numpy()
     distance = matching_distance(values, of_transpose)
     norm = float(matrix.norm())
-    tolerance = max(10 * made.side * device.UNIT_ROUNDOFF * norm, 10 * distance)
-    eigenvalues = values + made.shift
+    tolerance = max(10 * plan.side * device.UNIT_ROUNDOFF * norm, 10 * distance)
+    eigenvalues = values + plan.shift
     health = _identities(values, matrix) | {
         "residual": _residual_of_outermost(values, matrix),
         "transpose_distance": distance,
-        "core_side": made.side,
+        "core_side": plan.side,
         "frobenius_norm": norm,
         "tolerance": tolerance,
     }
-    return Spectrum(convention, eigenvalues, made.n, made.zeros, made.ones, tolerance, health, device.name(where))
+    return Spectrum(convention, eigenvalues, plan.n, plan.zeros, plan.ones, tolerance, health, device.name(where))
 
 
 def needed_memory(side: int, copies: float = COPIES_OF_CORE) -> int:
-    """Bytes at the peak of a computation that holds so many matrices of the core's side."""
+    """Peak bytes of a computation that holds this many matrices of the core's side."""
     return int(copies * 8 * side**2) + BESIDES
 
 
 def check_core_memory(side: int, limit: int) -> None:
-    """Refuse a core that would not fit, before anything is allocated."""
+    """Raises CannotCompute for a core that would not fit, before anything is allocated."""
     instead = "choose a later block, or ask for the extremes only, which need no core"
     if limit == METRICS_MEMORY and needed_memory(side) <= SPECTRUM_MEMORY:
-        instead = "ask for the whole spectrum, which may take more, or for the extremes only, which need no core"
+        instead = "ask for the full spectrum, which may use more memory, or for the extremes only, which need no core"
     device.check_memory(needed_memory(side), limit, f"a core of side {side}", instead)
 
 
 def _identities(values: np.ndarray, matrix: torch.Tensor) -> dict[str, float]:
-    """Σλ = tr K and Σλ² = tr K², relative to ‖K‖_F and its square; conjugate pairs."""
+    """Errors of Σλ = tr K and Σλ² = tr K², relative to ‖K‖_F and its square, and of the conjugate pairs."""
     norm = float(matrix.norm()) or 1.0  # 1 for an empty core and for zero
     trace_of_square = float((matrix * matrix.T).sum())
     return {
@@ -120,23 +118,23 @@ def _identities(values: np.ndarray, matrix: torch.Tensor) -> dict[str, float]:
 
 
 def _residual_of_outermost(values: np.ndarray, matrix: torch.Tensor) -> float:
-    """The largest ‖Kv − λv‖ / ‖K‖_F at the right, left and largest end: λ of the spectrum, v Arnoldi's unit vector.
+    """A bound for ‖Kv − λv‖ / ‖K‖_F at the right, left and largest end: λ of the spectrum, v Arnoldi's unit vector.
 
-    By |λ − θ| + ‖Kv − θv‖ with Arnoldi's θ; so it also says how far two methods that share no step are apart.
+    The bound is |λ − θ| + ‖Kv − θv‖ with Arnoldi's θ, so it also compares two methods that share no step.
     """
     if not len(values):
         return 0.0
     dense = matrix.cpu().numpy()
     try:
-        found = arnoldi.outermost(lambda v: dense @ v, len(values), seeds=arnoldi.SEEDS[:1])
+        ends = arnoldi.outermost(lambda v: dense @ v, len(values), seeds=arnoldi.SEEDS[:1])
     except CannotCompute:
         return float("nan")
-    apart = max(float(np.abs(values - theta).min()) for theta in found.values.values())
-    return (apart + found.residual) / (float(matrix.norm()) or 1.0)
+    apart = max(float(np.abs(values - theta).min()) for theta in ends.values.values())
+    return (apart + ends.residual) / (float(matrix.norm()) or 1.0)
 
 
 def _conjugate_error(values: np.ndarray) -> float:
-    """The largest distance between the eigenvalues above the real axis and the mirror images of those below; ∞ if not as many."""
+    """The largest distance between eigenvalues above the real axis and conjugates of those below; ∞ if their numbers differ."""
     above, below = values[values.imag > 0], values[values.imag < 0].conj()
     if len(above) != len(below):
         return float("inf")
@@ -146,7 +144,7 @@ def _conjugate_error(values: np.ndarray) -> float:
 def matching_distance(a: np.ndarray, b: np.ndarray) -> float:
     """The largest distance when two spectra of equal length are matched one to one.
 
-    Mutual nearest neighbours are matched at once; what is left, usually a few, by optimal assignment.
+    Mutual nearest neighbours are matched first; the rest, usually a few, by optimal assignment.
     """
     if len(a) == 0:
         return 0.0
@@ -172,22 +170,22 @@ def extremes(
 ) -> Extremes:
     """The rightmost, leftmost and largest eigenvalue by Arnoldi's method, structural 0 and 1 included.
 
-    Two random starts have to agree; residuals ‖Kv − λv‖ are recomputed in float64. No core is formed where
-    the convolutions are the cheaper operator. nothing_negative: whether that is proved; a structural 0 is then the leftmost
-    eigenvalue, and no other is looked for. Raises CannotCompute where the iteration does not converge.
+    Two random starts must agree; residuals ‖Kv − λv‖ are recomputed in float64. No core is formed where the convolutions are
+    the cheaper operator. nothing_negative: it is proved that no eigenvalue is negative; a structural 0, if any, is then the
+    leftmost and no other is searched for. Raises CannotCompute where the iteration does not converge.
     """
-    made = deflation.plan(state, convention)
-    if made.side < FULL_BELOW:
+    plan = deflation.plan(state, convention)
+    if plan.side < FULL_BELOW:
         return _extremes_of(full_spectrum(state, convention, progress, core))
-    ends = tuple(end for end in arnoldi.ENDS if end != "left" or not (nothing_negative and made.zeros))
-    found = arnoldi.outermost(_operator(state, convention, core), made.side, ends, progress)
-    structural = [0.0] * (made.zeros > 0) + [1.0] * (made.ones > 0)
+    ends = tuple(end for end in arnoldi.ENDS if end != "left" or not (nothing_negative and plan.zeros))
+    outermost = arnoldi.outermost(_operator(state, convention, core), plan.side, ends, progress)
+    structural = [0.0] * (plan.zeros > 0) + [1.0] * (plan.ones > 0)
     return Extremes(
-        max([found.values["right"].real, *structural]),
-        min([*([found.values["left"].real] if "left" in ends else []), *structural]),
-        max([abs(found.values["largest"]), *structural]),
-        10 * max(found.residual, found.disagreement),
-        {"residual": found.residual, "seed_disagreement": found.disagreement, "core_side": made.side},
+        max([outermost.values["right"].real, *structural]),
+        min([*([outermost.values["left"].real] if "left" in ends else []), *structural]),
+        max([abs(outermost.values["largest"]), *structural]),
+        10 * max(outermost.residual, outermost.disagreement),
+        {"residual": outermost.residual, "seed_disagreement": outermost.disagreement, "core_side": plan.side},
     )
 
 
@@ -203,7 +201,7 @@ def _extremes_of(spectrum: Spectrum) -> Extremes:
 
 
 def _operator(state: BlockState, convention: Convention, core: deflation.Core | None = None) -> arnoldi.Product:
-    """v -> (shift + K) v by whichever is quicker: the dense core or the convolutions."""
+    """v -> (shift + K) v by the faster of two operators: the dense core or the convolutions."""
     weights = sum(convolution.weight.numel() for convolution in state.convolutions)
     if deflation.plan(state, convention).side ** 2 < DENSE_BELOW * weights:
         core = core or deflation.form_core(state, convention)
@@ -216,7 +214,7 @@ def _operator(state: BlockState, convention: Convention, core: deflation.Core | 
 def certified(
     state: BlockState, prove: bool, progress: Progress = silent
 ) -> tuple[certificate.Certificate, deflation.Core | None]:
-    """How many eigenvalues of the whole block are proved, or that none is estimated, to have a negative real part."""
+    """The number of eigenvalues of the whole block with a negative real part where it is proved, or an estimate that none has."""
     side = deflation.plan(state, Convention.BLOCK).side
     allowed = min(METRICS_MEMORY, int(0.9 * device.available_memory()))
     return certificate.negative_eigenvalues(

@@ -1,15 +1,15 @@
-"""How many eigenvalues of M = shift·I + K lie on the left, proved without computing any: Lyapunov's and the inertia theorem.
+"""How many eigenvalues of M = shift·I + K have Re λ < 0, proved without computing any: Lyapunov's and the inertia theorem.
 
     P M + Mᵀ P ≻ 0   =>   M has as many eigenvalues with Re λ < 0 as the symmetric P has negative ones, and none with Re λ = 0
 
-(Lyapunov for P ≻ 0; Ostrowski and Schneider, J. Math. Anal. Appl. 4, 1962, for any P). P = I asks for a positive definite symmetric
-part, which a few directions can spoil: in a trained block one or two out of thousands. P = I + V Y Vᵀ, V of a few columns, mends
-them: with Q the directions in which the symmetric part H is not positive, V Y Vᵀ approximates the solution X of
+(Lyapunov for P ≻ 0; Ostrowski and Schneider, J. Math. Anal. Appl. 4, 1962, for any P). P = I requires a positive definite
+symmetric part. In a trained block it fails in a few directions, one or two out of thousands. P = I + V Y Vᵀ, V of a few columns,
+corrects them: with Q the directions in which the symmetric part H is not positive, V Y Vᵀ approximates the solution X of
 
     X M + Mᵀ X = 2 Q (lift + |H|) Qᵀ,
 
-by projection on a Krylov space of Mᵀ (Saad 1990; Simoncini, SIAM Review 58, 2016, section 5.2). How V and Y were found does not
-matter to the proof, which is one Cholesky factorisation with a bound on its rounding, and the inertia of a small matrix.
+by projection on a Krylov space of Mᵀ (Saad 1990; Simoncini, SIAM Review 58, 2016, section 5.2). The proof does not depend on how
+V and Y were found: it is one Cholesky factorisation with a bound on its rounding, and the inertia of a small matrix.
 """
 
 import math
@@ -25,19 +25,15 @@ from torch import Tensor
 
 from stiffcore.device import UNIT_ROUNDOFF
 
-POSITIVE_ENOUGH = 0.1  # an eigenvalue of the symmetric part above this is left alone; those of the skip are near 1
-LIFT = 0.5  # what the correction adds beyond zero in the directions that it mends
-GOOD_ENOUGH = 0.05  # ‖X M + Mᵀ X − its right-hand side‖, beside eigenvalues of 2 · POSITIVE_ENOUGH and more
-LOOK_EVERY, MOST_STEPS, MOST_COLUMNS = (
-    3,
-    60,
-    400,
-)  # of the Krylov space; M is the identity and a little more: 6 steps often do
+POSITIVE_ENOUGH = 0.1  # eigenvalues of the symmetric part above this need no correction; the skip's are near 1
+LIFT = 0.5  # how far above zero the correction lifts its directions
+GOOD_ENOUGH = 0.05  # residual norm of X M + Mᵀ X = …, against eigenvalues of at least 2 · POSITIVE_ENOUGH
+LOOK_EVERY, MOST_STEPS, MOST_COLUMNS = 3, 60, 400  # of the Krylov space; M is close to I, so 6 steps are often enough
 LANCZOS_VECTORS, LANCZOS_RESTARTS, LANCZOS_TOLERANCE = 20, 30, 1e-2  # directions need not be exact
-PROBE_STEPS = 10  # of Lanczos, for a negative direction: where there is one, 5 to 8 found it (measured)
-CLOSED = 1e-12  # of a block's size: what is left of it in an invariant space
+PROBE_STEPS = 10  # of Lanczos, for a negative direction: where one exists, 5 to 8 found it (measured)
+CLOSED = 1e-12  # relative size of a new block, below which the Krylov space is invariant
 ROWS_LOOKED_AT = 16
-NARROW = 0.25  # half-bandwidth as a share of the side below which a band is cheaper to factorise than a square
+NARROW = 0.25  # half-bandwidth as a share of the side, below which a band is cheaper to factorise than a full matrix
 
 Product = Callable[[Tensor], Tensor]  # float64 (side,) -> (side,)
 
@@ -55,9 +51,10 @@ class Correction:
         return self.basis.shape[1]
 
     def negative(self) -> int | None:
-        """How many eigenvalues of P are negative; None where rounding does not let it be told.
+        """How many eigenvalues of P are negative; None where rounding leaves that open.
 
-        They are those of I + Y up to ‖Y‖(2g + g²), g = ‖Vᵀ V − I‖, and the rounding of the eigensolver.
+        The eigenvalues of P other than 1 are those of I + Y up to ‖Y‖(2g + g²), g = ‖Vᵀ V − I‖, and the rounding of the
+        eigensolver.
         """
         eye = torch.eye(self.columns, dtype=torch.float64)
         apart = float((self.basis.T @ self.basis - eye).norm()) + (len(self.basis) + 8) * UNIT_ROUNDOFF * self.columns
@@ -74,9 +71,9 @@ def correction(
     side: int,
     wanted: int,
 ) -> Correction:
-    """P = I + V Y Vᵀ, made from the lowest ``wanted`` eigenvectors of the symmetric part."""
+    """P = I + V Y Vᵀ from the lowest ``wanted`` eigenvectors of the symmetric part."""
     none = torch.zeros(side, 0, dtype=torch.float64)
-    if side < 2:  # P is a number there, and changes nothing
+    if side < 2:  # P would be a number, and would change nothing
         return Correction(none, torch.zeros(0, 0, dtype=torch.float64), True)
     wanted = min(wanted, side - 1)
     low, directions = _lowest(forward, backward, side, wanted)
@@ -90,8 +87,10 @@ def correction(
 
 
 def _solution(backward: Product, start: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """V and Y with X = V Y Vᵀ about the solution of X M + Mᵀ X = start diag(weights) startᵀ, on a Krylov space that grows until
-    it is good enough, closes, or is large."""
+    """V and Y with V Y Vᵀ ≈ X, the solution of X M + Mᵀ X = start diag(weights) startᵀ.
+
+    The Krylov space grows until the residual is small, the space is invariant, or a limit is reached.
+    """
     basis, block = start, start
     image = _columns(backward, start)  # Mᵀ V
     middle = torch.zeros(start.shape[1], start.shape[1], dtype=torch.float64)
@@ -100,7 +99,7 @@ def _solution(backward: Product, start: Tensor, weights: Tensor) -> tuple[Tensor
         size = float(block.norm())
         for _ in range(2):
             block = block - basis @ (basis.T @ block)
-        closed = not float(block.norm()) > CLOSED * size  # what is left is rounding
+        closed = not float(block.norm()) > CLOSED * size  # the rest is rounding
         full = basis.shape[1] + block.shape[1] > min(len(start), MOST_COLUMNS)
         last = closed or full or step == MOST_STEPS
         if last or step % LOOK_EVERY == 0:
@@ -114,11 +113,11 @@ def _solution(backward: Product, start: Tensor, weights: Tensor) -> tuple[Tensor
 
 
 def _projected_solution(basis: Tensor, image: Tensor, start: Tensor, weights: Tensor) -> Tensor:
-    """Y with Y Tᵀ + T Y = Vᵀ start diag(weights) startᵀ V, T = Vᵀ Mᵀ V; zero where that has none."""
+    """Y with Y Tᵀ + T Y = Vᵀ start diag(weights) startᵀ V, T = Vᵀ Mᵀ V; zero where the equation has no solution."""
     inside = basis.T @ start
     try:
         with warnings.catch_warnings():
-            # Eigenvalues that add up to nearly 0 are warned of: the proof says whether it was good enough.
+            # scipy warns if two eigenvalues add up to nearly 0; the proof decides whether the solution is good enough.
             warnings.simplefilter("ignore")
             solution = solve_continuous_lyapunov((basis.T @ image).numpy(), (inside * weights @ inside.T).numpy())
     except (ValueError, np.linalg.LinAlgError):
@@ -129,27 +128,27 @@ def _projected_solution(basis: Tensor, image: Tensor, start: Tensor, weights: Te
 
 
 def _lowest(forward: Product, backward: Product, side: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """About the lowest eigenvalues of (M + Mᵀ)/2 and their vectors, by Lanczos; fewer where it does not converge."""
+    """Approximately the lowest eigenvalues of (M + Mᵀ)/2 and their vectors, by Lanczos; fewer where it does not converge."""
 
     def product(v: np.ndarray) -> np.ndarray:
         vector = torch.from_numpy(np.ascontiguousarray(v.ravel()))
         return (forward(vector) + backward(vector)).numpy() / 2
 
     try:
-        found: tuple[np.ndarray, np.ndarray] = eigsh(
+        pairs: tuple[np.ndarray, np.ndarray] = eigsh(
             LinearOperator((side, side), matvec=product, dtype=np.float64), wanted, which="SA", tol=LANCZOS_TOLERANCE,
             ncv=min(side, max(LANCZOS_VECTORS, 2 * wanted + 1)), maxiter=LANCZOS_RESTARTS,
             v0=np.random.default_rng(0).standard_normal(side),
         )  # fmt: skip
-        return found
+        return pairs
     except ArpackNoConvergence as problem:
         return problem.eigenvalues, problem.eigenvectors
-    except ArpackError:  # no direction then
+    except ArpackError:  # then there is no direction
         return np.zeros(0), np.zeros((side, 0))
 
 
 def has_negative_direction(forward: Product, backward: Product, side: int, steps: int = PROBE_STEPS) -> bool:
-    """Whether vᵀ M v < 0 for a v that a few steps of Lanczos find; cheaper than a factorisation that fails for it."""
+    """Whether a few steps of Lanczos find a v with vᵀ M v < 0; cheaper than a factorisation that would fail."""
     basis = torch.zeros(0, side, dtype=torch.float64)
     images = torch.zeros(0, side, dtype=torch.float64)
     vector = torch.randn(side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -183,9 +182,9 @@ def is_proved(
 ) -> bool:
     """Whether P M + Mᵀ P is proved positive definite, P = I + V Y Vᵀ and M = shift·I + K as it stands in float64.
 
-    With N = Mᵀ V and W = V Y the matrix is S = M + Mᵀ + W Nᵀ + N Wᵀ. Rounding moves it by at most
-    6 γ (1 + ‖V‖²‖Y‖)(‖K‖ + shift √m), γ = (m + 2r + 8) u / (1 − (m + 2r + 8) u), in the Frobenius norm; that, and what a
-    Cholesky factorisation in floating point may miss, is subtracted from the diagonal first.
+    With N = Mᵀ V and W = V Y the matrix is S = M + Mᵀ + W Nᵀ + N Wᵀ. Rounding changes it by at most
+    6 γ (1 + ‖V‖²‖Y‖)(‖K‖ + shift √m), γ = (m + 2r + 8) u / (1 − (m + 2r + 8) u), in the Frobenius norm. This, and the rounding
+    of the Cholesky factorisation, is subtracted from the diagonal first.
     """
     side, columns = len(matrix), 0 if correction is None else correction.columns
     size = float(matrix.norm()) + shift * side**0.5
@@ -214,8 +213,8 @@ def cholesky_proves(symmetric: Tensor, rounding: float = 0.0) -> bool:
 
     A Cholesky factorisation in floating point that runs to its end on H − δI, δ ≥ (m + 2)·u·tr H / (1 − (m + 2)·u),
     proves H positive definite (Rump, "Verification of positive definiteness", BIT 46, 2006): in any order of summation, with or
-    without fused multiply-adds, but for products by Strassen's method or inverted blocks, which no LAPACK at hand uses. Whether a
-    pivot that is not a number ends the factorisation differs between libraries, so that the pivots are looked at as well.
+    without fused multiply-adds, but not with Strassen's products or inverted blocks, which no LAPACK used here has. Libraries
+    differ in whether a NaN pivot ends the factorisation, so the pivots are checked as well.
     """
     shift = _rump(symmetric.diagonal(), rounding)
     if shift is None:
@@ -226,7 +225,7 @@ def cholesky_proves(symmetric: Tensor, rounding: float = 0.0) -> bool:
 
 
 def cholesky_proves_band(band: np.ndarray, rounding: float) -> bool:
-    """The same of a band in LAPACK's lower form: band[d, j] = H[j + d, j]; shape: (half-bandwidth + 1, m)."""
+    """The same for a band in LAPACK's lower form: band[d, j] = H[j + d, j]; shape: (half-bandwidth + 1, m)."""
     shift = _rump(torch.from_numpy(band[0]), rounding)
     if shift is None:
         return False
@@ -239,7 +238,7 @@ def cholesky_proves_band(band: np.ndarray, rounding: float) -> bool:
 
 
 def _rump(diagonal: Tensor, rounding: float) -> float | None:
-    """What to subtract from the diagonal; None where it is not positive anyway. Doubled, for the subtraction's own rounding."""
+    """What to subtract from the diagonal, doubled for the rounding of the subtraction; None if the diagonal is not positive."""
     if not bool((diagonal > 0).all()):  # so that NaN is refused too
         return None
     growth = (len(diagonal) + 2) * UNIT_ROUNDOFF
@@ -248,9 +247,9 @@ def _rump(diagonal: Tensor, rounding: float) -> float | None:
 
 
 def _band(matrix: Tensor, shift: int, order: Tensor) -> np.ndarray | None:
-    """2·shift·I + K + Kᵀ, its units in another order, as a band in LAPACK's lower form; None where that is not narrow.
+    """2·shift·I + K + Kᵀ, its units reordered, as a band in LAPACK's lower form; None where the band is not narrow.
 
-    The band is as wide as the entries themselves say.
+    The non-zero entries determine the width of the band.
     """
     side = len(matrix)
     place = torch.empty(side, dtype=torch.long)
@@ -258,7 +257,7 @@ def _band(matrix: Tensor, shift: int, order: Tensor) -> np.ndarray | None:
     few = order[:: max(1, side // ROWS_LOOKED_AT)]
     at, column = matrix[few].nonzero(as_tuple=True)
     if ((place[few][at] - place[column]).abs() > NARROW * side).any():
-        return None  # a few rows say so already
+        return None  # a few rows already show that
     rows, columns = matrix.nonzero(as_tuple=True)
     values = matrix[rows, columns].numpy()
     i, j = place[rows].numpy(), place[columns].numpy()
@@ -266,8 +265,8 @@ def _band(matrix: Tensor, shift: int, order: Tensor) -> np.ndarray | None:
     width = int(below.max(initial=0))
     if width > NARROW * side:
         return None
-    # K_ij and K_ji meet in one place, which adds them; the diagonal has only one of them.
+    # K_ij and K_ji are added in one place; a diagonal entry occurs once.
     entries = np.bincount(below * side + np.minimum(i, j), weights=values, minlength=(width + 1) * side)
-    band = entries.astype(np.float64, copy=False).reshape(width + 1, side)  # of nothing, numpy counts in integers
+    band = entries.astype(np.float64, copy=False).reshape(width + 1, side)  # without entries, bincount gives integers
     band[0] = 2 * (band[0] + shift)
     return band

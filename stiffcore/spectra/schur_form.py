@@ -1,6 +1,6 @@
 """One Schur form that triangularises a whole Jacobian, and norms of its resolvent.
 
-The core is similar to a part of J, but by no unitary matrix: what depends on angles between eigenvectors belongs to J itself.
+The core is similar to a part of J, but not unitarily: whatever depends on angles between eigenvectors needs J itself.
 With A the live outputs (all of them under ``branch``), s = 1 under ``block`` and 0 under ``branch``, J_F = L R through the
 narrowest inner layer (jacobian.py) and L_A = Q X its QR factorisation, J is unitarily similar to
 
@@ -8,8 +8,8 @@ narrowest inner layer (jacobian.py) and L_A = Q X its QR factorisation, J is uni
     [   0      sI     0  ]      (q × q, q <= b)    C_0 = X R_dead    couples the zeros of dead outputs
     [   0       0     0  ]
 
-so one Schur form of S triangularises all of it; the columns of C_s and C_0 are compressed to at most q by QR. Resolvent norms
-by inverse Lanczos with triangular solves, as EigTool (Wright 2002; Trefethen and Embree 2005, § 39).
+so one Schur form of S triangularises all of it; QR compresses the columns of C_s and C_0 to at most q. Resolvent norms come from
+inverse Lanczos with triangular solves, as in EigTool (Wright 2002; Trefethen and Embree 2005, § 39).
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from stiffcore.conventions import Convention
 from stiffcore.jacobians import operator as jacobian
 from stiffcore.jacobians.linearise import BlockState
 
-LANCZOS_STEPS, LANCZOS_TOLERANCE = 60, 1e-4  # relative, of a norm whose logarithm is drawn
+LANCZOS_STEPS, LANCZOS_TOLERANCE = 60, 1e-4  # relative; the logarithm of the norm is drawn
 
 
 @dataclass(frozen=True)
 class Triangle:
-    """A matrix, unitarily similar to [[T, C_1, C_2 ...], [0, s_1 I, 0 ...], [0, 0, s_2 I ...] ...]."""
+    """A matrix that is unitarily similar to [[T, C_1, C_2 ...], [0, s_1 I, 0 ...], [0, 0, s_2 I ...] ...]."""
 
     upper: np.ndarray  # T, complex128, upper triangular, shape (q, q)
     couplings: tuple[tuple[float, np.ndarray], ...] = ()  # (s, C), C complex128 of shape (q, k)
 
     @property
     def departure(self) -> float:
-        """Henrici's, without cancellation: the norm of all that is above the diagonal."""
+        """Henrici's departure from normality, without cancellation: the norm of everything above the diagonal."""
         above = np.triu(self.upper, 1)
         return float(np.sqrt(sum(np.linalg.norm(part) ** 2 for part in (above, *(c for _, c in self.couplings)))))
 
@@ -43,7 +43,7 @@ class Triangle:
 
 
 def sum_of_squares(state: BlockState, convention: Convention, triangle: Triangle) -> float:
-    """Σ|λ|² over all n eigenvalues: those of T, and the ones of the live outputs that are left."""
+    """Σ|λ|² over all n eigenvalues: those of T, and under ``block`` the ones of the remaining live outputs."""
     ones = int(state.kept_outputs(convention).sum()) - len(triangle.upper) if convention.has_skip else 0
     return float((np.abs(triangle.upper.diagonal()) ** 2).sum()) + ones
 
@@ -66,7 +66,7 @@ def triangular_form(state: BlockState, convention: Convention) -> Triangle:
     if side == 0:
         places = [shift] * bool(rest) + [0.0] * bool(r_dead.shape[1])
         return Triangle(np.zeros((0, 0), complex), tuple((place, np.zeros((0, 1))) for place in places))
-    # The rest of A's space is wanted itself only where it is small; else what couples to it is compressed anyway.
+    # Q⊥ is formed only where it is small; otherwise the coupling to its space is compressed anyway.
     q, x = np.linalg.qr(q_rows, mode="complete" if rest <= side else "reduced")
     basis, x = q[:, :side], x[:side]
     core = x @ (r_live @ basis)
@@ -80,7 +80,7 @@ def triangular_form(state: BlockState, convention: Convention) -> Triangle:
 
 
 def _compressed(part: np.ndarray) -> np.ndarray:
-    """At most as many columns as rows, with the same C Cᵀ: a rotation of the space behind it."""
+    """A matrix with the same C Cᵀ and at most as many columns as rows: a rotation of the space of columns."""
     if part.shape[1] <= part.shape[0]:
         return part
     triangle: np.ndarray = np.linalg.qr(part.T, mode="r")  # type: ignore[assignment]  # mode "r" gives R alone
@@ -88,9 +88,9 @@ def _compressed(part: np.ndarray) -> np.ndarray:
 
 
 def resolvent_norm(triangle: Triangle, z: complex, workspace: np.ndarray | None = None) -> float:
-    """‖(zI - J)⁻¹‖₂: the square root of the largest eigenvalue of its product with its adjoint, by Lanczos.
+    """‖(zI - J)⁻¹‖₂ by Lanczos: the square root of the largest eigenvalue of the resolvent times its adjoint.
 
-    workspace: -T in Fortran's order, whose diagonal is overwritten; saves a copy for every z.
+    workspace: -T in Fortran order, whose diagonal is overwritten; saves a copy for every z.
     """
     diagonal = z - triangle.upper.diagonal()
     if not diagonal.all() or any(z == place for place, _ in triangle.couplings):
@@ -116,24 +116,24 @@ def resolvent_norm(triangle: Triangle, z: complex, workspace: np.ndarray | None 
 
 def _solve(triangle: Triangle, shifted: np.ndarray, z: complex, v: np.ndarray) -> np.ndarray:
     """(zI - J)⁻¹ v in the triangular form's basis."""
-    top, made = v[: len(shifted)].copy(), []
+    top, parts = v[: len(shifted)].copy(), []
     at = len(shifted)
     for place, coupling in triangle.couplings:
         part = v[at : at + coupling.shape[1]] / (z - place)
         at += coupling.shape[1]
         top += coupling @ part
-        made.append(part)
+        parts.append(part)
     if len(top):
         top = lapack.ztrtrs(shifted, top)[0]
-    return np.concatenate([top, *made])
+    return np.concatenate([top, *parts])
 
 
 def _adjoint_solve(triangle: Triangle, shifted: np.ndarray, z: complex, v: np.ndarray) -> np.ndarray:
     """(zI - J)⁻ᴴ v in the triangular form's basis."""
-    top, made, at = v[: len(shifted)], [], len(shifted)
+    top, parts, at = v[: len(shifted)], [], len(shifted)
     if len(top):
         top = lapack.ztrtrs(shifted, top, trans=2)[0]
     for place, coupling in triangle.couplings:
-        made.append((v[at : at + coupling.shape[1]] + coupling.conj().T @ top) / np.conj(z - place))
+        parts.append((v[at : at + coupling.shape[1]] + coupling.conj().T @ top) / np.conj(z - place))
         at += coupling.shape[1]
-    return np.concatenate([top, *made])
+    return np.concatenate([top, *parts])

@@ -1,4 +1,4 @@
-"""Singular values of the blocks that change the shape and so have no eigenvalues."""
+"""Singular values of blocks that change the shape and therefore have no eigenvalues."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,15 +14,13 @@ from stiffcore.jacobians.linearise import BlockState
 from stiffcore.progress import Progress, silent
 from stiffcore.spectra import full as full_spectra
 
-ALL_BELOW = 6000  # live rows; above it only the largest and the smallest
-ALWAYS_ALL_BELOW = (
-    2000  # live rows; below it the outermost alone are no cheaper (measured: 11 s against 8 s at 750 rows)
-)
+ALL_BELOW = 6000  # live rows; above it only the largest and the smallest are computed
+ALWAYS_ALL_BELOW = 2000  # live rows; below it the outermost alone are no cheaper (11 s against 8 s at 750 rows)
 
 
 @dataclass(frozen=True)
 class SingularValues:
-    """Of the live rows of a Jacobian that is not square."""
+    """The singular values of the live rows of a Jacobian that is not square."""
 
     values: np.ndarray  # float64, descending; all of them, or the largest and the smallest
     complete: bool
@@ -33,10 +31,10 @@ class SingularValues:
 def compute(
     state: BlockState, convention: Convention, complete: bool = True, progress: Progress = silent
 ) -> SingularValues:
-    """Singular values of the live rows of a Jacobian that has no eigenvalues, structural zeros counted apart.
+    """Singular values of the live rows of a Jacobian that has no eigenvalues; structural zeros are counted separately.
 
-    complete: all of them where that fits; else, and for large blocks, the largest and the smallest only. Where all of them take
-    seconds, Lanczos' iteration takes as long and may not reach the smallest: they are computed then, whatever was asked for.
+    complete: all of them where they fit into memory; otherwise, and for large blocks, only the largest and the smallest. Where
+    all of them take only seconds they are always computed: Lanczos takes as long and may not converge to the smallest.
     """
     geometry = state.geometry
     smaller = min(geometry.n_out, geometry.n_in)
@@ -54,12 +52,12 @@ def compute(
     progress(0, 2, f"forming a matrix of rank {rank}")
     if convention.has_skip:
         matrix = jacobian.dense_rows(state, convention)
-    else:  # the QR factors of left and rightᵀ carry all singular values but the structural zeros
+    else:  # the R factors of left and rightᵀ have all singular values except the structural zeros
         left, right = jacobian.branch_factors(state)
         matrix = torch.linalg.qr(left, mode="r").R @ torch.linalg.qr(right.T, mode="r").R.T
     progress(1, 2, f"singular values of {matrix.shape[0]} × {matrix.shape[1]}")
     values = torch.linalg.svdvals(matrix.T if matrix.shape[0] < matrix.shape[1] else matrix).numpy()
-    size = float((matrix**2).sum())  # ‖J‖_F², which the squares of the singular values add up to
+    size = float((matrix**2).sum())  # ‖J‖_F², the sum of the squared singular values
     return SingularValues(
         values, True, zeros, {"trace_square_error": abs(float((values**2).sum()) - size) / (size or 1.0)}
     )
@@ -90,12 +88,12 @@ def _outer_singular_values(state: BlockState, convention: Convention, zeros: int
     start = np.random.default_rng(0).standard_normal(side)
     largest = eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)[0]
     smallest = np.nan
-    if convention.has_skip:  # without it the smallest is a structural zero: the rank is that of an inner layer
-        with suppress(ArpackNoConvergence):  # then it stays not computed
+    if convention.has_skip:  # without it the smallest is a structural zero: an inner layer limits the rank
+        with suppress(ArpackNoConvergence):  # then the smallest is not computed
             smallest = eigsh(
                 operator, k=1, which="SA", v0=start, ncv=40, maxiter=30, tol=1e-6, return_eigenvectors=False
             )[0]
-    # σ² is known to about u·σ_max², so a σ below √u·σ_max would be noise.
+    # σ² has an error of about u·σ_max², so a σ below √u·σ_max would be noise.
     if smallest < 100 * device.UNIT_ROUNDOFF * side * largest:
         smallest = np.nan
     return SingularValues(np.sqrt(np.array([largest, smallest])), False, zeros, {})

@@ -286,8 +286,8 @@ def test_the_python_lines_of_groups_run(visit, capsys):
 
 def test_noise_is_seen_before_any_network_has_looked(visit):
     page = visit(compare="perturbation", perturb="noise", strength="16", seed="3")
-    assert "The perturbed image is not made yet" in page.texts("markdown")
-    assert "not looked at" in page.html()
+    assert "The perturbed image is not computed yet" in page.texts("markdown")
+    assert "no prediction" in page.html()
     assert f"{A} + noise 16/255, seed 3" in page.html()
     assert not page.figures
 
@@ -355,7 +355,7 @@ def test_a_sweep_computed_again_is_fresh_and_says_whether_it_moved(visit, losses
     wait_for(lambda: len(computed_again) == len(perturbation.SWEEP))
     wait_for(lambda: not [job for job in page.at.session_state["jobs"] if service.job_service().find(job).active])
     page.run()
-    assert "nothing moved by more than a relative 0" in page.texts("success")
+    assert "no number changed by more than a relative 0" in page.texts("success")
     assert ":blue-badge[fresh]" in page.texts("markdown")
 
 

@@ -153,7 +153,7 @@ def test_a_step_set_by_an_oscillation_is_told_from_one_set_by_a_decay():
     assert said.startswith("The largest stable step is set by an oscillation that hardly decays, not by a fast decay.")
     assert said.endswith("Re λ = −0.5, would by itself allow h = 4: longer than the network's 1.")
     said = ode_answer.what_sets_it([slow, fast])
-    assert "an oscillation that hardly decays at 1 of 2 images, else by a decay" in said
+    assert "an oscillation that hardly decays at 1 of 2 images, by a decay at the others" in said
     assert said.endswith("Re λ = −40, would by itself allow h = 0.05: shorter than the network's 1.")
     assert ode_answer.what_sets_it([step_limits.of_eigenvalues(np.array([1.0]), 9)]).startswith(
         "Nothing bounds the step"
@@ -164,7 +164,7 @@ def test_the_answer_depends_on_the_numbers():
     slow = step_limits.of_eigenvalues(np.array([-1e-5 + 0.1j, -1e-5 - 0.1j, -0.5]), 9)
     fast = step_limits.of_eigenvalues(np.array([-40.0, -0.5]), 9)
     no = ode_answer.in_words([slow, slow], [slow, slow])
-    assert no.startswith("**Not in the textbook's sense.** The fastest decay, Re λ = −0.5, by itself allows")
+    assert no.startswith("**Not in the textbook sense.** The fastest decay, Re λ = −0.5, alone allows")
     assert "below 1 in 2 of 2 spectra, in each because of an oscillation" in no
     assert "at most 22.2 %" in no
     yes = ode_answer.in_words([slow, fast], [slow, fast])
@@ -178,7 +178,7 @@ def test_the_answer_is_of_every_spectrum_of_the_last_stages_that_ships(visitor):
     assert "set by an oscillation that hardly decays, not by a fast decay" in text
     assert "<td>0.00528</td>" in page.html()
     assert "<td>−3.4·10⁻⁵ ± 0.11 i</td>" in page.html()
-    assert "are these ResNets stiff?** **Not in the textbook's sense.**" in text
+    assert "are these ResNets stiff?** **Not in the textbook sense.**" in text
     assert "Over 50 spectra" in page.texts("caption")
 
 
@@ -195,7 +195,7 @@ def test_flows_that_are_not_stored_are_followed_in_a_job(open_part, monkeypatch)
     monkeypatch.setattr(block_flow_integration, "compute", compute)
     monkeypatch.setattr(block_flow, "stored", lambda request: None)
     page = open_part("blocks", images="0")
-    button = next(b for b in page.at.button if b.label == "Follow the flow")
+    button = next(b for b in page.at.button if b.label == "Compute the flow")
     page.run(button.click())
     wait_for(lambda: asked)
     wait_for(lambda: not service.job_service().active())

@@ -88,11 +88,11 @@ def query(page, label: str) -> dict[str, str]:
 def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(visitor, content):
     page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "best <b>.pt", content)
     assert "best _b_.pt: safetensors, resnet18, 11,183,582 numbers" in page.texts("markdown")
-    assert "Nothing of it is loaded yet" in page.texts("markdown")
+    assert "Not loaded yet" in page.texts("markdown")
     assert uploaded_networks.known() == ()
     finished(press(page, "Load and test"))
     (own,) = uploaded_networks.known()
-    assert "is right at **6.2 %** of the 1,000 images that ship" in page.texts("success")
+    assert "classifies **6.2 %** of the 1,000 shipped images correctly" in page.texts("success")
     assert "ResNet18, own: best _b_.pt" in page.texts("markdown")
     assert f"network={own.network}" in links(page)["Spectrum"]
     assert f"b.network={own.network}" in links(page)["Compare"]
@@ -164,12 +164,12 @@ def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content
     assert "a computation is running: the file is next, before all others" in page.texts("caption")
     jobs = service.job_service().active()
     assert [(job.title, job.status) for job in jobs] == [
-        ("running", "running"), ("Looking into a checkpoint", "queued"), ("waiting", "queued")
+        ("running", "running"), ("Inspecting a checkpoint", "queued"), ("waiting", "queued")
     ]  # fmt: skip
     go.set()
     finished(page)
     assert "a computation is running" not in page.texts("caption")
-    assert "Nothing of it is loaded yet" in page.texts("markdown")
+    assert "Not loaded yet" in page.texts("markdown")
 
 
 def test_it_is_said_that_the_page_forgets_the_file(visitor, content):
@@ -247,8 +247,8 @@ def test_a_full_queue_is_said(visitor, content):
     service.job_service().capacity = 0
     upload(page, uploaded_checkpoint.FIELD, "a.pt", content)
     service.job_service().capacity = 16
-    finished(press(page, "Look into the file"))
-    assert "Nothing of it is loaded yet" in page.texts("markdown")
+    finished(press(page, "Inspect file"))
+    assert "Not loaded yet" in page.texts("markdown")
 
 
 def test_a_link_to_a_network_that_was_removed_falls_back_with_a_note(visitor):
@@ -274,7 +274,7 @@ def test_a_picture_is_shown_as_the_network_sees_it_then_kept_and_linked(visitor)
     page = upload(visitor().open(PAGE), uploaded_image.FIELD, "my dog.png", content)
     pixels = image_files.read(content)
     assert gallery.data_uri(pixels) in page.html()
-    assert "The cut (PNG, 40 × 48)" in page.html()
+    assert "Cropped (PNG, 40 × 48)" in page.html()
     assert uploaded_images.known() == ()
     press(page, "Use this image")
     (number,) = uploaded_images.known()
@@ -296,7 +296,7 @@ def test_the_three_networks_say_what_they_see(visitor, monkeypatch):
     monkeypatch.setattr(analysis, "all_losses", all_losses)
     page = upload(visitor().open(PAGE), uploaded_image.FIELD, "a.png", picture())
     press(page, "Use this image")
-    finished(press(page, "Ask them"))
+    finished(press(page, "Predict"))
     for title in ("ResNet18", "ResNet34", "ResNet50"):
         assert f"| {title} | **cat 75.0 %** | dog 25.0 % |" in page.texts("markdown")
 
@@ -319,9 +319,9 @@ def test_an_own_image_without_a_label_has_its_spectrum_and_its_place_in_the_gall
     page = visitor().open(SPECTRUM, images=f"{number},0", show="own", overlay="label")
     assert not page.texts("warning")
     assert page.url["images"] == f"{number},0"
-    assert "<b>no label</b> mine<br><span>not looked at" in page.html()
+    assert "<b>no label</b> mine<br><span>no prediction" in page.html()
     assert "no label<br><small>mine</small>" in page.html()
-    assert "1 of the own images" in page.texts("caption")
+    assert "1 of the uploaded images" in page.texts("caption")
     thumbnails = next(w for w in page.at.get("button_group") if w.key == "thumbnails")
     assert thumbnails.value == [number]
     assert "no label" in {trace.name for trace in page.figures[0].data}
@@ -334,10 +334,10 @@ def test_the_gallery_tells_right_from_wrong_of_own_images():
     shown = [uploaded_images.register(image_files.read(picture(seed)), {"label": label}) for seed, label in ((0, 5), (1, 5), (2, None))]  # fmt: skip
     for number, seen in zip(shown, (5, 3, 3)):
         uploaded_images.note_prediction(number, manifest.entry("resnet18").sha256, seen)
-    assert gallery.own("resnet18", "right") == (shown[0],)
-    assert gallery.own("resnet18", "wrong") == (shown[1],)
-    assert set(gallery.own("resnet18", "any")) >= set(shown)
-    assert gallery.own("resnet34", "right") == ()
+    assert gallery.uploaded("resnet18", "right") == (shown[0],)
+    assert gallery.uploaded("resnet18", "wrong") == (shown[1],)
+    assert set(gallery.uploaded("resnet18", "any")) >= set(shown)
+    assert gallery.uploaded("resnet34", "right") == ()
     for number in shown:
         uploaded_images.remove(number)
 
@@ -374,7 +374,7 @@ def test_uploads_are_refused_on_the_server_too(visitor, monkeypatch, content):
     assert uploaded_images.known() == ()
     upload(other, uploaded_checkpoint.FIELD, "b.pt", content[:-1])
     monkeypatch.setenv("STIFFCORE_UPLOADS", "on")
-    assert [button.label for button in other.run().at.button] == ["Look into the file"], "nothing was looked into"
+    assert [button.label for button in other.run().at.button] == ["Inspect file"], "nothing was inspected"
 
 
 def test_a_load_that_was_asked_for_in_time_is_refused_once_uploads_are_off(monkeypatch, content):

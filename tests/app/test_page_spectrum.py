@@ -80,8 +80,8 @@ def test_shares_agree_with_the_metrics_at_the_networks_own_step(visitor, monkeyp
     [
         ("slices", "8", "No region under slices", True, ""),
         ("block", "8", "the outer ReLU projects", True, "dashed: |λ| = 1"),
-        ("branch", "7", "Nothing to overlay on a block that changes the shape", True, ""),
-        ("branch", "7,8", "Nothing to overlay on a block that changes the shape", False, "dashed: |1 + λ| = 1, forward Euler"),
+        ("branch", "7", "No overlay for a block that changes the shape", True, ""),
+        ("branch", "7,8", "No overlay for a block that changes the shape", False, "dashed: |1 + λ| = 1, forward Euler"),
     ],
 )  # fmt: skip
 def test_where_no_region_belongs_the_reason_is_said(visitor, convention, blocks, said, step_is_off, drawn):
@@ -112,7 +112,7 @@ def test_more_than_5000_points_open_as_a_density_that_counts_all(visitor):
     page = visitor().open(SPECTRUM, images="0,1")
     heat = next(trace for trace in page.figures[0].data if trace.type == "heatmap")
     assert heat.customdata[..., 0].sum() == 5002
-    assert "All 5,002 eigenvalues as their density" in page.texts("caption")
+    assert "All 5,002 eigenvalues, drawn as a density" in page.texts("caption")
     page.run(widget(page, "marks").set_value("points"))
     assert {trace.type for trace in page.figures[0].data} == {"scattergl"}
     assert "density" not in page.texts("caption")
@@ -290,7 +290,7 @@ def test_a_linked_mode_is_offered_computed_once_and_shown_with_its_numbers(visit
     shown = {metric.label: metric.value for metric in page.at.metric}
     assert shown["Residual ‖Jx − λx‖ / ‖x‖"] == "1.5·10⁻¹⁵"
     assert shown["Condition number of λ"] == "8.19"
-    assert shown["Half of it in channels, right"] == "2 of 512"
+    assert shown["Channels with half of it, right"] == "2 of 512"
     assert [trace.type for trace in page.figures[1].data] == ["scatter", "scatter", "heatmap", "heatmap"]
     assert len(slow_modes) == 1
 

@@ -84,7 +84,7 @@ def test_a_scenes_link_is_a_view_that_draws_what_ships(everything_ships, at, nam
     offered = [
         button.label
         for button in page.at.button
-        if button.label in ("Compute", "Perturb", "Sweep ε", "Follow the flow")
+        if button.label in ("Compute", "Perturb", "Sweep ε", "Compute the flow")
     ]
     assert offered == []
     assert "scene=" + name in page.texts("code"), "the link to copy leads back into the scene"

@@ -75,7 +75,7 @@ def test_cancel_reload_second_window_and_a_server_that_answers(window, server):
     second.figure()
     assert "ResNet18, block 4 (branch)" in second.page.locator("[data-testid=stSidebar]").inner_text()
     first.button("Cancel").click()
-    first.page.wait_for_selector("text=Cancelled. What had been finished is kept.")
+    first.page.wait_for_selector("text=Cancelled. Finished results are kept.")
     assert first.page.locator(".st-key-progress").count() == 0
     first.page.reload()
     first.page.wait_for_selector(".st-key-offer")

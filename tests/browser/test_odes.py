@@ -73,7 +73,7 @@ def test_fit_with_progress_cancel_and_fit_again(window):
 def test_a_real_block_is_followed_by_its_own_ode(window):
     image = cifar10.bundled()[-1]  # its flow does not ship
     visitor = window(f"/Stiff_ODEs?part=blocks&images={image}")
-    visitor.button("Follow the flow").click()
+    visitor.button("Compute the flow").click()
     visitor.page.wait_for_selector(".js-plotly-plot .main-svg", timeout=90_000)
     visitor.settled()
     distances = visitor.page.evaluate("Array.from(document.querySelector('.js-plotly-plot')._fullData[0].y)")

@@ -54,7 +54,7 @@ def test_a_bad_picture_is_one_sentence_and_a_good_one_leads_to_its_spectrum(wind
     upload(visitor, "image", "cat.png", b"<svg onload=alert(1) xmlns='http://www.w3.org/2000/svg'/>")
     said = refusal(visitor)
     assert re.fullmatch(
-        r"(?s).*Expected a PNG or JPEG picture .* got a page or drawing in text: save it as PNG or JPEG\.", said
+        r"(?s).*Expected a PNG or JPEG picture .* got an HTML or SVG file: save it as PNG or JPEG\.", said
     )
     upload(visitor, "image", "our cat.jpg", photograph())
     visitor.page.get_by_alt_text("The same in 32 by 32 pixels").wait_for()
@@ -89,7 +89,7 @@ def test_a_bad_checkpoint_is_one_sentence_and_a_good_one_is_tested_and_chosen(wi
     upload(visitor, "checkpoint", "best.pth", file.getvalue())
     visitor.page.get_by_text("best.pth: PyTorch, resnet18, 11,183,582 numbers").wait_for()
     visitor.tell(visitor.button("Load and test").click)
-    done = visitor.page.get_by_text(re.compile(r"best\.pth is right at [0-9.]+ % of the 1,000 images"))
+    done = visitor.page.get_by_text(re.compile(r"best\.pth classifies [0-9.]+ % of the 1,000 shipped images"))
     done.wait_for(timeout=180_000)
     accuracy = float(re.search(r"at ([0-9.]+) %", done.inner_text())[1])
     assert accuracy > 50, "the shipped network's, nearly"

@@ -243,7 +243,7 @@ ANALYSE = "analyse resnet18 --convention branch"
         (f"{ANALYSE} --blocks 6,x", "Expected blocks as all, identity, or numbers from 1 to 8 like 6,8, got '6,x'"),
         (f"{ANALYSE} --images 20:10", "Expected images as bundled, all, or indices"),
         (f"{ANALYSE} --images 10000", "got '10000' in '10000', which is out of range"),
-        (f"{ANALYSE} --images 9999", "got test image 9999, which does not"),
+        (f"{ANALYSE} --images 9999", "Test image 9999 is not among the 1,000 that ship"),
         (f"{ANALYSE} --images all", "run `python -m stiffcore fetch-data`"),
         (f"{ANALYSE} --level all", "invalid choice: 'all'"),
         ("spectrum resnet18 --convention branch --image 0 --block 8", "required: --out"),

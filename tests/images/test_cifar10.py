@@ -1,4 +1,4 @@
-"""The images that ship, their indices in the official test set, and what is said about the others."""
+"""The images that ship, their indices in the official test set, and the messages about the others."""
 
 import hashlib
 
@@ -82,12 +82,14 @@ def test_an_image_that_does_not_ship_says_how_to_get_it(call):
 
 
 def test_one_missing_image_is_named_not_counted():
-    with pytest.raises(CannotCompute, match=f"got test image {unshipped()}, which does not: run `python -m"):
+    with pytest.raises(
+        CannotCompute, match=f"^Test image {unshipped()} is not among the 1,000 that ship: run `python -m"
+    ):
         cifar10.parse_images(f"0,{unshipped()}")
 
 
 def test_a_short_full_set_is_refused_instead_of_indexed(tmp_path, monkeypatch):
-    """A file that is whole in itself, of ten test images: the eleventh is not looked for in it."""
+    """A valid file with only ten test images: no other one is looked up in it."""
     monkeypatch.setenv("STIFFCORE_DATA", str(tmp_path))
     np.savez(
         tmp_path / "cifar10.npz", test_images=np.zeros((10, 32, 32, 3), np.uint8), test_labels=np.zeros(10, np.uint8)
@@ -110,9 +112,9 @@ def test_damaged_images_that_ship_are_named(damage, tmp_path, monkeypatch):
         np.savez(path, pictures=np.zeros(3))
     monkeypatch.setattr(cifar10, "_BUNDLED_FILE", path)
     cifar10._bundled.cache_clear()
-    got = "no such file" if damage == "missing" else "a damaged one"
+    state = "missing" if damage == "missing" else "damaged"
     try:
-        with pytest.raises(CannotCompute, match=rf"that ship in .*, got {got}: restore it from the project\.$"):
+        with pytest.raises(CannotCompute, match=rf"that ship, .*, is {state}: restore it from the project\.$"):
             cifar10.parse_images("bundled")
     finally:
         cifar10._bundled.cache_clear()
@@ -120,7 +122,8 @@ def test_damaged_images_that_ship_are_named(damage, tmp_path, monkeypatch):
 
 def test_all_images_need_the_full_set():
     with pytest.raises(
-        CannotCompute, match=f"9,000 others .the first is {unshipped()}.: run `python -m stiffcore fetch-data`"
+        CannotCompute,
+        match=f"^9,000 of these images .the first is {unshipped()}. are not among the 1,000 that ship: run `python -m",
     ):
         cifar10.parse_images("all")
     assert not cifar10.is_available(unshipped())
@@ -134,7 +137,7 @@ def test_what_is_no_index_is_refused(index):
 
 
 def test_normalisation_is_by_channel():
-    """Of a pixel equal to the mean nothing remains; one standard deviation above is 1."""
+    """A pixel equal to the mean becomes 0; one standard deviation above it becomes 1."""
     image = np.zeros((1, 32, 32, 3), np.uint8)
     image[0, 5, 7] = (255, 0, 128)
     x = cifar10.normalised(image)
@@ -188,7 +191,7 @@ def test_a_file_that_is_no_npz_is_refused(content, tmp_path):
     (tmp_path / "data.npz").write_bytes(content)
     with pytest.raises(CannotCompute, match="which is damaged or something else: name or fetch another") as refused:
         cifar10.load_arrays(tmp_path / "data.npz")
-    assert "pickle" not in str(refused.value)  # numpy's advice would run code
+    assert "pickle" not in str(refused.value)  # numpy's message advises loading with pickle, which would run code
 
 
 def test_why_a_file_is_refused_is_said_in_our_words(tmp_path):
@@ -200,7 +203,7 @@ def test_why_a_file_is_refused_is_said_in_our_words(tmp_path):
 
 
 def test_a_compressed_file_with_a_flipped_bit_is_refused(tmp_path):
-    """zlib has an error of its own."""
+    """zlib raises its own error."""
     path = tmp_path / "data.npz"
     np.savez_compressed(path, **small_arrays())
     content = bytearray(path.read_bytes())

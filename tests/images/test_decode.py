@@ -1,4 +1,4 @@
-"""Image files from outside: good ones come out as 32×32 RGB, malformed ones are refused in one sentence."""
+"""Uploaded image files: valid ones become 32×32 RGB, malformed ones are refused with one sentence."""
 
 import io
 import struct
@@ -41,7 +41,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, *chunks: bytes, data: bytes = b"", kind=(8, 2)) -> bytes:
-    """A PNG put together by hand; kind: bit depth, colour type."""
+    """A PNG built by hand; kind: bit depth, colour type."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, *kind, 0, 0, 0))
     return PNG + header + b"".join(chunks) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
@@ -128,7 +128,7 @@ def huge_sizes_in_a_small_png():
 
 @kind
 def a_bomb_of_zeros():
-    """Some 30 kB that stand for 10,000 × 10,000 pixels."""
+    """Some 30 kB that decode to 10,000 × 10,000 pixels."""
     return png(10_000, 10_000, data=zlib.compress(bytes(30 << 20)), kind=(8, 0))
 
 
@@ -144,7 +144,7 @@ def no_width():
 
 @kind
 def a_text_bomb():
-    """zTXt: 30 kB that hold 30 MB of text."""
+    """zTXt: 30 kB that expand to 30 MB of text."""
     text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(30 << 20)))
     return png(32, 32, text, data=zlib.compress(bytes(33 * 97)))
 
@@ -187,7 +187,7 @@ def too_many_pixels_in_a_jpeg():
 
 @kind
 def a_progressive_jpeg_of_thousands_of_scans():
-    """Each repeats the last one: a pass over all pixels for a few bytes."""
+    """Each repeats the last one: a few bytes cost a pass over all pixels."""
     content = saved(np.zeros((800, 800, 3), np.uint8), "JPEG", progressive=True)
     last = content[content.rindex(b"\xff\xda") : -2]
     return content[:-2] + 20_000 * last + content[-2:]
@@ -205,12 +205,12 @@ def too_large():
 
 SAID = {
     "nothing": "an empty file: save it as PNG or JPEG",
-    "a_page_named_png": "a page or drawing in text",
-    "a_drawing_named_png": "a page or drawing in text",
+    "a_page_named_png": "an HTML or SVG file",
+    "a_drawing_named_png": "an HTML or SVG file",
     "a_gif_named_png": "got a GIF: save it as PNG or JPEG",
     "a_bitmap_named_jpg": "a BMP",
     "a_webp_named_jpg": "a WebP",
-    "a_pickle": "something else, whatever its name says",
+    "a_pickle": "another kind of file, despite its name",
     "truncated_png": "a damaged one",
     "truncated_jpeg": "a damaged one",
     "a_flipped_bit_in_the_data": "a damaged one",
@@ -221,7 +221,7 @@ SAID = {
     "one_pixel": "1 × 1 pixels: each side needs at least 8",
     "a_line": "5,000 × 1 pixels",
     "a_text_bomb": "a damaged one",
-    "a_progressive_jpeg_of_thousands_of_scans": "far too many steps",
+    "a_progressive_jpeg_of_thousands_of_scans": "far too many progressive scans",
     "too_large": "one of 10 MB: make it smaller",
 }
 
@@ -229,7 +229,7 @@ SAID = {
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_malformed_file_is_refused_in_one_sentence(name, tmp_path, monkeypatch):
-    """Nothing is executed, little memory and time is spent, and the sentence says what was expected and what to do."""
+    """Nothing is executed, memory and time are small, and the sentence says what was expected and what to do."""
     monkeypatch.chdir(tmp_path)
     content = KINDS[name]()
     tracemalloc.start()
@@ -283,7 +283,7 @@ print(peak() - before, time.process_time() - began)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
 @pytest.mark.parametrize("name", LARGE)
 def test_the_largest_pictures_that_are_taken_cost_little_memory_and_time(name):
-    """Pillow's memory is none of Python's, so that a process of its own is measured."""
+    """Pillow's memory is not Python's, so a separate process is measured."""
     make, megabytes = LARGE[name]
     run = subprocess.run([sys.executable, "-c", MEASURE], input=make(), capture_output=True, check=True)
     peak, seconds = map(float, run.stdout.split())
@@ -318,7 +318,7 @@ def test_a_refusal_lets_the_next_picture_in():
 
 @pytest.mark.parametrize("size", [(1279, 1279), (1280, 1300), (1983, 2500), (3100, 2047)])
 def test_averaging_before_the_resize_changes_nothing_that_can_be_seen(size):
-    """Against Pillow's own way, everything at once: smooth waves, a hard edge, noise."""
+    """Against Pillow's resize in one step: smooth waves, a hard edge, noise."""
     rows, columns = np.mgrid[: size[1], : size[0]]
     waves = 127 + 100 * np.sin(rows / 90) * np.cos(columns / 130)
     pixels = np.stack([waves, np.where(columns > size[0] / 2, 255, 0), waves], axis=2).astype(np.uint8)
@@ -332,7 +332,7 @@ def test_averaging_before_the_resize_changes_nothing_that_can_be_seen(size):
 
 
 def test_strips_join_without_a_seam():
-    """A large transparent picture, its rows all different, against the same in one piece."""
+    """A large transparent picture with distinct rows, against the same picture in one piece."""
     pixels = np.zeros((1400, 1400, 4), np.uint8)
     pixels[..., 0], pixels[..., 3] = np.arange(1400)[:, None] % 256, 255
     pixels[:, 700:, 3] = 0
@@ -361,7 +361,7 @@ def test_the_middle_is_cut_out_and_made_small():
 
 
 def test_making_small_averages_instead_of_picking():
-    """Stripes of one pixel become grey: no aliasing."""
+    """One-pixel stripes become grey: no aliasing."""
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
     seen = image_files.read(saved(stripes))
@@ -450,7 +450,7 @@ def test_a_large_photo_is_shown_beside_as_a_smaller_cut():
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning", "ignore:Corrupt EXIF data")
 def test_random_damage_never_escapes(full):
-    """Truncated or with changed bytes: an image of the right form, or refused; never another exception."""
+    """With truncation or changed bytes, the file gives a valid image or is refused; no other exception."""
     random = np.random.default_rng(0)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -1,4 +1,4 @@
-"""Fetching the full data set: from a host that breaks off, from folders, and what must not get through."""
+"""Fetching the full data set: from a host that disconnects, from folders, and what must be refused."""
 
 import hashlib
 import http.server
@@ -19,18 +19,18 @@ from stiffcore.images.fetch import FOLDER_IN_ARCHIVE, Archive
 
 
 def quiet(done: int, total: int, what: str) -> None:
-    """Progress that nobody watches."""
+    """Ignores progress."""
 
 
 def batch(images: np.ndarray, labels: np.ndarray) -> bytes:
-    """A batch as the official ones: channels first in rows of 3,072 bytes."""
+    """A batch like the official ones: channels first, in rows of 3,072 bytes."""
     rows = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), 3072)
     return pickle.dumps({"data": rows, "labels": labels.tolist()}, protocol=3)
 
 
 @pytest.fixture(scope="module")
 def batches() -> dict[str, bytes]:
-    """A small training set, and a test set of the official size whose bundled images are in their places."""
+    """A small training set, and a test set of the official size with the bundled images at their indices."""
     random = np.random.default_rng(0)
     test, labels = random.integers(0, 256, (10_000, 32, 32, 3), dtype=np.uint8), random.integers(0, 10, 10_000)
     for index in cifar10.bundled():
@@ -67,7 +67,7 @@ def data_folder(tmp_path, monkeypatch) -> Path:
 
 @contextmanager
 def host(content: bytes, break_off_at: int | None = None, ranges: bool = True):
-    """A host of one file; the first answer ends early if asked. Yields its address and the ranges asked for."""
+    """A host of one file; the first response ends early on request. Yields its address and the requested ranges."""
     asked, left = [], [break_off_at]
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -93,7 +93,7 @@ def host(content: bytes, break_off_at: int | None = None, ranges: bool = True):
 
 
 def check_fetched(path: Path) -> None:
-    """The bundled images are where they belong, all others can be had, no archive is left."""
+    """The bundled images have their indices, all others are available, no archive is left."""
     assert path == cifar10.full_set_path()
     unshipped = next(i for i in range(10_000) if i not in cifar10.bundled())
     assert cifar10.image(unshipped).shape == (32, 32, 3)
@@ -106,7 +106,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(batches, content, data
     half = len(content) // 2
     with host(content, break_off_at=half) as (url, asked):
         archive = archive_of(batches, content, url)
-        with pytest.raises(CannotCompute, match="run the command again to go on, or use `--from FOLDER`"):
+        with pytest.raises(CannotCompute, match="run the command again to resume, or use `--from FOLDER`"):
             cifar10_archive.fetch(archive, None, quiet)
         kept = (data_folder / "cifar-10-python.tar.gz.partial").stat().st_size
         assert 0 < kept <= half
@@ -135,7 +135,7 @@ def test_what_was_fetched_is_not_fetched_again(batches, content, tmp_path):
 
 @pytest.mark.parametrize("damage", ["truncated", "short", "in another order"])
 def test_a_damaged_data_set_is_replaced_and_kept_aside(damage, batches, content, data_folder, caplog):
-    """The archive lies in the same folder, where the damaged file is not taken for a source."""
+    """The archive is in the same folder; the damaged file is not used as a source."""
     archive = archive_of(batches, content)
     arrays = cifar10_archive._from_batches(archive, batches.get, data_folder, quiet)
     if damage != "truncated":
@@ -166,7 +166,7 @@ def test_a_damaged_data_set_is_replaced_and_kept_aside(damage, batches, content,
 
 
 def test_without_a_network_the_sentence_names_the_other_way(batches, content):
-    with pytest.raises(CannotCompute, match=r"got .*Connection refused.*--from FOLDER"):
+    with pytest.raises(CannotCompute, match=r"failed .*Connection refused.*--from FOLDER"):
         cifar10_archive.fetch(archive_of(batches, content), None, quiet)
 
 
@@ -213,7 +213,7 @@ def test_an_empty_folder_says_what_it_should_hold(batches, content, tmp_path):
 
 
 def test_a_changed_batch_is_refused_before_it_is_read(batches, content, tmp_path):
-    """Its pickle would run code: it is never opened."""
+    """Its pickle would run code, so it is never opened."""
 
     class Trap:
         def __reduce__(self):
@@ -257,7 +257,7 @@ def test_two_at_once_do_not_get_in_each_others_way(batches, content, data_folder
     data_folder.mkdir()
     with (
         cifar10_archive.FileLock(data_folder / "cifar10.lock"),
-        pytest.raises(CannotCompute, match="another fetch-data at work"),
+        pytest.raises(CannotCompute, match="Another fetch-data is running"),
     ):
         cifar10_archive.fetch(archive_of(batches, content), None, quiet)
 

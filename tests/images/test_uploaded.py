@@ -1,4 +1,4 @@
-"""Own images: numbered by their pixels, kept on disk and in memory, used wherever a test image is."""
+"""Uploaded images: numbered by their pixels, kept on disk and in memory, accepted wherever a test image is."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def pixels(seed: int) -> np.ndarray:
 
 
 def another_process() -> uploaded_images.UploadedImages:
-    """What another process sees: nothing in memory yet."""
+    """The state of another process: nothing in memory yet."""
     return uploaded_images.UploadedImages(uploaded_images.default().folder)
 
 
@@ -65,7 +65,7 @@ def test_everything_that_takes_a_test_image_takes_an_own_one():
     assert (cifar10.label(nameless), cifar10.label_name(nameless), cifar10.name(nameless)) == (
         None,
         "no label",
-        "own image",
+        "uploaded image",
     )
     assert cifar10.is_available(labelled)
     assert cifar10.parse_images(f"0, {labelled},3:5,{labelled}") == [0, labelled, 3, 4]
@@ -225,7 +225,7 @@ def made_up_with(request: analysis.Request, losses: list[float]) -> analysis.Res
 
 
 def test_a_test_image_uploaded_as_a_file_shares_its_results():
-    """The same pixels are the same result, but what was stored says nothing about the label that the visitor gives."""
+    """Equal pixels have the same result; the stored one does not contain the visitor's label."""
     test_image = next(i for i in cifar10.bundled() if analysis.stored(asked("resnet18", i, 8, "branch")) is None)
     store(asked("resnet18", test_image, 8, "branch", "spectrum"))
     number = uploaded_images.register(cifar10.image(test_image), {"label": 1})

@@ -55,7 +55,7 @@ def test_a_row_an_image_and_block_and_what_is_there_is_not_computed_again():
 def test_what_cannot_be_computed_is_the_first_reason_and_the_rest_is_stored():
     too_large = np.zeros((64, 64, 3), np.uint8)
     with pytest.raises(sc.CannotCompute, match="block 8 at image image: Expected an image of 32 × 32 pixels"):
-        sc.sweep(NETWORK, [too_large, NUMBERS[0]], [8], "branch", "extremes", 1)
+        sc.sweep(NETWORK, [too_large, NUMBERS[0]], "8", "branch", "extremes", 1)
     assert sc.analyse(NETWORK, NUMBERS[0], 8, "branch", "extremes").stored
 
 

@@ -1,4 +1,4 @@
-"""The two baselines under slices, and what is left of S and P beside them."""
+"""The two baselines under slices, and how far S and P differ from them."""
 
 import pandas as pd
 import streamlit as st
@@ -12,10 +12,10 @@ from stiffcore.statistics import tables
 
 
 def section(network: str, convention: Convention, rows: pd.DataFrame, style: Style) -> None:
-    """A table by block; nothing where nothing is computed."""
+    """A table by block; draws nothing without rows."""
     if rows.empty:
         return
-    st.subheader(f"How much of it is geometry and skip? {published.network_title(network)}, {convention}")
+    st.subheader(f"How much is due to geometry and skip? {published.network_title(network)}, {convention}")
     st.caption(
         "P if random: the expected share of negative real parts for random entries on the same receptive field, over the "
         "live outputs. S without skip: S without the slices that carry the skip's 1. Left over: the mean difference."

@@ -1,4 +1,4 @@
-"""Two groups of images over the rows that ship or were computed: label against label, trained against untrained."""
+"""Two groups of images, over shipped and computed rows: label against label, trained against untrained."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from stiffcore.statistics import group_tests, tables
 from stiffcore.statistics.row_values import as_texts
 
 SIGNIFICANT = 0.05  # of the adjusted p
-LABELS = {"a": "cat", "b": "dog"}  # that the page opens with
+LABELS = {"a": "cat", "b": "dog"}  # the page's defaults
 CHOICES = ("network", "label", "convention")
 
 
@@ -97,7 +97,7 @@ def _against(a: Group, baseline: str) -> None:
 
 
 def _blocks(a: Group, b: Group) -> list[int]:
-    """Of those that both networks have; all of them at first."""
+    """The chosen blocks among those that both networks have; all of them by default."""
     first, second = catalogue.blocks(a.network), catalogue.blocks(b.network)
     titles = {x.block: f"{x.block}" if x.is_identity else f"{x.block} ↘" for x, _ in zip(first, second, strict=False)}
     chosen = st.session_state.get("chosen", {}).get("among", "")
@@ -105,15 +105,17 @@ def _blocks(a: Group, b: Group) -> list[int]:
         controls.forget("among")
     blocks = controls.several_of("Blocks", "among", titles, tuple(titles), wrap=True)
     if catalogue.architecture(a.network) != catalogue.architecture(b.network):
-        st.caption("Blocks are paired by their number: in two architectures they are different places.")
+        st.caption(
+            "Blocks are paired by number. In two architectures, the same number is a different place in the network."
+        )
     st.caption(
-        "Each block is compared with itself: two blocks always differ, by their shapes alone, and the page Blocks shows how much."
+        "Each block is compared with itself. Different blocks always differ, if only by their shapes; the page Blocks shows how much."
     )
     return list(blocks)
 
 
 def _rows(a: Group, b: Group) -> dict[Group, pd.DataFrame]:
-    """What there is of both; what lacks is said, once where both lack the same."""
+    """The rows of both groups. Reports missing rows, once if both groups lack the same."""
     rows = {group: group.rows for group in (a, b)}
     shown = {(group.network, group.convention): group for group in (a, b)}
     for (network, convention), group in shown.items():
@@ -131,12 +133,12 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
         return
     if a.convention != b.convention:
         st.info(
-            "The two groups are under different conventions: other eigenvalues of the same blocks, not a difference between "
-            "images or networks.",
+            "The two groups use different conventions, which give different eigenvalues for the same blocks: a difference does "
+            "not show that images or networks differ.",
             icon=":material/call_split:",
         )
     rows = _rows(a, b)
-    if any(found.empty for found in rows.values()):
+    if any(of_group.empty for of_group in rows.values()):
         controls.copy_link()
         return
     titles = [
@@ -147,7 +149,7 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
         f"B: {titles[1]}": group_tests.of_label(rows[b], b.label, a.label),
     }
     paired = a.label == b.label
-    made = group_tests.by_block(*sides.values(), metric, blocks, paired)
+    tested = group_tests.by_block(*sides.values(), metric, blocks, paired)
     drawn = {name: group_tests.values(part, metric, blocks) for name, part in sides.items()}
     if not any(len(values) for values in drawn.values()):
         why = next(
@@ -159,14 +161,14 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
     points = pd.concat([values.assign(group=name) for name, values in drawn.items()], ignore_index=True)
     name = f"groups-{metric}-{'-'.join(dict.fromkeys((a.convention, b.convention)))}"
     panels.downloads(figure, points, name, " and ".join(sides), _python(a, b, metric, blocks, paired))
-    _table(made, metric, style, f"{name}-table")
+    _table(tested, metric, style, f"{name}-table")
 
 
-def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
-    """The figure's equivalent, and the tests."""
-    factor, paired = wording.factor(metric), (made["test"] == "paired").all()
+def _table(tested: pd.DataFrame, metric: str, style: Style, name: str) -> None:
+    """The figure as a table, with the tests."""
+    factor, paired = wording.factor(metric), (tested["test"] == "paired").all()
     body = []
-    for row in made.to_dict("records"):
+    for row in tested.to_dict("records"):
         sure, reason = row["p_adjusted"] < SIGNIFICANT, row["reason"]
         word, why = ("–", "") if reason is None else (reason.word, str(reason))
         cells = [grid.number(factor * row[f"{of}_{side}"], 3) for of in ("mean", "median") for side in ("a", "b")]
@@ -176,26 +178,26 @@ def _table(made: pd.DataFrame, metric: str, style: Style, name: str) -> None:
         counts = ["n_a", "n_b", *(["n_pairs"] if paired else []), "n_undefined_a", "n_undefined_b"]
         cells += [grid.number(row[name], 0) for name in counts]
         body.append((str(row["block"]), cells))
-    columns = ["A", "B", "A", "B", "B − A", "95 % interval", "p, adjusted", "p of ranks", "A", "B"]
+    columns = ["A", "B", "A", "B", "B − A", "95 % interval", "p, adjusted", "p, ranks", "A", "B"]
     columns += [*(["both"] if paired else []), "A", "B"]
     difference = f"{wording.title(metric)}: {'mean difference' if paired else 'difference of means'}"
     top = [("mean", 2), ("median", 2), (difference, 4), ("images", 3 if paired else 2), ("undefined", 2)]
     grid.draw(body, columns, style, "Block", top)
     tests = (
-        "The same images under two networks or conventions: pairs, of the images that both have. Paired t with its 95 % interval; Wilcoxon's "
-        "signed ranks."
+        "The same images under two networks or conventions, paired; only images that both have count. Paired t-test with a 95 % "
+        "confidence interval; Wilcoxon signed-rank test."
         if paired
-        else "Different images. Welch's t, for unequal variances, with its 95 % interval; Mann and Whitney's ranks. Where one "
-        "side is all labels and the other a single one, the first leaves that one out."
+        else "Different images. Welch's t-test (unequal variances) with a 95 % confidence interval; Mann–Whitney rank test. If one "
+        "side is all labels and the other a single label, the first leaves that label out."
     )
     st.caption(
-        f"{tests} p of t is adjusted over the blocks (Benjamini and Hochberg); bold: below {SIGNIFICANT}. With hundreds of "
-        "images small differences are significant: look at their size."
+        f"{tests} The t-test's p is adjusted over the blocks (Benjamini–Hochberg); bold: below {SIGNIFICANT}. With hundreds of "
+        "images even small differences are significant, so look at their size."
     )
-    for why in made["reason"].dropna().unique():
-        blocks = ", ".join(map(str, made.loc[made["reason"] == why, "block"]))
+    for why in tested["reason"].dropna().unique():
+        blocks = ", ".join(map(str, tested.loc[tested["reason"] == why, "block"]))
         st.caption(f"Block {blocks}: {why}")
-    grid.download(as_texts(made), name)
+    grid.download(as_texts(tested), name)
 
 
 def _interval(row: dict, factor: float) -> str:
@@ -209,7 +211,7 @@ def _p(p: float) -> str:
 
 
 def _python(a: Group, b: Group, metric: str, blocks: list[int], paired: bool) -> str:
-    """The lines that make the table again."""
+    """Python that reproduces the table."""
     return f"""import stiffcore as sc
 from stiffcore.statistics import group_tests
 

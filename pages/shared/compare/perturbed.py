@@ -1,4 +1,4 @@
-"""An image and its perturbed twin: what the network sees, and the same block's spectrum at both; metrics against ε."""
+"""An image and its perturbed twin: the network's predictions, and the same block's spectrum at both; metrics against ε."""
 
 from html import escape
 
@@ -19,15 +19,15 @@ from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
 from stiffcore.storage import cache as result_cache
 
-STRONGEST = 32  # grey levels on the slider; more is allowed by stiffcore, and no longer looks like the image
+STRONGEST = 32  # grey levels on the slider; stiffcore allows more, but then the image is hard to recognise
 SECONDS = 4  # of a perturbation: loading a network, a backward pass, two forward passes
 
 
 def show(style: Style) -> None:
     """The part "Perturbation" of the page: A is the clean image, B the perturbed one."""
     st.markdown(
-        "The paper suggests stiffness as a cause of **adversarial examples**: images that are changed so little that nobody "
-        "sees it, and so aptly that the network does. Look: the same block at the clean image (A) and at the changed one (B)."
+        "The paper suggests stiffness as a cause of **adversarial examples**: images with a change too small for people to see "
+        "that still changes the network's answer. Compare the same block at the clean image (A) and at the perturbed one (B)."
     )
     left, right = st.columns(2)
     with left:
@@ -71,8 +71,8 @@ def _choose(side: Side) -> PerturbationRequest:
         st.html("<b>B, perturbed</b>")
         kind = controls.select("Perturbation", "perturb", perturbation.KINDS, "fgsm")
         strength = controls.number(
-            "Strength: grey levels of 255", "strength", 1, STRONGEST, 4, 1, help="ε = strength / 255: the most that "
-            "FGSM moves a value, and the standard deviation of the noise. Both steps are equally long.",
+            "Strength: grey levels of 255", "strength", 1, STRONGEST, 4, 1, help="ε = strength / 255. FGSM changes "
+            "each value by at most ε; the noise has standard deviation ε. Both changes are equally long.",
         )  # fmt: skip
         seed = 0
         if kind == "noise":
@@ -87,24 +87,24 @@ def _made(request: PerturbationRequest) -> Perturbed | None:
         return perturbation.compute(request, progress)
 
     title = f"{request.network.title}: {perturbation.name_of(request)}"
-    sentence = f"**The perturbed image is not made yet**: about {SECONDS} s, for what the network sees in it too."
+    sentence = f"**The perturbed image is not computed yet**: about {SECONDS} s, including the network's prediction."
     return ode_jobs.offer(perturbation.key(request), work, title, sentence, "Perturb")
 
 
 def _pictures(request: PerturbationRequest, perturbed: Perturbed | None, style: Style) -> None:
-    """The clean image, the difference enlarged, the perturbed one; with what the network sees and its loss."""
+    """The clean image, the enlarged difference, the perturbed image; with the network's predictions and losses."""
     looks = compare.looks(style)
     before, after = (None, None) if perturbed is None else zip(perturbed.seen, perturbed.loss, strict=True)
     cards = [
         compare_sides.card("A, clean", request.network.name, request.image.in_rows, looks["A"].colour, *(before or ()))
     ]
     pixels = perturbed.pixels if perturbed else None
-    if perturbed is None and request.kind == "noise":  # needs no network
+    if perturbed is None and request.kind == "noise":  # noise needs no network
         pixels = perturbation.noise(request.image, request.strength, request.seed)
     if pixels is not None:
         cards.append(_difference(request.image.pixels, pixels, style))
-        said = ("not looked at",) if after is None else (f"seen as {cifar10.LABELS[after[0]]}", f"loss {after[1]:.3g}")
-        label = request.image.label  # without one, nothing is wrong
+        said = ("no prediction",) if after is None else (f"seen as {cifar10.LABELS[after[0]]}", f"loss {after[1]:.3g}")
+        label = request.image.label  # without a label, no prediction is wrong
         wrong = ' class="wrong"' if after and label is not None and after[0] != label else ""
         cards.append(
             f'<figure class="side"><img src="{gallery.data_uri(pixels)}" style="border-color:{looks["B"].colour}" '
@@ -147,14 +147,14 @@ def _sweep(request: PerturbationRequest, side: Side, style: Style) -> None:
     )
     _sweep_badge(table, request, side)
     panels.downloads(figure, flat, f"perturbation-{request.network.name}-{side.block}", "Against the strength", python)
-    panels.equivalent_table(flat, "A row per strength; correct: whether the network still sees the label.")
+    panels.equivalent_table(flat, "A row per strength; correct: whether the network still predicts the label.")
 
 
 def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) -> None:
-    made = perturbation.sweep_made(request, side.block, side.convention)
-    device = " / ".join(dict.fromkeys(one["device"] for one in made))
+    spectra = perturbation.sweep_made(request, side.block, side.convention)
+    device = " / ".join(dict.fromkeys(spectrum["device"] for spectrum in spectra))
     kinds = side.convention.title, perturbation.KINDS[request.kind]
-    seconds = sum(one.get("seconds") or 0 for one in made) if made else None
+    seconds = sum(spectrum.get("seconds") or 0 for spectrum in spectra) if spectra else None
     about = job_badge.parts(device, analysis.PRECISION, seconds, request.network.name, *kinds)
 
     def again(progress) -> pd.DataFrame:

@@ -36,17 +36,19 @@ def show(style: Style) -> None:
 
 
 def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = None, twin: str = "") -> None:
-    """What was computed of two sides, drawn and in numbers; what is missing is offered.
+    """Draws the spectra of two sides and tabulates their differences; offers to compute what is missing.
 
-    buttons: draws what stands before the looks. twin: a line of Python that makes ``twin``, whose image is B's.
+    buttons: draws the buttons before the look's controls. twin: a line of Python that makes ``twin``, whose image is B's.
     """
     look = _looks(sides, buttons)
     controls.notes()
     _questions(sides)
     requests = list(dict.fromkeys(side.request for side in sides.values()))
     with panels.error_boundary():
-        found = {r.request: r for r in computing.results(requests, " and ".join(side.title for side in sides.values()))}
-        there = {letter: found[side.request] for letter, side in sides.items() if side.request in found}
+        by_request = {
+            r.request: r for r in computing.results(requests, " and ".join(side.title for side in sides.values()))
+        }
+        there = {letter: by_request[side.request] for letter, side in sides.items() if side.request in by_request}
         if not there:
             controls.copy_link()
             return
@@ -63,11 +65,11 @@ def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = Non
             if len(there) == 2:
                 table(there["A"], there["B"], style)
             else:
-                st.caption("The differences stand here as soon as both sides are computed.")
+                st.caption("The differences appear here once both sides are computed.")
 
 
 def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str]:
-    """How compare.figure draws it."""
+    """The options of compare.figure, as chosen."""
     conventions = {side.convention for side in sides.values()}
     fits = {name: text for name, text in spectrum.FITS.items() if name != "disc" or any(c.regions for c in conventions)}
     if st.session_state.get("chosen", {}).get("fit", "all") not in fits:
@@ -82,47 +84,47 @@ def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str
 
 
 def _questions(sides: Mapping[str, Side]) -> None:
-    """Different conventions are allowed, and it is said plainly that they are different questions."""
+    """The question of the convention; where the sides differ, both, with a note that they are different questions."""
     asked = {letter: side.convention for letter, side in sides.items()}
     if len({*asked.values()}) == 1:
         st.caption(next(iter(asked.values())).question)
         return
     lines = " ".join(f"**{letter}, {convention.title}**: {convention.question}" for letter, convention in asked.items())
     st.info(
-        f"The two sides answer different questions, so their difference is no error of either. {lines}",
+        f"The two sides answer different questions, so a difference is not an error. {lines}",
         icon=":material/call_split:",
     )
 
 
 @st.cache_resource(max_entries=64, show_spinner="Comparing …")
 def distances(key_a: str, key_b: str, _a: analysis.Result, _b: analysis.Result) -> dict[str, Distance]:
-    """analysis.distances, kept by the keys of the two results: a pairing takes up to half a second."""
+    """analysis.distances, cached by the keys of the two results: a pairing takes up to half a second."""
     return spectral_distances.distances(_a, _b)
 
 
 def table(a: analysis.Result, b: analysis.Result, style: Style) -> None:
-    """Metric, A, B and B − A; words where there is no number, their reasons on the words and below."""
-    made = spectral_distances.differences(a, b, spectrum_table.metrics_present([a, b]))
+    """Metric, A, B and B − A. A missing number is a word, with the reason on hover and below the table."""
+    differences = spectral_distances.differences(a, b, spectrum_table.metrics_present([a, b]))
     body = []
-    for line in made.to_dict("records"):
+    for line in differences.to_dict("records"):
         name = line["metric"]
         cells = [_cell(name, line["a"], line["why_a"]), _cell(name, line["b"], line["why_b"])]
         cells.append(_cell(name, line["difference"], line["why"], _both(line), signed=True))
         body.append((wording.title(name), cells))
-    # Computed again, a result has its key still, and other seconds.
+    # A result that is computed again keeps its key, but not its seconds.
     apart = distances(*(f"{result.made['key']} {result.made['seconds']}" for result in (a, b)), a, b)
     for name, distance in apart.items():
         empty = grid.Cell("")
         body.append((DISTANCES[name][0], [empty, empty, _cell("distance", distance.value, distance.reason)]))
     grid.draw(body, ["A", "B", "B − A"], style, "Metric")
-    panels.reasons([a, b], list(made["metric"]))
+    panels.reasons([a, b], list(differences["metric"]))
     for name, distance in apart.items():
         title, formula = DISTANCES[name]
         st.caption(f"{title}: {formula}." + (f" Here {distance.reason}." if distance.reason else ""))
 
 
 def _both(line: dict) -> str:
-    """Why there is no difference: what each side lacks, in a text."""
+    """Why there is no difference: the reasons of the sides that lack a value."""
     sides = [f"{side} {line[why]}" for side, why in (("A", "why_a"), ("B", "why_b")) if line[why]]
     return "; ".join(sides)
 
@@ -149,7 +151,7 @@ def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -
 
 
 def python(there: Mapping[str, analysis.Result], twin: str = "") -> str:
-    """The lines that compute and draw the same."""
+    """Python that computes and draws the same."""
     images = {letter: str(result.request.image.in_rows) for letter, result in there.items()}
     if twin:
         images["B"] = "twin.image"

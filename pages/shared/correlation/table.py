@@ -16,14 +16,14 @@ OPENS_ON = "percent_negative"
 
 
 def symbol(measure: str) -> str:
-    """How a measure is called, and where it is defined if not everywhere."""
+    """A measure's symbol, with its conventions unless it is defined under all of them."""
     metric = definitions.named(measure)
     where = "" if {*metric.conventions} == {*EVERY} else f" ({', '.join(metric.conventions)})"
     return f"{metric.symbol}{where}"
 
 
 def measures() -> dict[str, str]:
-    """What there is to choose, with its title: first what the page opens on."""
+    """Measure -> title, the page's default first."""
     phrases = {name: definitions.named(name).phrase for name in (OPENS_ON, *correlation.correlated())}
     return {name: f"{symbol(name)}: {phrase}" if phrase else symbol(name) for name, phrase in phrases.items()}
 
@@ -37,7 +37,7 @@ def points(rows: pd.DataFrame, measure: str, block: int | str) -> pd.DataFrame:
 
 
 def numbers(rows: pd.DataFrame, table: pd.DataFrame, measure: str, block: int | str) -> None:
-    """r with its interval and p, for the shown measure and block; the reason where there is none."""
+    """r with its interval and p for the shown measure and block, or the reason why there is none."""
     metric = definitions.named(measure)
     if not metric.is_of(rows["convention"].iloc[0]):
         where = " and ".join(metric.conventions)
@@ -47,8 +47,10 @@ def numbers(rows: pd.DataFrame, table: pd.DataFrame, measure: str, block: int | 
     if block == tables.ALL:
         statistics.pooled(rows, measure)
     elif cells.empty:
-        able = block in tables.definable_in(rows)
-        st.info("This block is not computed." if able else f"{NOT_SQUARE}.".capitalize(), icon=":material/pending:")
+        is_definable = block in tables.definable_in(rows)
+        st.info(
+            "This block is not computed." if is_definable else f"{NOT_SQUARE}.".capitalize(), icon=":material/pending:"
+        )
     for cell in cells.itertuples():
         if np.isnan(cell.r):
             st.metric(f"r with {cell.outcome}", cell.reason.word)
@@ -78,9 +80,9 @@ def section(table: pd.DataFrame, measure: str, network: str, convention: Convent
     """All blocks and measures: Pearson's r, in bold where the adjusted p is below 0.05; below, one measure in full."""
     st.subheader("All blocks")
     st.caption(
-        f"Pearson's r; bold where Benjamini and Hochberg's adjusted p is below {correlation.SIGNIFICANT}. “All” pools the pairs "
-        "of image and block of those images that have a value at every block of the pool. S is signed: a negative r with "
-        "accuracy says that more negative S goes with higher accuracy."
+        f"Pearson's r; bold: adjusted p (Benjamini–Hochberg) below {correlation.SIGNIFICANT}. “All” pools the pairs of image and "
+        "block, for the images that have a value at every block of the pool. S is signed: a negative r with accuracy means "
+        "that more negative S goes with higher accuracy."
     )
     cells = {(cell.block, cell.measure, cell.outcome): cell for cell in table.itertuples()}
     shown = {name: title for name, title in measures().items() if definitions.named(name).is_of(convention)}
@@ -117,8 +119,8 @@ def _word(reason: Missing) -> grid.Cell:
 
 
 def _in_full(table: pd.DataFrame, style: Style) -> None:
-    """A row per outcome and block of one measure: everything that ``correlation.table`` knows of it."""
-    columns = ["r", "95 % interval", "p", "adjusted p", "Spearman", "its p", "n", "images", "left out"]
+    """A row per outcome and block of one measure: every column of ``correlation.table``."""
+    columns = ["r", "95 % interval", "p", "adjusted p", "Spearman", "p of Spearman", "n", "images", "left out"]
     for outcome, part in table.groupby("outcome", sort=False):
         body = [(_name(cell), _numbers_of(cell)) for cell in part.itertuples()]
         grid.draw(body, columns, style, "Block", [(f"with {outcome}", len(columns))])

@@ -1,4 +1,4 @@
-"""What is not stored yet: an estimate and a button, then progress and Cancel; shared by all who wait for the same."""
+"""Missing results: an estimate and a button, then progress and Cancel; one job for all who wait for the same results."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,24 @@ from stiffcore.analysis import estimate, requests as analysis
 
 
 def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.Result]:
-    """Those results that there are. For the others: why not, what they would cost, or how far they have got."""
-    found = service.results(requests)
-    missing = [request for request, result in zip(requests, found, strict=True) if result is None]
+    """The results that are stored. For the others, shows why they failed, what they would cost, or how far they are."""
+    stored = service.results(requests)
+    missing = [request for request, result in zip(requests, stored, strict=True) if result is None]
     job = service.find(requests)
     if job and job.active:
         service.remember(job.key)
         ode_jobs.progress(job.key, job.done, suffix="")
     elif missing:
-        ode_jobs.ended(job, "Cancelled. What had been finished is kept.")
+        ode_jobs.ended(job, "Cancelled. Finished results are kept.")
         refused = _refusals(job.result if job else None)
         _offer(requests, tuple(request for request in missing if request not in refused), title)
-    there = [result for result in found if result is not None]
-    panels.notices(notice for result in there for notice in result.notices)
-    return there
+    available = [result for result in stored if result is not None]
+    panels.notices(notice for result in available for notice in result.notices)
+    return available
 
 
 def badge(results: Sequence[analysis.Result], title: str) -> None:
-    """How the results were made, and beside it "Compute again"; then its progress, or whether the new numbers agree."""
+    """How the results were made, and "Compute again" beside it; then its progress, or whether the new numbers agree."""
     if not results:
         return
     requests = tuple(dict.fromkeys(result.request for result in results))
@@ -71,7 +71,7 @@ def _state_and_parts(results: Sequence[analysis.Result]) -> tuple[str, list[str]
 
 
 def _refusals(computed: service.Computed | None) -> set[analysis.Request]:
-    """What the engine refused while it computed the rest: said with its reason, and not offered again."""
+    """Shows what the engine refused, with the reason, and returns it: it is not offered again."""
     refused = computed.refused if computed else {}
     for reason, requests in refused.items():
         names = ", ".join(map(name_of, requests))
@@ -83,10 +83,10 @@ def _agreement(pairs: Sequence[tuple]) -> None:
     """Whether what was computed again agrees with what was stored before."""
     from stiffcore.analysis import agreement
 
-    compared = [found for _, found in pairs if found is not None]
+    compared = [agrees for _, agrees in pairs if agrees is not None]
     if compared:
         sentence = controls.escape_markdown(agreement.in_words(compared))
-        good = all(found.agrees for found in compared)
+        good = all(one.agrees for one in compared)
         (st.success if good else st.warning)(sentence, icon=":material/done_all:" if good else ":material/difference:")
 
 

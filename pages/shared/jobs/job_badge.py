@@ -10,11 +10,11 @@ from pages.shared.state import controls, service
 from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache
 
-Numbers = Callable[[object], Mapping[str, float]]  # what of a result is compared with the one before
+Numbers = Callable[[object], Mapping[str, float]]  # the numbers of a result that are compared with the previous one
 
 
 def took(seconds: float | None) -> str:
-    """None where nobody measured them."""
+    """The computing time in words; empty if it was not measured."""
     return "" if seconds is None else f"{seconds:,.0f} s to compute" if seconds >= 10 else f"{seconds:.2g} s to compute"
 
 
@@ -24,7 +24,7 @@ def parts(device: str, precision: str, seconds: float | None, network: str, *oth
 
 
 def show(key: str, again: Callable, before: object, numbers: Numbers, title: str, about: Sequence[str]) -> None:
-    """The badge of the result under a job's key. again: progress -> the result, whatever is stored; before: the stored one."""
+    """The badge of a job's result. again: progress -> the result, computed even if it is stored; before: the stored one."""
     key_again = result_cache.key({"again": key})
     jobs = service.job_service()
     is_fresh = any(job is not None and job.status == "done" for job in (jobs.find(key_again), jobs.find(key)))
@@ -46,10 +46,10 @@ def with_again(
     about: Sequence[str],
     name: str,
     cost: str | None = None,
-    cancelled: str = "Cancelled. What was stored is kept.",
+    cancelled: str = "Cancelled. The stored result is kept.",
     counts_results: bool = False,
 ) -> object | None:
-    """A badge and "Compute again"; below it that job's progress, or why it failed. What it returned, once it is done.
+    """Draws a badge and "Compute again", with the job's progress or why it failed below. Returns what the job returned.
 
     key, work: of the second computation. state: "stored", "fresh", or how many of each. about: the badge's other parts, empty
     ones left out. name: the button's key; cost: on hover. counts_results: the job's progress counts results, and the page is
@@ -70,18 +70,20 @@ def with_again(
         service.remember(key)
         ode_jobs.progress(key, job.done if counts_results else None)
     else:
-        ode_jobs.ended(job, cancelled, "What was stored is kept.")
+        ode_jobs.ended(job, cancelled, "The stored result is kept.")
     return job.result if job else None
 
 
 def _agreement(old: Mapping[str, float], new: Mapping[str, float]) -> None:
-    """The number that moved most, relative to its size; rounding may move one by a millionth of it, whatever its condition."""
-    moved = {name: abs(new[name] - old[name]) / max(abs(old[name]), 1e-300) for name in old if np.isfinite(old[name])}
-    name = max(moved, key=moved.__getitem__, default=None)
+    """Shows the number that changed most, relative to its size. Rounding may change a number by a millionth of it."""
+    changes = {name: abs(new[name] - old[name]) / max(abs(old[name]), 1e-300) for name in old if np.isfinite(old[name])}
+    name = max(changes, key=changes.__getitem__, default=None)
     if name is None:
         return
-    sentence = f"Computed again: {name} was {old[name]:.6g}, is {new[name]:.6g}"
-    if moved[name] <= 1e-6:
-        st.success(f"{sentence}; nothing moved by more than a relative {moved[name]:.1g}.", icon=":material/done_all:")
+    sentence = f"Computed again: {name} was {old[name]:.6g} and is now {new[name]:.6g}"
+    if changes[name] <= 1e-6:
+        st.success(
+            f"{sentence}; no number changed by more than a relative {changes[name]:.1g}.", icon=":material/done_all:"
+        )
     else:
         st.warning(f"{sentence}.", icon=":material/difference:")

@@ -1,4 +1,4 @@
-"""Work that takes seconds: a button, then progress and Cancel, then why it ended without a result; shared by all who wait for it."""
+"""Work that takes seconds: a button, then progress and Cancel, then the result or why there is none; one job for all who wait."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ POLL = 1.0  # seconds between two looks at a running job
 
 
 def offer(key: str, work: Callable, title: str, sentence: str, label: str) -> object | None:
-    """What the job under this key returned, once it is done; until then the button, its progress, or why it failed.
+    """The result of the job under this key, once it is done. Until then, draws the button, the progress, or why it failed.
 
     work: progress -> result, as of stiffcore.jobs. It is submitted by the button's callback only.
     """
@@ -28,7 +28,7 @@ def offer(key: str, work: Callable, title: str, sentence: str, label: str) -> ob
 
 
 def button(key: str, work: Callable, title: str, sentence: str, label: str, box: str, name: str) -> None:
-    """What the work costs, the button that submits it, and why it was not accepted. box, name: keys of the elements."""
+    """What the work costs, the button that submits it, and why it was refused. box, name: keys of the elements."""
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=box):
         st.markdown(sentence, width="stretch")
         st.button(
@@ -38,7 +38,7 @@ def button(key: str, work: Callable, title: str, sentence: str, label: str, box:
 
 
 def submit(key: str, work: Callable, title: str, priority: int = 0, allowed: Callable[[], None] = lambda: None) -> None:
-    """A button's callback, or a click's: never to be called in a run of the page, which would submit again what was cancelled.
+    """The callback of a button or a click. Never call it in a run of the page: every rerun would submit a cancelled job again.
 
     allowed: raises CannotCompute where the work must not be submitted. ``refusal`` shows the reason.
     """
@@ -51,13 +51,13 @@ def submit(key: str, work: Callable, title: str, priority: int = 0, allowed: Cal
 
 
 def refusal(key: str) -> None:
-    """Why the work under a key was not accepted, once."""
+    """Shows once why the work under a key was refused."""
     if sentence := st.session_state.pop(f"refused {key}", None):
         st.error(controls.escape_markdown(sentence), icon=":material/block:")
 
 
 def ended(job, cancelled: str = "Cancelled.", failed: str = "") -> None:
-    """Why a job ended without a result; nothing where it did not. failed: what to add to the reason."""
+    """Shows why a job ended without a result, if it did. failed: a sentence after the reason."""
     if job and job.status == "failed":
         st.error(f"{controls.escape_markdown(job.error)} {failed}".rstrip(), icon=":material/block:")
     elif job and job.status == "cancelled":
@@ -66,7 +66,7 @@ def ended(job, cancelled: str = "Cancelled.", failed: str = "") -> None:
 
 @st.fragment(run_every=POLL)
 def progress(key: str, drawn: int | None = None, suffix: str | None = None) -> None:
-    """Queue position, stage, time and Cancel; the page is drawn again at the end.
+    """Queue position, stage, time and Cancel. The page is drawn again when the job ends.
 
     drawn: how many of the job's results the page shows; it is drawn again when there are more. suffix: of the elements' keys.
     """
@@ -86,6 +86,6 @@ def progress(key: str, drawn: int | None = None, suffix: str | None = None) -> N
                 stage = f"{job.done} of {job.total} · {what}" if job.total else what
                 st.progress(share, text=f"**{controls.escape_markdown(job.title)}** · {stage} · {job.seconds:.0f} s")
         st.button(
-            "Cancel", key=f"cancel{suffix}", icon=":material/close:", help="For every window that waits for it",
+            "Cancel", key=f"cancel{suffix}", icon=":material/close:", help="Cancels for everyone waiting",
             on_click=service.cancel, args=(key,),
         )  # fmt: skip

@@ -18,7 +18,7 @@ FEW_IMAGES = 30  # three of each label; below, "all" opens on the last block ins
 
 
 def opens_on(rows: pd.DataFrame, network: str, metric: str) -> int | str:
-    """All blocks as in the paper's tables, or the last one where "all" would rest on few images or on some blocks only."""
+    """All blocks, as in the paper's tables; the last block if "all" would cover few images or only some blocks."""
     last = len(catalogue.blocks(network))
     if rows.empty:
         return tables.ALL if len(published.blocks(catalogue.architecture(network))) > 1 else last
@@ -27,7 +27,7 @@ def opens_on(rows: pd.DataFrame, network: str, metric: str) -> int | str:
 
 
 def published_labels(network: str, metric: str, block: int | str) -> pd.DataFrame:
-    """The paper's means by label, where they are of this choice: all blocks, for ResNet50 the last one alone."""
+    """The paper's means by label, if the paper has them for this choice: all blocks, or for ResNet50 the last one."""
     paper = catalogue.architecture(network)
     wanted = published.blocks(paper)
     fits = block == tables.ALL if len(wanted) > 1 else block in wanted
@@ -38,28 +38,28 @@ def published_labels(network: str, metric: str, block: int | str) -> pd.DataFram
 def spread(network: str, rows: pd.DataFrame, metric: str, block: int | str) -> None:
     """The paper's question as a number: the variance between labels against that between blocks."""
     ratio = evidence.label_ratio(evidence.of_paper(catalogue.architecture(network)), metric)
-    theirs = "" if ratio is None else f"The paper's own tables give {100 * ratio:.3g} %."
+    theirs = "" if ratio is None else f"The paper's tables give {100 * ratio:.3g} %."
     if rows.empty:
         st.caption(f"The diamonds are the paper's means. {theirs}")
         return
     if block == tables.ALL:
         statistics.pooled(rows, metric)
-    found = label_spread.spread(rows, metric, block)
+    measured = label_spread.spread(rows, metric, block)
     st.metric(
         "Variance between labels, of that between blocks",
-        "–" if math.isnan(found.ratio) else f"{100 * found.ratio:.3g} %",
-        help="Var of the labels' means / Var of the blocks' means. Small: labels differ little beside blocks.",
+        "–" if math.isnan(measured.ratio) else f"{100 * measured.ratio:.3g} %",
+        help="Variance of the labels' means / variance of the blocks' means. Small: labels differ little compared with blocks.",
     )
     st.caption(theirs)
-    if math.isnan(found.ratio):
-        st.caption("It takes values at two labels and two blocks.")
-    if found.reason:
-        st.caption(f"Share of the images' variance that the label explains: {found.reason}.")
+    if math.isnan(measured.ratio):
+        st.caption("The ratio needs values at two labels and two blocks.")
+    if measured.reason:
+        st.caption(f"Share of the images' variance that the label explains: {measured.reason}.")
     else:
-        p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
+        p = "p < 0.001" if measured.p < 0.001 else f"p = {measured.p:.3f}"
         st.caption(
-            f"The label explains {100 * found.label_share:.1f} % of the variance over {found.n:,} images "
-            f"(one-way analysis of variance: F = {found.F:.1f}, {p})."
+            f"The label explains {100 * measured.label_share:.1f} % of the variance over {measured.n:,} images "
+            f"(one-way analysis of variance: F = {measured.F:.1f}, {p})."
         )
 
 
@@ -67,7 +67,7 @@ def table(rows: pd.DataFrame, paper: pd.DataFrame, metric: str, block: int | str
     """The figure's equivalent: statistics per label beside the paper's."""
     if rows.empty:
         return
-    made = tables.by_label(rows, (metric,), block)
+    by_label = tables.by_label(rows, (metric,), block)
     theirs = paper.set_index("label")["published"]
     factor = wording.factor(metric)
     body = [
@@ -79,23 +79,23 @@ def table(rows: pd.DataFrame, paper: pd.DataFrame, metric: str, block: int | str
                 *(grid.number(row[name], 0) for name in ("n", "n_undefined", "n_not_computed")),
             ],
         )
-        for row in made.to_dict("records")
+        for row in by_label.to_dict("records")
     ]
     columns = ["mean", "median", "standard deviation", "the paper's mean", "images", "undefined", "not computed"]
     grid.draw(body, columns, style, wording.title(metric))
     what = "the image's average over the blocks" if block == tables.ALL else f"the value at block {block}"
     st.caption(
-        f"Mean, median and standard deviation are over the images of a label, of {what}. Images: those that have it; "
-        "the others lack a value that is undefined or not computed."
+        f"Mean, median and standard deviation are taken over the images of a label; the value is {what}. Images: those with a "
+        "value; for the others it is undefined or not computed."
     )
     network, convention = rows["network"].iloc[0], convention_of(rows)
-    grid.download(statistics.named(made, network, convention, block=block), f"{name}-table")
+    grid.download(statistics.named(by_label, network, convention, block=block), f"{name}-table")
 
 
 def no_value(rows: pd.DataFrame, metric: str, block: int | str) -> None:
-    """No image has a value: say whether it is undefined or not computed, and why."""
+    """No image has a value: says whether it is undefined or not computed, and why."""
     kept = rows if block == tables.ALL else rows[rows["block"] == block]
     where = "at this block" if block != tables.ALL else "at any block"
-    able = block == tables.ALL or block in tables.definable_in(rows, metric)
-    reason = main_reason(kept, metric) if able else NOT_SQUARE
+    is_definable = block == tables.ALL or block in tables.definable_in(rows, metric)
+    reason = main_reason(kept, metric) if is_definable else NOT_SQUARE
     st.info(f"{wording.title(metric)} has no value {where} ({reason}).", icon=":material/block:")

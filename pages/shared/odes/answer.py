@@ -33,33 +33,33 @@ def what_sets_it(limits: Sequence[StepLimits]) -> str:
     if oscillating == len(bounded):
         what = f"The largest stable step is set by {OSCILLATION}, not by a fast decay"
     elif oscillating:
-        what = f"The largest stable step is set by {OSCILLATION} at {oscillating} of {len(bounded)} images, else by a decay"
+        what = f"The largest stable step is set by {OSCILLATION} at {oscillating} of {len(bounded)} images, by a decay at the others"
     else:
         what = "The largest stable step is set by a decay"
     tightest = min(bounded, key=lambda limit: limit.decay_limit)
     side = "longer than" if tightest.decay_limit >= NETWORKS_STEP else "shorter than"
     return (
-        f"{what}. The fastest decay, Re λ = {ode_table.number(-tightest.fastest_decay)}, would by itself allow "
+        f"{what}. The fastest decay, Re λ = {ode_table.number(-tightest.fastest_decay)}, alone would allow "
         f"h = {ode_table.number(tightest.decay_limit)}: {side} the network's 1."
     )
 
 
 def show() -> None:
-    """Are these ResNets stiff? By every spectrum of the last stages that ships."""
-    found = _shipped(str(result_cache.shipped().folder))
-    if found:
+    """Are these ResNets stiff? From every shipped spectrum of the last stages."""
+    limits = _shipped(str(result_cache.shipped().folder))
+    if limits:
         with st.container(border=True):
-            st.markdown(f"**What you just saw: are these ResNets stiff?** {in_words(*found)}")
+            st.markdown(f"**What you just saw: are these ResNets stiff?** {in_words(*limits)}")
             names = ", ".join(controls.NETWORK_TITLES[name] for name in catalogue.ARCHITECTURES)
             st.caption(
-                f"Over {len(found[0])} spectra: the identity blocks in the last stages of {names}, with the weights and the "
-                "images that ship. Choose another block above to see whether it is different."
+                f"Over {len(limits[0])} spectra: the identity blocks in the last stages of {names}, with the shipped weights "
+                "and images. Choose another block above to compare."
             )
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _shipped(_folder: str) -> tuple[list[StepLimits], list[StepLimits]] | None:
-    """Limits under forward Euler and RK4 at h = 1; None where no spectrum ships. A fifth of a second, once a folder."""
+    """Limits under forward Euler and RK4 at h = 1; None if no spectrum ships. Takes 0.2 s, once per folder."""
     results = [
         result
         for network in catalogue.ARCHITECTURES
@@ -78,10 +78,10 @@ def in_words(euler: Sequence[StepLimits], rk4: Sequence[StepLimits]) -> str:
     fast = [limit for limit in euler if limit.decay_limit < NETWORKS_STEP]
     tightest = min(euler, key=lambda limit: limit.decay_limit)
     fastest = (
-        f"The fastest decay, Re λ = {ode_table.number(-tightest.fastest_decay)}, by itself allows forward Euler a step of "
-        f"{ode_table.number(tightest.decay_limit)}, and the network's is 1."
+        f"The fastest decay, Re λ = {ode_table.number(-tightest.fastest_decay)}, alone allows forward Euler a step of "
+        f"{ode_table.number(tightest.decay_limit)}; the network's step is 1."
     )
-    answer = f"**Yes, in {len(fast)} of {len(euler)} spectra.** " if fast else "**Not in the textbook's sense.** "
+    answer = f"**Yes, in {len(fast)} of {len(euler)} spectra.** " if fast else "**Not in the textbook sense.** "
     answer += fastest
     short = [limit for limit in euler if limit.largest_step < NETWORKS_STEP]
     if short:
@@ -89,7 +89,7 @@ def in_words(euler: Sequence[StepLimits], rk4: Sequence[StepLimits]) -> str:
         how_many = "in each" if oscillating == len(short) else f"in {oscillating} of these"
         outside = stability_overlay.per_cent(max(limit.decaying_outside for limit in euler))
         answer += (
-            f" Its largest stable step is below 1 in {len(short)} of {len(euler)} spectra, "
+            f" Forward Euler's largest stable step is below 1 in {len(short)} of {len(euler)} spectra, "
             f"{how_many} because of {OSCILLATION}: weak damping, in at most {outside} of the eigenvalues. Runge–Kutta 4 would be "
             f"stable in all {len(rk4)} up to h = {ode_table.number(min(limit.largest_step for limit in rk4))}."
         )

@@ -1,4 +1,4 @@
-"""Part 5 of the Stiff ODEs page: a real block's eigenvalues on the stability picture, and its own ODE followed."""
+"""Part 5 of the Stiff ODEs page: a real block's eigenvalues against stability regions, and its own ODE."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ EXPLICIT = {name: method.title for name, method in stability.METHODS.items() if 
 
 
 def show(style: Style) -> None:
-    """Choose a block and images; see hλ against the regions, and how far the network's one step is from the flow."""
+    """Choose a block and images; see hλ against the regions, and how far the network's single step is from the flow."""
     st.markdown(
         "A block computes ReLU(x + F(x)): one step of forward Euler, h = 1, for x′ = F(x), and then a ReLU. Below are the "
         "eigenvalues of F at real images, times the step. A network cannot choose h; you can."
@@ -41,9 +41,8 @@ def show(style: Style) -> None:
         fit = controls.select("Fit", "planefit", FITS, "all")
     requests = [ask.request(network, image, block, Convention.BRANCH) for image in images]
     results = computing.results(requests, f"{controls.NETWORK_TITLES[network]}, block {block}, branch")
-    with st.container(
-        key="beside"
-    ):  # columns lie below each other where the window is narrow, as of panels.responsive_columns
+    # The columns inside stack in a narrow window, as those of panels.responsive_columns do.
+    with st.container(key="beside"):
         if results:
             _plane(results, looks, method, step, fit, style)
         st.subheader("The flow itself")
@@ -54,7 +53,7 @@ def show(style: Style) -> None:
 
 
 def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: float, fit: str, style: Style) -> None:
-    """hλ of every image in the region of a method, and what the step does to them."""
+    """hλ of every image against the region of a method, and what the step does to the eigenvalues."""
     clouds = [
         Cloud(looks[r.request.image].name, step * r.arrays["eigenvalues"], looks[r.request.image].colour,
               looks[r.request.image].shape, opacity=0.6)
@@ -87,34 +86,34 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
 
 
 def _numbers(results: Sequence[analysis.Result], looks: dict, method: str, step: float, style: Style) -> None:
-    """What the step does to each image's eigenvalues, and what bounds it: a decay, or an oscillation."""
+    """What the step does to each image's eigenvalues, and what limits the step: a decay or an oscillation."""
     limits = [ode_answer.limits_of(result, method, step) for result in results]
     columns = [_column(result, limit, method, step) for result, limit in zip(results, limits, strict=True)]
     heads = ("", *(looks[result.request.image].name for result in results))
     names = (
-        f"Outside at h = {step:g}", "Re λ < 0, yet outside", "Largest stable step", "set by λ =", "Decay alone allows",
+        f"Outside at h = {step:g}", "Re λ < 0 but outside", "Largest stable step", "set by λ =", "Decay alone allows",
         "Re λ > 0", "Zeros, of all",
     )  # fmt: skip
     ode_table.show(heads, list(zip(names, *columns, strict=True)), style)
     st.markdown(ode_answer.what_sets_it(limits))
     interval = stability.real_stability_interval(method)
     st.caption(
-        f"{stability.method(method).title}. The largest stable step keeps every eigenvalue with Re λ < 0 inside of the region; "
-        f"decay alone allows {ode_table.number(interval, 4)} / |min Re λ|. Those with Re λ > 0 grow in the ODE itself, and no "
-        "small step changes that. Structural zeros stay at 0 at every step: counted, not drawn."
+        f"{stability.method(method).title}. The largest stable step keeps every eigenvalue with Re λ < 0 inside the region; "
+        f"decay alone allows {ode_table.number(interval, 4)} / |min Re λ|. Eigenvalues with Re λ > 0 grow in the "
+        "ODE itself, and no small step changes that. Structural zeros stay at 0 at every step; they are counted, not drawn."
     )
 
 
 def _column(result: analysis.Result, limits: step_limits.StepLimits, method: str, step: float) -> tuple[str, ...]:
     zeros = int(result.metrics["n_zero"])
     total = len(result.arrays["eigenvalues"]) + zeros  # under branch no eigenvalue is structurally 1
-    made = stability_overlay.of_result(result, method, step)
+    shares = stability_overlay.of_result(result, method, step)
     return (
-        stability_overlay.per_cent(made["share_outside"]),
+        stability_overlay.per_cent(shares["share_outside"]),
         stability_overlay.per_cent(limits.decaying_outside),
-        stability_overlay.step_in_words(made["largest_stable_step"]),
+        stability_overlay.step_in_words(shares["largest_stable_step"]),
         "none" if limits.kind == "none" else ode_table.complex_number(limits.set_by),
         stability_overlay.step_in_words(limits.decay_limit),
-        stability_overlay.per_cent(made["share_positive"]),
+        stability_overlay.per_cent(shares["share_positive"]),
         f"{zeros:,} of {total:,}",
     )

@@ -32,10 +32,10 @@ WINDOW = View(-4.3, 1.3, 2.6)  # of hλ; holds every step of the slider
 
 
 def show(style: Style) -> None:
-    """Choose a method and a step, see what becomes of the error."""
+    """Choose a method and a step; see how the error develops."""
     st.markdown(
-        "Two things happen in this equation. One is over by t = 0.005, the other takes seconds. Only the slow one is worth "
-        "watching, but forward Euler may never step beyond 2/1000, however smooth the solution has become."
+        "The solution has a fast part, which is over by t = 0.005, and a slow part, which takes seconds. Only the slow part is of "
+        "interest, but forward Euler's step may never exceed 2/1000, however smooth the solution has become."
     )
     st.latex(EQUATIONS)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -57,16 +57,16 @@ def show(style: Style) -> None:
     st.subheader("Solvers that choose their own steps, until t = 1")
     ode_solvers.own_steps(style)
     ode_table.lesson(
-        "The fast part is over at once, and its eigenvalue stays: λ = −1000 bounds every explicit step, however little is "
-        "left to follow. Implicit methods are not bound by it, and pay with solves. **Stability, not accuracy, sets the step: "
-        "that is stiffness.**"
+        "The fast part is over at once, but its eigenvalue stays: λ = −1000 bounds every explicit step, however smooth the "
+        "solution is. Implicit methods are not bound by it, but solve an equation in every step. **Stability, not accuracy, "
+        "sets the step: that is stiffness.**"
     )
     title = f"{stability.method(method).title} on the stiff example, h = {step:g}"
     python = (
         f"from stiffcore.odes import example\nreport = example.report({method!r}, {step!r}, {t_end!r})\nprint(report)"
     )
     panels.downloads(figure, _frame(report), f"stiff-example-{method}", title, python)
-    st.caption(f"The region beside it, with hλ = {ode_table.number(report.z)}:")
+    st.caption(f"The stability region, with hλ = {ode_table.number(report.z)}:")
     boundary = ode_regions.boundaries([method]).assign(h_lambda=report.z)
     panels.downloads(region, boundary, f"stiff-example-region-{method}", title, link=False)
     panels.equivalent_table(_frame(report), "Each step: the numerical solution, the exact one, and the error.")
@@ -78,7 +78,7 @@ def _try(method: str, step: str, interval: str) -> None:
 
 
 def _parse_step(text: str) -> float:
-    """Any number: what is no step is refused where it is used, with its reason."""
+    """Any number; ``stiff_example.report`` refuses what is not a step, with the reason."""
     try:
         return float(text[:40])
     except ValueError:
@@ -93,9 +93,8 @@ def _choose() -> tuple[str, float, str]:
     step = controls.current("h", stiff_example.PAPER_STEP, _parse_step, lambda value: f"{value:g}")
     usable = step if np.isfinite(step) else stiff_example.PAPER_STEP
     for key, shown in (("step-slider", min(max(usable, SLOWEST), FASTEST)), ("step-field", usable)):
-        if not np.isclose(
-            st.session_state.get(key, np.nan), shown, rtol=1e-9, atol=0
-        ):  # a write sets the browser back, also while somebody moves on
+        # Written only if it differs: a write sets the browser's widget back, even while somebody moves it.
+        if not np.isclose(st.session_state.get(key, np.nan), shown, rtol=1e-9, atol=0):
             st.session_state[key] = shown
 
     def changed(key: str) -> None:
@@ -123,14 +122,14 @@ def _step_label(method: str) -> str:
 
 
 def _view(z: float) -> View:
-    """The window of hλ, larger where z lies outside of it."""
+    """The window of hλ, larger if z lies outside it."""
     scale = max(1.0, 1.1 * abs(z / WINDOW.left))
     return View(scale * WINDOW.left, scale * WINDOW.right, scale * WINDOW.height)
 
 
 def _live(report: stiff_example.StepReport, style: Style) -> go.Figure:
-    """The numbers that move with the step, and where hλ is; the small figure of it."""
-    say = {
+    """The numbers that depend on the step, and a small figure of hλ, which is returned."""
+    verdict = {
         "settles": "inside: the error shrinks",
         "settles, alternating": "inside: shrinks, changing sign",
         "on the limit": "on the edge: never shrinks",
@@ -143,13 +142,13 @@ def _live(report: stiff_example.StepReport, style: Style) -> go.Figure:
             ("R(hλ): error × in each step", ode_table.number(report.amplification)),
         ]
     )
-    st.markdown(f":{colour}-badge[{say}]")
+    st.markdown(f":{colour}-badge[{verdict}]")
     view = _view(report.z)
     region = stability_plane.figure(
         [Cloud("hλ", np.array([report.z + 0j]), style.bad if not report.is_stable else style.accent, size=15, opacity=1)],
         [report.method], style, view, kept_zoom=f"{report.method} {view.left:.4g}", height=280, legend=False,
     )  # fmt: skip
-    inside = f"The stability region of {stability.method(report.method).title} and hλ = {report.z:g}: {say}."
+    inside = f"The stability region of {stability.method(report.method).title} and hλ = {report.z:g}: {verdict}."
     panels.chart(region, "example-region", inside)
     ode_table.metrics(
         [
@@ -175,8 +174,8 @@ def _remark() -> None:
     ).max()
     with st.container(border=True):
         st.markdown(
-            f"**What the paper says of h = {stiff_example.PAPER_STEP:g}** (its §4.1 calls this step unstable for Eq. 8).  \n"
-            f":green[**Right:**] the step is too coarse for the fast part. The first one lands at "
+            f"**What the paper says about h = {stiff_example.PAPER_STEP:g}** (its §4.1 calls this step unstable for Eq. 8).  \n"
+            f":green[**Right:**] the step is too coarse for the fast part. The first step lands at "
             f"{paper.solution.states[1, 0]:g} where the solution is at {exact_first:.3f}, and the error changes sign from "
             f"step to step.  \n"
             f":red[**Wrong:**] nothing grows. Each step multiplies the error by 1 + hλ = "

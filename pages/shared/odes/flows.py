@@ -1,4 +1,4 @@
-"""The flow of part 5 of the Stiff ODEs page: a block's own ODE followed, and how far the network's one step is from it."""
+"""The flow of part 5 of the Stiff ODEs page: a block's own ODE integrated, and how far the network's single step is from it."""
 
 from collections.abc import Sequence
 
@@ -20,40 +20,42 @@ from stiffcore.storage import cache as result_cache
 def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
     """Forward Euler at halving steps against the exact flow, for one block at several images."""
     st.markdown(
-        "Follow x′ = F(x) from the block's input to t = 1, exactly and by forward Euler with h = 1, 1/2, 1/4 … At h = 1 the "
-        "second one is the network's own step, before its outer ReLU. The distance says how well the block *is* its ODE."
+        "Two solutions of x′ = F(x) from the block's input to t = 1: an accurate one, and forward Euler with h = 1, 1/2, 1/4 … "
+        "At h = 1 forward Euler is the network's step, before its outer ReLU. The distance between the two solutions shows how "
+        "closely the block follows its ODE."
     )
     block_flow.check(requests[0])
     flows = {request.image: block_flow.stored(request) for request in requests}
     missing = tuple(request for request in requests if flows[request.image] is None)
     if missing:
         flows |= {flow.request.image: flow for flow in _computed(missing) or ()}
-    there = [flows[image] for image in flows if flows[image] is not None]
-    if not there:
+    computed = [flows[image] for image in flows if flows[image] is not None]
+    if not computed:
         return
-    panels.notices(flow.notice for flow in there)
-    names = [looks[flow.request.image].name for flow in there]
-    figure = figures.flows(there, names, style)
+    panels.notices(flow.notice for flow in computed)
+    names = [looks[flow.request.image].name for flow in computed]
+    figure = figures.flows(computed, names, style)
     picture, numbers = st.columns([1.35, 1])
     with picture:
-        panels.chart(figure, "flows", _alt(there))
+        panels.chart(figure, "flows", _alt(computed))
     with numbers:
         rows = [
             (name, *(ode_table.number(v) for v in (flow.distance[0], flow.of_travel[0], flow.growth)),
              f"{flow.observed_orders[-1]:.2f}", ode_table.number(flow.converged_to, 1))
-            for name, flow in zip(names, there, strict=True)
+            for name, flow in zip(names, computed, strict=True)
         ]  # fmt: skip
         ode_table.show(("Image", "Distance, h = 1", "Of the way", "Growth", "Order", "Exact to at least"), rows, style)
         st.caption(
             "Distance: ‖x₁ − x(1)‖ / ‖x(1)‖ of the network's single step. Of the way: the same over ‖x(1) − x(0)‖. Growth: "
-            "‖x(1)‖ / ‖x(0)‖. Order: what halving the last step gains. Exact to at least: what a hundred times the tolerance changes in x(1)."
+            "‖x(1)‖ / ‖x(0)‖. Order: observed at the last halving of the step. Exact to at least: how much x(1) changes at a hundred "
+            "times the tolerance."
         )
     frame = pd.DataFrame(
-        {"image": np.repeat([flow.request.image.in_rows for flow in there], len(STEPS)), "step": np.tile(STEPS, len(there)),
-         "distance": np.concatenate([flow.distance for flow in there]),
-         "of_travel": np.concatenate([flow.of_travel for flow in there])}
+        {"image": np.repeat([flow.request.image.in_rows for flow in computed], len(STEPS)), "step": np.tile(STEPS, len(computed)),
+         "distance": np.concatenate([flow.distance for flow in computed]),
+         "of_travel": np.concatenate([flow.of_travel for flow in computed])}
     )  # fmt: skip
-    request = there[0].request
+    request = computed[0].request
     python = (
         "import stiffcore as sc\nfrom stiffcore.odes import block_flow, block_flow_integration\n\n"
         f"request = block_flow.FlowRequest(sc.network({request.network.name!r}), sc.image({request.image.in_rows}), {request.block})\n"
@@ -83,11 +85,11 @@ def _computed(missing: tuple[FlowRequest, ...]) -> tuple[BlockFlow, ...] | None:
     few = "1 flow is" if len(missing) == 1 else f"{len(missing)} flows are"
     title = f"{missing[0].network.title}, block {missing[0].block}: flow"
     sentence = f"**{few} not stored yet.** A few seconds each, up to a minute for a block of 8,192 dimensions."
-    return ode_jobs.offer(key, work, title, sentence, "Follow the flow")
+    return ode_jobs.offer(key, work, title, sentence, "Compute the flow")
 
 
 def every_block(style: Style) -> None:
-    """One number per block: the last stages' identity blocks at the images that ship."""
+    """One number per block: the identity blocks of the last stages, at the shipped images."""
     rows = []
     for name in catalogue.ARCHITECTURES:
         for block in block_flow.last_stage_blocks(ask.find_network(name)):

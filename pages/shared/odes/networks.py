@@ -36,9 +36,9 @@ CHOICES = {
 def show(style: Style) -> None:
     """Choose settings; see both fits, how the points travel, and the eigenvalues of the blocks."""
     st.markdown(
-        "A ResNet of L blocks with step h = T/L takes L steps of forward Euler, x ← x + h·Fᵢ(x), each with **weights of its "
-        "own**. An **ODE-Net** has no steps and **one F(x, t)** for all t from 0 to T; a solver follows x′ = F as closely as it "
-        f"must. Both are fitted here to the same random numbers, with T = {ode_net.DURATION:g}."
+        "A ResNet of L blocks with step h = T/L takes L steps of forward Euler, x ← x + h·Fᵢ(x), each with **its own weights**. "
+        "An **ODE-Net** has no fixed steps and **one F(x, t)** for all t from 0 to T; a solver integrates x′ = F to a "
+        f"tolerance. Both are fitted here to the same random data, with T = {ode_net.DURATION:g}."
     )
     with panels.row():
         chosen = {
@@ -63,12 +63,14 @@ def _fitted(settings: ode_net.Settings) -> ode_net.Fit | None:
 
     known = ode_net.stored(DEFAULT)
     share = settings.iterations / DEFAULT.iterations
-    about = "Not stored yet."
+    about = ""
     if known is not None:
         seconds = share * (known.seconds[0] * settings.depth / DEFAULT.depth + known.seconds[1])
-        about += f" About {max(seconds, 1):.0f} s, by the time that the default one took."
+        about = f" About {max(seconds, 1):.0f} s, estimated from the default settings."
     title = f"ResNet and ODE-Net, seed {settings.seed}"
-    return ode_jobs.offer(ode_net.key(settings), work, title, f"**These settings.** {about}", "Fit both")
+    return ode_jobs.offer(
+        ode_net.key(settings), work, title, f"**These settings are not stored yet.**{about}", "Fit both"
+    )
 
 
 def _draw(fit: ode_net.Fit, style: Style) -> None:
@@ -82,37 +84,37 @@ def _draw(fit: ode_net.Fit, style: Style) -> None:
     panels.notices([fit.notice])
     curves = figures.curves(fit, style)
     panels.chart(curves, "curves", _curves_alt(fit))
-    st.subheader(f"The way from t = 0 to t = {ode_net.DURATION:g}")
+    st.subheader(f"Paths from t = 0 to t = {ode_net.DURATION:g}")
     st.markdown(
-        "Every line is the read-out of one data point on its way. At t = 0 they stand above each other in the order of their "
-        f"x; at t = {ode_net.DURATION:g} each should have reached its circle, the data. The ResNet jumps from block to block; "
-        "the ODE-Net flows, and the thin lines mark the times at which its solver evaluated F."
+        "Every line is the read-out of one data point over t. At t = 0 the points are in the order of their x; at "
+        f"t = {ode_net.DURATION:g} each should have reached its circle, the data. The ResNet jumps from block to block; the "
+        "ODE-Net moves continuously. Thin lines mark the times at which its solver evaluated F."
     )
     paths = figures.paths(fit, style)
     panels.chart(paths, "paths", "Each data point's read-out over t, for both networks.")
-    panels.downloads(paths, _paths_frame(fit), "resnet-and-ode-net-paths", "From t = 0 to its end", link=False)
+    panels.downloads(paths, _paths_frame(fit), "resnet-and-ode-net-paths", "Paths over t", link=False)
     left, right = panels.responsive_columns([1, 1.1])
     with left:
         st.subheader("More blocks, smaller steps")
         st.markdown(
-            "Take the ODE-Net's one F for all blocks of a ResNet, with step h = T/L: twice the blocks, half the distance "
-            f"(order {fit.observed_orders[-1]:.2f} between the last two). Few blocks are a different network."
+            "Use the ODE-Net's F in all blocks of a ResNet, with step h = T/L: twice the blocks halve the distance to the ODE-Net "
+            f"(order {fit.observed_orders[-1]:.2f} between the last two). With few blocks it is a different network."
         )
         refinement = figures.refinement(fit, style)
         panels.chart(refinement, "refinement", _refinement_alt(fit))
         panels.downloads(refinement, _refined(fit), "resnet-refined", "More blocks, smaller steps", link=False)
     with right:
-        st.subheader("Eigenvalues of its blocks")
+        st.subheader("Eigenvalues of the blocks")
         _eigenvalues(fit, style)
     first, last = (f"{ode_table.number(fit.refined_distance[at])} with {ode_net.REFINEMENTS[at]}" for at in (0, -1))
     ode_table.lesson(
-        f"Where all blocks share one F, more blocks come closer to its flow: a distance of {first} block, {last} blocks. The "
-        "fitted ResNet has other weights in every block: it is no refinement of one ODE, and nothing keeps its steps small."
+        f"If all blocks share one F, more blocks come closer to its flow: a distance of {first} block, {last} blocks. The fitted "
+        "ResNet has different weights in every block: it does not discretise one ODE, and nothing keeps its steps small."
     )
     python = f"from stiffcore.odes import ode_net, ode_net_fit\nfit = ode_net_fit.compute(ode_net.Settings(**{asdict(fit.settings)}))"
     panels.downloads(curves, _frame(fit), "resnet-and-ode-net", "A ResNet and an ODE-Net", python)
     panels.equivalent_table(_frame(fit), "The curves of both networks.")
-    panels.equivalent_table(_refined(fit), "ResNets whose blocks all are the ODE-Net's F.")
+    panels.equivalent_table(_refined(fit), "ResNets whose blocks all use the ODE-Net's F.")
 
 
 def _paths_frame(fit: ode_net.Fit) -> pd.DataFrame:
@@ -128,13 +130,13 @@ def _paths_frame(fit: ode_net.Fit) -> pd.DataFrame:
 
 
 def _refined(fit: ode_net.Fit) -> pd.DataFrame:
-    """A row per ResNet whose blocks all are the ODE-Net's F."""
+    """A row per ResNet whose blocks all use the ODE-Net's F."""
     refined = {"blocks": ode_net.REFINEMENTS, "distance": fit.refined_distance, "mean_square_error": fit.refined_losses}
     return pd.DataFrame(refined)
 
 
 def _eigenvalues(fit: ode_net.Fit, style: Style) -> None:
-    """The toy networks' blocks in the picture of the real ones, and a real one with them."""
+    """The eigenvalues of the small networks' blocks in the plane of the real ones, with a real block to compare."""
     clouds = figures.clouds(fit, style)
     outside, growing = (
         [f"{100 * share:.0f} %" for share in shares]
@@ -144,18 +146,16 @@ def _eigenvalues(fit: ode_net.Fit, style: Style) -> None:
         )
     )
     st.markdown(
-        f"hλ of ∂F/∂x at every block and point, h = {fit.settings.step:g}, with forward Euler's disc, as the Spectrum page "
-        f"draws it for real blocks, where h = 1. Outside of the disc: ResNet {outside[0]}, ODE-Net {outside[1]}; with "
-        f"Re λ > 0, growth that no step of forward Euler damps: {growing[0]} and {growing[1]}."
+        f"hλ of ∂F/∂x at every block and point, h = {fit.settings.step:g}, with forward Euler's disc, as on the Spectrum page for "
+        f"real blocks, where h = 1. Outside the disc: ResNet {outside[0]}, ODE-Net {outside[1]}. With Re λ > 0, which no step of "
+        f"forward Euler damps: ResNet {growing[0]}, ODE-Net {growing[1]}."
     )
     request = ask.request("resnet18", gallery.first_of_each_label()[3], 8, Convention.BRANCH)
     real = analysis.stored(request)
     if real is not None and controls.switch("With a real block: ResNet18's last, at a cat", "real", default=True):
         clouds.append(Cloud("ResNet18, block 8", real.arrays["eigenvalues"], style.ink, "diamond", 4, 0.6))
     plane = stability_plane.figure(clouds, ["forward-euler"], style, kept_zoom=f"net {fit.settings}", height=400)
-    panels.chart(
-        plane, "net-plane", f"Eigenvalues of both networks; outside of the disc: {outside[0]} and {outside[1]}."
-    )
+    panels.chart(plane, "net-plane", f"Eigenvalues of both networks; outside the disc: {outside[0]} and {outside[1]}.")
 
 
 def _frame(fit: ode_net.Fit) -> pd.DataFrame:

@@ -16,10 +16,10 @@ VIEW = View(-4.6, 3.0, 3.4)
 
 
 def show(style: Style) -> None:
-    """Choose methods and a point z = hλ; see where |R(z)| <= 1, and what each method makes of the point."""
+    """Choose methods and a point z = hλ; see where |R(z)| <= 1, and whether each method is stable at the point."""
     st.markdown(
         "On y′ = λy, a step of size h multiplies y by a number that depends on **z = hλ** alone: the stability function "
-        "R(z). Errors die out where |R(z)| < 1, and do not grow where |R(z)| ≤ 1, the region drawn here. Halving the step moves every eigenvalue halfway to 0. "
+        "R(z). Errors die out where |R(z)| < 1, and do not grow where |R(z)| ≤ 1, the region drawn here. Halving the step moves every point hλ halfway to 0. "
         "Explicit methods have bounded regions, so a fast decay (z far to the left) forces small steps; backward Euler and "
         "the trapezoidal rule cover the whole left half-plane. Move the point:"
     )
@@ -39,9 +39,9 @@ def show(style: Style) -> None:
     with numbers:
         _judged(z, style)
     ode_table.lesson(
-        "A method is a region, an eigenvalue and a step are a point in its plane. Whether a change that dies out in the "
-        "equation also dies out in the numbers depends on whether the point is inside. A smaller step moves the point towards "
-        "0; another method moves the edge."
+        "A method is a region; an eigenvalue and a step are a point in its plane. A change that dies out in the equation dies out "
+        "in the numerical solution only if the point is inside the region. A smaller step moves the point towards 0; another "
+        "method moves the boundary."
     )
     python = (
         "from stiffcore.odes import stability\n"
@@ -53,13 +53,12 @@ def show(style: Style) -> None:
 
 
 def _judged(z: complex, style: Style) -> None:
-    """The point by every method, and how far each method's region reaches along the axes."""
+    """Each method's |R| at the point, and how far its region reaches along the axes."""
     heads = ("Method, R(z)", "|R(hλ)|", "Point is", "Real interval", "Imaginary")
     ode_table.show(heads, [_row(name, z) for name in stability.METHODS], style)
     st.caption(
-        "Intervals: the longest stretches [−r, 0] and [−ir, ir] with |R| ≤ 1. A pair of complex eigenvalues lies mirrored at "
-        "the real axis. Where the point is left of the axis but outside of a region, the equation decays and the method does "
-        "not."
+        "Intervals: the longest [−r, 0] and [−ir, ir] with |R| ≤ 1. Complex eigenvalues come in conjugate pairs. If the point is "
+        "left of the imaginary axis but outside a region, the equation decays and the method does not."
     )
 
 
@@ -95,5 +94,5 @@ def _alt(methods, z: complex) -> str:
     inside = [METHODS[name] for name in methods if not bool(stability.is_outside(name, np.array(z)))]
     return (
         f"Stability regions of {', '.join(METHODS[name] for name in methods)} in the plane of hλ; the point "
-        f"{_in_words(z)} is inside of {', '.join(inside) if inside else 'none of them'}."
+        f"{_in_words(z)} is inside {', '.join(inside) if inside else 'none of them'}."
     )

@@ -31,9 +31,9 @@ def fixed_steps(step: float, t_end: float, chosen: str, style: Style) -> None:
     ode_table.show(heads, rows, style, chosen=list(stability.METHODS).index(chosen))
     unstable = [stability.method(report.method).title for report in reports if not report.is_stable]
     st.caption(
-        (f"Unstable at this step: {', '.join(unstable)}. " if unstable else "All of them are stable at this step. ")
-        + "An implicit step solves for its end: one factorisation (of a single equation: a division), and one more evaluation "
-        "of f, which confirms it."
+        (f"Unstable at this step: {', '.join(unstable)}. " if unstable else "All are stable at this step. ")
+        + "An implicit step solves an equation for its end point: one factorisation (for a single equation: a division), and one "
+        "more evaluation of f to confirm it."
     )
 
 
@@ -70,10 +70,10 @@ def _what_holds_back(runs: Mapping[str, stiff_example.Solution]) -> str:
     counts = {method: len(_smooth_steps(run)) for method, run in runs.items()}
     step = float(np.median(_smooth_steps(runs["RK45"])))
     return (
-        f"scipy's solve_ivp at its default relative tolerance of 10⁻³. From t = {SMOOTH_FROM:g} on nothing fast is left, and "
-        f"still RK45 takes {counts['RK45']} steps there, of about {ode_table.number(step)}: hλ = "
-        f"{ode_table.number(step * stiff_example.RATE)}, next to the end of its stability interval, −{stiff_example.RK45_REAL_INTERVAL:.2f}. Stability holds it back, not accuracy. Radau "
-        f"takes {counts['Radau']} and BDF {counts['BDF']}, and they solve linear equations for them."
+        f"scipy's solve_ivp at its default relative tolerance of 10⁻³. From t = {SMOOTH_FROM:g} on nothing fast is left, but "
+        f"RK45 still takes {counts['RK45']} steps there, of about {ode_table.number(step)}: hλ = "
+        f"{ode_table.number(step * stiff_example.RATE)}, close to the end of its stability interval, −{stiff_example.RK45_REAL_INTERVAL:.2f}. Stability limits it, not accuracy. Radau "
+        f"takes {counts['Radau']} steps and BDF {counts['BDF']}, but both solve linear equations in every step."
     )
 
 

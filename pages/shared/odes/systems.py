@@ -12,12 +12,12 @@ from stiffcore.odes import example as stiff_example, stiff_systems
 SYSTEMS = {"robertson": "Robertson's reaction", "van_der_pol": "Van der Pol's oscillator"}
 STORIES = {
     "robertson": "Three substances whose rate constants differ by nine powers of ten. The middle one is in balance within a "
-    "few milliseconds, the reaction goes on for years. Mass is conserved, so one eigenvalue is 0 by structure: it is dropped, "
-    "not computed.",
-    "van_der_pol": "An oscillator that creeps, then jumps. While it creeps one direction decays, at a rate that falls from 3μ "
-    "towards 0, and the other one slowly *grows*, so the ratio, taken over decaying eigenvalues only, is 1 on nearly the whole way: the "
-    "textbook's ratio assumes that all decay, and misses the stiffness here. What costs is the fast rate times the time "
-    "spent creeping.",
+    "few milliseconds; the reaction goes on for years. Mass is conserved, so one eigenvalue is 0 by structure; it is left "
+    "out.",
+    "van_der_pol": "An oscillator that creeps, then jumps. While it creeps, one direction decays, at a rate that falls from 3μ towards 0, "
+    "and the other slowly *grows*. The ratio covers decaying eigenvalues only, so it is 1 nearly all the time: the textbook "
+    "ratio assumes that all eigenvalues decay, and misses the stiffness here. The cost depends on the fast rate times the "
+    "time spent creeping.",
 }
 
 
@@ -28,7 +28,7 @@ def solved(name: str, mu: int) -> stiff_systems.Portrait:
 
 
 def show(style: Style) -> None:
-    """Choose a system; see its solution, eigenvalues and ratio over time, and what solvers pay."""
+    """Choose a system; see its solution, eigenvalues and ratio over time, and the solvers' costs."""
     with panels.row():
         name = controls.select("System", "system", SYSTEMS, "robertson")
         mu = 1000
@@ -36,7 +36,7 @@ def show(style: Style) -> None:
             mu = controls.select("μ", "mu", stiff_systems.VAN_DER_POL_MU, 1000)
         by_step = controls.switch(
             "Stretch the fast moments", f"stretch_{name}", default=name == "van_der_pol",
-            help="Draws against the steps of an implicit solver instead of time: it steps closely where things are fast.",
+            help="The x axis counts the steps of an implicit solver instead of time: its steps are short where the solution changes fast.",
         )  # fmt: skip
     st.markdown(STORIES[name])
     shown = solved(name, mu)
@@ -79,21 +79,21 @@ def _costs(shown: stiff_systems.Portrait, style: Style) -> None:
         st.caption(f"All reach t = {shown.system.t_end:g}: at this stiffness, explicit steps are still affordable.")
     else:
         st.caption(
-            f"✕ The explicit solver stops at t = {explicit.times[-1]:.3g} of {ode_table.number(shown.system.t_end)}, its "
-            f"budget of {stiff_example.MOST_EVALUATIONS:,} evaluations spent. To the end it would need about "
-            f"{ode_table.number(shown.evaluations_needed, 2)}: an estimate from the largest |Re λ| along the way and RK45's "
-            "real stability interval."
+            f"✕ The explicit solver stops at t = {explicit.times[-1]:.3g} of {ode_table.number(shown.system.t_end)}, where "
+            f"its budget of {stiff_example.MOST_EVALUATIONS:,} evaluations is spent. The whole interval would need about "
+            f"{ode_table.number(shown.evaluations_needed, 2)}, estimated from the largest |Re λ| along the way and RK45's real "
+            "stability interval."
         )
     ode_table.metrics(numbers(shown))
     if shown.ratio_is_unbounded:
         st.caption(
-            "Unbounded: an eigenvalue passes through 0 while the other one decays. The peaks of the ratio are as high as the "
-            "solver happened to step close to such a moment."
+            "Unbounded: an eigenvalue passes through 0 while the other one decays. The height of the drawn peaks only shows how "
+            "close a solver step came to such a moment."
         )
 
 
 def numbers(shown: stiff_systems.Portrait) -> list[tuple[str, str]]:
-    """What describes the system, and not where its solver stepped: label and value."""
+    """Numbers of the system itself, independent of the solver's steps: (label, value)."""
     undefined, one, _ = shown.decaying_shares
     pairs = [("Fastest decay |Re λ| × T", ode_table.number(shown.fastest_decay))]
     if shown.ratio_is_unbounded:
@@ -109,10 +109,10 @@ def _lesson(shown: stiff_systems.Portrait) -> str:
     implicit = min(shown.costs[1:], key=lambda run: run.n_evaluations)
     ratio = "unbounded" if shown.ratio_is_unbounded else ode_table.number(float(shown.ratio[-1]))
     return (
-        f"The solution takes as long as {ode_table.number(shown.fastest_decay)} lifetimes of its fastest decay. Explicit steps "
-        f"are a few such lifetimes long at most (RK45: {stiff_example.RK45_REAL_INTERVAL:.2f}), whatever the solution does; "
-        f"{implicit.method} needs {implicit.n_steps:,} steps for all of it. This product, not the ratio ({ratio}), is what an "
-        "explicit method pays for."
+        f"The interval is {ode_table.number(shown.fastest_decay)} lifetimes of the fastest decay long. An explicit step is at most "
+        f"a few such lifetimes long (RK45: {stiff_example.RK45_REAL_INTERVAL:.2f}), whatever the solution does; "
+        f"{implicit.method} needs {implicit.n_steps:,} steps in all. The cost of an explicit method depends on this number of "
+        f"lifetimes, not on the ratio ({ratio})."
     )
 
 

@@ -1,4 +1,4 @@
-"""Uploading a checkpoint: inspected as soon as it is there, loaded and tested at a button's press, then chosen on every page."""
+"""Uploading a checkpoint: inspected on arrival, loaded and tested when a button is pressed, then available on every page."""
 
 import datetime
 import hashlib
@@ -12,18 +12,18 @@ from pages.shared.widgets import sides as compare_sides
 from stiffcore.networks import catalogue, uploaded as uploaded_networks
 from stiffcore.storage import uploads
 
-LARGEST = 128  # MB, as checkpoints.inspect.LARGEST_FILE, which holds whatever a browser says
+LARGEST = 128  # MB, as checkpoints.inspect.LARGEST_FILE, which is checked on the server
 FIELD = "own-checkpoint"
-SOON = 1  # priority of a look, milliseconds long, over computations, whose is 0
-FORGETS = "When you leave this page, it forgets the file."
+SOON = 1  # priority of an inspection, which takes milliseconds; computations have 0
+FORGETS = "The file is discarded when you leave this page."
 WHAT = (
-    f"safetensors or a PyTorch state dict of ResNet18, 34 or 50 for CIFAR-10, up to {LARGEST} MB. Names of torchvision and of "
-    "the usual CIFAR-10 repositories are understood, and prefixes such as `module.`"
+    f"safetensors or a PyTorch state dict of ResNet18, 34 or 50 for CIFAR-10, up to {LARGEST} MB. Parameter names of "
+    "torchvision and of the usual CIFAR-10 repositories are understood, with prefixes such as `module.`"
 )
 
 
 def upload() -> None:
-    """The field; what the file holds; the button that loads and tests it; what came of that."""
+    """The upload field, what the file holds, the button that loads and tests it, and the outcome."""
     file = st.file_uploader("Checkpoint", key=FIELD, max_upload_size=LARGEST, on_change=_inspect)
     st.caption(WHAT)
     if file is None:
@@ -31,7 +31,9 @@ def upload() -> None:
     job = service.job_service().find(_key("inspect", file))
     if job and job.active:
         if job.status == "queued":
-            st.caption("A look takes no second, but a computation is running: the file is next, before all others.")
+            st.caption(
+                "Inspection takes less than a second, but a computation is running. The file is next in the queue."
+            )
         ode_jobs.progress(job.key)
     elif job and job.status == "failed":
         ode_jobs.ended(job)
@@ -41,12 +43,12 @@ def upload() -> None:
         )
         _register(file, job.result.network)
     else:
-        st.button("Look into the file", key="inspect", icon=":material/search:", on_click=_inspect)
+        st.button("Inspect file", key="inspect", icon=":material/search:", on_click=_inspect)
     ode_jobs.refusal(_key("inspect", file))
 
 
 def _key(what: str, file) -> str:
-    """Names the work on a file, the same for everybody who brings the same file; its hash is computed once."""
+    """The key of the work on a file, the same for everybody with the same file; its hash is computed once."""
     known: dict[str, str] = st.session_state.setdefault("hash of a file", {})
     if file.file_id not in known:
         known.clear()
@@ -55,21 +57,21 @@ def _key(what: str, file) -> str:
 
 
 def _inspect() -> None:
-    """A callback: the file has arrived, or another one."""
+    """A callback: a file has arrived."""
     file = st.session_state.get(FIELD)
     if file is None:
         return
     content, key = file.getvalue(), _key("inspect", file)
 
     def work(progress):
-        progress(0, 0, "looking into the file")
+        progress(0, 0, "inspecting the file")
         from stiffcore.checkpoints import inspect as checkpoints  # torch, in the job's thread
 
         return checkpoints.inspect(content, progress)
 
     job = service.job_service().find(key)
     if not (job and job.status == "done"):
-        ode_jobs.submit(key, work, "Looking into a checkpoint", priority=SOON, allowed=uploads.check_uploads)
+        ode_jobs.submit(key, work, "Inspecting a checkpoint", priority=SOON, allowed=uploads.check_uploads)
 
 
 def load(content: bytes, name: str, progress):
@@ -81,42 +83,41 @@ def load(content: bytes, name: str, progress):
 
 
 def _register(file, architecture: str) -> None:
-    """The button, then the self-test's result; once more after the network was removed."""
+    """The button, then the self-test's result; the button again after the network was removed."""
     content, name = file.getvalue(), file.name
 
     def work(progress):
         return load(content, name, progress)
 
     key = _key(f"register {uploads.clean_name(name)} {st.session_state.get('removed networks', 0)}", file)
-    sentence = f"**Nothing of it is loaded yet.** The self-test takes some seconds: 1,000 images that ship. {FORGETS}"
-    title = f"{controls.NETWORK_TITLES[architecture]}, own file"
-    made = ode_jobs.offer(key, work, title, sentence, "Load and test")
-    if made is None:
+    sentence = f"**Not loaded yet.** The self-test classifies the 1,000 shipped images, in a few seconds. {FORGETS}"
+    title = f"{controls.NETWORK_TITLES[architecture]}, uploaded file"
+    registered = ode_jobs.offer(key, work, title, sentence, "Load and test")
+    if registered is None:
         return
-    own, title = made.own, controls.escape_markdown(made.own.title)
-    percent = (
-        f"**{title}** is right at **{100 * own.accuracy_bundled:.1f} %** of the {len(own.images):,} images that ship."
-    )
+    own, title = registered.own, controls.escape_markdown(registered.own.title)
+    percent = f"**{title}** classifies **{100 * own.accuracy_bundled:.1f} %** of the {len(own.images):,} shipped images correctly."
     if own.hint:
         st.warning(f"{percent} {own.hint}", icon=":material/troubleshoot:")
     else:
         st.success(percent, icon=":material/check_circle:")
-    if made.dropped:
+    if registered.dropped:
         st.info(
-            f"Only the {uploaded_networks.MOST} newest are kept: {controls.escape_markdown(', '.join(made.dropped))} had to go.",
+            f"Only the {uploaded_networks.MOST} newest are kept. Removed: "
+            f"{controls.escape_markdown(', '.join(registered.dropped))}.",
             icon=":material/delete:",
         )
 
 
-def there() -> None:
-    """The uploaded networks, the newest first: what is known of each, where to look at it, and the way to remove it."""
+def show_uploaded() -> None:
+    """The uploaded networks, newest first: what is known about each, links to pages that show it, and a button to remove it."""
     known = uploaded_networks.known()
     if known:
         st.markdown(f"**Uploaded networks: {len(known)} of {uploaded_networks.MOST}**")
     for own in known:
         with st.container(border=True, key=f"network-{own.network}"):
             day = datetime.datetime.fromtimestamp(own.registered, datetime.UTC).strftime("%Y-%m-%d")
-            accuracy = f"{100 * own.accuracy_bundled:.1f} % right at the images that ship"
+            accuracy = f"{100 * own.accuracy_bundled:.1f} % of the shipped images correct"
             st.markdown(
                 f"**{controls.escape_markdown(controls.NETWORK_TITLES[own.network])}** · {accuracy}  \n"
                 f":gray-badge[weights {own.sha256[:8]}] :gray-badge[{day}]"
@@ -128,7 +129,7 @@ def there() -> None:
 
 
 def links(network: str) -> None:
-    """To the pages that show it, at the block and in the convention that were looked at before."""
+    """Links to the pages that show it, at the block and convention of the previous page."""
     own = view(network)
     st.page_link("pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=spectrum(own))
     compared = comparison(replace(own, network=uploaded_networks.get(network).architecture), own)
@@ -136,19 +137,19 @@ def links(network: str) -> None:
 
 
 def view(network: str) -> compare_sides.Side:
-    """What the visitor looked at on other pages, with another network; the last block of one is the last of the other."""
+    """The view of the previous pages, with another network. The last block stays the last block."""
     before = compare_sides.defaults()["a"]
     last_before, last = len(catalogue.blocks(before.network)), len(catalogue.blocks(network))
     return replace(before, network=network, block=last if before.block == last_before else min(before.block, last))
 
 
 def spectrum(side: compare_sides.Side) -> dict[str, str]:
-    """The parameters of one spectrum on the page Spectrum, whichever part of it was shown before."""
+    """The URL parameters of a spectrum on the page Spectrum, whichever mode was shown before."""
     return side.link | {"mode": "one"}
 
 
 def comparison(a: compare_sides.Side, b: compare_sides.Side) -> dict[str, str]:
-    """The parameters of two spectra on the page Compare, whichever part of it was shown before."""
+    """The URL parameters of two spectra on the page Compare, whichever part was shown before."""
     query = {"compare": "spectra"}
     for letter, side in {"a": a, "b": b}.items():
         texts = (side.network, str(side.image), str(side.block), side.convention.value)

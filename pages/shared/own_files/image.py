@@ -1,4 +1,4 @@
-"""Uploading an image: shown as the networks see it, kept at a button's press, then chosen on every page."""
+"""Uploading an image: shown as the networks see it, kept when a button is pressed, then available on every page."""
 
 import hashlib
 import math
@@ -20,7 +20,7 @@ from stiffcore.networks import catalogue, manifest
 from stiffcore.storage import uploads
 
 FIELD = "own-image"
-SHOWN = 12  # of the own images on this page; all are in the gallery
+SHOWN = 12  # of the uploaded images on this page; all are in the gallery
 LOOK = """
 <style>
   .views {display: flex; flex-wrap: wrap; gap: 1.2rem; margin: 0;}
@@ -37,10 +37,10 @@ LOOK = """
 
 
 def upload() -> None:
-    """The field; the picture as the networks see it; its label; what the networks make of it."""
+    """The upload field, the picture as the networks see it, its label, and the networks' predictions."""
     file = st.file_uploader("Image", key=FIELD, max_upload_size=image_files.LARGEST_FILE >> 20)
     st.caption(
-        "PNG or JPEG. The middle is cut to a square and made 32 × 32; photographs of CIFAR-10's ten things do best."
+        "PNG or JPEG. The centre is cropped to a square and scaled to 32 × 32. Photos of the ten classes work best."
     )
     views = st.container()
     below = st.container(horizontal=True, vertical_alignment="bottom")
@@ -67,7 +67,7 @@ def upload() -> None:
 
 
 def _label(place) -> int | None:
-    """What the image shows, if somebody says so; there before a file is, so that a link's value is looked at."""
+    """The label that the visitor gives the image, or None. Drawn even without a file, so that a link's value is checked."""
     titles = {"none": "No label"} | {label: label for label in cifar10.LABELS}
     with place:
         label = controls.select("Label", "own-label", titles, "none", draw=st.selectbox, width=150)
@@ -75,7 +75,7 @@ def _label(place) -> int | None:
 
 
 def _read(file) -> Picture:
-    """The picture in a file, read once; a refusal is raised at every run."""
+    """The picture in a file, read once. A refusal is raised again in every run."""
     known = st.session_state.get("picture of a file", (None, None))
     if known[0] != file.file_id:
         try:
@@ -94,8 +94,8 @@ def _views(picture: Picture) -> str:
     seen, cut = gallery.data_uri(picture.pixels), gallery.data_uri(picture.cut)
     return (
         '<div class="views">'
-        f'<figure><img src="{cut}" alt="The middle of the file\'s picture"><figcaption>The cut ({size})</figcaption></figure>'
-        f'<figure><img class="seen" src="{seen}" alt="The same in 32 by 32 pixels"><figcaption>As the network sees it: 32 × 32'
+        f'<figure><img src="{cut}" alt="The uploaded picture, cropped to a square"><figcaption>Cropped ({size})</figcaption></figure>'
+        f'<figure><img class="seen" src="{seen}" alt="The same picture in 32 by 32 pixels"><figcaption>As the network sees it: 32 × 32'
         "</figcaption></figure></div>"
     )
 
@@ -107,7 +107,7 @@ def _keep(pixels: np.ndarray, about: dict) -> None:
 
 
 def links(number: int) -> None:
-    """To the pages that show the image, at the network, block and convention that were looked at before."""
+    """Links to the pages that show the image, at the network, block and convention of the previous page."""
     sides = compare_sides.defaults()
     own = replace(sides["a"], image=number)
     with st.container(horizontal=True):
@@ -117,7 +117,7 @@ def links(number: int) -> None:
 
 
 def _ask_the_networks(number: int) -> None:
-    """What each of the three networks sees, with its probabilities."""
+    """What each of the three networks predicts, with its probabilities."""
     networks = tuple(catalogue.ARCHITECTURES)
     named = "".join(manifest.entry(network).sha256 for network in networks) + uploaded_images.get(number).sha256
     key = hashlib.sha256(f"predictions {named}".encode()).hexdigest()
@@ -130,11 +130,15 @@ def _ask_the_networks(number: int) -> None:
         return losses
 
     losses = ode_jobs.offer(
-        key, work, "What the networks see", "**What do the three networks see?** Seconds.", "Ask them"
+        key,
+        work,
+        "Predictions of the three networks",
+        "**What do the three networks predict?** Takes seconds.",
+        "Predict",
     )
     if losses is None:
         return
-    lines = ["| Network | Sees | Then | Then |", "|---|---|---|---|"]
+    lines = ["| Network | Prediction | Second | Third |", "|---|---|---|---|"]
     for network, of_labels in losses.items():
         best = sorted(range(10), key=of_labels.__getitem__)[:3]
         seen = " | ".join(f"{cifar10.LABELS[label]} {100 * math.exp(-of_labels[label]):.1f} %" for label in best)
@@ -142,18 +146,18 @@ def _ask_the_networks(number: int) -> None:
     st.markdown("\n".join(lines))
 
 
-def there() -> None:
-    """The own images, the newest first, with the way to their spectra and to remove them."""
+def show_uploaded() -> None:
+    """The uploaded images, newest first, with links to their spectra and buttons to remove them."""
     known = uploaded_images.known()
     if not known:
         return
-    st.markdown(f"**Own images: {len(known):,}**")
+    st.markdown(f"**Uploaded images: {len(known):,}**")
     st.html(LOOK)
     before = compare_sides.defaults()["a"]
     for number in known[:SHOWN]:
         _one(uploaded_images.get(number), before)
     if len(known) > SHOWN:
-        st.caption(f"The {SHOWN} newest of {len(known):,}. All are in the gallery, under the label “Own images”.")
+        st.caption(f"The {SHOWN} newest of {len(known):,}. All are in the gallery, under the label “Uploaded images”.")
 
 
 def _one(image: uploaded_images.UploadedImage, before: compare_sides.Side) -> None:

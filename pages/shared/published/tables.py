@@ -1,4 +1,4 @@
-"""A published table beside ours, cell by cell: values, difference, agreement by colour and word, slips by number."""
+"""A published table beside ours, cell by cell: values, difference, agreement by colour and sign, errata by number."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ SIGNS = {
     "apart": "≠",
     "uncertain": "?",
     "partial": "◐",
-}  # beside the colour, never colour alone
+}  # beside the colour; colour is never the only sign
 
 
 def _group(metric: str) -> str:
@@ -36,7 +36,7 @@ def colour(agreement: str, style: Style) -> str:
 
 
 def _ours(cell: dict, style: Style, text: str, title: str = "") -> grid.Cell:
-    """Our value with its agreement, or the word that stands for its absence."""
+    """Our value with its agreement, or the word for why it is missing."""
     agreement, state = cell["agreement"], cell.get("state", "")
     if state:
         return grid.Cell(state, word=True, title=str(cell["reason"]))
@@ -46,15 +46,17 @@ def _ours(cell: dict, style: Style, text: str, title: str = "") -> grid.Cell:
 
 
 def _marks(table: int | None, **cell) -> str:
-    """The numbers of the slips about one cell; those about a whole column stand at its head."""
-    found = enumerate(published.errata(table) if table else (), 1)
-    return ",".join(str(at) for at, erratum in found if erratum.block is not None and erratum.concerns(table, **cell))
+    """The numbers of the errata about one cell; those about a whole column are in its heading."""
+    numbered = enumerate(published.errata(table) if table else (), 1)
+    return ",".join(
+        str(at) for at, erratum in numbered if erratum.block is not None and erratum.concerns(table, **cell)
+    )
 
 
 def _head(table: int | None, title: str, **column) -> str:
-    """A column's title with the numbers of the slips about all of it, raised."""
-    found = enumerate(published.errata(table) if table else (), 1)
-    numbers = [str(at) for at, erratum in found if erratum.block is None and erratum.concerns(table, **column)]
+    """A column's title with the numbers of the errata about the whole column, raised."""
+    numbered = enumerate(published.errata(table) if table else (), 1)
+    numbers = [str(at) for at, erratum in numbered if erratum.block is None and erratum.concerns(table, **column)]
     return f"{title} {','.join(numbers).translate(RAISED)}"
 
 
@@ -67,7 +69,7 @@ def _text(value: float, digits: int = 2) -> str:
 
 
 def means(table: pd.DataFrame, number: int | None, style: Style) -> None:
-    """By block or by label: theirs, ours and the difference of S and P, and for each our images and how many are undefined."""
+    """By block or by label: for S and P theirs, ours, the difference, the number of our images and how many are undefined."""
     of = "block" if "block" in table else "label"
     cells = {(cell[of], cell["metric"]): cell for cell in table.to_dict("records")}
     body = []
@@ -150,14 +152,14 @@ def legend(table: pd.DataFrame, style: Style) -> None:
 
 
 def errata(number: int | None) -> None:
-    """What does not fit in the paper, under the numbers that stand in the table. Nothing is corrected."""
-    found = published.errata(number) if number else ()
-    if found:
-        st.markdown("\n".join(f"{at}. {erratum.text} *({erratum.where})*" for at, erratum in enumerate(found, 1)))
+    """The errata of a table, under the numbers that mark them in it. Nothing is corrected."""
+    of_table = published.errata(number) if number else ()
+    if of_table:
+        st.markdown("\n".join(f"{at}. {erratum.text} *({erratum.where})*" for at, erratum in enumerate(of_table, 1)))
 
 
 def other_errata() -> None:
-    with st.expander("Slips of the paper outside its tables", icon=":material/rule:"):
+    with st.expander("Errata of the paper outside its tables", icon=":material/rule:"):
         st.markdown("\n".join(f"- {erratum.text} *({erratum.where})*" for erratum in published.errata()))
 
 

@@ -18,11 +18,11 @@ def section(verdicts: pd.DataFrame, network: str, style: Style) -> None:
     readings = [statistics.PAPER, *statistics.READINGS]
     body = []
     for (claim, where), part in about.groupby(["claim", "where"], sort=False):
-        found = {row.reading: row for row in part.itertuples()}
-        of_geometry = found.get("geometry")
+        by_reading = {row.reading: row for row in part.itertuples()}
+        of_geometry = by_reading.get("geometry")
         cells = []
         for reading in readings:
-            row = of_geometry or found.get(reading)
+            row = of_geometry or by_reading.get(reading)
             if row is None:
                 cells.append(grid.Cell("–", word=True))
                 continue
@@ -40,5 +40,5 @@ def section(verdicts: pd.DataFrame, network: str, style: Style) -> None:
             computed = part[part["answer"] != claims.NOT_COMPUTED]
             st.markdown(f"**{claim}** *({where})*")
             lines = [f"- {row.reading}: **{row.answer}**. {row.sentence}" for row in computed.itertuples()]
-            st.markdown("\n".join(lines) or "- Nothing of it is computed yet.")
+            st.markdown("\n".join(lines) or "- Nothing is computed yet.")
     grid.download(verdicts, "claims")

@@ -50,8 +50,8 @@ LOOK = """
   .wordmark small {display: block; font: 400 0.78rem "Source Sans", sans-serif; opacity: 0.7; margin-top: 0.25rem;}
 </style>
 """
-# Streamlit repaints itself when the visitor switches between light and dark, but does not run the page again: a figure
-# would keep the other theme's colours until the next click.
+# Streamlit repaints itself when the visitor switches between light and dark, but does not run the page again. Without this
+# component a figure would keep the old theme's colours until the next click.
 WATCH_THEME = """
 export default function ({parentElement, setStateValue}) {
   const host = parentElement.host ?? parentElement;  // a shadow root is no element
@@ -64,7 +64,7 @@ export default function ({parentElement, setStateValue}) {
   return () => clearInterval(timer);
 }
 """
-# Every size in the app is relative to the first one. The controls stay as they were: the last row reads the figure, not them.
+# Every size in the app is relative to the first one. The controls keep their size: the last row reads the figure, not the controls.
 TALK = """
 <style>
   html {font-size: 21px !important;}
@@ -77,7 +77,7 @@ TALK = """
 
 
 def page(title: str, icon: str = ICON) -> Style:
-    """Call first on every page: sets the browser's title and icon, draws the menu; the style for the page's figures.
+    """Call first on every page: sets the browser's title and icon, draws the menu, returns the style of the page's figures.
 
     icon: an emoji or a file that ships. Raises ValueError for what would be fetched from the internet.
     """
@@ -90,7 +90,7 @@ def page(title: str, icon: str = ICON) -> Style:
     controls.begin(title)
     with st.sidebar:
         _menu()
-        talk = controls.switch("Talk mode", "talk", help="Large type and thick lines, for the last row.")
+        talk = controls.switch("Talk mode", "talk", help="Large type and thick lines, readable from the last row.")
         st.components.v2.component("watch_theme", js=WATCH_THEME)(key="watch-theme", on_background_change=lambda: None)
         if st.session_state.get("jobs"):
             computing.monitor()
@@ -112,7 +112,7 @@ def _menu() -> None:
 
 
 def page_links() -> None:
-    """The pages that there are, each with what it shows."""
+    """Links to the pages, each with what it shows."""
     for entries in MENU.values():
         for path, label, icon, what in entries:
             if what and (ROOT / path).exists():

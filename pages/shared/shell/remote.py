@@ -1,9 +1,9 @@
 """Keys of a presenter's remote: Page Down and Page Up press the scene bar's buttons.
 
 Streamlit's own shortcut ignores a press while the focus is in a field or on a slider, while the bar is being drawn anew, and
-while the connection is being made again. On a stage the focus is wherever the last click was. So one listener for the window,
-which outlives the bar by a moment; a press that comes before its button waits for it, and of two quick presses the second
-waits for the view that the first leads to, as long as the server works on it.
+while the browser reconnects. On a stage the focus is wherever the last click was. Hence one listener for the
+whole window, which outlives the bar by a moment. A press that comes before its button waits for the button. Of two quick
+presses, the second waits for the view that the first leads to, as long as the server works on it.
 """
 
 import streamlit as st
@@ -15,7 +15,7 @@ function start() {
   const waiting = [];
   let seen = -Infinity, left = null, since = 0;  // when the bar was last there; the view that the last press leaves, and when
   const shown = () => document.querySelector(".st-key-scene p")?.textContent.match(/^(\\d+)\\/(\\d+)/)?.slice(1).map(Number);
-  // What Streamlit says of itself; should it stop saying so, AGAIN still holds.
+  // Streamlit's own state; if Streamlit stops reporting it, AGAIN still holds.
   const state = () => document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
   const isRunning = () => ["running", "rerunRequested"].includes(state());
   const go = () => {
@@ -56,5 +56,5 @@ export default function () { window.stiffcoreRemote ??= start(); }
 
 
 def listen() -> None:
-    """Mounted in the bar; the listener finds the bar by its class, and where it stands by its text."""
+    """Mounted in the bar. The listener finds the bar by its class, and the scene's number in its text."""
     st.components.v2.component("remote", js=REMOTE)(key="remote")

@@ -1,7 +1,7 @@
-"""Demo scenes: prepared views with two sentences each, from one to the next by keys that a presenter's remote sends.
+"""Demo scenes: prepared views with two sentences each; the keys of a presenter's remote step through them.
 
-A scene is a page with all its choices, in the URL as ``scene=<name>`` beside them. As long as a visitor is in one, a slim bar
-stands on top of every page. Everything that a scene draws ships with the project; ``requests`` says what that is.
+A scene is a page with all its choices, in the URL as ``scene=<name>`` beside them. While a visitor is in one, every page
+begins with a slim bar. Everything that a scene draws ships with the project; ``requests`` lists it.
 """
 
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ from stiffcore.errors import CannotCompute
 NAME = "scene"  # the URL's parameter
 SPECTRUM, BLOCKS, LABELS = "pages/1_Spectrum.py", "pages/2_Blocks.py", "pages/3_Labels.py"
 COMPARE, ODES = "pages/5_Compare.py", "pages/7_Stiff_ODEs.py"
-KEPT = ("talk",)  # the visitor's own, in and out of scenes
+KEPT = ("talk",)  # the visitor's choices that scenes do not change
 CAT = "0"  # a test image; its spectra ship
 LOOK = """
 <style>
   .st-key-scene {border-left: 4px solid var(--primary-color, #0471B5); padding: 0.15rem 0 0.15rem 0.9rem;}
   .st-key-scene p {margin: 0;}
-  .stMain h1 {font-size: 1.3rem; padding: 0;}  /* the scene's title goes before the page's */
+  .stMain h1 {font-size: 1.3rem; padding: 0;}  /* the scene's title is the main one */
 </style>
 """
-# Titles are never cut off; where three cards side by side would be narrow, they lie below each other.
-DOORS_LOOK = """
+# Titles wrap instead of being cut off; in a narrow window the three cards of a row stack.
+LINKS_LOOK = """
 <style>
   .st-key-scene-doors [data-testid="stPageLink"] a, .st-key-scene-doors [data-testid="stPageLink"] a * {
     white-space: normal; overflow: visible; text-overflow: clip; height: auto;}
@@ -56,53 +56,53 @@ _DEPTH = {"images": CAT, "paper": "on", "baseline": "on", "live": "on", "yours":
 SCENES = {
     "step-too-long": Scene(
         "A step too long",
-        "The fast part of this equation is over at once, and still no step of forward Euler may be longer than 0.002. "
-        "At 0.0021 the error grows at every step; that stability, not accuracy, sets the step is what stiffness means.",
+        "The fast part of this equation is over at once, but a step of forward Euler still may not be longer than 0.002. "
+        "At 0.0021 the error grows at every step: stability, not accuracy, sets the step, and that is stiffness.",
         ODES,
         {"part": "example", "method": "forward-euler", "h": "0.0021", "until": "0.1"},
     ),
     "a-block-as-an-ode": Scene(
         "A residual block as an ODE",
-        "Each point is an eigenvalue of the last block's right-hand side F; the disc is what a step of 1, the network's own, "
-        "can damp. Most of the spectrum lies near 0, a few eigenvalues far out to the left.",
+        "Each point is an eigenvalue of the Jacobian of the last block's right-hand side F; the network's step of 1 damps what lies "
+        "in the disc. Most eigenvalues lie near 0, a few far to the left.",
         SPECTRUM,
         {"mode": "one", "network": "resnet18", "convention": "branch", "blocks": "8", "images": "0,22,12", "axes": "linear",
          "marks": "auto", "fit": "disc", "overlay": "image", "stable": "forward-euler", "blockstep": "1", "eigenvalue": "none"},
     ),
     "beyond-the-disc": Scene(
         "The eigenvalues leave the disc",
-        "A network cannot choose its step, but here you can: at twice the step the same eigenvalues lie twice as far out. "
-        "What leaves the disc to the left is a change that should die out, and grows instead.",
+        "A network cannot choose its step, but here you can: at twice the step the same points lie twice as far out. "
+        "A point that leaves the disc to the left is a change that should die out but grows instead.",
         ODES,
         {"part": "blocks", "network": "resnet18", "blocks": "8", "images": "0,22,12", "euler": "forward-euler",
          "blockstep": "2", "planefit": "all"},
     ),
     "last-block": Scene(
         "The last block stands out",
-        "The stiffness index S along the depth of ResNet18, as the paper computes it: bars are ours, diamonds the paper's. "
-        "With other weights the last block stands out again.",
+        "The stiffness index S along the depth of ResNet18, as the paper computes it: bars are ours, diamonds are the paper's. "
+        "Our weights are not the paper's, but the last block stands out again.",
         BLOCKS,
         {"networks": "resnet18", "metric": "stiffness_index", "conventions": "slices"} | _DEPTH,
     ),
     "three-networks": Scene(
         "Three networks, one pattern?",
-        "The same index for ResNet18, 34 and 50, each with its own weights. Hatched blocks change the shape of the state, and "
-        "there the paper's index is lowest: no skip carries a 1 past them.",
+        "The same index for ResNet18, 34 and 50, each with its own weights. Hatched blocks change the shape of the state; "
+        "there the index is nearest to 0, because no identity skip adds a 1.",
         BLOCKS,
         {"networks": "resnet18,resnet34,resnet50", "metric": "stiffness_index", "conventions": "slices"} | _DEPTH,
     ),
     "two-readings": Scene(
         "Paper's numbers against the true Jacobian",
-        "Left, what the published numbers are made of: millions of eigenvalues of small slices of the Jacobian tensor. Right, "
-        "the eigenvalues of the same block's Jacobian itself: another question, and another answer.",
+        "Left: the published numbers come from millions of eigenvalues of small slices of the Jacobian tensor. Right: the "
+        "eigenvalues of the same block's Jacobian, which answer another question in another way.",
         COMPARE,
         {"compare": "spectra", "axes": "arcsinh"} | _SIDE_BY_SIDE | _side("a", "resnet18", "8", "slices")
         | _side("b", "resnet18", "8", "block"),
     ),
     "trained-and-untrained": Scene(
         "Trained and untrained",
-        "The last block at the same cat: with trained weights, and as it was initialised. What differs is what training did; "
-        "what stays is the architecture's.",
+        "The last block at the same cat, with trained weights and with initial weights. Differences come from training; what both "
+        "share comes from the architecture.",
         COMPARE,
         {"compare": "spectra", "axes": "linear"} | _SIDE_BY_SIDE | _side("a", "resnet18", "8", "branch")
         | _side("b", "resnet18-untrained", "8", "branch"),
@@ -116,8 +116,8 @@ SCENES = {
     ),
     "adversarial-twin": Scene(
         "A cat and its adversarial twin",
-        "No value of the right picture is further than 4 grey levels from the left one, and the network no longer sees a cat. "
-        "The paper suspects stiffness behind this; compare the block's eigenvalues at both.",
+        "No pixel of the right image differs by more than 4 grey levels from the left one, but the network no longer sees a cat. "
+        "The paper suspects that stiffness is the cause; compare the block's eigenvalues at both images.",
         COMPARE,
         {"compare": "perturbation", "perturb": "fgsm", "strength": "4", "axes": "linear"} | _SIDE_BY_SIDE
         | _side("a", "resnet18", "8", "branch"),
@@ -126,7 +126,7 @@ SCENES = {
 
 
 def requests() -> list[analysis.Request]:
-    """The spectra that the scenes draw: what has to ship for them. The rows of every network under slices come on top, and
+    """The spectra that the scenes draw, which have to ship. In addition they need the rows of every network under slices, and
     what ``ship-odes`` and ``ship-twins`` write."""
     wanted = []
     for scene in SCENES.values():
@@ -151,7 +151,7 @@ def query(name: str) -> dict[str, str]:
 
 
 def bar() -> None:
-    """On top of the page: title, story, previous, next and end; nothing outside of the scenes. Call before the page's choices."""
+    """The bar: title, story, previous, next and end; draws nothing outside the scenes. Call before the page's choices."""
     name = _current()
     if name is None:
         return
@@ -182,13 +182,13 @@ def _button(key: str, label: str, icon: str, shortcut: str | None, disabled: boo
 
 
 def go(name: str) -> None:
-    """To a scene, with all its choices, whatever was chosen before. Ends the run."""
+    """Opens a scene with all its choices, whatever was chosen before. Ends the run."""
     _enter(name, SCENES[name].link)
     st.switch_page(SCENES[name].page, query_params=query(name))
 
 
 def _enter(name: str, choices: Mapping[str, str]) -> None:
-    """What a scene leaves open is its page's default, whatever was chosen, or zoomed into, before."""
+    """A choice that the scene does not make is reset to the page's default, and so is the zoom."""
     controls.reset_all(keep=KEPT)
     for chart in [key for key in st.session_state if str(key).startswith("zoom of ")]:
         del st.session_state[chart]
@@ -200,12 +200,12 @@ def _enter(name: str, choices: Mapping[str, str]) -> None:
 
 def _leave() -> None:
     st.session_state.pop("in scene", None)
-    for choices in ("chosen", "written to the URL"):  # the same scene's door must count as a link again
+    for choices in ("chosen", "written to the URL"):  # so that the same scene's link counts as new
         st.session_state.get(choices, {}).pop(NAME, None)
 
 
 def _current() -> str | None:
-    """The scene that the visitor is in. A link that leads into one brings its choices along, those that it leaves out too."""
+    """The scene that the visitor is in. A link into a scene sets all its choices, even those that the link leaves out."""
     linked = st.query_params.get(NAME)
     if linked is None and "in scene" not in st.session_state:
         return None
@@ -230,8 +230,8 @@ def _parse(text: str) -> str:
 
 
 def page_links() -> None:
-    """The scenes as links, each with its story."""
-    st.html(DOORS_LOOK)
+    """Links to the scenes, each with its story."""
+    st.html(LINKS_LOOK)
     numbered, whole = list(enumerate(SCENES.items(), 1)), st.container(key="scene-doors")
     for row in range(0, len(numbered), 3):
         for column, (number, (name, scene)) in zip(whole.columns(3), numbered[row : row + 3], strict=False):

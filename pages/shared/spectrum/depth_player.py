@@ -1,8 +1,8 @@
 """The Spectrum page through depth: the blocks of one network at one image, one after the other on locked axes.
 
-All frames are in one figure, so that a step is plotly's own and needs no server: Streamlit makes a new chart of every
-figure that differs, and it would flicker on stage. The script below moves the figure's slider by keys, a presenter's remote
-or its buttons, and reports the block that is shown, for the address of the page.
+All frames are in one figure, so that plotly makes a step without the server: Streamlit draws a changed figure as a new
+chart, which flickers. The script below moves the figure's slider by keys, a presenter's remote or its buttons, and reports
+the shown block for the page's URL.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ CSS = """
 PLAYER = """
 export default function ({data, parentElement, setStateValue}) {
   const chart = () => document.querySelector(`.st-key-chart-${data.chart} .js-plotly-plot`);
-  // Of the layout that was given, which plotly updates at once: its full layout lags while it draws a frame.
+  // From plot.layout, which plotly updates at once; its full layout lags while it draws a frame.
   const slider = () => chart()?.layout?.sliders?.[0];
   const button = parentElement.querySelector("[data-play]");
   let timer = null, reporting = null, wanted = {at: -Infinity};
@@ -53,7 +53,7 @@ export default function ({data, parentElement, setStateValue}) {
     rail.dispatchEvent(new MouseEvent("mousedown", where));
     plot.dispatchEvent(new MouseEvent("mouseup", where));
   };
-  // Keys can come faster than frames, and a frame that is drawn late sets the slider back to itself for a moment.
+  // Keys can come faster than frames, and a frame that is drawn late briefly sets the slider back.
   const active = () => performance.now() - wanted.at < 1000 ? wanted.index : slider().active;
   const step = (by) => {
     if (!slider()) return false;
@@ -110,7 +110,7 @@ export default function ({data, parentElement, setStateValue}) {
 
 
 def show(network: str, convention: Convention, style: Style) -> None:
-    """Choose an image and a look; see what is stored of every block, and the offer to compute what is missing."""
+    """Choose an image and a look; see the stored blocks; offers to compute the missing ones."""
     numbers = [block.block for block in catalogue.blocks(network)]
     first, others = panels.looks(panels.row(), style)
     with first:
@@ -127,17 +127,17 @@ def show(network: str, convention: Convention, style: Style) -> None:
     requests = [ask.request(network, image, number, convention) for number in numbers]
     title = f"{controls.NETWORK_TITLES[network]} through depth ({convention})"
     with panels.error_boundary():
-        found = {result.request.block: result for result in computing.results(requests, title)}
-        blocks = {number: found.get(number) for number in numbers}
-        if not any("singular_values" not in result.arrays for result in found.values()):
-            st.info("No block is stored yet: compute them all, then play.", icon=":material/info:")
+        by_block = {result.request.block: result for result in computing.results(requests, title)}
+        blocks = {number: by_block.get(number) for number in numbers}
+        if not any("singular_values" not in result.arrays for result in by_block.values()):
+            st.info("No block is stored yet: compute all blocks, then play.", icon=":material/info:")
             controls.copy_link()
             return
         _draw(blocks, convention, style, Look(fit, axes, marks, overlay.regions, overlay.step), at, title)
 
 
 def _at(network: str) -> int:
-    """The block that is shown first: as reported by the figure, or by a link."""
+    """The block that is shown first: from the figure's report or from a link."""
     numbers = [block.block for block in catalogue.blocks(network)]
 
     def parse(text: str) -> int:
@@ -159,7 +159,7 @@ def _draw(blocks: through_depth.Blocks, convention: Convention, style: Style, lo
     _thinned(results, look.marks)
     missing = [str(number) for number, result in blocks.items() if result is None]
     if missing:
-        st.caption(f"Not computed: block {', '.join(missing)}. Their frames say so; the axes are those of the others.")
+        st.caption(f"Not computed: block {', '.join(missing)}. Their frames say so; the axes fit the others.")
     computing.badge(results, title)
     name = f"depth-{request.network.name}-{convention}-{request.image.in_rows}"
     panels.downloads(
@@ -169,21 +169,21 @@ def _draw(blocks: through_depth.Blocks, convention: Convention, style: Style, lo
 
 
 def _thinned(results: Sequence[analysis.Result], marks: str) -> None:
-    """Says which blocks show less than everything, and which are drawn as a density."""
+    """Says which blocks show only some of their eigenvalues, and which are drawn as a density."""
     for result in results:
-        count, there = spectrum.drawn_and_all([result], marks)
-        if count < there:
+        count, total = spectrum.drawn_and_all([result], marks)
+        if count < total:
             st.caption(
-                f"Block {result.request.block}: showing {count:,} of {there:,} eigenvalues, the extremes among them."
+                f"Block {result.request.block}: showing {count:,} of {total:,} eigenvalues, including the extremes."
             )
     dense = [str(r.request.block) for r in results if spectrum.is_density([r], marks)]
     if dense:
-        st.caption(f"As a density of all eigenvalues: block {', '.join(dense)}. The outlined extremes are exact.")
+        st.caption(f"Drawn as a density of all eigenvalues: block {', '.join(dense)}. The outlined extremes are exact.")
 
 
 @st.fragment
 def _player(network: str) -> None:
-    """Previous, play and next, which run in the browser; the address follows."""
+    """Previous, play and next, which run in the browser; the URL follows."""
     numbers = [str(block.block) for block in catalogue.blocks(network)]
 
     def changed() -> None:

@@ -16,7 +16,7 @@ from stiffcore.figures.spectra import eigenvalue_cloud, mode as figures
 from stiffcore.figures.theme import Style
 
 NONE = "none"
-EXTREMES = {  # what a list offers to whoever has no mouse
+EXTREMES = {  # a list offers these, for visitors without a mouse
     "rightmost": lambda values: np.argmax(values.real),
     "leftmost": lambda values: np.argmin(values.real),
     "largest |λ|": lambda values: np.argmax(np.abs(values)),
@@ -30,9 +30,9 @@ def choice() -> Choice:
     def parse(text: str) -> Choice:
         if text == NONE:
             return None
-        if not (found := re.fullmatch(r"(\d{1,2})\.(\d{1,12})\.(\d{1,6})", text)):
+        if not (match := re.fullmatch(r"(\d{1,2})\.(\d{1,12})\.(\d{1,6})", text)):
             raise CannotCompute(f"Expected an eigenvalue as block.image.position, got {text[:80]!r}.")
-        return tuple(map(int, found.groups()))
+        return tuple(map(int, match.groups()))
 
     return controls.current("eigenvalue", None, parse, lambda value: ".".join(map(str, value)) if value else NONE)
 
@@ -42,17 +42,17 @@ def has_modes(result: analysis.Result) -> bool:
 
 
 def clicked(results: Sequence[analysis.Result], axes: str, chart: str) -> None:
-    """The chart's callback: what was clicked is chosen, and its mode computed, as by a button; a link's is only offered."""
+    """The chart's callback: chooses what was clicked and computes its mode. For a link's eigenvalue a button does that."""
     for point in (st.session_state.get(chart) or {}).get("selection", {}).get("points", []):
-        found = _of_point(results, point, axes)
-        if found is None or not has_modes(found[0]):
+        nearest = _of_point(results, point, axes)
+        if nearest is None or not has_modes(nearest[0]):
             continue
-        _take(*found)
+        _take(*nearest)
         return
 
 
 def _take(result: analysis.Result, position: int) -> None:
-    """In callbacks: an eigenvalue is chosen, and its mode computed where it is not stored."""
+    """For callbacks: chooses an eigenvalue, and computes its mode if it is not stored."""
     controls.choose("eigenvalue", _text(result, position))
     if modes.stored(result.request, _value(result, position)) is None:
         ode_jobs.submit(*_job(result, position))
@@ -63,7 +63,7 @@ def _text(result: analysis.Result, position: int) -> str:
 
 
 def _of_point(results: Sequence[analysis.Result], point: dict, axes: str) -> tuple[analysis.Result, int] | None:
-    """What the browser sends is checked like a URL. The position among several traces cannot be trusted: x and y can."""
+    """What the browser sends is checked like a URL. Plotly's point index is wrong with several traces; x and y are right."""
     data, x, y = point.get("customdata"), point.get("x"), point.get("y")
     if isinstance(data, (list, tuple)):
         data = data[0] if data else None
@@ -77,7 +77,7 @@ def _value(result: analysis.Result, position: int) -> complex:
 
 
 def chosen_of(results: Sequence[analysis.Result], chosen: Choice) -> tuple[analysis.Result, int] | None:
-    """The result and position of a choice, where it is in view."""
+    """The result and position of a choice, if it is in view."""
     for result in results if chosen else ():
         block, image, position = chosen
         if (result.request.block, result.request.image.in_rows) == (block, image) and has_modes(result):
@@ -86,11 +86,11 @@ def chosen_of(results: Sequence[analysis.Result], chosen: Choice) -> tuple[analy
 
 
 def check(results: Sequence[analysis.Result], chosen: Choice) -> None:
-    """Gives up a link's eigenvalue that a spectrum in view does not have, with a note. Where it is not in view, it waits."""
+    """Refuses a link's eigenvalue that a spectrum in view does not have. A choice that is not in view is kept."""
     for result in results if chosen else ():
-        there = len(result.arrays.get("eigenvalues", ()))
-        if (result.request.block, result.request.image.in_rows) == chosen[:2] and chosen[2] >= there:
-            note = f"Expected one of the {there:,} eigenvalues of block {chosen[0]}'s core, numbered from 0, got {chosen[2]}."
+        count = len(result.arrays.get("eigenvalues", ()))
+        if (result.request.block, result.request.image.in_rows) == chosen[:2] and chosen[2] >= count:
+            note = f"Expected one of the {count:,} eigenvalues of block {chosen[0]}'s core, numbered from 0, got {chosen[2]}."
             controls.refuse("eigenvalue", NONE, note)
 
 
@@ -102,16 +102,16 @@ def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
             continue
         values, image = result.arrays["eigenvalues"], result.request.image.name
         for name, position in EXTREMES.items():
-            found = int(position(values))
+            extreme = int(position(values))
             title = (
-                f"Block {result.request.block}, image {image}: {name}, λ = {figures.in_words(complex(values[found]))}"
+                f"Block {result.request.block}, image {image}: {name}, λ = {figures.in_words(complex(values[extreme]))}"
             )
-            names.setdefault((at, found), title)
+            names.setdefault((at, extreme), title)
     return names
 
 
 def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int] | None) -> None:
-    """The extremes to choose from without a mouse; what was clicked, or linked, stands among them."""
+    """The extremes, to choose from without a mouse; a clicked or linked eigenvalue is in the list, too."""
     key, names = (
         "choice-eigenvalue",
         {_text(results[at], position): name for (at, position), name in by_name(results).items()},
@@ -136,14 +136,14 @@ def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int]
 
 
 def show(results: Sequence[analysis.Result], chosen: Choice, style: Style) -> None:
-    """The chosen eigenvalue's maps and numbers; how to choose one where there is none."""
+    """The chosen eigenvalue's maps and numbers, or how to choose one."""
     st.subheader("The mode of an eigenvalue")
     found = chosen_of(results, chosen)
     _list(results, found)
     if found is None:
         st.caption(
-            ":material/touch_app: Click an eigenvalue in the figure, or choose an extreme here, to see its mode in the block's "
-            "own space."
+            ":material/touch_app: Click an eigenvalue in the figure, or choose an extreme here, to see its mode over the "
+            "block's pixels."
         )
         return
     result, position = found
@@ -172,15 +172,15 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
         [
             ("Residual ‖Jx − λx‖ / ‖x‖", ode_table.number(mode.residual, 2)),
             ("Condition number of λ", ode_table.number(mode.condition)),
-            ("Half of it in channels, right", f"{half[0]} of {len(mode.right_channels)}"),
-            ("Half of it in channels, left", f"{half[1]} of {len(mode.left_channels)}"),
+            ("Channels with half of it, right", f"{half[0]} of {len(mode.right_channels)}"),
+            ("Channels with half of it, left", f"{half[1]} of {len(mode.left_channels)}"),
         ]
     )
     st.caption(
         f"Block {request.block} at image {controls.escape_markdown(request.image.name)}, {request.convention}. Maps: norm of "
         "the eigenvector over the channels at each pixel, mapped back from the core: x = W y to the outputs, w = Vᵀ z to the "
         "inputs, J = W V (stiffcore/analysis/modes.py). Residual: of the true Jacobian, in float64. Condition number ‖w‖‖x‖ / |wᵀx|: "
-        "how far λ moves for a change of J; 1 where J is normal."
+        "how far λ moves for a change of J; 1 if J is normal."
     )
     _badge(mode)
     panels.notices([mode.notice])
@@ -205,7 +205,7 @@ def _badge(mode: modes.Mode) -> None:
 
 
 def _half(channels: np.ndarray) -> int:
-    """How many channels, the largest first, hold half of a vector's square."""
+    """How many of the largest channels hold half of a vector's squared norm."""
     return int(np.searchsorted(np.cumsum(np.sort(channels**2)[::-1]), 0.5 * (channels**2).sum()) + 1)
 
 

@@ -1,4 +1,4 @@
-"""Below a spectrum: how far the block's Jacobian is from normal, since eigenvalues alone do not say what a step does."""
+"""Below a spectrum: how far the block's Jacobian is from normal; eigenvalues alone do not say what one step does."""
 
 import numpy as np
 import pandas as pd
@@ -13,22 +13,22 @@ from stiffcore.figures.theme import Style
 
 
 def show(result: analysis.Result, style: Style) -> None:
-    """What is stored of one block at one image, or the offer to compute it."""
+    """The stored numbers of one block at one image, or the offer to compute them."""
     request, values = result.request, result.arrays["eigenvalues"]
     st.subheader("How far from normal")
     st.markdown(
-        f"Block {request.block} at image {controls.escape_markdown(request.image.name)}. Eigenvalues tell what happens in the "
-        "end; for a matrix that is not normal, much may happen before (Higham and Trefethen 1993)."
+        f"Block {request.block} at image {controls.escape_markdown(request.image.name)}. Eigenvalues describe the long run; "
+        "with a non-normal matrix, much can happen before (Higham and Trefethen 1993)."
     )
-    found = nonnormality.stored(request)
-    if found is None:
+    measured = nonnormality.stored(request)
+    if measured is None:
         seconds = nonnormality.estimated_seconds(len(values))
         sentence = f"**Not stored yet.** One Schur form and a grid of resolvent norms: about {seconds:.0f} s."
         title = f"{request.network.title}, block {request.block}: pseudospectra"
         work = lambda progress: nonnormality.compute(request, progress)  # noqa: E731 - as the other jobs
-        found = ode_jobs.offer(nonnormality.key(request), work, title, sentence, "Compute pseudospectra")
-    if found is not None:
-        _draw(found, result, style)
+        measured = ode_jobs.offer(nonnormality.key(request), work, title, sentence, "Compute pseudospectra")
+    if measured is not None:
+        _draw(measured, result, style)
 
 
 def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Style) -> None:
@@ -40,8 +40,8 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
     with numbers:
         ode_table.show(("Of J", "Value"), _rows(found, result), style)
         st.caption(
-            "Lines: log₁₀ ε, the boundary of all eigenvalues that a change of J of norm ε can make. ω(J): the rate at which "
-            "‖exp(tJ)‖ grows at t = 0; right of the rightmost eigenvalue, something grows before it decays. Departure: "
+            "Lines: log₁₀ ε. A change of J with norm ε can move eigenvalues up to the line. ω(J): the rate at which ‖exp(tJ)‖ grows "
+            "at t = 0. If it is right of the rightmost eigenvalue, some change grows before it decays. Departure: "
             "(‖J‖²_F − Σ|λ|²)^½, 0 for a normal matrix."
         )
     _badge(found)

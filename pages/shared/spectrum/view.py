@@ -87,7 +87,7 @@ def _draw(
 
 
 def _clicks(results: Sequence[analysis.Result], look: Look) -> dict:
-    """Clicks on a point where it has a mode."""
+    """Makes points clickable if they have modes."""
     if not any(map(eigenmodes.has_modes, results)) or spectrum.is_density(results, look.marks):
         return {}
     return {
@@ -97,7 +97,7 @@ def _clicks(results: Sequence[analysis.Result], look: Look) -> dict:
 
 
 def _below(results: Sequence[analysis.Result], look: Look, style: Style) -> None:
-    """What eigenvalues alone do not say, for cores that are small enough."""
+    """Modes and non-normality, for cores that are small enough."""
     small = [result for result in results if eigenmodes.has_modes(result)]
     sides = [len(result.arrays["eigenvalues"]) for result in results if "eigenvalues" in result.arrays]
     if small:
@@ -107,6 +107,6 @@ def _below(results: Sequence[analysis.Result], look: Look, style: Style) -> None
             nonnormality_panel.show(chosen[0] if chosen else small[0], style)
     elif sides:
         st.caption(
-            f"Modes and pseudospectra: for cores up to {modes.LARGEST_CORE:,}. The smallest here has side {min(sides):,}: choose "
-            "a later block."
+            f"Modes and pseudospectra are available for cores up to {modes.LARGEST_CORE:,}. The smallest here has side "
+            f"{min(sides):,}: choose a later block."
         )

@@ -1,4 +1,4 @@
-"""The door of the pages: names and numbers, as the URL holds them, -> the objects that the package computes with."""
+"""Resolves names and numbers, as the URL holds them, to the objects that the package computes with."""
 
 from stiffcore.analysis.perturbation import PerturbationRequest
 from stiffcore.analysis.requests import Request
@@ -13,7 +13,7 @@ bundled = images.bundled
 
 
 def request(network: str, image: int, block: int, convention: str, quantity: str = "spectrum") -> Request:
-    """What a page asks of the engine. Raises CannotCompute for a network, image or convention that there is not."""
+    """A page's request to the engine. Raises CannotCompute for an unknown network, image or convention."""
     return Request(networks.find(network), images.find(image), block, Convention(convention), quantity)
 
 

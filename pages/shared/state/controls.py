@@ -1,18 +1,19 @@
-"""The visitor's choices: one owner. They follow across pages, live in the URL, and are validated on the server.
+"""The visitor's choices, in one place. They are kept across pages and in the URL, and are validated on the server.
 
-A choice has a name (its URL parameter), a value and a text (its form in the URL). What the visitor chose is kept as text
-in the session; a value in the URL that this session did not write itself (a link, or the browser's Back) replaces it.
-Every text is parsed again on every run, so nothing that a URL holds is ever used unchecked. All choices of a page,
-defaults too, are written to the URL: the address bar is the link to copy. On arrival at a page its whole URL is a link.
+A choice has a name (its URL parameter), a value and a text (its form in the URL). The session keeps it as text; a value in
+the URL that this session did not write itself (from a link or the browser's Back) replaces it. Every text is parsed in every
+run, so nothing from a URL is used unchecked. All choices of a page, including defaults, are written to the URL: the address
+bar is the link to copy. On arrival at a page, the whole URL counts as a link.
 
-Some choices are one question asked in several forms, and the newest answer holds for all of them (``_KIN``):
+Some choices are one question in several forms; the newest answer holds for all of them (``LINKED``):
 
-    network      Blocks' ``networks``: the first of several; a network that is among them changes nothing
+    network      Blocks' ``networks``: the first of several; a network that is already among them changes nothing
     convention   Blocks' ``conventions``, likewise
-    blocks       ``of`` of Labels and Correlation, and ``at`` of the depth player: one block. Several blocks give their last
-                 one; "all blocks" is a question of its own, which stays until somebody answers it otherwise
+    blocks       ``of`` of Labels and Correlation, and ``at`` of the depth player: one block. Of several blocks the
+                 last one counts; "all blocks" is kept until the visitor chooses a block there
 
-Compare's sides begin with them and are apart from then on. A block that the next network lacks is dropped without a note.
+Compare's sides start from these choices and are independent afterwards. A block that the next network lacks is dropped
+without a note.
 """
 
 import re
@@ -27,7 +28,7 @@ from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, uploaded as uploaded_networks
 
 T = TypeVar("T")
-MAX_IMAGES = 8  # in one view; as many colours can be told apart
+MAX_IMAGES = 8  # in one view; more colours cannot be distinguished
 MAX_BLOCKS = 4
 
 
@@ -55,11 +56,11 @@ NETWORK_TITLES: Mapping[str, str] = _NetworkTitles()
 
 
 def begin(page: str) -> None:
-    """Called by navigation.page: a page starts with no note and no parameter of the page before."""
+    """Called by navigation.page: a page starts without notes and parameters of the previous page."""
     st.session_state["notes"] = []
     st.session_state["rows"] = 0  # of controls, numbered by panels.row
     st.session_state["on this page"] = {}
-    if changed("page", page):  # else a link with the very value that this session wrote long ago would be ignored
+    if changed("page", page):  # else a link with a value that this session wrote earlier would be ignored
         st.session_state["written to the URL"] = {}
 
 
@@ -71,7 +72,7 @@ def _last(text: str) -> str:
     return text.split(",")[-1]
 
 
-# choice -> (the same question's other form, that form's text). It is left alone where it holds this text among others.
+# choice -> (the question's other form, that form's text). The other form is not changed if it already contains this text.
 LINKED: Mapping[str, tuple[tuple[str, Callable[[str], str]], ...]] = {
     "networks": (("network", _first),),
     "network": (("networks", str),),
@@ -85,28 +86,28 @@ ALL = "all"  # blocks; as statistics.tables, which would import pandas
 
 
 def choose(name: str, text: str) -> None:
-    """Set a choice (from a callback: a point clicked in a figure, for example) in its URL form, and what is kin to it."""
+    """Set a choice in its URL form, with its linked choices. For callbacks, for example of a click on a point."""
     _set(name, text)
     _propagate(name, text)
 
 
 def _propagate(name: str, text: str) -> None:
     for other, form in LINKED.get(name, ()):
-        there = st.session_state["chosen"].get(other, "")
-        if text != ALL and there != ALL and form(text) not in there.split(","):
+        present = st.session_state["chosen"].get(other, "")
+        if text != ALL and present != ALL and form(text) not in present.split(","):
             _set(other, form(text))
 
 
 def _set(name: str, text: str) -> None:
     st.session_state.setdefault("chosen", {})[name] = text
-    # What is chosen now outweighs what the URL has held until now.
+    # The new choice takes precedence over the URL's present value.
     st.session_state.setdefault("written to the URL", {})[name] = st.query_params.get(name)
 
 
 def follow(name: str, text: str) -> None:
-    """Set a choice to what the browser shows already, and the URL with it. For callbacks.
+    """Set a choice, and the URL, to what the browser already shows. For callbacks.
 
-    Not by ``current``: while somebody moves on quickly, the address that comes with a report may be older than the report.
+    Not by ``current``: while a visitor moves on quickly, the URL that comes with a report may be older than the report.
     """
     choose(name, text)
     st.session_state.setdefault("written to the URL", {})[name] = text
@@ -115,19 +116,19 @@ def follow(name: str, text: str) -> None:
 
 
 def forget(name: str) -> None:
-    """Back to the default, unless a link asks for a value just now."""
+    """Reset a choice to the default, unless the current link asks for a value."""
     if not _is_linked(name):
         st.session_state.setdefault("chosen", {}).pop(name, None)
 
 
 def reset_all(keep: Iterable[str] = ()) -> None:
-    """Every choice back to its default, unless a link asks for a value just now."""
+    """Reset every choice to its default, unless the current link asks for a value."""
     for name in set(st.session_state.setdefault("chosen", {})) - set(keep):
         forget(name)
 
 
 def refuse(name: str, default: str, note: str) -> None:
-    """Give up a choice that turned out to be impossible, for its default; ``notes`` says why."""
+    """Replace a choice that turned out to be impossible by its default; ``notes`` says why."""
     follow(name, default)
     st.session_state.setdefault("notes", []).append(note)
 
@@ -138,7 +139,7 @@ def shown(name: str) -> str:
 
 
 def changed(name: str, value: object) -> bool:
-    """Whether a value is another one than at the last call under this name; False at the first."""
+    """Whether a value differs from that of the last call under this name; False at the first call."""
     seen = st.session_state.setdefault("seen values", {})
     before = seen.get(name, value)
     seen[name] = value
@@ -154,7 +155,7 @@ def _is_linked(name: str) -> bool:
 def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[[T], str] = str) -> T:
     """The value of a choice: from a new URL, else as chosen in this session, else the page's default.
 
-    parse: text -> value; raises CannotCompute or ValueError for what is not one.
+    parse: text -> value; raises CannotCompute or ValueError for an invalid text.
     """
     chosen: dict[str, str] = st.session_state.setdefault("chosen", {})
     written: dict[str, str] = st.session_state.setdefault("written to the URL", {})
@@ -179,14 +180,14 @@ def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[
     return value
 
 
-JOINER = "\u2060"  # has no width, and is no part of an address, an emoji's name or an arrow
+JOINER = "\u2060"  # has no width, and breaks an address, an emoji's name and an arrow
 
 
 def escape_markdown(text: str) -> str:
-    """A text for Streamlit's Markdown that is shown as it stands: no link, image, emphasis, code, formula, list or badge.
+    """A text that Streamlit's Markdown shows literally: no link, image, emphasis, code, formula, list or badge.
 
-    Signs have a backslash before them. Addresses, :names: and arrows are looked for when those are gone again, so that
-    these are broken by a joiner, which nobody sees.
+    Special characters get a backslash. Streamlit looks for addresses, :names: and arrows after it has removed the
+    backslashes; an invisible joiner breaks these.
     """
     text = re.sub(r"\s*[\r\n]\s*", " ", text).strip()
     text = re.sub(r"([\\`*_~\[\]$<>&|])", r"\\\1", text)
@@ -197,14 +198,14 @@ def escape_markdown(text: str) -> str:
 
 
 def notes() -> None:
-    """What a link asked for and could not have, each said once. Call after the page's choices."""
+    """Shows once which values of a link were refused. Call after the page's choices."""
     notes, st.session_state["notes"] = st.session_state.get("notes", []), []
     for note in notes:
         st.warning(f"{escape_markdown(note)} The default is shown instead.", icon=":material/link_off:")
 
 
 def link() -> str:
-    """The address of this view with every choice, defaults too."""
+    """The URL of this view with every choice, including defaults."""
     from urllib.parse import urlencode
 
     query = urlencode(st.session_state.get("on this page", {}), safe=",")
@@ -212,9 +213,9 @@ def link() -> str:
 
 
 def copy_link() -> None:
-    """A button that shows the link with a copy sign; it works without a network."""
+    """A button that shows the link with a copy button; it works offline."""
     with st.popover("Copy link", icon=":material/link:"):
-        st.caption("Opens this view again, every choice included.")
+        st.caption("Opens this view with all its choices.")
         st.code(link(), language=None, wrap_lines=True)
 
 
@@ -235,9 +236,9 @@ def _several(options: Sequence[T], text_of: Callable[[T], str], name: str, at_mo
 
 
 def _from_widget(key: str, name: str, text_of: Callable, again: Callable | None) -> None:
-    """A widget's callback; an empty selection keeps the choice as it was: the same button was pressed again."""
+    """A widget's callback. An empty selection keeps the choice: the chosen button was pressed again."""
     value = st.session_state[key]
-    # The address that comes with a quick second click is older than the first: no link, but what this page had written.
+    # The URL that comes with a quick second click is older than the first click: this page wrote it, it is not a link.
     st.session_state.setdefault("written to the URL", {}).update(st.query_params.to_dict())
     if value is not None and value != []:
         choose(name, text_of(value))
@@ -246,9 +247,9 @@ def _from_widget(key: str, name: str, text_of: Callable, again: Callable | None)
 
 
 def _widget(draw: Callable, label: str, name: str, value, text_of: Callable, again: Callable | None = None, **options):
-    """Draws a widget that shows ``value``, written before the draw so that no click is lost between runs.
+    """Draws a widget that shows ``value``, which is set before the draw so that no click is lost between runs.
 
-    Written only where it differs: a run that ends late would set a slider back that somebody is still moving.
+    Set only if it differs: a late run would otherwise set back a slider that the visitor is still moving.
     """
     key = f"choice-{name}"
     if st.session_state.get(key) != value:
@@ -268,7 +269,7 @@ def select(
 ):
     """One of some options. options: values, or value -> how it is shown; draw: st.selectbox, st.radio, st.pills ...
 
-    again: called when the chosen one's button is pressed once more. parse: text -> value, for a sentence of its own.
+    again: called when the chosen one's button is pressed once more. parse: text -> value, for a specific error text.
     """
     titles = options if isinstance(options, Mapping) else {option: str(option) for option in options}
     value = current(name, default, parse or _among(titles, str, name))
@@ -287,7 +288,7 @@ def several_of(
     none: str | None = None,
     **look,
 ) -> tuple[T, ...]:
-    """One or more of some options, in the options' order. none: how the URL says that not one is chosen, where that may be."""
+    """One or more of some options, in the options' order. none: the URL's text for an empty choice, if that is allowed."""
     titles = options if isinstance(options, Mapping) else {option: str(option) for option in options}
     at_most = at_most or len(titles)
 
@@ -336,7 +337,7 @@ def network(label: str = "Network", name: str = "network", default: str = "resne
     """One of all networks, baselines and uploaded networks."""
 
     def parse(text: str) -> str:
-        catalogue.architecture(text[:80])  # says what became of an uploaded one
+        catalogue.architecture(text[:80])  # the error says if an uploaded one was removed
         return text
 
     return select(label, name, dict(NETWORK_TITLES), default, draw=st.selectbox, parse=parse, **look)
@@ -346,17 +347,17 @@ CONVENTION_TITLES = {convention.value: convention.title for convention in Conven
 
 
 def convention(default: Convention, name: str = "convention", **look) -> Convention:
-    """A reading of "the eigenvalues of a block". What the visitor chose elsewhere is kept."""
+    """One convention; the visitor's choice on other pages is kept."""
     return Convention(select("Convention", name, CONVENTION_TITLES, default.value, **look))
 
 
 def conventions(default: Convention) -> tuple[Convention, ...]:
-    """One or more of them."""
+    """One or more conventions."""
     return tuple(map(Convention, several_of("Conventions", "conventions", CONVENTION_TITLES, (default.value,))))
 
 
 def convention_before(default: Convention) -> Convention:
-    """The convention that the visitor looked at on another page."""
+    """The convention that the visitor chose on another page."""
     name = st.session_state.get("chosen", {}).get("convention", "")
     return Convention(name) if name in CONVENTION_TITLES else default
 

@@ -39,25 +39,25 @@ def warm_up() -> threading.Timer | None:
 def _import_torch() -> None:
     try:
         imports.import_torch()
-    except Exception:  # the computation will say it to the visitor
+    except Exception:  # the computation will report it to the visitor
         log.exception("torch could not be imported")
 
 
 def visitor() -> str:
-    """Names this browser window among those that wait for a job."""
+    """Identifies this browser window among those that wait for a job."""
     context = get_script_run_ctx()
     return context.session_id if context else "no session"
 
 
 def view_key(requests: Sequence[analysis.Request]) -> str:
-    """Names the computation of a whole view: the same one for every visitor, whatever is stored already."""
+    """The key of a whole view's computation: the same for every visitor, whatever is stored already."""
     keys = sorted(analysis.key(request) for request in requests)
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Computed:
-    """What became of a job: (result, its agreement with what was stored before, or None), and what the engine refused, by reason."""
+    """A job's outcome: (result, its agreement with the one stored before, or None), and the refused requests by reason."""
 
     pairs: tuple[tuple, ...]
     refused: dict[str, tuple[analysis.Request, ...]]
@@ -68,23 +68,23 @@ class Computed:
 
 
 def _whatever_can_be(requests: Sequence[analysis.Request], progress, agreement, **options) -> Computed:
-    """Computes all that can be: what does not fit into memory, say, is told and stops nothing else.
+    """Computes all that can be. What cannot, for example for lack of memory, is reported; the rest continue.
 
-    agreement: a new result -> how it agrees with what was stored before. Raises CannotCompute where nothing can be computed.
+    agreement: a new result -> how it agrees with what was stored before. Raises CannotCompute if nothing can be computed.
     """
     refused: dict[str, tuple] = {}
 
-    def tell(request: analysis.Request, error: CannotCompute) -> None:
+    def report(request: analysis.Request, error: CannotCompute) -> None:
         refused[str(error)] = (*refused.get(str(error), ()), request)
 
-    pairs = tuple((new, agreement(new)) for new in analysis.compute_many(requests, progress, tell, **options))
+    pairs = tuple((new, agreement(new)) for new in analysis.compute_many(requests, progress, report, **options))
     if not pairs and refused:
         raise CannotCompute(next(iter(refused)))
     return Computed(pairs, refused)
 
 
 def again_key(requests: Sequence[analysis.Request]) -> str:
-    """Names the computation of a view once more."""
+    """The key of computing a view again."""
     return hashlib.sha256(f"again {view_key(requests)}".encode()).hexdigest()
 
 
@@ -94,9 +94,9 @@ def work(requests: tuple[analysis.Request, ...]) -> Callable:
 
 
 def work_again(requests: tuple[analysis.Request, ...]) -> Callable:
-    """The job that computes once more what is stored, and compares: progress -> Computed.
+    """The job that computes stored results again and compares: progress -> Computed.
 
-    A stored result is replaced when the new one is complete, never before; cancelled, the rest stays stored as it was.
+    A stored result is replaced only when the new one is complete. After a cancellation the others stay stored as they were.
     """
 
     def again(progress) -> Computed:
@@ -113,34 +113,34 @@ def work_again(requests: tuple[analysis.Request, ...]) -> Callable:
 
 
 def find_again(requests: Sequence[analysis.Request]):
-    """The job that computes, or computed of late, these requests once more; None where there is none."""
+    """The job that computes, or recently computed, these requests again, or None."""
     return job_service().find(again_key(requests)) if requests else None
 
 
 def watch(key: str):
-    """The job under a key, and that this window still waits for it."""
+    """The job under a key. Tells the service that this window still waits for it."""
     return job_service().watch(key, visitor())
 
 
 def cancel(key: str) -> None:
-    """For everybody who waits for it; the worker is free at the computation's next stage."""
+    """Cancels a job for everyone waiting. The worker is free at the computation's next stage."""
     job_service().cancel(key)
 
 
 def remember(key: str) -> None:
-    """This session follows a job; the sidebar of every page shows it."""
+    """Makes this session follow a job; the sidebar of every page shows it."""
     followed = st.session_state.setdefault("jobs", [])
     if key not in followed:
         followed.append(key)
 
 
 def find(requests: Sequence[analysis.Request]):
-    """The job that computes, or computed, these requests; None where there is none."""
+    """The job that computes, or computed, these requests, or None."""
     return job_service().find(view_key(requests)) if requests else None
 
 
 def results(requests: Sequence[analysis.Request]) -> list[analysis.Result | None]:
-    """What is stored, and what a finished job computed but could not store; what was computed again of late, as fresh."""
+    """The stored results, and those that a finished job could not store; a recently recomputed one counts as fresh."""
     computed, again = (
         {result.request: result for result in job.result.results} if job and job.status == "done" else {}
         for job in (find(requests), find_again(requests))

@@ -1,8 +1,8 @@
-"""The visitor's zoom survives a figure that changes.
+"""Keeps the visitor's zoom when a figure changes.
 
-Streamlit makes a new chart of every figure that differs from the one before, so plotly's own ``uirevision`` keeps nothing.
-A script in the page reports the axes' ranges after each zoom; only its own fragment runs then, nothing is drawn again.
-The next figure of the same ``uirevision`` opens with these ranges.
+Streamlit draws a changed figure as a new chart, so plotly's own ``uirevision`` keeps nothing. A script in the page reports
+the axes' ranges after each zoom; only its own fragment runs then, and nothing is drawn again. The next figure with the same
+``uirevision`` opens with these ranges.
 """
 
 import math
@@ -45,10 +45,10 @@ export default function ({data, parentElement, setStateValue}) {
 
 
 def keep(figure: go.Figure, name: str) -> go.Figure:
-    """The figure with the ranges that the visitor left the chart of this name and ``uirevision`` in."""
+    """The figure with the ranges to which the visitor zoomed the chart of this name and ``uirevision``."""
     zoom = st.session_state.get(f"zoom of {name}")
     if not isinstance(zoom, dict) or zoom.get("revision") != figure.layout.uirevision:
-        forget(name)  # another question was asked: coming back to this one starts afresh
+        forget(name)  # the view changed: a return to the old one starts without zoom
         return figure
     ranges = zoom.get("ranges")
     for axis, shown in ranges.items() if isinstance(ranges, dict) else ():

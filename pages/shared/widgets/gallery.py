@@ -1,4 +1,4 @@
-"""Choosing images by looking at them: thumbnails by label and by what the network made of them."""
+"""Choosing images by looking at them: thumbnails by label and by the network's prediction."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import manifest
 
 PER_PAGE = 30  # three rows of ten
-OWN = "own"  # among the labels of the gallery: own images
+OWN = "own"  # among the labels of the gallery: uploaded images
 PREDICTIONS = {"any": "Any", "right": "Right", "wrong": "Wrong"}
 LOOK = """
 <style>
@@ -53,7 +53,7 @@ def data_uri(pixels: np.ndarray) -> str:
 
 
 def predicted(network: str, image: int) -> int | None:
-    """The label that a network gives a bundled or an own image; None where nobody has looked."""
+    """The label that a network predicts for a bundled or uploaded image; None if it has not been computed."""
     try:
         entry = manifest.entry(network)
         if uploaded_images.is_number(image):
@@ -64,7 +64,7 @@ def predicted(network: str, image: int) -> int | None:
 
 
 def caption(network: str, image: int) -> str:
-    """``cat`` where the network sees a cat, too; ``cat, seen as dog`` where it does not; an own image's name before it."""
+    """``cat`` if the network sees a cat, ``cat, seen as dog`` if it does not; after an uploaded image's name."""
     label, seen = cifar10.label(image), predicted(network, image)
     own = f"{cifar10.name(image)}: " if uploaded_images.is_number(image) else ""
     if seen is None or seen == label:
@@ -74,7 +74,7 @@ def caption(network: str, image: int) -> str:
 
 @lru_cache(maxsize=128)
 def matching(network: str, label: str, prediction: str) -> tuple[int, ...]:
-    """The bundled images of a label ("any": of all) that the network gets right or wrong ("any": both)."""
+    """The bundled images of a label ("any": all) that the network classifies right or wrong ("any": both)."""
     kept = []
     for image in cifar10.bundled():
         seen = predicted(network, image)
@@ -86,8 +86,8 @@ def matching(network: str, label: str, prediction: str) -> tuple[int, ...]:
     return tuple(kept)
 
 
-def own(network: str, prediction: str) -> tuple[int, ...]:
-    """Own images, the newest first; right and wrong are those with a label at which the network has looked."""
+def uploaded(network: str, prediction: str) -> tuple[int, ...]:
+    """Uploaded images, newest first. Right and wrong include only those with a label and a prediction."""
     kept = []
     for image in uploaded_images.known():
         seen, label = predicted(network, image), cifar10.label(image)
@@ -105,9 +105,9 @@ def first_of_each_label() -> tuple[int, ...]:
 
 
 def choose(network: str, default: Sequence[int], side: str = "", at_most: int = controls.MAX_IMAGES) -> tuple[int, ...]:
-    """Up to eight images: a button that opens the gallery. The strip of the chosen ones is ``strip``.
+    """Up to eight images: a button that opens the gallery. ``strip`` draws the chosen ones.
 
-    side: ``a.`` for a choice that is apart from the other pages', whose names all begin so.
+    side: a prefix of the choices' names, such as ``a.``, that keeps them apart from the other pages' choices.
     """
     st.html(LOOK)
     name = f"{side}images"
@@ -122,25 +122,25 @@ def choose(network: str, default: Sequence[int], side: str = "", at_most: int = 
         with left:
             labels = {"any": "All labels"} | {label: label for label in cifar10.LABELS}
             if uploaded_images.known():
-                labels[OWN] = "Own images"
+                labels[OWN] = "Uploaded images"
             label = controls.select("Label", f"{side}show", labels, "any", draw=st.selectbox)
         with right:
             prediction = controls.select("Prediction", f"{side}seen", PREDICTIONS, "any")
-        there = own(network, prediction) if label == OWN else matching(network, label, prediction)
+        matches = uploaded(network, prediction) if label == OWN else matching(network, label, prediction)
         if controls.changed(f"{side}gallery", (network, label, prediction)):
             controls.forget(f"{side}page")
-        pages = max(-(-len(there) // PER_PAGE), 1)
+        pages = max(-(-len(matches) // PER_PAGE), 1)
         with last:
             page = controls.select(f"Page, of {pages}", f"{side}page", list(range(1, pages + 1)), 1, draw=st.selectbox)
-        _thumbnails(network, there[(page - 1) * PER_PAGE : page * PER_PAGE], chosen, name, at_most)
-        all_of_them = "own images" if label == OWN else f"{len(cifar10.bundled()):,} images that ship"
-        st.caption(f"{len(there):,} of the {all_of_them}. Click to choose, click again to drop.")
+        _thumbnails(network, matches[(page - 1) * PER_PAGE : page * PER_PAGE], chosen, name, at_most)
+        all_of_them = "uploaded images" if label == OWN else f"{len(cifar10.bundled()):,} shipped images"
+        st.caption(f"{len(matches):,} of the {all_of_them}. Click to choose; click again to remove.")
     return chosen
 
 
 def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], name: str, at_most: int) -> None:
     if not shown:
-        st.info("No image fits this filter.", icon=":material/filter_alt_off:")
+        st.info("No image matches this filter.", icon=":material/filter_alt_off:")
         return
 
     def title(image: int) -> str:
@@ -166,15 +166,15 @@ def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], nam
 
 
 def strip(network: str, images: Sequence[int], colours: dict[int, str]) -> None:
-    """The chosen images in the colours of their spectra, with what the network makes of them."""
+    """The chosen images in the colours of their spectra, with the network's predictions."""
     cards = []
     for image in images:
         label, seen = cifar10.label(image), predicted(network, image)
         wrong = ' class="wrong"' if None not in (seen, label) and seen != label else ""
-        made_of_it = "not looked at" if seen is None else f"seen as {cifar10.LABELS[seen]}"
+        prediction = "no prediction" if seen is None else f"seen as {cifar10.LABELS[seen]}"
         alt, name = escape(caption(network, image)), escape(cifar10.name(image))
         cards.append(
             f'<figure style="border-color:{colours[image]}"><img src="{thumbnail(image)}" alt="{alt}">'
-            f"<figcaption><b>{cifar10.label_name(image)}</b> {name}<br><span{wrong}>{made_of_it}</span></figcaption></figure>"
+            f"<figcaption><b>{cifar10.label_name(image)}</b> {name}<br><span{wrong}>{prediction}</span></figcaption></figure>"
         )
     st.html(f'<div class="chosen">{"".join(cards)}</div>', width="content")

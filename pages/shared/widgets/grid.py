@@ -1,4 +1,4 @@
-"""A table with words, marks and colours in its cells, which st.dataframe cannot show. Plain HTML, readable aloud."""
+"""A table with words, marks and colours in its cells, which st.dataframe cannot show: plain HTML that screen readers read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Cell:
 
 
 def number(value: float | None, digits: int = 2, missing: str = "–", **look) -> Cell:
-    """A number with a true minus sign; a word where there is none."""
+    """A number with a true minus sign, or a word if it is missing."""
     if value is None or value != value:
         return Cell(missing, word=True, **look)
     rounded = round(value, digits) + 0.0  # no minus sign on a zero
@@ -66,7 +66,7 @@ def number(value: float | None, digits: int = 2, missing: str = "–", **look) -
 
 
 def p_value(p: float | None, **look) -> Cell:
-    """Three decimals; no smaller number than they hold."""
+    """Three decimals, or "< 0.001"."""
     if p is not None and p < 0.001:
         return Cell("< 0.001", **look)
     return number(p, 3, **look)
@@ -81,9 +81,9 @@ def draw(
     look: str = "",
     chosen: int | None = None,
 ) -> None:
-    """body: (row's name, cells); columns: their names; first: of the column of names; groups: (name, columns) above.
+    """body: (row's name, cells); columns: their names; first: heading of the column of names; groups: (name, number of columns) above.
 
-    look: "wide" for rows named by sentences, "dense" for many columns, "close" for a few columns that fill their place.
+    look: "wide" for rows named by sentences, "dense" for many columns, "close" for a few columns that fill the width.
     chosen: a row in bold.
     """
     top, starts = "", set(accumulate(span for _, span in groups[:-1]))  # where a group follows another

@@ -1,4 +1,4 @@
-"""What the parts of the Stiff ODEs page share: small tables that screen readers can read, numbers in few digits, a last word."""
+"""Shared by the parts of the Stiff ODEs page: small tables that screen readers can read, short numbers, the closing box."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from stiffcore.figures.theme import Style
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Few digits, powers of ten as such, and words for what is no number."""
+    """A number in few digits, with powers of ten; "undefined" for NaN."""
     if math.isnan(value):
         return "undefined"
     if math.isinf(value):
@@ -46,6 +46,6 @@ def metrics(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def lesson(text: str) -> None:
-    """What a part has shown, at its end."""
+    """The box at the end of a part: what it has shown."""
     with st.container(border=True):
         st.markdown(f"**What you just saw.** {text}")

@@ -27,15 +27,15 @@ CHART = {
 
 
 def row():
-    """Controls side by side, each as wide as it needs; they wrap on a narrow screen. On stage a scene's stand below its figure,
-    which is what the key is for."""
+    """Controls side by side, each as wide as it needs; they wrap on a narrow screen. In talk mode a scene shows them below its
+    figure, by the key."""
     number = st.session_state["rows"] = st.session_state.get("rows", 0) + 1
     return st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key=f"row-{number}")
 
 
 def looks(row, style: theme.Style) -> tuple:
-    """Where the controls of the look go: the first of them into the row, the others below it. On stage all of them stand
-    behind one button, so that the figure has the screen."""
+    """Containers for the controls of the look: the row for the first ones, and one below for the others. In talk mode all of
+    them are behind one button, so that the figure has the screen."""
     if style.talk:
         behind = row.popover("Look", icon=":material/tune:")
         return behind, behind
@@ -43,13 +43,13 @@ def looks(row, style: theme.Style) -> tuple:
 
 
 def responsive_columns(widths: Sequence[float]) -> list:
-    """Columns that lie below each other where the window is narrower than about 1,200 pixels."""
+    """Columns that stack if the window is narrower than about 1,200 pixels."""
     return st.container(key="beside").columns(widths)
 
 
 @contextmanager
 def error_boundary() -> Iterator[None]:
-    """Shows what cannot be computed as its one sentence. Anything else is a bug: the log has it, the page says so."""
+    """Shows a CannotCompute as its sentence. Any other error is a bug, which the log and the page show."""
     try:
         yield
     except CannotCompute as error:
@@ -57,7 +57,7 @@ def error_boundary() -> Iterator[None]:
 
 
 def chart(figure: go.Figure, name: str, alt: str, **options) -> object:
-    """A figure with this app's look; name: stays the same between runs, so that the visitor's zoom does, too."""
+    """A figure with this app's look. name: the same in every run, so that the visitor's zoom is kept."""
     config = CHART | {"toImageButtonOptions": CHART["toImageButtonOptions"] | {"filename": f"stiffcore-{name}"}}
     drawn = st.plotly_chart(zoom.keep(figure, name), theme=None, key=f"chart-{name}", config=config, alt=alt, **options)
     if figure.layout.uirevision is not None:
@@ -65,16 +65,18 @@ def chart(figure: go.Figure, name: str, alt: str, **options) -> object:
     return drawn
 
 
-def drawn(count: int, there: int, as_density: bool = False) -> None:
-    """Says so where less than everything is drawn, or drawn otherwise than as points."""
+def drawn(count: int, total: int, as_density: bool = False) -> None:
+    """Says so if only some eigenvalues are drawn, or if they are drawn as a density."""
     if as_density:
-        st.caption(f"All {there:,} eigenvalues as their density; the outlined extremes are exact. “Points” draws each.")
-    elif count < there:
-        st.caption(f"Showing {count:,} of {there:,} eigenvalues, chosen at random; the extremes are always among them.")
+        st.caption(
+            f"All {total:,} eigenvalues, drawn as a density; the outlined extremes are exact. “Points” draws each one."
+        )
+    elif count < total:
+        st.caption(f"Showing {count:,} of {total:,} eigenvalues, chosen at random; the extremes are always included.")
 
 
 def metrics(results: Sequence[analysis.Result], colours: dict[int, str], style: theme.Style) -> None:
-    """Metrics down, spectra across; missing numbers as their word, the reason on the word and below the table."""
+    """Metrics down, spectra across; a missing number is a word, with the reason on hover and below the table."""
     names = spectrum_table.metrics_present(results)
     blocks = {
         block: [r for r in results if r.request.block == block] for block in sorted({r.request.block for r in results})
@@ -108,7 +110,7 @@ def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:
 
 
 def notices(texts: Iterable[str]) -> None:
-    """What the visitor should know of the cache, for example that a result could not be stored; each sentence once."""
+    """What the visitor should know about the cache, for example that a result could not be stored; each sentence once."""
     for notice in dict.fromkeys(text for text in texts if text):
         st.warning(controls.escape_markdown(notice), icon=":material/save:")
 
@@ -123,7 +125,7 @@ def downloads(
 ) -> None:
     """The figure as one HTML file, its data as CSV, the link, and the lines that reproduce it; made when asked for.
 
-    frame: or what makes it, where the page should not wait for it.
+    frame: or a function that makes it, so that the page does not wait for it.
     """
     with st.container(horizontal=True, gap="small"):
         st.download_button(
@@ -133,7 +135,7 @@ def downloads(
             "text/html",
             icon=":material/download:",
             on_click="ignore",
-            help="One file that draws without the internet",
+            help="One file that works offline",
         )
         st.download_button(
             "Data (CSV)",
@@ -147,12 +149,12 @@ def downloads(
             controls.copy_link()
         if python:
             with st.popover("Python", icon=":material/code:"):
-                st.caption("Computes the same with stiffcore.")
+                st.caption("Reproduces this with stiffcore.")
                 st.code(python, language="python")
 
 
 def equivalent_table(frame: "pd.DataFrame", caption: str) -> None:
-    """What a figure shows, as text: for screen readers, and for whoever wants the numbers."""
+    """What a figure shows, as text: for screen readers and for visitors who want the numbers."""
     with st.expander("The figure as a table", icon=":material/table:"):
         st.caption(caption)
         st.dataframe(frame, hide_index=True, width="stretch")

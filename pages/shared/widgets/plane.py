@@ -4,17 +4,17 @@ from pages.shared.state import controls, zoom
 from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import spectrum
 
-MARKS_HELP = "Auto: points, and above 5,000 of them their density. So many points do not answer to the mouse."
+MARKS_HELP = "Auto: points, or a density above 5,000 eigenvalues. Hover is off above 5,000 points."
 
 
 def axes_and_marks(*conventions: Convention) -> tuple[str, str]:
-    """Linear or arcsinh axes; points or their density. conventions: of what the plane shows."""
+    """Linear or arcsinh axes; points or their density. conventions: those of the shown spectra."""
     wanted = {convention.default_axes for convention in conventions}
     axes = controls.select("Axes", "axes", spectrum.AXES, "arcsinh" if "arcsinh" in wanted else "linear")
     return axes, controls.select("Draw", "marks", spectrum.MARKS, "auto", help=MARKS_HELP)
 
 
 def fit(convention: Convention, chart: str) -> str:
-    """What the axes show; pressed once more, it ends the visitor's zoom of that chart."""
+    """What the axes show. Pressing the chosen button again ends the visitor's zoom of that chart."""
     fits = {name: title for name, title in spectrum.FITS.items() if name != "disc" or convention.regions}
     return controls.select("Fit", "fit", fits, "all", again=lambda: zoom.forget(chart))

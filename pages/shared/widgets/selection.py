@@ -1,4 +1,4 @@
-"""A point chosen in a scatter: its image, what the network makes of it, and the way to its spectrum."""
+"""A point chosen in a scatter: its image, the network's prediction, and a link to its spectrum."""
 
 from collections.abc import Sequence
 
@@ -40,21 +40,21 @@ def one_point(
     """The chosen image, or how to choose one. It becomes the image of the other pages. title: the metric's."""
     if rows.empty:
         return
-    found = chosen(event, set(rows["image"]))
-    if found is None:
+    picked = chosen(event, set(rows["image"]))
+    if picked is None:
         st.caption(":material/touch_app: Click a point to see its image.")
         return
-    image, of_point = found
+    image, of_point = picked
     block = of_point or block
-    one = rows[rows["image"] == image]
-    first = one.iloc[0]
+    of_image = rows[rows["image"] == image]
+    first = of_image.iloc[0]
     label, seen = (cifar10.LABELS[int(first[name])] for name in ("label", "predicted"))
     with st.container(border=True):
         picture, text = st.columns([1, 2], vertical_alignment="center")
         picture.html(
             f'<img src="{gallery.thumbnail(image)}" alt="{label}" style="width:84px;image-rendering:pixelated;border-radius:.3rem">'
         )
-        value = _value(one, metric, tables.pool(rows, metric).blocks if block == tables.ALL else (block,))
+        value = _value(of_image, metric, tables.pool(rows, metric).blocks if block == tables.ALL else (block,))
         sign = "right" if first["correct"] else f"wrong: seen as {seen}"
         text.markdown(f"**Image {image}: {label}**  \n{sign}, loss {first['loss']:.3g}  \n{title} {value}")
         last = len(catalogue.blocks(network))
@@ -70,12 +70,12 @@ def one_point(
 
 
 def one_block(event, panels: depth.Panels, images: Sequence[int]) -> None:
-    """A bar, or an image's mark, of the figure along the depth: its block is the block of the other pages."""
-    found = next((one for point in _points(event) if (one := _block(point, panels, images))), None)
-    if found is None:
+    """A clicked bar or image's mark of the figure along the depth: its block becomes the block of the other pages."""
+    picked = next((mark for point in _points(event) if (mark := _block(point, panels, images))), None)
+    if picked is None:
         st.caption(":material/touch_app: Click a bar to choose its block for the other pages.")
         return
-    block, network, convention, image = found
+    block, network, convention, image = picked
     to = {"network": network, "convention": convention.value, "blocks": str(block)}
     to["images"] = ",".join(map(str, images)) if image is None else str(image)
     for name in ("network", "convention", "blocks"):  # not the image: the figure itself shows several
@@ -105,9 +105,9 @@ def _block(point: dict, panels: depth.Panels, images: Sequence[int]) -> tuple[in
     return int(block), network, Convention(convention), image if image is None else int(image)
 
 
-def _value(one: pd.DataFrame, metric: str, blocks: tuple[int, ...]) -> str:
+def _value(of_image: pd.DataFrame, metric: str, blocks: tuple[int, ...]) -> str:
     """At a block, or the average over several."""
-    kept = one[one["block"].isin(blocks)]
+    kept = of_image[of_image["block"].isin(blocks)]
     values = tables.column(kept, metric).dropna()
     if not len(values):
         return str(main_reason(kept, metric))

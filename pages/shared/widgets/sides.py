@@ -1,4 +1,4 @@
-"""The two sides of the Compare page: what each is a spectrum of, pinned, varied and exchanged; with its image."""
+"""The two sides of the Compare page: the spectrum that each shows, with its image; copied and swapped."""
 
 import math
 from collections.abc import Mapping
@@ -85,21 +85,21 @@ def choose(side: str, default: Side, style: Style, role: str | None = None) -> S
         picture = head.container(width="content")
         with head:
             (image,) = gallery.choose(network, (default.image,), f"{side}.", at_most=1)
-            made = Side(network, image, block, convention)
+            chosen = Side(network, image, block, convention)
             st.page_link(
-                "pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=made.link
+                "pages/1_Spectrum.py", label="Spectrum", icon=":material/scatter_plot:", query_params=chosen.link
             )
         mark = f'<span style="color:{look.colour}">{"●" if side == "a" else "■"}</span> {role or ROLES[side]}'
         picture.html(IMAGE_LOOK + card(mark, network, image, look.colour), width="content")
-    return made
+    return chosen
 
 
 def card(mark: str, network: str, image: int, colour: str, seen: int | None = None, loss: float | None = None) -> str:
-    """An image with its label and what a network makes of it, as HTML. seen, loss: where they are known better here."""
+    """An image with its label and a network's prediction, as HTML. seen, loss: the caller's values, which take precedence."""
     label, name, known = cifar10.label_name(image), escape(cifar10.name(image)), cifar10.label(image)
     seen = gallery.predicted(network, image) if seen is None else seen
     loss = manifest.entry(network).loss.get(image) if loss is None else loss
-    said = "not looked at" if seen is None else f"seen as {cifar10.LABELS[seen]}"
+    said = "no prediction" if seen is None else f"seen as {cifar10.LABELS[seen]}"
     wrong = ' class="wrong"' if None not in (seen, known) and seen != known else ""
     size = "" if loss is None or math.isnan(loss) else f", loss {loss:.3g}"
     return (
@@ -109,7 +109,7 @@ def card(mark: str, network: str, image: int, colour: str, seen: int | None = No
 
 
 def _block(side: str, network: str, default: int) -> int:
-    """One block; when another network is chosen, the block stays where it has it, and else is its last one."""
+    """One block. After a change of network it stays, if the network has it; else it becomes the last one."""
     there, name = catalogue.blocks(network), f"{side}.block"
     titles = {block.block: f"{block.block}" if block.is_identity else f"{block.block} ↘" for block in there}
     if st.session_state.get("chosen", {}).get(name, "1") not in map(str, titles):
@@ -118,7 +118,7 @@ def _block(side: str, network: str, default: int) -> int:
 
 
 def pin() -> None:
-    """Callback: A becomes what B is."""
+    """Callback: copies B's choices to A."""
     for name in CHOICES:
         controls.choose(f"a.{name}", controls.shown(f"b.{name}"))
 
@@ -132,5 +132,5 @@ def swap() -> None:
 
 
 def buttons() -> None:
-    st.button("Pin B as A", key="pin", icon=":material/keep:", on_click=pin, help="A becomes what B is now")
+    st.button("Pin B as A", key="pin", icon=":material/keep:", on_click=pin, help="Copies B's choices to A")
     st.button("Swap", key="swap", icon=":material/swap_horiz:", on_click=swap)

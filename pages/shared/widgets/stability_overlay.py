@@ -1,4 +1,4 @@
-"""Stability regions over a spectrum: which of them, for which step h, and what they say of each image's eigenvalues."""
+"""Stability regions over a spectrum: which of them, for which step h, and their numbers for each image's eigenvalues."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
 from stiffcore.odes import spectrum_stability
 
-NOT_SQUARE = "Nothing to overlay on a block that changes the shape: it has no eigenvalues, only singular values."
+NOT_SQUARE = "No overlay for a block that changes the shape: it has no eigenvalues, only singular values."
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Overlay:
 
 
 def choose(network: str, blocks: Sequence[int], convention: Convention) -> Overlay:
-    """Regions and the step; both stay visible where they are of no use, with the reason."""
+    """Regions and the step. Both stay visible if they do not apply, with the reason."""
     has_eigenvalues = any(catalogue.block(network, block).is_identity for block in blocks)
     usable = bool(convention.regions) and has_eigenvalues
-    shown = convention if convention.regions else Convention.BRANCH  # of no use, but visible
+    shown = convention if convention.regions else Convention.BRANCH  # does not apply, but stays visible
     titles = {name: stability_regions.TITLES[name] for name in shown.regions}
     has_step = shown.is_right_hand_side
     name, off = "stable" if has_step else "circle", not usable
@@ -65,7 +65,7 @@ def step_in_words(limit: float) -> str:
 
 
 def numbers(results: Sequence[analysis.Result], series: Mapping[int, Series], overlay: Overlay, style: Style) -> None:
-    """A row per spectrum: per region the share outside of it, and the largest step that a method allows."""
+    """A row per spectrum: per region the share outside it, and the method's largest stable step."""
     shown = [result for result in results if "eigenvalues" in result.arrays]
     if not shown or not overlay.regions:
         return
@@ -77,10 +77,10 @@ def numbers(results: Sequence[analysis.Result], series: Mapping[int, Series], ov
     several = len({result.request.block for result in shown}) > 1
     rows = [_row(result, series[result.request.image].name, overlay, several) for result in shown]
     ode_table.show(heads, rows, style)
-    caption = "Shares are of all eigenvalues, the structural ones included."
+    caption = "Shares are of all eigenvalues, including the structural ones."
     if set(overlay.regions) != {UNIT_CIRCLE}:
         caption = (
-            f"At h = {overlay.step:g}. {caption} The largest stable step keeps every eigenvalue with Re λ < 0 inside of the "
+            f"At h = {overlay.step:g}. {caption} The largest stable step keeps every eigenvalue with Re λ < 0 inside the "
             "region; those with Re λ > 0 grow in the ODE itself."
         )
     st.caption(caption)
@@ -92,13 +92,13 @@ def _row(result: analysis.Result, name: str, overlay: Overlay, several: bool) ->
         if region == UNIT_CIRCLE:
             cells.append(per_cent(_outside_unit_circle(result)))
             continue
-        made = of_result(result, region, overlay.step)
-        cells += [per_cent(made["share_outside"]), step_in_words(made["largest_stable_step"])]
+        shares = of_result(result, region, overlay.step)
+        cells += [per_cent(shares["share_outside"]), step_in_words(shares["largest_stable_step"])]
     return tuple(cells)
 
 
 def _outside_unit_circle(result: analysis.Result) -> float:
-    """The share with |λ| > 1; a structural one lies on the circle, and so does what rounding moves by the tolerance."""
+    """The share with |λ| > 1; structural ones lie on the circle, and so does what is within the tolerance of it."""
     values = result.arrays["eigenvalues"]
     total = len(values) + sum(int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
     return float((np.abs(values) > 1 + result.health.get("tolerance", 0.0)).sum()) / total

@@ -1,4 +1,4 @@
-"""Rows for the pages about many images: what ships and what this machine has computed, and what to do where they lack."""
+"""Rows for the pages about many images: shipped and computed on this machine, and what to do if rows are missing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import shipping, tasks as sweep_tasks
 from stiffcore.sweeps.stored_rows import StoredRows
 
-READINGS = {  # title -> (convention, baseline): what a claim is judged under, beside the paper's own tables
+READINGS = {  # title -> (convention, baseline): a claim is judged under these and by the paper's own tables
     **{convention.title: (convention, "") for convention in Convention},
     "Slices, untrained": (Convention.SLICES, "-untrained"),
     "Slices, shuffled": (Convention.SLICES, "-shuffled"),
@@ -34,7 +34,7 @@ def _changed(path: Path) -> int:
 
 
 def stamp(network: str, convention: Convention) -> tuple:
-    """Changes when rows may have: what ships, whose weights, and what the cache holds."""
+    """A value that changes when rows may have changed: shipped rows, weights, and the cache's contents."""
     health = result_cache.default().health()
     files = (
         shipping.rows_path(network, convention),
@@ -53,11 +53,11 @@ def stamp(network: str, convention: Convention) -> tuple:
 
 
 def rows(network: str, convention: Convention) -> pd.DataFrame:
-    """Shipped and cached rows together, of the shipped weights; not to be written to. Without rows where there are none."""
+    """Shipped and cached rows of the shipped weights; do not write to them. An empty table if there are none."""
     return _rows(stamp(network, convention))
 
 
-@st.cache_resource(max_entries=16, show_spinner="Reading what is computed …")
+@st.cache_resource(max_entries=16, show_spinner="Reading computed rows …")
 def _rows(key: tuple) -> pd.DataFrame:
     network, convention = key[:2]
     return shipping.merged(
@@ -67,7 +67,7 @@ def _rows(key: tuple) -> pd.DataFrame:
 
 @st.cache_resource(show_spinner=False)
 def _stored_rows() -> StoredRows:
-    """One for the whole server: it reads a result once."""
+    """One for the whole server, so that every result is read once."""
     return StoredRows()
 
 
@@ -83,14 +83,14 @@ def _shipped(network: str, convention: str, path: str, changed: int) -> pd.DataF
 
 
 def correlations(network: str, convention: Convention) -> pd.DataFrame:
-    """correlation.table of the rows, kept."""
+    """correlation.table of the rows, cached."""
     return _correlations(stamp(network, convention))
 
 
 @st.cache_resource(max_entries=16, show_spinner="Correlating …")
 def _correlations(key: tuple) -> pd.DataFrame:
-    found = _rows(key)
-    return correlation.table(found) if len(found) else pd.DataFrame()
+    computed = _rows(key)
+    return correlation.table(computed) if len(computed) else pd.DataFrame()
 
 
 def verdicts() -> pd.DataFrame:
@@ -102,32 +102,32 @@ def verdicts() -> pd.DataFrame:
     return _verdicts(tuple((title, tuple(by_network.items())) for title, by_network in stamps.items()))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Judging the paper's claims …")
+@st.cache_resource(max_entries=4, show_spinner="Checking the paper's claims …")
 def _verdicts(stamps: tuple) -> pd.DataFrame:
-    found = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
+    by_reading = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
     for title, by_network in stamps:
-        found[title] = {
+        by_reading[title] = {
             network: evidence.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
         }
-    return claims.verdicts(found)
+    return claims.verdicts(by_reading)
 
 
 def of_images(
-    network: str, convention: Convention, images: Sequence[int], found: Sequence[analysis.Result] = ()
+    network: str, convention: Convention, images: Sequence[int], results: Sequence[analysis.Result] = ()
 ) -> pd.DataFrame:
-    """The rows of some images: those there are, and those of fresh results."""
-    there = rows(network, convention)
-    kept = there[there["image"].isin(list(images))] if len(there) else there
+    """The rows of some images: shipped, stored, and of fresh results."""
+    known = rows(network, convention)
+    kept = known[known["image"].isin(list(images))] if len(known) else known
     fresh = [
-        sweep_tasks.row(r) for r in found if (r.request.network.name, r.request.convention) == (network, convention)
+        sweep_tasks.row(r) for r in results if (r.request.network.name, r.request.convention) == (network, convention)
     ]
     return shipping.merged(kept, pd.DataFrame(fresh))
 
 
 def not_shipped(network: str, convention: Convention, images: Sequence[int]) -> list[analysis.Request]:
     """The requests, for every block, of images whose rows do not ship."""
-    there = shipped(network, convention)
-    known = set(zip(there["image"], there["block"]))
+    rows_that_ship = shipped(network, convention)
+    known = set(zip(rows_that_ship["image"], rows_that_ship["block"]))
     return [
         ask.request(network, image, block.block, convention, "counts")
         for image in images
@@ -137,7 +137,7 @@ def not_shipped(network: str, convention: Convention, images: Sequence[int]) -> 
 
 
 def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool = True) -> None:
-    """A badge line on what the numbers rest on; where rows lack, which, and the command that computes them."""
+    """A line of badges on what the numbers are based on; if rows are missing, which, and the command that computes them."""
     if found.empty:
         nothing(network, convention)
         if paper:
@@ -165,7 +165,7 @@ def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool
 
 
 def _lacking(found: pd.DataFrame, network: str, convention: Convention) -> None:
-    """The blocks that could have eigenvalues and are at fewer images than others, and what computes them at the same ones."""
+    """The blocks that have eigenvalues but fewer images than others, and the command that computes the missing ones."""
     images = {int(block): set(part) for block, part in found.groupby("block")["image"]}
     most = max(images.values(), key=len)
     lacking = [
@@ -176,29 +176,31 @@ def _lacking(found: pd.DataFrame, network: str, convention: Convention) -> None:
     if not lacking:
         return
     fewer = ", ".join(f"{block} ({len(images.get(block, ()))})" for block in lacking)
-    with st.expander(f"Not every block is computed at all {len(most):,} images", icon=":material/pending:"):
-        st.caption(f"Blocks with fewer images: {fewer}. This computes what is missing, and goes on where it stopped:")
+    with st.expander(f"Some blocks are computed at fewer than {len(most):,} images", icon=":material/pending:"):
+        st.caption(
+            f"Blocks with fewer images: {fewer}. This command computes what is missing; it can be stopped and resumed:"
+        )
         blocks = ",".join(map(str, lacking))
         command = sweep_command.sweep_command(ask.find_network(network), convention, blocks, cifar10.as_list(most))
         st.code(command, language="bash", wrap_lines=True)
 
 
 def pooled(found: pd.DataFrame, metric: str) -> None:
-    """What "all blocks" stands for, and a sign where some blocks are not in it."""
+    """What "all blocks" stands for, and a badge if some blocks are not in it."""
     pool = tables.pool(found, metric)
     sign = ":orange-badge[partial] " if pool.partial else ""
     st.caption(f"{sign}“All blocks”: {pool.in_words()}.")
 
 
 def nothing(network: str, convention: Convention) -> None:
-    """The designed empty state: the word, and the command that would compute it."""
+    """Without rows: says so, and gives the command that computes them."""
     title = f"{published.network_title(network)} under {convention.title}"
-    # A slice is small, a whole spectrum is not: one image of each label to begin with.
+    # Whole spectra take long: one image of each label to begin with.
     images = cifar10.as_list(gallery.first_of_each_label()) if convention.has_matrix else "bundled"
     with st.container(border=True):
         st.markdown(
-            f":material/pending: **{title}: not computed.** This command does, in the background of a terminal; "
-            "it can be stopped and goes on where it was:"
+            f":material/pending: **{title}: not computed.** This command computes it in a terminal; it can be stopped and "
+            "resumed:"
         )
         st.code(
             sweep_command.sweep_command(ask.find_network(network), convention, images=images),
@@ -208,13 +210,13 @@ def nothing(network: str, convention: Convention) -> None:
 
 
 def view_title(title: str, network: str, convention: Convention, block: int | str | None = None) -> str:
-    """A figure's title with what it is of: every figure says its network and convention."""
+    """A figure's title with its network, its convention and its block."""
     of_block = [] if block is None else ["all blocks" if block == tables.ALL else f"block {block}"]
     return " · ".join([title, controls.NETWORK_TITLES[network], convention.title, *of_block])
 
 
 def named(frame: pd.DataFrame, network: str, convention: Convention, **more: object) -> pd.DataFrame:
-    """A table to take away: with the network and the convention of its numbers in front."""
+    """A table for export: with the network and the convention of its numbers in front."""
     front, frame = (
         pd.DataFrame({"network": network, "convention": convention, **more}, index=frame.index),
         as_texts(frame),
@@ -223,15 +225,15 @@ def named(frame: pd.DataFrame, network: str, convention: Convention, **more: obj
 
 
 def python(network: str, convention: Convention, lines: str, imports: str = "") -> str:
-    """The lines that make a page's numbers again; lines: of ``sc``, ``rows`` and what else they import."""
+    """Python that reproduces a page's numbers. lines: use ``sc``, ``rows`` and the imports."""
     return f'import stiffcore as sc\n{imports}\nrows = sc.rows("{network}", "{convention}")\n{lines}\n'
 
 
 def metric_titles(convention: Convention | None = None) -> dict[str, str]:
     """Metrics to choose from, of one convention or of all."""
     chosen = [metric for metric in definitions.METRICS if metric.is_chosen]
-    there = [metric for metric in chosen if convention is None or metric.is_of(convention)]
-    return {metric.name: f"{metric.heading}: {metric.title}" for metric in there}
+    usable = [metric for metric in chosen if convention is None or metric.is_of(convention)]
+    return {metric.name: f"{metric.heading}: {metric.title}" for metric in usable}
 
 
 def networks_before() -> tuple[str, ...]:
@@ -241,7 +243,7 @@ def networks_before() -> tuple[str, ...]:
 
 
 def one_block(network: str, default: int | str) -> int | str:
-    """A block's number, or ``all``; another network's block is forgotten without a note."""
+    """A block's number, or ``all``; a block that the network does not have is reset without a note."""
     default = str(default)  # the choices' texts; a number would show the first of them
     numbered = {str(block.block): f"Block {block.block}" for block in catalogue.blocks(network)}
     titles = numbered | {tables.ALL: "All blocks"}
