@@ -11,6 +11,7 @@ from stiffcore.benchmarks.app_server import elements
 from stiffcore.benchmarks.timing import spread
 from stiffcore.commands import main as command_line
 from stiffcore.errors import CannotCompute
+from tests.made_up.asked import asked
 
 
 def crowd(**changed) -> dict:
@@ -73,7 +74,7 @@ def test_a_broken_promise_is_an_exit_code(broken):
 def test_the_large_cloud_is_a_whole_result_of_the_cache(tmp_path, monkeypatch):
     benchmark_app.store_cloud(tmp_path)
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
-    values = analysis.stored(benchmark_app.LARGE).arrays["eigenvalues"]
+    values = analysis.stored(asked(*benchmark_app.LARGE, "spectrum")).arrays["eigenvalues"]
     assert len(values) == len(np.unique(values)) == 65_536
 
 
@@ -110,6 +111,7 @@ def test_the_command_has_its_help(capsys):
     assert "--sessions" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_one_round_in_a_browser(tmp_path):
     with benchmark_browser.chromium() as browser:
