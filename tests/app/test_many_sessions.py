@@ -24,6 +24,7 @@ def test_the_agent_api_is_off_unless_asked_for():
     assert "agent" not in options.lower()
 
 
+@pytest.mark.slow
 def test_fifty_sessions_that_ask_for_the_same_spectrum_cause_one_computation(server):
     crowd = benchmark_sessions.crowd(server, *QUICK, [IMAGES[0]] * SESSIONS)
     assert len(crowd.begun) == 1, crowd.begun
@@ -33,6 +34,7 @@ def test_fifty_sessions_that_ask_for_the_same_spectrum_cause_one_computation(ser
     assert benchmark_sessions.NEVER not in crowd.answers
 
 
+@pytest.mark.slow
 def test_the_server_answers_while_sessions_compute_different_spectra(server):
     crowd = benchmark_sessions.crowd(server, *QUICK, IMAGES[1:])
     assert len(set(crowd.begun)) == len(crowd.begun) == len(IMAGES) - 1

@@ -448,6 +448,7 @@ def test_the_python_lines_of_a_page_run(visit, page, capsys):
     assert len(capsys.readouterr().out.splitlines()) > 8
 
 
+@pytest.mark.slow
 def test_no_page_imports_torch():
     program = (
         "import sys\nfrom streamlit.testing.v1 import AppTest\nfrom pages.shared.state import service\n"

@@ -113,6 +113,7 @@ def test_the_command_has_its_help(capsys):
     assert "--sessions" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_one_round_in_a_browser(tmp_path):
     with benchmark_browser.chromium() as browser:

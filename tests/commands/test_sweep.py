@@ -149,6 +149,7 @@ def test_rows_of_a_file_are_printed_and_shipped(tmp_path, capsys):
     assert command.startswith("python -m stiffcore sweep resnet18 --images bundled --blocks all --convention slices")
 
 
+@pytest.mark.slow
 def test_benchmark_measures_rate_and_overhead():
     """A real sweep in a cache of its own."""
     found = benchmark_sweep.measure("resnet18-untrained", Convention.BRANCH, (8,), 4, 1)

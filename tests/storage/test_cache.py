@@ -412,7 +412,7 @@ def test_a_file_in_place_of_the_folder(tmp_path):
     cache = ResultCache(tmp_path / "file" / "results")
     assert_shown_but_not_stored(cache, SMALL)
     assert cache.health()["problem"]
-    with pytest.raises(CannotCompute, match="Cannot delete the results in .*: delete the folder by hand"):
+    with pytest.raises(CannotCompute, match=r"Cannot delete the results in .*: delete the folder by hand"):
         cache.clear()
 
 

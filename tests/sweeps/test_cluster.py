@@ -30,6 +30,7 @@ def local(tmp_path, monkeypatch):
         yield cluster
 
 
+@pytest.mark.slow
 def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(local):
     tasks = sweep_tasks.plan(NETWORK, IMAGES, [8], Convention.BRANCH, "counts")
     outcomes = []

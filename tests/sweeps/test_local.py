@@ -75,6 +75,7 @@ def gone_within(pids: list[int], seconds: float) -> bool:
     return not any(map(alive, pids))
 
 
+@pytest.mark.slow
 def test_killed_at_random_and_resumed(tmp_path, full):
     """kill -9 of the parent alone: what is finished stays, workers leave, the next run computes what is missing."""
     rng, cache, counts = random.Random(0), result_cache.ResultCache(tmp_path / "cache"), [0]
@@ -102,6 +103,7 @@ def test_killed_at_random_and_resumed(tmp_path, full):
     assert len(cache.keys()) == len(IMAGES)
 
 
+@pytest.mark.slow
 def test_interrupted_by_the_keyboard(tmp_path):
     """In the middle: as soon as a result is counted, with hundreds left to compute, however fast or busy the machine is.
 
@@ -122,6 +124,7 @@ def test_interrupted_by_the_keyboard(tmp_path):
     assert gone_within(pids, 10)
 
 
+@pytest.mark.slow
 def test_a_failed_task_is_told_with_its_reason_and_stops_no_other(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
     tasks = [sweep_tasks.Task(NETWORK, image, (8,), Convention.BRANCH) for image in (TOO_LARGE, IMAGES[0])]
@@ -139,6 +142,7 @@ class KillsItsWorker(sweep_tasks.Task):
         os._exit(9)
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
     good = [sweep_tasks.Task(NETWORK, image, (8,), Convention.BRANCH, "extremes") for image in IMAGES[:3]]

@@ -139,6 +139,7 @@ def test_writing_to_a_bad_place_is_a_sentence(tmp_path):
         shipping.write(rows(), tmp_path / "file" / "rows.parquet")
 
 
+@pytest.mark.slow
 def test_all_that_ships_is_whole_and_of_the_shipped_weights(tmp_path, monkeypatch):
     """Complete, finite where defined, its hash that of the weights; ten random rows are computed again."""
     about, kept = shipping.about(), []
