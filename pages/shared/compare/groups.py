@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import choices, controls
 from pages.shared.widgets import grid, panels, statistics
 from stiffcore.conventions import Convention
 from stiffcore.figures import wording
@@ -83,17 +83,17 @@ def _choose(side: str, style: Style) -> Group:
 
 def _swap() -> None:
     """Callback: A and B change places."""
-    texts = {side: [controls.shown(f"{side}.{name}") for name in CHOICES] for side in ("a", "b")}
+    texts = {side: [choices.shown(f"{side}.{name}") for name in CHOICES] for side in ("a", "b")}
     for side, other in (("a", "b"), ("b", "a")):
         for name, text in zip(CHOICES, texts[other], strict=True):
-            controls.choose(f"{side}.{name}", text)
+            choices.choose(f"{side}.{name}", text)
 
 
 def _against(a: Group, baseline: str) -> None:
     """Callback: B becomes A's images under a baseline of A's network."""
-    controls.choose("b.network", f"{catalogue.architecture(a.network)}-{baseline}")
-    controls.choose("b.label", a.label)
-    controls.choose("b.convention", a.convention.value)
+    choices.choose("b.network", f"{catalogue.architecture(a.network)}-{baseline}")
+    choices.choose("b.label", a.label)
+    choices.choose("b.convention", a.convention.value)
 
 
 def _blocks(a: Group, b: Group) -> list[int]:
@@ -102,7 +102,7 @@ def _blocks(a: Group, b: Group) -> list[int]:
     titles = {x.block: f"{x.block}" if x.is_identity else f"{x.block} ↘" for x, _ in zip(first, second, strict=False)}
     chosen = st.session_state.get("chosen", {}).get("among", "")
     if any(part not in map(str, titles) for part in chosen.split(",") if part):
-        controls.forget("among")
+        choices.forget("among")
     blocks = controls.several_of("Blocks", "among", titles, tuple(titles), wrap=True)
     if catalogue.architecture(a.network) != catalogue.architecture(b.network):
         st.caption(

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.shared.jobs import computing
-from pages.shared.state import controls, zoom
+from pages.shared.state import choices, controls, zoom
 from pages.shared.widgets import grid, panels, plane, sides as compare_sides
 from pages.shared.widgets.sides import Side
 from stiffcore.analysis import distances as spectral_distances, requests as analysis
@@ -73,7 +73,7 @@ def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str
     conventions = {side.convention for side in sides.values()}
     fits = {name: text for name, text in spectrum.FITS.items() if name != "disc" or any(c.regions for c in conventions)}
     if st.session_state.get("chosen", {}).get("fit", "all") not in fits:
-        controls.forget("fit")
+        choices.forget("fit")
     with panels.row():
         if buttons:
             buttons()

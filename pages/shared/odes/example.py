@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.shared.odes import regions as ode_regions, solvers as ode_solvers
-from pages.shared.state import controls
+from pages.shared.state import choices, controls
 from pages.shared.widgets import ode_table, panels
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.odes import example as figures, stability_plane
@@ -74,7 +74,7 @@ def show(style: Style) -> None:
 
 def _try(method: str, step: str, interval: str) -> None:
     for name, text in (("method", method), ("h", step), ("until", interval)):
-        controls.choose(name, text)
+        choices.choose(name, text)
 
 
 def _parse_step(text: str) -> float:
@@ -90,7 +90,7 @@ def _choose() -> tuple[str, float, str]:
     first, second, third, fourth = st.columns([1.25, 2.6, 1.05, 1.1], vertical_alignment="bottom")
     with first:
         method = controls.select("Method", "method", METHODS, "forward-euler", draw=st.selectbox)
-    step = controls.current("h", stiff_example.PAPER_STEP, _parse_step, lambda value: f"{value:g}")
+    step = choices.current("h", stiff_example.PAPER_STEP, _parse_step, lambda value: f"{value:g}")
     usable = step if np.isfinite(step) else stiff_example.PAPER_STEP
     for key, shown in (("step-slider", min(max(usable, SLOWEST), FASTEST)), ("step-field", usable)):
         # Written only if it differs: a write sets the browser's widget back, even while somebody moves it.
@@ -99,7 +99,7 @@ def _choose() -> tuple[str, float, str]:
 
     def changed(key: str) -> None:
         if st.session_state[key] is not None:  # an emptied field
-            controls.choose("h", f"{st.session_state[key]:g}")
+            choices.choose("h", f"{st.session_state[key]:g}")
 
     second.slider(
         _step_label(method), SLOWEST, FASTEST, step=0.0001, format="%.4f",

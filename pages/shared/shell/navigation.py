@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.shared.jobs import computing
 from pages.shared.shell import scenes
-from pages.shared.state import controls, service
+from pages.shared.state import choices, controls, service
 from stiffcore.figures.theme import Style
 
 ROOT = Path(__file__).parents[3]
@@ -87,7 +87,7 @@ def page(title: str, icon: str = ICON) -> Style:
         page_title=f"{title} · stiffcore", page_icon=icon, layout="wide", initial_sidebar_state=MENU_WIDTH
     )
     st.html(LOOK)
-    controls.begin(title)
+    choices.begin(title)
     with st.sidebar:
         _menu()
         talk = controls.switch("Talk mode", "talk", help="Large type and thick lines, readable from the last row.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.shared.shell import remote
-from pages.shared.state import ask, controls
+from pages.shared.state import ask, choices
 from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 
@@ -187,21 +187,21 @@ def go(name: str) -> None:
     st.switch_page(SCENES[name].page, query_params=query(name))
 
 
-def _enter(name: str, choices: Mapping[str, str]) -> None:
+def _enter(name: str, link: Mapping[str, str]) -> None:
     """A choice that the scene does not make is reset to the page's default, and so is the zoom."""
-    controls.reset_all(keep=KEPT)
+    choices.reset_all(keep=KEPT)
     for chart in [key for key in st.session_state if str(key).startswith("zoom of ")]:
         del st.session_state[chart]
-    for choice, text in choices.items():
-        controls.choose(choice, text)
+    for choice, text in link.items():
+        choices.choose(choice, text)
     st.session_state["in scene"] = name
-    controls.choose(NAME, name)
+    choices.choose(NAME, name)
 
 
 def _leave() -> None:
     st.session_state.pop("in scene", None)
-    for choices in ("chosen", "written to the URL"):  # so that the same scene's link counts as new
-        st.session_state.get(choices, {}).pop(NAME, None)
+    for kept in ("chosen", "written to the URL"):  # so that the same scene's link counts as new
+        st.session_state.get(kept, {}).pop(NAME, None)
 
 
 def _current() -> str | None:
@@ -210,7 +210,7 @@ def _current() -> str | None:
     if linked is None and "in scene" not in st.session_state:
         return None
     try:
-        name = controls.current(NAME, "", _parse)
+        name = choices.current(NAME, "", _parse)
     finally:
         if st.query_params.get(NAME) == "":
             del st.query_params[NAME]

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.shared.jobs import computing
 from pages.shared.shell import scenes
-from pages.shared.state import ask, controls
+from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery, panels, plane, stability_overlay
 from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
@@ -145,9 +145,9 @@ def _at(network: str) -> int:
             raise CannotCompute(f"Expected a block of {network} from 1 to {numbers[-1]}, got {text[:80]!r}.")
         return int(text)
 
-    if controls.changed("depth of", network):
-        controls.forget("at")
-    return controls.current("at", numbers[0], parse)
+    if choices.changed("depth of", network):
+        choices.forget("at")
+    return choices.current("at", numbers[0], parse)
 
 
 def _draw(blocks: through_depth.Blocks, convention: Convention, style: Style, look: Look, at: int, title: str) -> None:
@@ -189,7 +189,7 @@ def _player(network: str) -> None:
     def changed() -> None:
         state = st.session_state.get("depth-player-state")
         if state and state.get("block") in numbers:  # what the browser sends is checked like a URL
-            controls.follow("at", state["block"])
+            choices.follow("at", state["block"])
 
     arrows = scenes.is_on()  # Page Down and Page Up belong to the scenes then
     st.components.v2.component("depth_player", html=HTML, css=CSS, js=PLAYER)(

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.jobs import job_badge, ode_jobs
-from pages.shared.state import controls
+from pages.shared.state import choices, controls
 from pages.shared.widgets import gallery, ode_table, panels
 from stiffcore.analysis import modes, requests as analysis
 from stiffcore.errors import CannotCompute
@@ -34,7 +34,7 @@ def choice() -> Choice:
             raise CannotCompute(f"Expected an eigenvalue as block.image.position, got {text[:80]!r}.")
         return tuple(map(int, match.groups()))
 
-    return controls.current("eigenvalue", None, parse, lambda value: ".".join(map(str, value)) if value else NONE)
+    return choices.current("eigenvalue", None, parse, lambda value: ".".join(map(str, value)) if value else NONE)
 
 
 def has_modes(result: analysis.Result) -> bool:
@@ -53,7 +53,7 @@ def clicked(results: Sequence[analysis.Result], axes: str, chart: str) -> None:
 
 def _take(result: analysis.Result, position: int) -> None:
     """For callbacks: chooses an eigenvalue, and computes its mode if it is not stored."""
-    controls.choose("eigenvalue", _text(result, position))
+    choices.choose("eigenvalue", _text(result, position))
     if modes.stored(result.request, _value(result, position)) is None:
         ode_jobs.submit(*_job(result, position))
 
@@ -91,7 +91,7 @@ def check(results: Sequence[analysis.Result], chosen: Choice) -> None:
         count = len(result.arrays.get("eigenvalues", ()))
         if (result.request.block, result.request.image.in_rows) == chosen[:2] and chosen[2] >= count:
             note = f"Expected one of the {count:,} eigenvalues of block {chosen[0]}'s core, numbered from 0, got {chosen[2]}."
-            controls.refuse("eigenvalue", NONE, note)
+            choices.refuse("eigenvalue", NONE, note)
 
 
 def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
@@ -127,7 +127,7 @@ def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int]
         if (one := of.get(st.session_state[key])) is not None:
             _take(*one)
         elif st.session_state[key] is None:
-            controls.choose("eigenvalue", NONE)
+            choices.choose("eigenvalue", NONE)
 
     st.selectbox(
         "Eigenvalue", list(names), index=None, format_func=names.get, key=key, on_change=picked, width=520,

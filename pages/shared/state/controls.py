@@ -1,20 +1,4 @@
-"""The visitor's choices, in one place. They are kept across pages and in the URL, and are validated on the server.
-
-A choice has a name (its URL parameter), a value and a text (its form in the URL). The session keeps it as text; a value in
-the URL that this session did not write itself (from a link or the browser's Back) replaces it. Every text is parsed in every
-run, so nothing from a URL is used unchecked. All choices of a page, including defaults, are written to the URL: the address
-bar is the link to copy. On arrival at a page, the whole URL counts as a link.
-
-Some choices are one question in several forms; the newest answer holds for all of them (``LINKED``):
-
-    network      Blocks' ``networks``: the first of several; a network that is already among them changes nothing
-    convention   Blocks' ``conventions``, likewise
-    blocks       ``of`` of Labels and Correlation, and ``at`` of the depth player: one block. Of several blocks the
-                 last one counts; "all blocks" is kept until the visitor chooses a block there
-
-Compare's sides start from these choices and are independent afterwards. A block that the next network lacks is dropped
-without a note.
-"""
+"""Widgets that show a choice and change it, and what is drawn about choices: notes, the link. ``choices`` keeps them."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +6,7 @@ from typing import TypeVar
 
 import streamlit as st
 
+from pages.shared.state import choices
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
@@ -55,131 +40,6 @@ class _NetworkTitles(Mapping):
 NETWORK_TITLES: Mapping[str, str] = _NetworkTitles()
 
 
-def begin(page: str) -> None:
-    """Called by navigation.page: a page starts without notes and parameters of the previous page."""
-    st.session_state["notes"] = []
-    st.session_state["rows"] = 0  # of controls, numbered by panels.row
-    st.session_state["on this page"] = {}
-    if changed("page", page):  # else a link with a value that this session wrote earlier would be ignored
-        st.session_state["written to the URL"] = {}
-
-
-def _first(text: str) -> str:
-    return text.split(",")[0]
-
-
-def _last(text: str) -> str:
-    return text.split(",")[-1]
-
-
-# choice -> (the question's other form, that form's text). The other form is not changed if it already contains this text.
-LINKED: Mapping[str, tuple[tuple[str, Callable[[str], str]], ...]] = {
-    "networks": (("network", _first),),
-    "network": (("networks", str),),
-    "conventions": (("convention", _first),),
-    "convention": (("conventions", str),),
-    "blocks": (("of", _last),),
-    "of": (("blocks", str),),
-    "at": (("blocks", str), ("of", str)),
-}
-ALL = "all"  # blocks; as statistics.tables, which would import pandas
-
-
-def choose(name: str, text: str) -> None:
-    """Set a choice in its URL form, with its linked choices. For callbacks, for example of a click on a point."""
-    _set(name, text)
-    _propagate(name, text)
-
-
-def _propagate(name: str, text: str) -> None:
-    for other, form in LINKED.get(name, ()):
-        present = st.session_state["chosen"].get(other, "")
-        if text != ALL and present != ALL and form(text) not in present.split(","):
-            _set(other, form(text))
-
-
-def _set(name: str, text: str) -> None:
-    st.session_state.setdefault("chosen", {})[name] = text
-    # The new choice takes precedence over the URL's present value.
-    st.session_state.setdefault("written to the URL", {})[name] = st.query_params.get(name)
-
-
-def follow(name: str, text: str) -> None:
-    """Set a choice, and the URL, to what the browser already shows. For callbacks.
-
-    Not by ``current``: while a visitor moves on quickly, the URL that comes with a report may be older than the report.
-    """
-    choose(name, text)
-    st.session_state.setdefault("written to the URL", {})[name] = text
-    st.session_state.setdefault("on this page", {})[name] = text
-    st.query_params[name] = text
-
-
-def forget(name: str) -> None:
-    """Reset a choice to the default, unless the current link asks for a value."""
-    if not _is_linked(name):
-        st.session_state.setdefault("chosen", {}).pop(name, None)
-
-
-def reset_all(keep: Iterable[str] = ()) -> None:
-    """Reset every choice to its default, unless the current link asks for a value."""
-    for name in set(st.session_state.setdefault("chosen", {})) - set(keep):
-        forget(name)
-
-
-def refuse(name: str, default: str, note: str) -> None:
-    """Replace a choice that turned out to be impossible by its default; ``notes`` says why."""
-    follow(name, default)
-    st.session_state.setdefault("notes", []).append(note)
-
-
-def shown(name: str) -> str:
-    """A choice of this page as it stands in the URL; for callbacks."""
-    return st.session_state["on this page"][name]
-
-
-def changed(name: str, value: object) -> bool:
-    """Whether a value differs from that of the last call under this name; False at the first call."""
-    seen = st.session_state.setdefault("seen values", {})
-    before = seen.get(name, value)
-    seen[name] = value
-    return before != value
-
-
-def _is_linked(name: str) -> bool:
-    """Whether the URL holds a value that this session did not write itself."""
-    linked = st.query_params.get(name)
-    return linked is not None and linked != st.session_state.get("written to the URL", {}).get(name)
-
-
-def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[[T], str] = str) -> T:
-    """The value of a choice: from a new URL, else as chosen in this session, else the page's default.
-
-    parse: text -> value; raises CannotCompute or ValueError for an invalid text.
-    """
-    chosen: dict[str, str] = st.session_state.setdefault("chosen", {})
-    written: dict[str, str] = st.session_state.setdefault("written to the URL", {})
-    linked, is_linked = st.query_params.get(name), _is_linked(name)
-    if is_linked:
-        chosen[name] = linked
-    value, text = default, chosen.get(name)
-    if text is not None:
-        try:
-            value = parse(text)
-        except (CannotCompute, ValueError) as error:
-            del chosen[name]
-            st.session_state.setdefault("notes", []).append(
-                str(error) or f"Expected another value for {name}, got {text[:80]!r}: the default is shown."
-            )
-    written[name] = text_of(value)
-    if is_linked and name in chosen:
-        _propagate(name, written[name])
-    if linked != written[name]:
-        st.query_params[name] = written[name]
-    st.session_state.setdefault("on this page", {})[name] = written[name]
-    return value
-
-
 JOINER = "\u2060"  # has no width, and breaks an address, an emoji's name and an arrow
 
 
@@ -204,19 +64,11 @@ def notes() -> None:
         st.warning(f"{escape_markdown(note)} The default is shown instead.", icon=":material/link_off:")
 
 
-def link() -> str:
-    """The URL of this view with every choice, including defaults."""
-    from urllib.parse import urlencode
-
-    query = urlencode(st.session_state.get("on this page", {}), safe=",")
-    return f"{(st.context.url or '').split('?')[0]}?{query}"
-
-
 def copy_link() -> None:
     """A button that shows the link with a copy button; it works offline."""
     with st.popover("Copy link", icon=":material/link:"):
         st.caption("Opens this view with all its choices.")
-        st.code(link(), language=None, wrap_lines=True)
+        st.code(choices.link(), language=None, wrap_lines=True)
 
 
 def _among(options: Iterable[T], text_of: Callable[[T], str], name: str) -> Callable[[str], T]:
@@ -241,7 +93,7 @@ def _from_widget(key: str, name: str, text_of: Callable, again: Callable | None)
     # The URL that comes with a quick second click is older than the first click: this page wrote it, it is not a link.
     st.session_state.setdefault("written to the URL", {}).update(st.query_params.to_dict())
     if value is not None and value != []:
-        choose(name, text_of(value))
+        choices.choose(name, text_of(value))
     elif again:
         again()
 
@@ -272,7 +124,7 @@ def select(
     again: called when the chosen one's button is pressed once more. parse: text -> value, for a specific error text.
     """
     titles = options if isinstance(options, Mapping) else {option: str(option) for option in options}
-    value = current(name, default, parse or _among(titles, str, name))
+    value = choices.current(name, default, parse or _among(titles, str, name))
     return _widget(
         draw or st.segmented_control, label, name, value, str, options=list(titles), format_func=titles.get, **look
     )
@@ -297,11 +149,11 @@ def several_of(
         return ",".join(str(option) for option in titles if option in kept) or (none or "")
 
     several = _several(list(titles), str, name, at_most)
-    value = current(
+    value = choices.current(
         name, tuple(default), lambda text: () if none is not None and text == none else several(text), text_of
     )
     if none is not None:
-        look["again"] = lambda: choose(name, none)
+        look["again"] = lambda: choices.choose(name, none)
     if draw is None:
         draw, look = st.pills, {"selection_mode": "multi"} | look
     _widget(draw, label, name, list(value), text_of, options=list(titles), format_func=titles.get, **look)
@@ -317,7 +169,7 @@ def number(label: str, name: str, low: float, high: float, default: float, step:
             raise CannotCompute(f"Expected {name} from {low} to {high}, got {text[:80]!r}.")
         return type(default)(value)
 
-    value = current(name, default, parse, lambda value: f"{value:g}")
+    value = choices.current(name, default, parse, lambda value: f"{value:g}")
     return _widget(
         st.slider, label, name, value, lambda value: f"{value:g}", min_value=low, max_value=high, step=step, **look
     )
@@ -329,7 +181,7 @@ def switch(label: str, name: str, default: bool = False, **look) -> bool:
     def text_of(value: bool) -> str:
         return "on" if value else "off"
 
-    value = current(name, default, _among((True, False), text_of, name), text_of)
+    value = choices.current(name, default, _among((True, False), text_of, name), text_of)
     return _widget(st.toggle, label, name, value, text_of, **look)
 
 
@@ -365,14 +217,14 @@ def convention_before(default: Convention) -> Convention:
 def blocks(network: str, default: Sequence[int] | None = None, at_most: int = MAX_BLOCKS, **look) -> tuple[int, ...]:
     """Blocks of a network, counted from 1; arrows mark those that change the shape. Opens on the last one."""
     there = catalogue.blocks(network)
-    if not _is_linked("blocks"):  # keep those blocks that the network has, without a note
+    if not choices.is_linked("blocks"):  # keep those blocks that the network has, without a note
         chosen = st.session_state.setdefault("chosen", {})
         kept = [part for part in chosen.get("blocks", "").split(",") if part.isdecimal()]
         inside = [part for part in kept if 1 <= int(part) <= len(there)]
         if not inside:
             chosen.pop("blocks", None)
         elif ",".join(inside) != chosen["blocks"]:
-            choose("blocks", ",".join(inside))
+            choices.choose("blocks", ",".join(inside))
     titles = {block.block: f"{block.block}" if block.is_identity else f"{block.block} ↘" for block in there}
     return several_of("Blocks", "blocks", titles, default or (len(there),), at_most, **look)
 
@@ -384,6 +236,6 @@ def parse_images(text: str) -> tuple[int, ...]:
 
 def images(default: Sequence[int], name: str = "images", at_most: int = MAX_IMAGES) -> tuple[int, ...]:
     """The chosen images without a widget; widgets/gallery.py draws one."""
-    return current(
+    return choices.current(
         name, tuple(default), lambda text: parse_images(text)[:at_most], lambda value: ",".join(map(str, value))
     )

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages.shared.state import controls
+from pages.shared.state import choices, controls
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import manifest
@@ -127,8 +127,8 @@ def choose(network: str, default: Sequence[int], side: str = "", at_most: int = 
         with right:
             prediction = controls.select("Prediction", f"{side}seen", PREDICTIONS, "any")
         matches = uploaded(network, prediction) if label == OWN else matching(network, label, prediction)
-        if controls.changed(f"{side}gallery", (network, label, prediction)):
-            controls.forget(f"{side}page")
+        if choices.changed(f"{side}gallery", (network, label, prediction)):
+            choices.forget(f"{side}page")
         pages = max(-(-len(matches) // PER_PAGE), 1)
         with last:
             page = controls.select(f"Page, of {pages}", f"{side}page", list(range(1, pages + 1)), 1, draw=st.selectbox)
@@ -155,7 +155,7 @@ def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], nam
         new = [image for image in here if image not in chosen]
         wanted = (kept + new)[-at_most:]
         if wanted:
-            controls.choose(name, ",".join(map(str, wanted)))
+            choices.choose(name, ",".join(map(str, wanted)))
 
     key = "thumbnails" if name == "images" else f"thumbnails-{name}"
     st.session_state[key] = [image for image in shown if image in chosen]

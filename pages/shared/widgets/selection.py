@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import choices, controls
 from pages.shared.widgets import gallery
 from stiffcore.conventions import Convention
 from stiffcore.figures import wording
@@ -66,7 +66,7 @@ def one_point(
     if block != tables.ALL:
         shared["blocks"] = str(block)
     for name, text in shared.items():  # of the other pages
-        controls.choose(name, text)
+        choices.choose(name, text)
 
 
 def one_block(event, panels: depth.Panels, images: Sequence[int]) -> None:
@@ -79,7 +79,7 @@ def one_block(event, panels: depth.Panels, images: Sequence[int]) -> None:
     to = {"network": network, "convention": convention.value, "blocks": str(block)}
     to["images"] = ",".join(map(str, images)) if image is None else str(image)
     for name in ("network", "convention", "blocks"):  # not the image: the figure itself shows several
-        controls.choose(name, to[name])
+        choices.choose(name, to[name])
     where = f"{controls.NETWORK_TITLES[network]}, block {block}, {convention.title}"
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(f"**{where}** is chosen.", width="content")

@@ -7,7 +7,7 @@ from html import escape
 
 import streamlit as st
 
-from pages.shared.state import ask, controls
+from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery, statistics
 from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
@@ -113,22 +113,22 @@ def _block(side: str, network: str, default: int) -> int:
     there, name = catalogue.blocks(network), f"{side}.block"
     titles = {block.block: f"{block.block}" if block.is_identity else f"{block.block} ↘" for block in there}
     if st.session_state.get("chosen", {}).get(name, "1") not in map(str, titles):
-        controls.forget(name)
+        choices.forget(name)
     return controls.select("Block", name, titles, min(default, len(there)), st.selectbox, width=76)
 
 
 def pin() -> None:
     """Callback: copies B's choices to A."""
     for name in CHOICES:
-        controls.choose(f"a.{name}", controls.shown(f"b.{name}"))
+        choices.choose(f"a.{name}", choices.shown(f"b.{name}"))
 
 
 def swap() -> None:
     """Callback: A and B change places."""
-    texts = {side: {name: controls.shown(f"{side}.{name}") for name in CHOICES} for side in ROLES}
+    texts = {side: {name: choices.shown(f"{side}.{name}") for name in CHOICES} for side in ROLES}
     for side, other in (("a", "b"), ("b", "a")):
         for name in CHOICES:
-            controls.choose(f"{side}.{name}", texts[other][name])
+            choices.choose(f"{side}.{name}", texts[other][name])
 
 
 def buttons() -> None:

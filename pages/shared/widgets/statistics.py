@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.shared.state import ask, controls
+from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery
 from stiffcore.analysis import requests as analysis
 from stiffcore.commands import sweep as sweep_command
@@ -248,6 +248,6 @@ def one_block(network: str, default: int | str) -> int | str:
     numbered = {str(block.block): f"Block {block.block}" for block in catalogue.blocks(network)}
     titles = numbered | {tables.ALL: "All blocks"}
     if st.session_state.get("chosen", {}).get("of", default) not in titles:
-        controls.forget("of")
+        choices.forget("of")
     chosen = controls.select("Block", "of", titles, default, st.selectbox, width=140)
     return chosen if chosen == tables.ALL else int(chosen)
