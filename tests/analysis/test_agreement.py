@@ -1,4 +1,4 @@
-"""Computed again: what counts as the same, and what is said where it is not."""
+"""Results computed again: what counts as equal, and what is reported otherwise."""
 
 from dataclasses import replace
 
@@ -27,7 +27,9 @@ def result(values=VALUES, tolerance=1e-12, image=0, **metrics) -> Result:
 def test_equal_numbers_agree_and_nothing_moved():
     found = agreement.of(result(), result())
     assert found.agrees
-    assert agreement.in_words([found]) == "Computed again: the new result agrees with the stored one; no number changed."
+    assert (
+        agreement.in_words([found]) == "Computed again: the new result agrees with the stored one; no number changed."
+    )
 
 
 def test_another_order_and_rounding_agree():
@@ -42,7 +44,10 @@ def test_another_order_and_rounding_agree():
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (result(VALUES + np.array([1e-6, 0, 0, 0])), "an eigenvalue changed by 1e-06, but rounding explains only 1e-12"),
+        (
+            result(VALUES + np.array([1e-6, 0, 0, 0])),
+            "an eigenvalue changed by 1e-06, but rounding explains only 1e-12",
+        ),
         (result(VALUES[:3]), "eigenvalues were 4, are 3"),
         (result(n_zero=99), "n_zero was 100, is 99"),
         (result(n_negative=2), "n_negative was 1, is 2"),

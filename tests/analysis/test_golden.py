@@ -1,4 +1,4 @@
-"""Metrics of the shipped weights at a few images, computed anew: they change only with the weights, or with a mistake.
+"""Metrics of the shipped weights at a few images, computed again: they change only if the weights change, or by mistake.
 
 Measured with `python -m stiffcore analyse NETWORK --images … --blocks … --convention …`, float64; see .github/CONTRIBUTING.md.
 """

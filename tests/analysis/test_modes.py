@@ -18,7 +18,7 @@ def nothing(*stage) -> None:
 
 
 def of_core(block, convention) -> np.ndarray:
-    """Eigenvalues of the core, the shift included, away from 0, largest first."""
+    """Eigenvalues of the core away from 0, shift included, largest first."""
     core = deflation.form_core(block.state, convention)
     values = np.linalg.eigvals(core.matrix.numpy()) if core.plan.side else np.zeros(0)
     values = values[np.abs(values) > 1e-6] + core.plan.shift
@@ -36,7 +36,7 @@ def test_a_mode_is_an_eigenvector_of_the_true_jacobian(block, convention):
         made = modes.of_state(block.state, convention, value, nothing)
         nearest = np.argmin(np.abs(values - value))
         if conditions[nearest] > 1e6 or np.sort(np.abs(values - value))[1] < 1e-6:
-            continue  # dense LAPACK's own vectors mean little there
+            continue  # dense LAPACK's vectors are inaccurate there
         assert made["residual"] < 1e-8
         assert made["left_residual"] < 1e-8
         assert made["condition"] == pytest.approx(conditions[nearest], rel=1e-4)

@@ -17,7 +17,7 @@ POINTS = (0.3 + 0.2j, -0.7 + 0.01j, 1.4 + 0.0j, 0.9 + 1.1j)
 
 
 def grcar(n: int) -> np.ndarray:
-    """Grcar's matrix: -1 below the diagonal, 1 on it and on three above; its pseudospectra reach far."""
+    """Grcar's matrix: -1 below the diagonal, 1 on it and on three above; its pseudospectra extend far."""
     return np.diag(-np.ones(n - 1), -1) + sum(np.diag(np.ones(n - k), k) for k in range(4))
 
 

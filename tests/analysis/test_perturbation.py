@@ -1,4 +1,4 @@
-"""Perturbed images: their bounds, their direction on a planted network, and what FGSM does to the networks that ship."""
+"""Perturbed images: their bounds, their direction on a planted network, and the effect of FGSM on the shipped networks."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def planted_losses(monkeypatch):
-    """Every image is seen as label 3, at a loss that is its mean grey."""
+    """The network predicts label 3 for every image, and the loss is the mean grey level."""
 
     def all_losses(network, image):
         losses = np.full(10, 9.0)

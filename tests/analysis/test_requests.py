@@ -1,4 +1,4 @@
-"""One request to one result: through the cache, with reasons, and the same whichever way it is asked for."""
+"""One request to one result: through the cache, with reasons, and the same however it is requested."""
 
 import math
 
@@ -13,7 +13,7 @@ from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache
 from tests.made_up.asked import asked
 
-IMAGE, *OTHERS = cifar10.bundled()[100:110]  # no results at these images ship
+IMAGE, *OTHERS = cifar10.bundled()[100:110]  # no results ship for these images
 
 
 def test_fresh_then_stored_and_equal():

@@ -1,4 +1,4 @@
-"""Metrics by hand-worked spectra; undefined and not computed are told apart."""
+"""Metrics by hand-worked spectra; undefined and not computed are distinguished."""
 
 import math
 
@@ -113,7 +113,7 @@ def test_noise_around_zero_is_neither_negative_nor_outside():
 
 @pytest.mark.parametrize("name", ["forward-euler", "rk4", "backward-euler"])
 def test_an_eigenvalue_on_the_imaginary_axis_up_to_rounding_is_judged_on_it(name):
-    """Noise in Re λ decides nothing: |Im λ| = 1e-6 is near enough to 0 for forward Euler's disc to run through the noise."""
+    """Noise in Re λ decides nothing: at |Im λ| = 1e-6 the border of forward Euler's disc lies within the noise."""
     made = [
         spectrum_stability.of_method(np.array([noise + 1e-6j, noise - 1e-6j, -1]), 1, tolerance=1e-11, name=name)
         for noise in (-9e-12, 0.0, 9e-12)
@@ -184,7 +184,7 @@ def test_why_there_is_no_singular_value(values, complete, convention, name, why)
     assert str(reasons[name]) == why
 
 
-STORED = (  # the order of every result that is stored or ships
+STORED = (  # the order of every stored or shipped result
     "stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius live_fraction outside_euler "
     "largest_stable_step share_positive n_eigenvalues n_negative n_zero n_one n_positive n_undetermined"
 )

@@ -1,4 +1,4 @@
-"""A missing value is a status with a text; the texts that are stored and shipped are read in one place."""
+"""A missing value is a status with a text; stored and shipped texts are parsed in one place."""
 
 import ast
 import json
@@ -66,7 +66,7 @@ WORDS = ("undefined", "not computed", "not square")
 
 
 def _reads_a_reason(node: ast.AST) -> bool:
-    """Whether a node takes the text of a reason apart, or compares it with a word."""
+    """Whether a node parses the text of a reason, or compares it with a word."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READS and node.args:
         return bool(re.search(r"reason|why|missing|undefined|not computed|not square", ast.unparse(node)))
     if isinstance(node, ast.Compare):

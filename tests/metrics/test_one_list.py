@@ -1,4 +1,4 @@
-"""A metric is written once: one more in the list is in results, tables, menus, the command line and the README."""
+"""A metric is defined once: a metric added to the list appears in results, tables, menus, the command line and the README."""
 
 import math
 

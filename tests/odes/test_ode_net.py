@@ -1,4 +1,4 @@
-"""The small ResNet and the ODE-Net of the paper's Figure 2: seeded, better than a line, and meeting as depth grows."""
+"""The small ResNet and the ODE-Net of the paper's Figure 2: seeded, better than a line, and converging with depth."""
 
 import itertools
 
@@ -56,7 +56,7 @@ def test_shapes_and_parameters(fit):
 
 
 def test_paths_end_at_the_predictions(fit):
-    """The read-out of the last state is what the curve shows at the data's ends."""
+    """At the ends of the data the curve equals the read-out of the last state."""
     np.testing.assert_allclose(fit.resnet_paths[-1, [0, -1]], fit.resnet_curve[[0, -1]], atol=1e-12)
     np.testing.assert_allclose(fit.ode_paths[-1, [0, -1]], fit.ode_curve[[0, -1]], atol=1e-3)
 

@@ -1,4 +1,4 @@
-"""One-step methods: observed orders, costs, and what is refused."""
+"""One-step methods: observed orders, costs, and refusals."""
 
 import math
 
@@ -47,7 +47,7 @@ def test_costs_are_counted():
 
 @pytest.mark.parametrize("method", ONE_STEP)
 def test_a_step_on_a_linear_equation_costs_what_the_method_says(method):
-    """An implicit one: one linear solve, and one evaluation more than the formula has, which finds the residual 0."""
+    """An implicit method takes one linear solve, and one more evaluation than its formula, which finds the residual 0."""
     chosen, run = stability.method(method), stiff_example.report(method, 0.0015, 0.1).solution
     solves, evaluations = run.n_factorisations / run.n_steps, run.n_evaluations / run.n_steps
     if chosen.is_explicit:

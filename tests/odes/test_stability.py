@@ -1,4 +1,4 @@
-"""Stability functions, regions, intervals and steps against what the textbooks print (Hairer and Wanner 1996, IV.2-3)."""
+"""Stability functions, regions, intervals and steps against the textbooks' values (Hairer and Wanner 1996, IV.2-3)."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_excess_sees_what_floating_point_modulus_misses():
 
 @pytest.mark.parametrize("name", EXPLICIT)
 def test_rays_in_the_left_half_plane_leave_the_region_once(name):
-    """So that bisection finds the first exit."""
+    """Then bisection finds the first exit."""
     for cosine in -np.cos(np.linspace(0, np.pi / 2 - 1e-4, 200)):
         powers = np.zeros(9)
         for (a, b), c in stability._excess_terms(name).items():

@@ -1,4 +1,4 @@
-"""What bounds a step: planted decays and oscillations, and their borders."""
+"""What limits a step: planted decays and oscillations, and the border between them."""
 
 import numpy as np
 import pytest

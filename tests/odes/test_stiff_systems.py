@@ -1,4 +1,4 @@
-"""Robertson and Van der Pol: published reference values, eigenvalues along the way, and what converges."""
+"""Robertson and Van der Pol: published reference values, eigenvalues along the solution, and convergence."""
 
 import numpy as np
 import pytest

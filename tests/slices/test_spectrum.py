@@ -1,4 +1,4 @@
-"""The ``slices`` convention against LAPACK on the naive slices, against planted spectra, and against what is published."""
+"""The ``slices`` convention against LAPACK on the naive slices, against planted spectra, and against published values."""
 
 import itertools
 from dataclasses import replace
@@ -36,7 +36,7 @@ def assert_agree(found: slice_spectra.SliceSpectrum, spectrum: np.ndarray) -> No
 
 
 def structural_zeros(jacobian: np.ndarray) -> int:
-    """By the definition, index by index: drop what has a zero row or a zero column, until nothing more has."""
+    """By the definition: drop indices with a zero row or column, one by one, until none is left."""
     number = 0
     for matrix in jacobian.reshape(-1, *jacobian.shape[-2:]) != 0:
         kept, dropped = list(range(len(matrix))), True
@@ -81,7 +81,7 @@ def test_density_places_every_eigenvalue(small):
     assert found.re_edges[0] < naive.real.min()
     assert naive.real.max() < found.re_edges[-1]
     np.testing.assert_allclose(found.im_edges, -found.im_edges[::-1], rtol=1e-12)
-    # What lies on an edge, 0 included, may fall on its other side when rounded otherwise.
+    # A value on an edge, 0 included, may fall on the other side with another rounding.
     histogram, _, _ = np.histogram2d(naive.imag, naive.real, [found.im_edges, found.re_edges])
     assert np.abs(histogram - found.density).sum() <= 2 * (found.n_undetermined + 4)
 
@@ -137,7 +137,7 @@ def tallied(matrices: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("n", range(1, 10))
 def test_planted_signs_are_counted(n):
-    """Above LARGEST_ROUTH, LAPACK does it."""
+    """Above LARGEST_ROUTH, LAPACK counts."""
     generator = np.random.default_rng(n)
     spectra = generator.uniform(0.05, 1, (500, n)) * generator.choice([-1, 1], (500, n))
     negative, positive = (spectra < 0).sum(), (spectra > 0).sum()
@@ -187,7 +187,7 @@ def test_graded_matrices_are_counted_as_by_lapack(n, full):
 
 
 def test_zeros_come_from_structure_and_not_from_numerics():
-    """A nilpotent matrix and a repeated index, behind permutations: LAPACK's zeros scatter, ours are none of its."""
+    """A nilpotent matrix and a repeated index, behind permutations: LAPACK's zeros scatter, so ours must not come from LAPACK."""
     generator = np.random.default_rng(0)
     nilpotent = np.triu(generator.normal(size=(100, 5, 5)), 1)
     nilpotent[:, 2, 2] = -0.3  # one eigenvalue that is not zero
@@ -197,7 +197,7 @@ def test_zeros_come_from_structure_and_not_from_numerics():
 
 
 def state_with_all_outputs_live(geometry: catalogue.BlockGeometry) -> BlockState:
-    """Only what receptive fields depend on."""
+    """Only the parts of a state that receptive fields depend on."""
 
     def convolution(kernel: int, stride: int) -> ScaledConvolution:
         return ScaledConvolution(torch.zeros(1, 1, kernel, kernel, dtype=torch.float64), stride, kernel // 2)
@@ -259,7 +259,7 @@ def states():
 
 
 def sampled(state: BlockState, outputs: int) -> BlockState:
-    """With only so many of its live outputs, at random."""
+    """The state with only some of its live outputs, chosen at random."""
     live = state.outer_mask.flatten().nonzero()[:, 0]
     chosen = live[torch.randperm(len(live), generator=torch.Generator().manual_seed(0))[:outputs]]
     mask = torch.zeros_like(state.outer_mask)
@@ -314,7 +314,7 @@ def test_real_block_8_agrees_with_lapack_on_all_of_its_slices(states):
     assert_agree(found, np.concatenate([spectrum, zeros]))
     assert found.n_undetermined == 0
     assert found.n_eigenvalues == 2_097_152  # Table 10
-    # With a skip, the extremes are its own: without it they are far smaller.
+    # The skip's slices hold the extremes: without them the extremes are far smaller.
     assert found.max_re > 0.5
     assert found.max_re_without_skip < 0.2
 

@@ -9,7 +9,7 @@ from stiffcore.spectra import arnoldi
 
 
 def non_normal(side: int, seed: int) -> np.ndarray:
-    """Random, its upper triangle five times as heavy as the rest: far from normal."""
+    """A random matrix whose upper triangle is five times as large as the rest: far from normal."""
     entries = np.random.default_rng(seed).standard_normal((side, side)) / np.sqrt(side)
     return entries + 4 * np.triu(entries, 1) / np.sqrt(side)
 
@@ -62,7 +62,7 @@ def test_a_space_that_closes_early_is_no_trouble():
 
 
 def test_starts_that_disagree_are_refused(monkeypatch):
-    """Both converge, to different eigenvalues: one of them has missed the rightmost."""
+    """Both starts converge, to different eigenvalues: one of them missed the rightmost."""
     found = iter([1.0, 3.0])
     monkeypatch.setattr(arnoldi, "_from_one_start", lambda *_, **__: {"right": (complex(next(found)), 1e-14)})
     with pytest.raises(CannotCompute, match="agree"):
@@ -91,7 +91,7 @@ def test_an_operator_of_low_rank_is_exhausted_and_not_iterated_on_rounding(rank,
 @pytest.mark.parametrize("corner", [3.0, 10.0])
 @pytest.mark.parametrize("hidden", [1.003, 1.03])
 def test_what_is_still_on_its_way_is_waited_for(corner, hidden):
-    """Corners at 1 ± i·corner converge long before a real eigenvalue a little further right: both starts would agree on them."""
+    """Eigenvalues 1 ± i·corner converge long before a real one slightly farther right: both starts would agree on them."""
     diagonal = np.random.default_rng(1).uniform(-1, 0.97, 600)
     diagonal[0] = hidden
 

@@ -102,7 +102,7 @@ def test_arnoldi_agrees_with_the_full_spectrum_on_real_blocks(states, monkeypatc
 
 @pytest.fixture(scope="module")
 def dense_branch(states):
-    """The Jacobian of F alone of block 8: (2048, 2048), the slow way, once."""
+    """The Jacobian of F alone of block 8, (2048, 2048), by the slow method, once."""
     return reference.dense_jacobian(states[8], Convention.BRANCH).reshape(2048, 2048)
 
 
@@ -133,7 +133,7 @@ def test_matching_distance_pairs_every_eigenvalue_once():
 
 
 def test_grcars_matrix_raises_the_alarm(monkeypatch):
-    """LAPACK's eigenvalues of a strongly non-normal matrix are off; those of its transpose say so."""
+    """LAPACK's eigenvalues of a strongly non-normal matrix are wrong; those of its transpose reveal it."""
     side = 400
     grcar = sum(torch.diag(torch.ones(side - k, dtype=torch.float64), k) for k in range(4))
     grcar = grcar - torch.diag(torch.ones(side - 1, dtype=torch.float64), -1)
@@ -170,10 +170,10 @@ def test_certificate_holds_on_real_blocks_and_is_true(states):
 
 
 def _strong(module, x):
-    """A branch that outweighs the skip: the whole block gets eigenvalues on the left."""
+    """A branch larger than the skip: the whole block then has eigenvalues with Re λ < 0."""
     norms = [module.bn1, module.bn2, *([module.bn3] if hasattr(module, "bn3") else [])]
     with torch.no_grad():
-        for norm, alive in zip(norms, (1e2, 1e4, 1e6)):  # every ReLU lets everything through
+        for norm, alive in zip(norms, (1e2, 1e4, 1e6)):  # every ReLU passes everything
             norm.bias.add_(alive)
         norms[-1].weight.mul_(20)
 
@@ -210,7 +210,7 @@ def test_power_norm_is_the_norm(block):
 
 
 def test_contraction_settles_what_lyapunov_cannot(monkeypatch):
-    """Condition 3, reached when the others are taken away; proved, or only estimated where no proof is asked for."""
+    """Condition 3, reached with the others disabled: proved, or only estimated if no proof is requested."""
     block = next(b for b in IDENTITY if b.name == "basic-identity")
     monkeypatch.setattr(lyapunov, "is_proved", lambda *_, **__: False)
     monkeypatch.setattr(certificate, "CANDIDATES", ((8.0, 2), (8.0, 64)))
@@ -222,7 +222,7 @@ def test_contraction_settles_what_lyapunov_cannot(monkeypatch):
 
 
 def test_a_few_directions_mend_a_real_symmetric_part(states):
-    """Block 4's symmetric part is indefinite at this image, and still nothing of its spectrum is negative: both checked dense."""
+    """Block 4's symmetric part is indefinite at this image, yet no eigenvalue is negative: both are checked densely."""
     found, core = certificate.negative_eigenvalues(states[4], prove=True)
     assert found.kind == "proved"
     assert "V of" in found.how
@@ -236,7 +236,7 @@ def test_a_few_directions_mend_a_real_symmetric_part(states):
 
 
 def _silent(module, x):
-    """A branch whose last batch norm is zero, as some networks start."""
+    """A branch whose last batch norm is zero, as in the initial state of some networks."""
     with torch.no_grad():
         module.bn2.weight.zero_()
 
@@ -289,7 +289,7 @@ def test_contraction_is_proved_only_where_it_contracts():
 
 @pytest.mark.parametrize("where", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_every_device_of_this_machine_gives_the_same_spectrum(states, monkeypatch, where):
-    """Masks and core are shared; only the eigensolver moves."""
+    """Masks and core are shared; only the eigensolver runs on another device."""
     monkeypatch.setattr(device, "eigensolver_device", lambda side: torch.device(where))
     found = full_spectra.full_spectrum(states[8], Convention.BRANCH)
     on_cpu = torch.linalg.eigvals(deflation.form_core(states[8], Convention.BRANCH).matrix).numpy()

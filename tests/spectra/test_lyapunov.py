@@ -1,4 +1,4 @@
-"""Lyapunov's proof: holds where it should, never where an eigenvalue is on the left, and rounding is paid for."""
+"""Lyapunov's proof: it succeeds where it should, never where an eigenvalue is on the left, and it accounts for rounding."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def products(matrix: torch.Tensor, shift: int = 1):
 
 
 def spoiled(side: int, outliers: int, seed: int, strength: float = 6.0) -> torch.Tensor:
-    """K whose I + K has all eigenvalues right of 0.5, but an indefinite symmetric part: a few strong couplings one way."""
+    """K such that I + K has all eigenvalues right of 0.5, but an indefinite symmetric part from a few strong one-way couplings."""
     generator = np.random.default_rng(seed)
     matrix = 0.1 * generator.standard_normal((side, side)) / np.sqrt(side)
     for number in range(outliers):
@@ -39,7 +39,7 @@ def test_a_few_directions_are_mended(outliers):
 
 
 def test_the_corrected_matrix_is_lyapunovs():
-    """P M + Mᵀ P with P = I + V Y Vᵀ, formed the long way, is positive definite where the proof says so."""
+    """P M + Mᵀ P with P = I + V Y Vᵀ, formed explicitly, is positive definite where it is proved."""
     matrix = spoiled(60, 1, seed=0)
     correction = lyapunov.correction(*products(matrix), 60, wanted=6)
     whole = matrix + torch.eye(60, dtype=torch.float64)
@@ -53,7 +53,7 @@ def given(basis: torch.Tensor, middle: torch.Tensor) -> lyapunov.Correction:
 
 
 def planted_left(side: int, left: list[float], seed: int) -> torch.Tensor:
-    """K with the eigenvalues ``left`` − 1 behind strong couplings: as many eigenvalues of I + K are left of the axis."""
+    """K with the eigenvalues ``left`` − 1 behind strong couplings: I + K then has as many eigenvalues left of the axis."""
     matrix = spoiled(side, 1, seed)
     for number, value in enumerate(left):
         at = side - 1 - number
@@ -87,7 +87,7 @@ def test_an_eigenvalue_on_the_left_is_never_denied(left, columns):
 
 
 def test_whatever_is_proved_is_the_true_count():
-    """Random P of every inertia on random matrices: where the proof holds, the number is right."""
+    """Random P of every inertia on random matrices: where the proof succeeds, the number is right."""
     generator, proofs = np.random.default_rng(0), set()
     for _ in range(400):
         values = generator.choice([-1.0, 1.0], 6) * generator.uniform(0.5, 2, 6)

@@ -31,10 +31,10 @@ def test_outer_singular_values_by_lanczos(monkeypatch):
     state = linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [7])[7]
     whole = singular_values.compute(state, Convention.BLOCK, complete=False)
     every = whole.values
-    assert whole.complete  # all of them are no dearer for so few rows
+    assert whole.complete  # for so few rows all of them cost no more
     monkeypatch.setattr(singular_values, "ALWAYS_ALL_BELOW", 0)
     outer = singular_values.compute(state, Convention.BLOCK, complete=False)
     assert not outer.complete
     assert outer.values[0] == pytest.approx(every[0], rel=1e-9)
-    # The smallest may stay out of Lanczos' reach, which is then said; a number has to be right.
+    # Lanczos may not reach the smallest, which is then reported; a number that it gives must be right.
     assert np.isnan(outer.values[1]) or outer.values[1] == pytest.approx(every[-1], rel=1e-3)
