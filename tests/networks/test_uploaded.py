@@ -257,7 +257,7 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
     ("brought", "said"),
     [
         (("--weights", "nowhere.pt"), "Expected a checkpoint in nowhere.pt, got No such file"),
-        (("--weights", "best.safetensors"), "Expected weights of resnet34 in best.safetensors, got resnet18's"),
+        (("--weights", "best.safetensors"), "best.safetensors holds weights of resnet18, not of resnet34"),
         (("--image-file", "nowhere.png"), "Expected a picture in nowhere.png, got No such file"),
         (("--image-file", "best.safetensors"), "Expected a PNG or JPEG picture"),
     ],
