@@ -151,7 +151,7 @@ def show_uploaded() -> None:
     known = uploaded_images.known()
     if not known:
         return
-    st.markdown(f"**Uploaded images: {len(known):,}**")
+    st.markdown(f"**Uploaded and perturbed images: {len(known):,}**")
     st.html(LOOK)
     before = compare_sides.defaults()["a"]
     for number in known[:SHOWN]:
