@@ -177,9 +177,7 @@ def test_a_full_queue_refuses_with_a_sentence(service):
     busy = occupied(service)
     for key in "abc":
         submit(service, key, Work(0))
-    with pytest.raises(
-        CannotCompute, match=r"^Queue full \(3 waiting\): try again in a minute\.$"
-    ):
+    with pytest.raises(CannotCompute, match=r"^Queue full \(3 waiting\): try again in a minute\.$"):
         submit(service, "d", Work(0))
     assert service.find("d") is None
     assert submit(service, "a", Work(0), "window 2").watchers == 2  # joining needs no room
