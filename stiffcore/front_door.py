@@ -3,6 +3,7 @@
 Like the command line, it turns names into objects. torch and pandas are imported only by the functions that need them.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +77,28 @@ def network(
         return network
     if isinstance(network, str):
         return networks.find(network)
+    if isinstance(classes, int):
+        raise ValueError(f"Expected the names of the classes, got {classes!r}: give a list of texts.")
+    _check_preprocessing(image_size, mean, std)
     from stiffcore.jacobians import recognise
 
     preprocessing = Preprocessing(mean, std, image_size)
     return recognise.network(network, name or type(network).__name__, preprocessing, classes)
+
+
+def _check_preprocessing(image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Raises ValueError for what is no size or no normalisation of three channels."""
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
+        raise ValueError(
+            f"Expected image_size in pixels, a whole number from 1, got {image_size!r}: give the network's."
+        )
+    for name, values, least in (("mean", mean, -math.inf), ("std", std, 0.0)):
+        numbers = np.asarray(values, dtype=float)
+        if numbers.shape != (3,) or not np.isfinite(numbers).all() or not (numbers > least).all():
+            above = " above 0" if name == "std" else ""
+            raise ValueError(
+                f"Expected {name} as three numbers{above}, one per channel, got {values!r}: give the network's."
+            )
 
 
 def load_checkpoint(path: str | Path, name: str = "") -> Network:
@@ -214,14 +233,33 @@ def by_block(rows: "pd.DataFrame", metrics: Sequence[str] | None = None) -> "pd.
     """
     from stiffcore.statistics import tables
 
-    return tables.by_block(rows, metrics or tables.SHOWN)
+    return tables.by_block(rows, _metrics(rows, metrics))
 
 
 def by_label(rows: "pd.DataFrame", metrics: Sequence[str] | None = None, block: int | str = ALL) -> "pd.DataFrame":
     """The same by label, of one block or averaged over all; the paper's Tables 3, 6 and 9."""
     from stiffcore.statistics import tables
 
-    return tables.by_label(rows, metrics or tables.SHOWN, block)
+    if block != ALL and block not in set(rows["block"]):
+        raise ValueError(f"Expected {ALL!r} or a block of the rows, got {block!r}: choose one of them.")
+    return tables.by_label(rows, _metrics(rows, metrics), block)
+
+
+def _metrics(rows: "pd.DataFrame", metrics: Sequence[str] | None) -> Sequence[str]:
+    """The names of metrics, S and P by default. Raises ValueError for a name that is neither a metric nor a column."""
+    from stiffcore.metrics import definitions
+    from stiffcore.statistics import tables
+
+    if metrics is None:
+        return tables.SHOWN
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    known = {metric.name for metric in definitions.METRICS} | set(rows)
+    for name in names:
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(
+                f"Expected metrics like {', '.join(tables.SHOWN)}, got {name!r}: stiffcore/README.md lists them."
+            )
+    return names
 
 
 def correlate(rows: "pd.DataFrame", metric: str, outcome: Literal["accuracy", "loss"] = "loss") -> "pd.DataFrame":
@@ -234,7 +272,13 @@ def correlate(rows: "pd.DataFrame", metric: str, outcome: Literal["accuracy", "l
     """
     from stiffcore.statistics import correlation
 
-    correlations = correlation.table(rows, (metric,))
+    if outcome not in correlation.OUTCOMES:
+        raise ValueError(
+            f"Expected an outcome among {', '.join(correlation.OUTCOMES)}, got {outcome!r}: choose one of them."
+        )
+    if not isinstance(metric, str):
+        raise ValueError(f"Expected the name of one metric, got {metric!r}: call it once for each.")
+    correlations = correlation.table(rows, _metrics(rows, metric))
     return correlations[correlations["outcome"] == outcome].reset_index(drop=True)
 
 

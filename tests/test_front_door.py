@@ -221,3 +221,46 @@ def test_what_does_not_fit_the_network_is_refused(network, image, pixels):
         sc.analyse(network, image, 5)
     with pytest.raises(ValueError, match="Expected uint8 pixels"):
         sc.image(pixels / 255)
+
+
+# What is refused, in one sentence each
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda rows: sc.image(np.zeros((32, 32, 3), np.uint8), name=5), "name as a text"),
+        (lambda rows: sc.image(np.zeros((32, 32, 3), np.uint8), label="cat"), "label as a number from 0"),
+        (lambda rows: sc.network(torch.nn.Linear(1, 1), image_size="32"), "image_size in pixels"),
+        (lambda rows: sc.network(torch.nn.Linear(1, 1), mean=(0, 0)), "mean as three numbers"),
+        (lambda rows: sc.network(torch.nn.Linear(1, 1), std=(1, 0, 1)), "std as three numbers above 0"),
+        (lambda rows: sc.network(torch.nn.Linear(1, 1), classes=10), "names of the classes"),
+        (lambda rows: sc.by_block(rows, ["nope"]), "Expected metrics like"),
+        (lambda rows: sc.by_label(rows, block=99), "a block of the rows"),
+        (lambda rows: sc.correlate(rows, "nope"), "Expected metrics like"),
+        (lambda rows: sc.correlate(rows, "percent_negative", "los"), "an outcome among accuracy, loss"),
+        (lambda rows: sc.correlate(rows, ["percent_negative"]), "the name of one metric"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_computed(call, says):
+    with pytest.raises(ValueError, match=says):
+        call(sc.rows("resnet18", "slices"))
+
+
+def test_one_metric_may_be_given_without_a_list_and_blocks_as_numpy_numbers():
+    rows = sc.rows("resnet18", "slices")
+    assert sc.by_block(rows, "live_fraction")["metric"].unique().tolist() == ["live_fraction"]
+    assert sc.request("resnet18", 0, np.int64(8), "branch").geometry.block == 8
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "two"])
+def test_workers_are_checked_where_nothing_is_to_be_computed_too(workers):
+    with pytest.raises(sc.CannotCompute, match="at least one worker"):
+        sc.sweep("resnet18", [0], [8], "slices", workers=workers)
+
+
+def test_a_module_that_takes_other_images_is_refused():
+    module = small_module()
+    module.conv1 = torch.nn.Conv2d(1, module.conv1.out_channels, 3, padding=1, bias=False)
+    with pytest.raises(sc.CannotCompute, match="takes RGB images of 32 × 32 pixels"):
+        sc.network(module)

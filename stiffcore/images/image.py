@@ -32,14 +32,19 @@ class Image:
 
     @classmethod
     def of(cls, pixels: np.ndarray, name: str = "", label: int | None = None) -> "Image":
-        """An image from an array. Raises ValueError for anything but uint8 of shape (height, width, 3)."""
+        """An image from an array. Raises ValueError for anything but uint8 of shape (height, width, 3), a
+        name that is no text and a label that is no whole number."""
         pixels = np.asarray(pixels)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError(f"Expected uint8 pixels of shape (height, width, 3), got {pixels.dtype} {pixels.shape}.")
+        if not isinstance(name, str):
+            raise ValueError(f"Expected the image's name as a text, got {name!r}: write it in quotes.")
+        if label is not None and (isinstance(label, bool) or not isinstance(label, int | np.integer) or label < 0):
+            raise ValueError(f"Expected the label as a number from 0, got {label!r}: give its position in the classes.")
         pixels = np.ascontiguousarray(pixels).copy()
         pixels.flags.writeable = False
         sha256 = pixels_sha256(pixels)
-        return cls(name or f"array {sha256[:8]}", sha256, pixels, label)
+        return cls(name or f"array {sha256[:8]}", sha256, pixels, None if label is None else int(label))
 
     @property
     def label_name(self) -> str:

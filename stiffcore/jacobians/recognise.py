@@ -61,12 +61,22 @@ def network(
     kept = copy.deepcopy(module).eval().float().cpu().requires_grad_(False)
     blocks = linearise.residual_blocks(kept)
     side = preprocessing.image_size
-    geometries = tuple(_geometries(kept, blocks, torch.zeros(1, 3, side, side)))
+    try:
+        geometries = tuple(_geometries(kept, blocks, torch.zeros(1, 3, side, side)))
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise CannotCompute(
+            f"Expected a module that takes RGB images of {side} × {side} pixels, got one that fails on them ({error!s:.120}): "
+            "give image_size, or build the network for such images."
+        ) from error
     for block, geometry in zip(blocks, geometries, strict=True):
         _check(block, geometry)
     _check_inputs(kept, geometries, side)
     scores = kept(torch.zeros(1, 3, side, side)).shape[1]
     names = tuple(classes) if classes else LABELS if scores == len(LABELS) else tuple(map(str, range(scores)))
+    if len(names) != scores:
+        raise CannotCompute(
+            f"Expected the names of {scores} classes, got {len(names)}: name each score of the network."
+        )
     tensors = resnets.tensors_sha256(kept.state_dict())
     sha256 = hashlib.sha256(
         f"{tensors} {kept}".encode()

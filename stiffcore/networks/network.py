@@ -73,11 +73,12 @@ class Network:
 
     def block(self, number: int) -> BlockGeometry:
         """The sizes of a block, counted from 1. Raises CannotCompute outside the network."""
-        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(self.blocks):
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if not whole or not 1 <= number <= len(self.blocks):
             raise CannotCompute(
                 f"Expected a block of {self.name} from 1 to {len(self.blocks)}, got {number!r}: choose one of them."
             )
-        return self.blocks[number - 1]
+        return self.blocks[int(number) - 1]
 
     def normalised(self, image: Image) -> "Tensor":
         """float32, shape: (3, height, width), as the first layer takes it."""
