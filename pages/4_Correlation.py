@@ -11,7 +11,7 @@ from stiffcore.figures.statistics import correlation
 from stiffcore.networks import catalogue
 
 style = navigation.page("Correlation")
-st.title("Does stiffness go with accuracy and loss?")
+st.title("Does stiffness correlate with accuracy and loss?")
 
 # Choose.
 with panels.row():

@@ -247,6 +247,11 @@ def test_a_wrong_argument_is_refused_before_anything_is_computed(call, says):
         call(sc.rows("resnet18", "slices"))
 
 
+def test_rows_that_there_are_none_of_give_empty_tables():
+    rows = sc.rows("resnet50-shuffled", "branch")
+    assert [len(rows), len(sc.by_block(rows)), len(sc.by_label(rows)), len(sc.correlate(rows, "max_re"))] == [0] * 4
+
+
 def test_one_metric_may_be_given_without_a_list_and_blocks_as_numpy_numbers():
     rows = sc.rows("resnet18", "slices")
     assert sc.by_block(rows, "live_fraction")["metric"].unique().tolist() == ["live_fraction"]

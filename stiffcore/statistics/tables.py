@@ -151,7 +151,7 @@ def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | st
     """
     of_one_kind(rows)
     lines = []
-    for metric in metrics:
+    for metric in metrics if len(rows) else ():
         pooled = pool(rows, metric)
         kept = rows if block == ALL else rows[rows["block"] == block]
         for label, part in kept.groupby("label", sort=True):

@@ -73,8 +73,8 @@ def _what_holds_back(runs: Mapping[str, stiff_example.Solution]) -> str:
         f"scipy's solve_ivp at its default relative tolerance of 10⁻³. From t = {SMOOTH_FROM:g} on nothing fast is left, but "
         f"RK45 still takes {counts['RK45']} steps there, of about {ode_table.number(step)}: hλ = "
         f"{ode_table.number(step * stiff_example.RATE)}, close to the end of its stability interval, "
-        f"−{stiff_example.RK45_REAL_INTERVAL:.2f}. Stability limits it, not accuracy. Radau takes {counts['Radau']} steps and "
-        f"BDF {counts['BDF']}, but both solve linear equations in every step."
+        f"−{stiff_example.RK45_REAL_INTERVAL:.2f}. Stability limits it, not accuracy. Number of steps there: Radau "
+        f"{counts['Radau']}, BDF {counts['BDF']}; both solve linear equations in every step."
     )
 
 

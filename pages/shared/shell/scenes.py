@@ -94,7 +94,7 @@ SCENES = {
     "two-readings": Scene(
         "Paper's numbers against the true Jacobian",
         "Left: the published numbers come from millions of eigenvalues of small slices of the Jacobian tensor. Right: the "
-        "eigenvalues of the same block's Jacobian, which answer another question in another way.",
+        "eigenvalues of the same block's Jacobian, a different question with a different answer.",
         COMPARE,
         {"compare": "spectra", "axes": "arcsinh"} | _SIDE_BY_SIDE | _side("a", "resnet18", "8", "slices")
         | _side("b", "resnet18", "8", "block"),

@@ -178,7 +178,8 @@ def _thinned(results: Sequence[analysis.Result], marks: str) -> None:
             )
     dense = [str(r.request.block) for r in results if spectrum.is_density([r], marks)]
     if dense:
-        st.caption(f"Drawn as a density of all eigenvalues: block {', '.join(dense)}. The outlined extremes are exact.")
+        blocks = f"{'block' if len(dense) == 1 else 'blocks'} {', '.join(dense)}"
+        st.caption(f"Drawn as a density of all eigenvalues: {blocks}. The outlined extremes are exact.")
 
 
 @st.fragment
