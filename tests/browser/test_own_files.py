@@ -57,7 +57,7 @@ def test_a_bad_picture_is_one_sentence_and_a_good_one_leads_to_its_spectrum(wind
         r"(?s).*Expected a PNG or JPEG picture .* got an HTML or SVG file: save it as PNG or JPEG\.", said
     )
     upload(visitor, "image", "our cat.jpg", photograph())
-    visitor.page.get_by_alt_text("The same in 32 by 32 pixels").wait_for()
+    visitor.page.get_by_alt_text("The same picture in 32 by 32 pixels").wait_for()
     assert visitor.page.locator("[data-testid=stAlert]").count() == 0
     visitor.tell(visitor.button("Use this image").click)
     link = visitor.page.get_by_role("link", name="Its spectrum")
@@ -91,7 +91,7 @@ def test_a_bad_checkpoint_is_one_sentence_and_a_good_one_is_tested_and_chosen(wi
     visitor.tell(visitor.button("Load and test").click)
     done = visitor.page.get_by_text(re.compile(r"best\.pth classifies [0-9.]+ % of the 1,000 shipped images"))
     done.wait_for(timeout=180_000)
-    accuracy = float(re.search(r"at ([0-9.]+) %", done.inner_text())[1])
+    accuracy = float(re.search(r"classifies ([0-9.]+) %", done.inner_text())[1])
     assert accuracy > 50, "the shipped network's, nearly"
     visitor.settled()
     mine = visitor.page.locator("[class*=st-key-network-resnet18-own-]").get_by_role("link", name="Spectrum")
