@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # they import torch
 
 # These texts are part of stored and shipped results: keep them.
 NOTHING_NEGATIVE = undefined("no eigenvalue has a negative real part")
-UNTOLD = undefined("no eigenvalue's negative real part is told from zero")
+INDISTINGUISHABLE = undefined("no eigenvalue's negative real part is distinguishable from zero")
 NEEDS_COUNTS = not_computed("needs the full spectrum (level counts)")
 NEEDS_SPECTRUM = not_computed("needs every eigenvalue, of which the smallest are next to zero (level spectrum)")
 NEEDS_NEGATIVE = not_computed("needs every negative eigenvalue, and only their number is proved (level spectrum)")
@@ -82,7 +82,7 @@ def of_spectrum(spectrum: "Spectrum", live_fraction: float) -> Facts:
     undetermined = int((np.abs(values.real) <= tolerance).sum())
     structural = [0.0] * (spectrum.zeros > 0) + [1.0] * (spectrum.ones > 0)
     reals = np.concatenate([values.real, structural])
-    missing = UNTOLD if undetermined else NOTHING_NEGATIVE
+    missing = INDISTINGUISHABLE if undetermined else NOTHING_NEGATIVE
     return Facts(
         spectrum.convention,
         live_fraction,
@@ -121,7 +121,7 @@ def of_extremes(
         convention,
         live_fraction,
         missing,
-        NOTHING_NEGATIVE if extremes.min_re >= 0 else UNTOLD,
+        NOTHING_NEGATIVE if extremes.min_re >= 0 else INDISTINGUISHABLE,
         n=plan.n,
         zeros=plan.zeros,
         ones=plan.ones,

@@ -150,7 +150,7 @@ ERRATA = (
         measure="percent_negative",
     ),
     Erratum(
-        "Equation 10, max Re λ / min Re λ, is not the textbook ratio and inverts it in the textbook's own case: λ = −1 and "
+        "Equation 10, max Re λ / min Re λ, is not the textbook ratio and inverts it in the textbook's example: λ = −1 and "
         "−1000 give S = 0.001, and Equation 8 alone gives 1.",
         "Eq. 10",
         _ALL_S,

@@ -108,7 +108,7 @@ def test_noise_around_zero_is_neither_negative_nor_outside():
     metrics, reasons = definitions.of(facts.of_spectrum(_spectrum([*noise, 0.5, 1]), 1.0))
     assert metrics["outside_euler"] == pytest.approx(0.2)
     assert metrics["n_undetermined"] == 8
-    assert reasons["stiffness_index"] == facts.UNTOLD
+    assert reasons["stiffness_index"] == facts.INDISTINGUISHABLE
 
 
 @pytest.mark.parametrize("name", ["forward-euler", "rk4", "backward-euler"])
@@ -207,7 +207,7 @@ def test_the_texts_that_are_stored_do_not_change():
     """Shipped rows hold them."""
     texts = {
         facts.NOTHING_NEGATIVE: "undefined: no eigenvalue has a negative real part",
-        facts.UNTOLD: "undefined: no eigenvalue's negative real part is told from zero",
+        facts.INDISTINGUISHABLE: "undefined: no eigenvalue's negative real part is distinguishable from zero",
         facts.NEEDS_COUNTS: "not computed: needs the full spectrum (level counts)",
         facts.NEEDS_SPECTRUM: "not computed: needs every eigenvalue, of which the smallest are next to zero (level spectrum)",
         facts.NEEDS_NEGATIVE: "not computed: needs every negative eigenvalue, and only their number is proved (level spectrum)",
