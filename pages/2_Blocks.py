@@ -43,12 +43,15 @@ with panels.error_boundary():
     chosen = pd.concat([statistics.of_images(*view, images, fresh) for view in shown], ignore_index=True)
 
     # Draw.
+    name_of = controls.NETWORK_TITLES.__getitem__
     overlays = tuple(name for name, is_on in on.items() if is_on)
     looks = spectrum.series_of([*map(ask.find_image, images)], "image", style)
     series = {image.in_rows: look for image, look in looks.items()}
-    figure = depth.figure(tables, metric, style, overlays, chosen, series, same)
+    figure = depth.figure(tables, metric, style, overlays, chosen, series, same, name_of)
     gallery.strip(networks[0], images, {image: look.colour for image, look in series.items()})
-    event = panels.chart(figure, "depth", depth.alt_text(tables, metric), on_select="rerun", selection_mode="points")
+    event = panels.chart(
+        figure, "depth", depth.alt_text(tables, metric, name_of), on_select="rerun", selection_mode="points"
+    )
     selection.one_block(event, tables, images)
     st.caption(
         "Bars: means over images; whiskers: the middle 90 % of the images. Hatched blocks change the shape; under block and "
@@ -58,9 +61,16 @@ with panels.error_boundary():
     for view in shown:
         statistics.about(rows[view], *view)
     whole = pd.concat([statistics.named(table, *view) for view, table in tables.items()], ignore_index=True)
-    code = f'print(comparison.along_depth(sc.network("{networks[0]}"), rows, "{metric}"))'
-    python = statistics.python(networks[0], conventions[0], code, "from stiffcore.paper import comparison\n")
-    panels.downloads(figure, whole, f"depth-{metric}", depth.title(tables, metric), python)
+    code = (
+        f'print(comparison.along_depth(sc.network("{networks[0]}"), rows, "{metric}", Convention({conventions[0]!r})))'
+    )
+    python = statistics.python(
+        networks[0],
+        conventions[0],
+        code,
+        "from stiffcore.conventions import Convention\nfrom stiffcore.paper import comparison\n",
+    )
+    panels.downloads(figure, whole, f"depth-{metric}", depth.title(tables, metric, name_of), python)
     panels.equivalent_table(whole, "Means over images, the middle 90 %, the paper's value and the baseline, per block.")
     for network, convention in shown:
         if convention.has_baselines:

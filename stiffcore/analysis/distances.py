@@ -79,8 +79,7 @@ def real_parts(result: Result) -> Masses:
         centres[np.clip(np.searchsorted(edges, 0.0, "right") - 1, 0, len(centres) - 1)] = 0.0
         return centres, result.arrays["density"].sum(0).astype(float)
     values = result.arrays["eigenvalues"].real
-    structural = [result.metrics.get(name) or 0 for name in ("n_zero", "n_one")]
-    return np.concatenate([values, [0.0, 1.0]]), np.concatenate([np.ones(len(values)), structural])
+    return np.concatenate([values, [0.0, 1.0]]), np.concatenate([np.ones(len(values)), result.structural])
 
 
 def _singular(result: Result) -> Masses:
@@ -109,7 +108,7 @@ def in_the_plane(a: Result, b: Result) -> Distance:
     if any("eigenvalues" not in result.arrays for result in (a, b)):
         return Distance(math.nan, not_computed("the eigenvalues of slices are stored as a density only"))
     left = [_unshared(one, other) for one, other in ((a, b), (b, a))]
-    total = [len(r.arrays["eigenvalues"]) + sum(_structural(r)) for r in (a, b)]
+    total = [len(r.arrays["eigenvalues"]) + sum(r.structural) for r in (a, b)]
     if total[0] != total[1]:
         sizes = f"{total[0]:,} and {total[1]:,}"
         return Distance(math.nan, undefined(f"{sizes} eigenvalues cannot be paired one to one"))
@@ -124,12 +123,7 @@ def in_the_plane(a: Result, b: Result) -> Distance:
     return Distance(float(cost[linear_sum_assignment(cost)].sum() / total[0]))
 
 
-def _structural(result: Result) -> tuple[int, int]:
-    zeros, ones = (int(result.metrics.get(name) or 0) for name in ("n_zero", "n_one"))
-    return zeros, ones
-
-
 def _unshared(one: Result, other: Result) -> np.ndarray:
     """The core's eigenvalues, and the structural ones that the other side does not have as well."""
-    surplus = [max(mine - theirs, 0) for mine, theirs in zip(_structural(one), _structural(other), strict=True)]
+    surplus = [max(mine - theirs, 0) for mine, theirs in zip(one.structural, other.structural, strict=True)]
     return np.concatenate([one.arrays["eigenvalues"], np.zeros(surplus[0]), np.ones(surplus[1])])

@@ -89,6 +89,12 @@ class Result:
         """The label that the network sees in the image."""
         return int(cast(int, self.made["predicted"]))
 
+    @property
+    def structural(self) -> tuple[int, int]:
+        """How many eigenvalues structure makes 0, and 1; none where they are not defined."""
+        zeros, ones = (int(self.metrics.get(name) or 0) for name in ("n_zero", "n_one"))
+        return zeros, ones
+
     def check_spectrum(self) -> None:
         """Raises CannotCompute for a result without arrays, because another level was requested."""
         if not self.arrays:
@@ -107,7 +113,7 @@ class Result:
                 f"Expected a result with eigenvalues, got {', '.join(self.arrays)}: choose an identity block under block or "
                 "branch, or read `arrays`."
             )
-        structural = np.repeat([0j, 1 + 0j], [int(self.metrics["n_zero"]), int(self.metrics["n_one"])])
+        structural = np.repeat([0j, 1 + 0j], self.structural)
         return np.concatenate([self.arrays["eigenvalues"], structural])
 
 

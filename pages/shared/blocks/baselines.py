@@ -3,11 +3,11 @@
 import pandas as pd
 import streamlit as st
 
+from pages.shared.state import controls
 from pages.shared.widgets import grid, statistics
 from stiffcore.conventions import Convention
 from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
-from stiffcore.paper import published
 from stiffcore.statistics import tables
 
 
@@ -15,7 +15,9 @@ def section(network: str, convention: Convention, rows: pd.DataFrame, style: Sty
     """A table by block; draws nothing without rows."""
     if rows.empty:
         return
-    st.subheader(f"How much is due to geometry and skip? {published.network_title(network)}, {convention}")
+    st.subheader(
+        f"How much is due to geometry and skip? {controls.escape_markdown(controls.NETWORK_TITLES[network])}, {convention}"
+    )
     st.caption(
         "P if random: the expected share of negative real parts for random entries on the same receptive field, over the "
         "live outputs. S without skip: S without the slices that carry the skip's 1. Left over: the mean difference."

@@ -16,11 +16,9 @@ from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
 from stiffcore.metrics.missing import NOT_COMPUTED
 from stiffcore.networks import catalogue
-from stiffcore.paper import published
-from stiffcore.statistics import group_tests, tables
+from stiffcore.statistics import correlation, group_tests, tables
 from stiffcore.statistics.row_values import as_texts
 
-SIGNIFICANT = 0.05  # of the adjusted p
 LABELS = {"a": "cat", "b": "dog"}  # the page's defaults
 CHOICES = ("network", "label", "convention")
 
@@ -35,7 +33,7 @@ class Group:
 
     @property
     def title(self) -> str:
-        return f"{published.network_title(self.network)}, {'all labels' if self.label == tables.ALL else self.label}"
+        return f"{controls.NETWORK_TITLES[self.network]}, {'all labels' if self.label == tables.ALL else self.label}"
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -169,12 +167,12 @@ def _table(tested: pd.DataFrame, metric: str, style: Style, name: str) -> None:
     factor, paired = wording.factor(metric), (tested["test"] == "paired").all()
     body = []
     for row in tested.to_dict("records"):
-        sure, reason = row["p_adjusted"] < SIGNIFICANT, row["reason"]
+        sure, reason = row["p_adjusted"] < correlation.SIGNIFICANT, row["reason"]
         word, why = ("–", "") if reason is None else (reason.word, str(reason))
         cells = [grid.number(factor * row[f"{of}_{side}"], 3) for of in ("mean", "median") for side in ("a", "b")]
         cells.append(grid.number(factor * row["difference"], 3, missing=word, strong=sure, title=why))
         cells.append(grid.Cell(_interval(row, factor), word=bool(why), title=why))
-        cells += [grid.Cell(_p(row[p]) or word, word=bool(why), title=why) for p in ("p_adjusted", "p_ranks")]
+        cells += [grid.p_value(row[p], missing=word, title=why) for p in ("p_adjusted", "p_ranks")]
         counts = ["n_a", "n_b", *(["n_pairs"] if paired else []), "n_undefined_a", "n_undefined_b"]
         cells += [grid.number(row[name], 0) for name in counts]
         body.append((str(row["block"]), cells))
@@ -191,7 +189,7 @@ def _table(tested: pd.DataFrame, metric: str, style: Style, name: str) -> None:
         "side is all labels and the other a single label, the first leaves that label out."
     )
     st.caption(
-        f"{tests} The t-test's p is adjusted over the blocks (Benjamini–Hochberg); bold: below {SIGNIFICANT}. With hundreds of "
+        f"{tests} The t-test's p is adjusted over the blocks (Benjamini–Hochberg); bold: below {correlation.SIGNIFICANT}. With hundreds of "
         "images even small differences are significant, so look at their size."
     )
     for why in tested["reason"].dropna().unique():
@@ -204,10 +202,6 @@ def _interval(row: dict, factor: float) -> str:
     if np.isnan(row["low"]):
         return "–"
     return f"{factor * row['low']:+.3g} to {factor * row['high']:+.3g}".replace("-", "−")
-
-
-def _p(p: float) -> str:
-    return "" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _python(a: Group, b: Group, metric: str, blocks: list[int], paired: bool) -> str:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.shared.jobs import computing
-from pages.shared.state import choices, controls, zoom
+from pages.shared.state import controls
 from pages.shared.widgets import grid, panels, plane, sides as compare_sides
 from pages.shared.widgets.sides import Side
 from stiffcore.analysis import distances as spectral_distances, requests as analysis
@@ -71,15 +71,12 @@ def view(sides: Mapping[str, Side], style: Style, buttons: Callable | None = Non
 def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str]:
     """The options of compare.figure, as chosen."""
     conventions = {side.convention for side in sides.values()}
-    fits = {name: text for name, text in spectrum.FITS.items() if name != "disc" or any(c.regions for c in conventions)}
-    if st.session_state.get("chosen", {}).get("fit", "all") not in fits:
-        choices.forget("fit")
     with panels.row():
         if buttons:
             buttons()
         look = {"view": controls.select("View", "view", compare.VIEWS, "side")}
         look["axes"], look["marks"] = plane.axes_and_marks(*conventions)
-        look["fit"] = controls.select("Fit", "fit", fits, "all", again=lambda: zoom.forget("compare"))
+        look["fit"] = plane.fit("compare", *conventions)
     return look
 
 

@@ -19,7 +19,7 @@ OSCILLATION = "an oscillation that hardly decays"
 
 def limits_of(result: analysis.Result, method: str, step: float) -> StepLimits:
     """step_limits.of_eigenvalues of a stored spectrum."""
-    zeros, ones = (int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
+    zeros, ones = result.structural
     values, tolerance = result.arrays["eigenvalues"], float(result.health.get("tolerance", 0.0))
     return step_limits.of_eigenvalues(values, len(values) + zeros + ones, tolerance, step, method)
 

@@ -80,7 +80,7 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
         for r in results
     )
     panels.downloads(
-        figure, frame, f"steps-{request.network.name}-{request.block}", f"{request.network.name}, {title}, h = {step:g}",
+        figure, frame, f"steps-{request.network.name}-{request.block}", f"{request.network.title}, {title}, h = {step:g}",
         spectrum_table.python([result.request for result in results]),
     )  # fmt: skip
 

@@ -63,7 +63,7 @@ def show(requests: Sequence[FlowRequest], looks: dict, style: Style) -> None:
     )
     name = f"flow-{request.network.name}-{request.block}"
     panels.downloads(
-        figure, frame, name, f"{request.network.name}, block {request.block}: its flow", python, link=False
+        figure, frame, name, f"{request.network.title}, block {request.block}: its flow", python, link=False
     )
     panels.equivalent_table(frame, "Relative distance at t = 1 by step.")
 

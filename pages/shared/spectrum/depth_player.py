@@ -115,7 +115,7 @@ def show(network: str, convention: Convention, style: Style) -> None:
     first, others = panels.looks(panels.row(), style)
     with first:
         axes, marks = plane.axes_and_marks(convention)
-        fit = plane.fit(convention, "depth-player")
+        fit = plane.fit("depth-player", convention)
     of_eigenvalues = [block.block for block in catalogue.blocks(network) if block.is_identity]
     with others:
         overlay = stability_overlay.choose(network, of_eigenvalues, convention)

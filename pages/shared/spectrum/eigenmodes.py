@@ -112,15 +112,13 @@ def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
 
 def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int] | None) -> None:
     """The extremes, to choose from without a mouse; a clicked or linked eigenvalue is in the list, too."""
-    key, names = (
-        "choice-eigenvalue",
-        {_text(results[at], position): name for (at, position), name in by_name(results).items()},
-    )
+    key, extremes = "choice-eigenvalue", by_name(results)
+    names = {_text(results[at], position): name for (at, position), name in extremes.items()}
     if found is not None and _text(*found) not in names:
         result, position = found
         clicked = f"Block {result.request.block}, image {result.request.image.name}"
         names[_text(*found)] = f"{clicked}: chosen, λ = {figures.in_words(_value(result, position))}"
-    of = {_text(results[at], position): (results[at], position) for at, position in by_name(results)}
+    of = {_text(results[at], position): (results[at], position) for at, position in extremes}
     st.session_state[key] = _text(*found) if found else None
 
     def picked() -> None:
@@ -190,7 +188,7 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
         f"request = sc.request({request.network.name!r}, {request.image.in_rows}, {request.block}, {str(request.convention)!r}, "
         f'"spectrum")\nprint(modes.compute(request, {mode.eigenvalue!r}))\n'
     )
-    title = f"{request.network.name}, block {request.block}, λ = {figures.in_words(mode.eigenvalue)}"
+    title = f"{request.network.title}, block {request.block}, λ = {figures.in_words(mode.eigenvalue)}"
     panels.downloads(figure, frame, f"mode-{request.network.name}-{request.block}", title, python, link=False)
     panels.equivalent_table(frame, "Norm over the channels, per pixel, of the right and the left eigenvector.")
 

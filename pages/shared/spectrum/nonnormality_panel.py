@@ -54,7 +54,7 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
     )
     name = f"pseudospectra-{request.network.name}-{request.block}"
     panels.downloads(
-        figure, frame, name, f"Pseudospectra, {request.network.name}, block {request.block}", python, link=False
+        figure, frame, name, f"Pseudospectra, {request.network.title}, block {request.block}", python, link=False
     )
     panels.equivalent_table(frame.iloc[:: max(len(frame) // 200, 1)], "About two hundred points of the grid.")
 

@@ -54,7 +54,7 @@ def _choose(network: str, convention: Convention, style: Style) -> tuple[list[an
     first, others = panels.looks(row, style)
     with first:
         axes, marks = plane.axes_and_marks(convention)
-        shown = plane.fit(convention, "spectrum")
+        shown = plane.fit("spectrum", convention)
     with others:
         overlay = stability_overlay.choose(network, blocks, convention)
     with panels.row():

@@ -139,9 +139,9 @@ def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[
             value = parse(text)
         except (CannotCompute, ValueError) as error:
             del chosen[name]
-            st.session_state.setdefault("notes", []).append(
-                str(error) or f"Expected another value for {name}, got {text[:80]!r}: the default is shown."
-            )
+            # Only CannotCompute speaks to visitors; a ValueError has Python's own words.
+            note = str(error) if isinstance(error, CannotCompute) else f"Expected another {name}, got {text[:80]!r}."
+            st.session_state.setdefault("notes", []).append(note)
     written[name] = text_of(value)
     if is_new and name in chosen:
         _propagate(name, written[name])

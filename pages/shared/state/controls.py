@@ -10,7 +10,7 @@ from pages.shared.state import choices
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, uploaded as uploaded_networks
+from stiffcore.networks import catalogue, registry, uploaded as uploaded_networks
 
 T = TypeVar("T")
 MAX_IMAGES = 8  # in one view; more colours cannot be distinguished
@@ -21,13 +21,9 @@ class _NetworkTitles(Mapping):
     """``resnet18-untrained`` -> ``ResNet18, untrained``; uploaded networks, looked up at every use, as ``ResNet18, uploaded: best.pt``."""
 
     def __getitem__(self, network: str) -> str:
-        title = "ResNet" + network.removeprefix("resnet").replace("-", ", ")
-        if network in catalogue.NETWORKS:
-            return title
-        own = uploaded_networks.find(network)
-        if own is None:
+        if network not in catalogue.NETWORKS and uploaded_networks.find(network) is None:
             raise KeyError(network)
-        return f"{title.split(',')[0]}, uploaded: {own.title}"
+        return registry.title(network)
 
     def __iter__(self) -> Iterator[str]:
         yield from catalogue.NETWORKS

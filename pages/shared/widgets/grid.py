@@ -65,11 +65,11 @@ def number(value: float | None, digits: int = 2, missing: str = "–", **look) -
     return Cell(f"{rounded:,.{digits}f}".replace("-", "−"), **look)
 
 
-def p_value(p: float | None, **look) -> Cell:
-    """Three decimals, or "< 0.001"."""
+def p_value(p: float | None, missing: str = "–", **look) -> Cell:
+    """Three decimals, or "< 0.001"; the word ``missing`` where there is none."""
     if p is not None and p < 0.001:
         return Cell("< 0.001", **look)
-    return number(p, 3, **look)
+    return number(p, 3, missing, **look)
 
 
 def draw(

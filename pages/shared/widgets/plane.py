@@ -1,6 +1,8 @@
 """How the complex plane is drawn: the axes' scale, points or density, and what the axes show."""
 
-from pages.shared.state import controls, zoom
+import streamlit as st
+
+from pages.shared.state import choices, controls, zoom
 from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import spectrum
 
@@ -14,7 +16,13 @@ def axes_and_marks(*conventions: Convention) -> tuple[str, str]:
     return axes, controls.select("Draw", "marks", spectrum.MARKS, "auto", help=MARKS_HELP)
 
 
-def fit(convention: Convention, chart: str) -> str:
-    """What the axes show. Pressing the chosen button again ends the visitor's zoom of that chart."""
-    fits = {name: title for name, title in spectrum.FITS.items() if name != "disc" or convention.regions}
+def fit(chart: str, *conventions: Convention) -> str:
+    """What the axes show. Pressing the chosen button again ends the visitor's zoom of that chart.
+
+    The disc is offered where one of the conventions has it; elsewhere a choice of it is reset without a note.
+    """
+    has_disc = any(convention.regions for convention in conventions)
+    fits = {name: title for name, title in spectrum.FITS.items() if name != "disc" or has_disc}
+    if not has_disc and st.session_state.get("chosen", {}).get("fit") == "disc":
+        choices.forget("fit")
     return controls.select("Fit", "fit", fits, "all", again=lambda: zoom.forget(chart))

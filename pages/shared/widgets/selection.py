@@ -82,7 +82,7 @@ def one_block(event, panels: depth.Panels, images: Sequence[int]) -> None:
         choices.choose(name, to[name])
     where = f"{controls.NETWORK_TITLES[network]}, block {block}, {convention.title}"
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown(f"**{where}** is chosen.", width="content")
+        st.markdown(f"**{controls.escape_markdown(where)}** is chosen.", width="content")
         label = (
             "Its spectrum"
             if image is None

@@ -51,7 +51,7 @@ def choose(network: str, blocks: Sequence[int], convention: Convention) -> Overl
 
 def of_result(result: analysis.Result, name: str, step: float) -> dict[str, float]:
     """spectrum_stability.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
-    zeros, ones = (int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
+    zeros, ones = result.structural
     tolerance = float(result.health.get("tolerance", 0.0))
     return spectrum_stability.of_method(result.arrays["eigenvalues"], zeros, ones, tolerance, step, name)
 
@@ -100,5 +100,5 @@ def _row(result: analysis.Result, name: str, overlay: Overlay, several: bool) ->
 def _outside_unit_circle(result: analysis.Result) -> float:
     """The share with |λ| > 1; structural ones lie on the circle, and so does what is within the tolerance of it."""
     values = result.arrays["eigenvalues"]
-    total = len(values) + sum(int(result.metrics.get(key) or 0) for key in ("n_zero", "n_one"))
+    total = len(values) + sum(result.structural)
     return float((np.abs(values) > 1 + result.health.get("tolerance", 0.0)).sum()) / total

@@ -152,7 +152,7 @@ def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool
     images, share = found["image"].nunique(), found["correct"].groupby(found["image"]).first().mean()
     parts = [
         f"{images:,} {'image' if images == 1 else 'images'}, {100 * share:.1f} % right",
-        published.network_title(network),
+        controls.escape_markdown(controls.NETWORK_TITLES[network]),
         convention.title,
         f"weights {found['weights'].iloc[0][:8]}",
         " / ".join(sorted(found["device"].unique())),
@@ -194,7 +194,7 @@ def pooled(found: pd.DataFrame, metric: str) -> None:
 
 def nothing(network: str, convention: Convention) -> None:
     """Without rows: says so, and gives the command that computes them."""
-    title = f"{published.network_title(network)} under {convention.title}"
+    title = f"{controls.escape_markdown(controls.NETWORK_TITLES[network])} under {convention.title}"
     # Whole spectra take long: one image of each label to begin with.
     images = cifar10.as_list(gallery.first_of_each_label()) if convention.has_matrix else "bundled"
     with st.container(border=True):

@@ -4,7 +4,7 @@ Bars are means over images; whiskers show the middle 90 % of the images. Blocks 
 block without a value has the reason in its place: "undefined: not square", "not computed".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,14 +33,15 @@ def figure(
     images: pd.DataFrame | None = None,
     series: Mapping[int, Series] | None = None,
     same_scale: bool = False,
+    name_of: Callable[[str], str] = network_title,
 ) -> go.Figure:
-    """A row per network, a column per convention. images: rows of the chosen images; series: the look of each image."""
+    """A row per network, a column per convention. images: rows of the chosen images; series: the look of each image; name_of: a network's title."""
     networks, conventions = ([*dict.fromkeys(key[at] for key in panels)] for at in (0, 1))
     between = " · " if len(conventions) < 3 else "<br>"  # three titles collide in a narrow window
     fig = make_subplots(
         len(networks),
         len(conventions),
-        subplot_titles=[f"{network_title(n)}{between}{c.title}" for n in networks for c in conventions],
+        subplot_titles=[f"{name_of(n)}{between}{c.title}" for n in networks for c in conventions],
         specs=[[{"secondary_y": True}] * len(conventions)] * len(networks),
         horizontal_spacing=0.1 if len(conventions) < 3 else 0.07,
         vertical_spacing=0.26 / len(networks),
@@ -232,13 +233,13 @@ def _layout(fig: go.Figure, metric: str, style: Style, n_rows: int) -> None:
     )
 
 
-def title(panels: Panels, metric: str) -> str:
+def title(panels: Panels, metric: str, name_of: Callable[[str], str] = network_title) -> str:
     """The title of the whole figure; each panel's title has the network and the convention, too."""
-    shown = ", ".join(f"{network_title(n)} under {c.title}" for n, c in panels)
+    shown = ", ".join(f"{name_of(n)} under {c.title}" for n, c in panels)
     return f"{wording.meaning(metric)}, along the depth of {shown}"
 
 
-def alt_text(panels: Panels, metric: str) -> str:
+def alt_text(panels: Panels, metric: str, name_of: Callable[[str], str] = network_title) -> str:
     """One sentence for screen readers; the table below the figure has the numbers."""
-    shown = "; ".join(f"{network_title(n)} under {c}" for n, c in panels)
+    shown = "; ".join(f"{name_of(n)} under {c}" for n, c in panels)
     return f"Bars of {wording.meaning(metric)} per block: {shown}."
