@@ -16,6 +16,7 @@ from stiffcore.analysis.requests import Request, Result
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10, registry as images
 from stiffcore.images.image import Image
+from stiffcore.images.labels import LABELS
 from stiffcore.networks import registry as networks
 from stiffcore.networks.network import Network, Preprocessing
 from stiffcore.progress import Progress
@@ -82,8 +83,14 @@ def network(
     _check_preprocessing(image_size, mean, std)
     from stiffcore.jacobians import recognise
 
-    preprocessing = Preprocessing(mean, std, image_size)
+    preprocessing = Preprocessing(_three(mean), _three(std), image_size)
     return recognise.network(network, name or type(network).__name__, preprocessing, classes)
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    """Plain numbers, equal and hashed by value: they are part of a result's key."""
+    first, second, third = map(float, values)
+    return first, second, third
 
 
 def _check_preprocessing(image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -177,8 +184,8 @@ def analyse(
 
 def sweep(
     network: "str | Network | nn.Module",
-    images: str | Iterable[int | np.ndarray | Image] = BUNDLED,
-    blocks: str | Iterable[int] = ALL,
+    images: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image] = BUNDLED,
+    blocks: str | int | Iterable[int] = ALL,
     convention: str = "slices",
     level: Level = "counts",
     workers: int | None = None,
@@ -188,7 +195,8 @@ def sweep(
 
     images: "bundled", "all", a list like "0,3,10:20", or numbers, arrays and images. blocks: "all", a list like "6,8", or numbers from 1.
     workers: processes of one thread each, started with spawn on every system, so that neither a script nor a notebook needs a
-    guard; by default one per GPU, else one per core; 1 computes in this process. progress: counts the images.
+    guard; by default one per GPU, else one per core; 1 computes in this process, and is needed for a module whose class is
+    defined in the script or notebook itself. progress: counts the images.
 
     Columns: network, weights, image, label, predicted, correct, loss, block, convention, n_in, n_out, the metrics, seconds,
     device … Raises CannotCompute with the first reason if a block could not be computed; finished results are stored.
@@ -200,12 +208,18 @@ def sweep(
 
     asked = _network(network)
     chosen = _images(images)
-    numbers = terminal.parse_blocks(asked, blocks) if isinstance(blocks, str) else list(blocks)
+    if isinstance(blocks, str):
+        blocks = terminal.parse_blocks(asked, blocks)
+    numbers = list(blocks) if isinstance(blocks, Iterable) else [blocks]
     return together.rows(asked, chosen, numbers, Convention(convention), level, workers, progress)
 
 
-def _images(wanted: str | Iterable[int | np.ndarray | Image]) -> list[Image]:
-    return [_image(one) for one in (cifar10.parse_images(wanted) if isinstance(wanted, str) else wanted)]
+def _images(wanted: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image]) -> list[Image]:
+    if isinstance(wanted, str):
+        wanted = cifar10.parse_images(wanted)
+    elif isinstance(wanted, np.ndarray | Image) or not isinstance(wanted, Iterable):
+        wanted = [wanted]
+    return [_image(one) for one in wanted]
 
 
 def rows(network: "str | Network | nn.Module", convention: str = "slices") -> "pd.DataFrame":
@@ -236,24 +250,29 @@ def by_block(rows: "pd.DataFrame", metrics: Sequence[str] | None = None) -> "pd.
     return tables.by_block(rows, _metrics(rows, metrics))
 
 
-def by_label(rows: "pd.DataFrame", metrics: Sequence[str] | None = None, block: int | str = ALL) -> "pd.DataFrame":
-    """The same by label, of one block or averaged over all; the paper's Tables 3, 6 and 9."""
+def by_label(
+    rows: "pd.DataFrame", metrics: Sequence[str] | None = None, block: int | str = ALL, classes: Sequence[str] = LABELS
+) -> "pd.DataFrame":
+    """The same by label, of one block or averaged over all; the paper's Tables 3, 6 and 9.
+
+    classes: the names of the network's labels, by default CIFAR-10's.
+    """
     from stiffcore.statistics import tables
 
     if block != ALL and block not in set(rows["block"]):
         raise ValueError(f"Expected {ALL!r} or a block of the rows, got {block!r}: choose one of them.")
-    return tables.by_label(rows, _metrics(rows, metrics), block)
+    return tables.by_label(rows, _metrics(rows, metrics), block, classes)
 
 
 def _metrics(rows: "pd.DataFrame", metrics: Sequence[str] | None) -> Sequence[str]:
-    """The names of metrics, S and P by default. Raises ValueError for a name that is neither a metric nor a column."""
+    """The names of metrics, S and P by default. Raises ValueError for a name that is neither a metric nor a column of numbers."""
     from stiffcore.metrics import definitions
     from stiffcore.statistics import tables
 
     if metrics is None:
         return tables.SHOWN
     names = [metrics] if isinstance(metrics, str) else list(metrics)
-    known = {metric.name for metric in definitions.METRICS} | set(rows)
+    known = {metric.name for metric in definitions.METRICS} | set(rows.select_dtypes("number"))
     for name in names:
         if not isinstance(name, str) or name not in known:
             raise ValueError(

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 import stiffcore as sc
+from stiffcore.analysis import requests
 from stiffcore.conventions import Convention
+from stiffcore.figures.spectra import spectrum_table
 from stiffcore.images import cifar10, registry as images, uploaded as uploaded_images
 from stiffcore.jacobians import reference
 from stiffcore.networks import manifest, registry as networks, uploaded as uploaded_networks
@@ -269,3 +271,69 @@ def test_a_module_that_takes_other_images_is_refused():
     module.conv1 = torch.nn.Conv2d(1, module.conv1.out_channels, 3, padding=1, bias=False)
     with pytest.raises(sc.CannotCompute, match="takes RGB images of 32 × 32 pixels"):
         sc.network(module)
+
+
+def test_one_module_under_two_normalisations_gives_two_results_in_one_call(module, image):
+    """They were equal as keys of a dictionary once, and the second took the first's forward pass."""
+    networks = [
+        sc.network(module, name="mine", image_size=SIDE, mean=mean, std=STD) for mean in (MEAN, (0.1, 0.9, 0.1))
+    ]
+    asked = [sc.request(network, image, IDENTITY, "branch", "spectrum") for network in networks]
+    together = [result.metrics["max_re"] for result in requests.compute_many(asked, again=True)]
+    alone = [next(requests.compute_many([request], again=True)).metrics["max_re"] for request in asked]
+    assert together == alone
+    assert together[0] != together[1]
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_a_normalisation_is_compared_by_its_numbers(module, image, kind):
+    given = sc.network(module, image_size=SIDE, mean=kind(MEAN), std=kind(STD))
+    same = sc.network(module, image_size=SIDE, mean=MEAN, std=STD)
+    assert given == same
+    assert given.key_fields(image) == same.key_fields(image)
+
+
+def test_cifar10s_labels_do_not_count_for_other_classes(module):
+    network = sc.network(module, image_size=32, classes=("cat", "dog", "axolotl"))
+    of_dog_or_more = next(number for number in cifar10.bundled() if cifar10.label(number) > 2)
+    result = sc.analyse(network, of_dog_or_more, IDENTITY, "branch", "spectrum")
+    assert np.isnan(result.loss)
+    assert requests.row(result)["label"] is None
+    assert spectrum_table._identity(result)["label"] == "no label"
+    assert not any("axolotl" in (trace.name or "") for trace in result.plot().data)
+    small = sc.network(module, image_size=32)
+    of_cat_or_less = next(number for number in cifar10.bundled() if cifar10.label(number) < 3)
+    assert (
+        sc.analyse(small, of_cat_or_less, IDENTITY, "branch", "spectrum").request.image.label_among(small.classes)
+        == "no label"
+    )
+
+
+def test_one_image_one_block_and_its_losses_are_computed_once(network, image, monkeypatch):
+    calls, all_losses = [], requests.all_losses
+    monkeypatch.setattr(requests, "all_losses", lambda *given: calls.append(given) or all_losses(*given))
+    rows = sc.sweep(network, image, [IDENTITY, DOWNSAMPLING], "branch", "extremes", workers=1)
+    assert len(rows) == 2
+    assert len(calls) == 1
+    assert sc.sweep(network, image, IDENTITY, "branch", "extremes", workers=1)["stored"].all()
+
+
+def test_labels_have_the_names_that_are_given(network, pixels):
+    images = [sc.image(pixels, label=2), sc.image(255 - pixels, label=0)]
+    rows = sc.sweep(network, images, IDENTITY, "branch", "counts", workers=1)
+    by_label = sc.by_label(rows, ["max_re"], IDENTITY, network.classes)
+    assert by_label["name"].tolist() == ["cat", "axolotl"]
+    assert sc.by_label(rows.assign(label=12), ["max_re"], IDENTITY)["name"].tolist() == ["12"]
+
+
+@pytest.mark.parametrize("metric", ["device", "network"])
+def test_a_column_of_texts_is_no_metric(metric):
+    with pytest.raises(ValueError, match="Expected metrics like"):
+        sc.by_block(sc.rows("resnet18", "slices"), [metric])
+
+
+def test_a_skip_of_three_parts_is_refused_in_one_sentence(module):
+    other = copy.deepcopy(module)
+    other.layer2[0].downsample = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(4, 5, 1, bias=False), nn.BatchNorm2d(5))
+    with pytest.raises(sc.CannotCompute, match="it cannot be linearised"):
+        sc.network(other, image_size=SIDE)

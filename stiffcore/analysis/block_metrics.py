@@ -25,8 +25,7 @@ def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
     live = state.live_outputs / state.geometry.n_out
     stage(1, 1, "baselines")
     expected = slice_spectra.expected_percent_negative(state)
-    without_skip = spectrum.max_re_without_skip, spectrum.min_re_without_skip
-    known = facts.of_slices(spectrum, live, expected, without_skip, quantity != "extremes")
+    known = facts.of_slices(spectrum, live, expected, quantity != "extremes")
     arrays = {}
     if spectrum.density is not None and spectrum.re_edges is not None and spectrum.im_edges is not None:
         arrays = {"density": spectrum.density, "re_edges": spectrum.re_edges, "im_edges": spectrum.im_edges}

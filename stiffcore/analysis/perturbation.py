@@ -104,7 +104,7 @@ def key(request: PerturbationRequest) -> str:
             "what": "perturbation",
             "algorithm": ALGORITHM,
             **request.network.key_fields(request.image),
-            "label": request.image.label,
+            "label": request.network.label_of(request.image),
             "kind": request.kind,
             "strength": request.strength,
             "seed": request.seed if request.kind == "noise" else 0,

@@ -6,7 +6,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -121,16 +121,20 @@ def check(request: Request) -> Request:
     """The request itself. Raises CannotCompute for a block, quantity or label that does not exist."""
     request.network.block(request.block)
     label, classes = request.image.label, request.network.classes
-    if label is not None and not 0 <= label < len(classes):
+    # An official image always has CIFAR-10's label; `label_of` says whether it counts for this network.
+    if not request.image.is_official and label is not None and not 0 <= label < len(classes):
         raise CannotCompute(
             f"Expected a label of {request.network.name} from 0 to {len(classes) - 1}, got {label} for image "
             f"{request.image.name}: give the image one of them, or none."
         )
-    if request.quantity not in QUANTITIES:
-        raise CannotCompute(
-            f"Expected a level among {', '.join(QUANTITIES)}, got {request.quantity!r}: choose one of them."
-        )
+    check_quantity(request.quantity)
     return request
+
+
+def check_quantity(quantity: str) -> None:
+    """Raises CannotCompute for a quantity that does not exist."""
+    if quantity not in QUANTITIES:
+        raise CannotCompute(f"Expected a level among {', '.join(QUANTITIES)}, got {quantity!r}: choose one of them.")
 
 
 def key(request: Request) -> str:
@@ -215,7 +219,7 @@ def compute_many(
         by_image[request.network, request.image].append(check(request))
     done = 0
     for group in by_image.values():
-        states: dict = {}
+        shared = _Shared()
         for request in group:
             where = f"block {request.block} of {request.network.name} at image {request.image.name}"
 
@@ -223,7 +227,7 @@ def compute_many(
                 report(done, len(requests), f"{where}: {what}")
 
             try:
-                yield _one(request, group, states, stage, again)
+                yield _one(request, group, shared, stage, again)
             except CannotCompute as error:
                 if refused is None:
                     raise
@@ -232,16 +236,26 @@ def compute_many(
     report(done, len(requests), "done")
 
 
-def _one(request: Request, group: list[Request], states: dict, stage: Progress, again: bool = False) -> Result:
-    """One result. The first request of a group that computes fills ``states``."""
+@dataclass
+class _Shared:
+    """What the blocks at one image share: the linearised blocks, and the losses, None where the network lists them."""
+
+    states: "dict[int, BlockState]" = field(default_factory=dict)
+    losses: np.ndarray | None = None
+
+
+def _one(request: Request, group: list[Request], shared: _Shared, stage: Progress, again: bool = False) -> Result:
+    """One result. The first request of a group that computes fills ``shared``."""
     name = key(request)
 
     def fresh() -> tuple[Result, result_cache.Entry]:
         _log.info("computing %s: %s", name, ", ".join(f"{of}={value}" for of, value in request.in_header().items()))
         stage(0, 1, "one forward pass")
-        if not states:
-            states.update(_states(request, {other.block for other in group}))
-        result = _fresh(request, states[request.block], stage)
+        if not shared.states:
+            shared.states = _states(request, {other.block for other in group})
+            if not _is_listed(request.network, request.image):
+                shared.losses = all_losses(request.network, request.image)
+        result = _fresh(request, shared.states[request.block], shared.losses, stage)
         return result, result_cache.Entry(header_of(result), result.arrays)
 
     result, notice = kept.computed_once(name, lambda: stored(request), fresh, stage, again)
@@ -262,11 +276,17 @@ def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
     return linearise.block_states(network.module(), network.blocks, image, blocks)
 
 
-def prediction(network: Network, image: Image) -> tuple[int, float]:
-    """Predicted label and cross-entropy (NaN if unlabelled), as the network lists them, or else by a forward pass."""
-    if image.is_official and image.number is not None and image.number in network.predicted:
+def _is_listed(network: Network, image: Image) -> bool:
+    """Whether the network lists its prediction for the image, so that no forward pass is needed."""
+    return image.is_official and image.number in network.predicted
+
+
+def _prediction(network: Network, image: Image, losses: np.ndarray | None) -> tuple[int, float]:
+    """Predicted label and cross-entropy (NaN if unlabelled). losses: at all classes; None takes what the network lists."""
+    if losses is None:
+        assert image.number is not None  # it is listed
         return network.predicted[image.number], network.loss[image.number]
-    losses, label = all_losses(network, image), network.label_of(image)
+    label = network.label_of(image)
     return int(losses.argmin()), math.nan if label is None else float(losses[label])
 
 
@@ -280,7 +300,7 @@ def all_losses(network: Network, image: Image) -> np.ndarray:
     return losses
 
 
-def _fresh(request: Request, state: "BlockState", stage: Progress) -> Result:
+def _fresh(request: Request, state: "BlockState", losses: np.ndarray | None, stage: Progress) -> Result:
     import torch
 
     from stiffcore.analysis import block_metrics
@@ -300,9 +320,9 @@ def _fresh(request: Request, state: "BlockState", stage: Progress) -> Result:
         raise
     facts, arrays, health, extra = computed
     metrics, reasons = definitions.of(facts)
-    predicted, loss, extra = *prediction(request.network, request.image), dict(extra)
-    if not request.image.is_official:
-        extra["losses"] = [float(loss) for loss in all_losses(request.network, request.image)]
+    predicted, loss = _prediction(request.network, request.image, losses)
+    if losses is not None and not request.image.is_official:
+        extra = extra | {"losses": losses.tolist()}
     made = {
         "weights": request.network.weights_sha256,
         "image_sha256": request.image.sha256,

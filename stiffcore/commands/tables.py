@@ -11,7 +11,6 @@ from stiffcore.analysis import requests as analysis
 from stiffcore.commands import terminal
 from stiffcore.commands.sweep import add_network, add_selection, chosen_images, sweep_command
 from stiffcore.conventions import Convention
-from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
 from stiffcore.networks.network import Network
@@ -86,8 +85,6 @@ def run_tables(arguments: argparse.Namespace) -> int:
 
 
 def _rows(network: Network, convention: Convention, path: Path | None) -> "pd.DataFrame":
-    import pandas as pd
-
     from stiffcore.sweeps import shipping
     from stiffcore.sweeps.stored_rows import StoredRows
 
@@ -95,14 +92,7 @@ def _rows(network: Network, convention: Convention, path: Path | None) -> "pd.Da
         return shipping.merged(
             shipping.rows(network, convention), StoredRows().rows(network, convention, images.bundled())
         )
-    if not path.is_file():
-        raise CannotCompute(f"There is no such file: {path}. Name one that a sweep wrote with --out.")
-    try:
-        rows = pd.read_parquet(path)
-    except Exception as error:  # pyarrow raises many kinds
-        raise CannotCompute(
-            f"{path} is not a Parquet file ({error}): name one that a sweep wrote with --out."
-        ) from error
+    rows = shipping.read(path)
     rows = rows[(rows["network"] == network.name) & (rows["convention"] == convention)]
     return shipping.of_weights(rows, network)
 

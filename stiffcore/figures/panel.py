@@ -38,7 +38,7 @@ def series_of(
     """
     by_image: dict[Image, Series] = {}
     for image in dict.fromkeys(images):
-        label = image.label
+        label = image.label_in(classes)
         if overlay == "label":
             look = (style.muted, WITHOUT_LABEL) if label is None else (style.colour(label), style.shape(label))
             by_image[image] = Series(image.label_among(classes), *look)

@@ -5,7 +5,6 @@ Uploaded images (``uploaded``) have numbers from 1,000,000, a name, and perhaps 
 Images are uint8 (32, 32, 3) RGB. Imports torch only in ``normalised``.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable
 from functools import cache
@@ -16,6 +15,7 @@ import numpy as np
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
+from stiffcore.images.image import pixels_sha256
 from stiffcore.images.labels import LABELS
 from stiffcore.storage import encoding
 
@@ -120,7 +120,7 @@ def name(index: int) -> str:
 
 def image_sha256(index: int) -> str:
     """The SHA-256 of an image's 3,072 bytes in (row, column, channel) order; names the image in every key."""
-    return hashlib.sha256(np.ascontiguousarray(image(index)).tobytes()).hexdigest()
+    return pixels_sha256(image(index))
 
 
 def parse_images(text: str) -> list[int]:

@@ -51,9 +51,15 @@ class Image:
         """``cat``, or ``no label``; of CIFAR-10's classes."""
         return self.label_among(LABELS)
 
+    def label_in(self, classes: Sequence[str]) -> int | None:
+        """The label's position in a network's classes; None if unlabelled, or if CIFAR-10's labels are not the classes."""
+        is_other = self.is_official and tuple(classes) != LABELS
+        return None if is_other or self.label is None or self.label >= len(classes) else self.label
+
     def label_among(self, classes: Sequence[str]) -> str:
         """The label's name among a network's classes, or ``no label``."""
-        return "no label" if self.label is None else classes[self.label]
+        position = self.label_in(classes)
+        return "no label" if position is None else classes[position]
 
     @property
     def in_rows(self) -> int | str:

@@ -7,7 +7,6 @@ images are stored in own/images/ of the cache folder, one checksummed blob each 
 disk fails, this process still has them.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -23,7 +22,7 @@ import numpy as np
 
 from stiffcore.errors import CannotCompute
 from stiffcore.files import write_replaced
-from stiffcore.images.image import Image
+from stiffcore.images.image import Image, pixels_sha256
 from stiffcore.storage import encoding, uploads
 from stiffcore.storage.locations import default_folder
 
@@ -62,7 +61,7 @@ def is_number(index: object) -> bool:
 
 def number_of(pixels: np.ndarray) -> int:
     """The number of uint8 (32, 32, 3) pixels, whether or not they are stored."""
-    return _number(_sha256(pixels))
+    return _number(pixels_sha256(pixels))
 
 
 def register(pixels: np.ndarray, about: Mapping) -> int:
@@ -124,7 +123,7 @@ class UploadedImages:
     def register(self, pixels: np.ndarray, about: Mapping) -> int:
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != SHAPE:
             raise ValueError(f"Expected one uint8 image of shape (32, 32, 3), got {np.shape(pixels)}.")
-        sha256 = _sha256(pixels)
+        sha256 = pixels_sha256(pixels)
         header = {"kind": "upload", "label": None} | dict(about)
         header["name"] = uploads.clean_name(str(header.get("name") or ""), "uploaded image")
         with self._lock:
@@ -210,7 +209,7 @@ class UploadedImages:
             sha256 = encoding.key_of(blob)
             entry = encoding.decode(sha256, blob)
             image = _image(sha256, entry.header, entry.arrays["pixels"])
-            if image.number != int(path.stem) or _sha256(image.pixels) != sha256:
+            if image.number != int(path.stem) or pixels_sha256(image.pixels) != sha256:
                 raise ValueError("it holds another image")
         except (OSError, KeyError, TypeError, ValueError) as error:
             _log.warning("Uploaded image %s is not used, because it cannot be read: %r", path, error)
@@ -227,10 +226,6 @@ class UploadedImages:
                 os.utime(path)
                 self._kept[image.number] = image, path.stat().st_mtime_ns
         return image
-
-
-def _sha256(pixels: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def _number(sha256: str) -> int:

@@ -31,6 +31,12 @@ class _InMemory:
         return self._module
 
     def __reduce__(self) -> tuple[Callable[..., "_InMemory"], tuple[object, ...]]:
+        for part in self._module.modules():
+            if type(part).__module__ == "__main__":
+                raise CannotCompute(
+                    f"{type(part).__name__} is defined in this script or notebook, which other processes do not import: move "
+                    "it to a module, or give workers=1."
+                )
         return _arrived, (_TorchvisionFirst(), self._module)
 
 
@@ -124,7 +130,7 @@ def _check(block: nn.Module, geometry: BlockGeometry) -> None:
     double = copy.deepcopy(block).double()
     try:
         state, _ = linearise.linearise(double, geometry, x)
-    except (AttributeError, RuntimeError, TypeError) as error:
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise CannotCompute(_unlike(geometry, f"it cannot be linearised ({error})")) from error
     if geometry.is_identity and state.skip is not None:
         raise CannotCompute(_unlike(geometry, "its skip keeps the shape but is not the identity"))

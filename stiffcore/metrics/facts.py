@@ -140,7 +140,6 @@ def of_slices(
     slices: "SliceSpectrum",
     live_fraction: float,
     expected_percent_negative: float,
-    without_skip: tuple[float, float],
     counted: bool,
 ) -> Facts:
     """Facts from the slices: the extremes, the two baselines and, where counted, the signs of all eigenvalues."""
@@ -157,7 +156,7 @@ def of_slices(
         spectral_radius=slices.spectral_radius,
         ratio=NEEDS_SPECTRUM if ratio is None else NOTHING_NEGATIVE if math.isnan(ratio) else ratio,
         expected_percent_negative=expected_percent_negative,
-        without_skip=without_skip,
+        without_skip=(slices.max_re_without_skip, slices.min_re_without_skip),
         negative=slices.n_negative if counted else None,
         positive=slices.n_positive if counted else None,
         undetermined=slices.n_undetermined if counted else None,

@@ -14,7 +14,6 @@ import numpy as np
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.images.image import Image
-from stiffcore.images.labels import LABELS
 from stiffcore.networks.catalogue import BlockGeometry
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ CIFAR10 = Preprocessing()
 
 @dataclass(frozen=True)
 class Network:
-    """A residual network in evaluation mode. Networks with the same name and weights are equal.
+    """A residual network in evaluation mode. Two are equal if name, weights, preprocessing and classes are.
 
     name: used in rows and files; title: displayed. weights_sha256: names the weights in every key. blocks: its residual
     blocks in order. load: builds the module. classes: the names of the labels. architecture: the paper's name for it
@@ -60,8 +59,8 @@ class Network:
     weights_sha256: str
     blocks: tuple[BlockGeometry, ...] = field(compare=False, repr=False)
     load: Callable[[], "nn.Module"] = field(compare=False, repr=False)
-    preprocessing: Preprocessing = field(default=CIFAR10, compare=False, repr=False)
-    classes: tuple[str, ...] = field(default=cifar10.LABELS, compare=False, repr=False)
+    preprocessing: Preprocessing = field(default=CIFAR10, repr=False)
+    classes: tuple[str, ...] = field(default=cifar10.LABELS, repr=False)
     title: str = field(default="", compare=False, repr=False)
     architecture: str = field(default="", compare=False, repr=False)
     predicted: Mapping[int, int] = field(default_factory=dict, compare=False, repr=False)
@@ -86,8 +85,7 @@ class Network:
 
     def label_of(self, image: Image) -> int | None:
         """The image's label among this network's classes; None if unlabelled, or if CIFAR-10's labels are not its classes."""
-        other_classes = image.is_official and self.classes != LABELS
-        return None if other_classes or image.label is None or image.label >= len(self.classes) else image.label
+        return image.label_in(self.classes)
 
     def key_fields(self, image: Image) -> dict[str, object]:
         """What names this network and an image in the key of a result: the hashes of the weights and of the pixels, and the

@@ -144,10 +144,13 @@ def _average(blocks: list[dict]) -> dict[str, float]:
     }
 
 
-def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | str = ALL) -> pd.DataFrame:
+def by_label(
+    rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | str = ALL, classes: Sequence[str] = LABELS
+) -> pd.DataFrame:
     """The paper's Tables 3, 6 and 9: columns label, name, metric and those of ``by_block``.
 
     block: a number; or ``all``, for statistics of each image's average over the blocks of the ``pool``.
+    classes: the names of the labels; a label beyond them is named by its number.
     """
     of_one_kind(rows)
     lines = []
@@ -160,8 +163,12 @@ def by_label(rows: pd.DataFrame, metrics: Sequence[str] = SHOWN, block: int | st
             else:
                 statistics = describe(part, metric)
                 statistics |= dict.fromkeys(BLOCKS, int(statistics["n"] > 0))
-            lines.append({"label": int(label), "name": LABELS[int(label)], "metric": metric, **statistics})
+            lines.append({"label": int(label), "name": _name(int(label), classes), "metric": metric, **statistics})
     return pd.DataFrame(lines, columns=["label", "name", "metric", *STATISTICS, *BLOCKS])
+
+
+def _name(label: int, classes: Sequence[str]) -> str:
+    return classes[label] if label < len(classes) else str(label)
 
 
 def _averaged(part: pd.DataFrame, metric: str, pooled: Pool) -> dict[str, float]:

@@ -208,5 +208,20 @@ def write(frame: pd.DataFrame, path: Path) -> None:
         raise CannotCompute(f"{path} cannot be written ({error}): name another file.") from error
 
 
+def read(path: Path) -> pd.DataFrame:
+    """The rows of a file that ``write`` wrote. Raises CannotCompute for a file that is none."""
+    if not path.is_file():
+        raise CannotCompute(f"There is no such file: {path}. Name one that a sweep wrote with --out.")
+    try:
+        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        if missing := [name for name in ROW_IS if name not in frame]:
+            raise ValueError(f"it has no column {missing[0]}")
+    except Exception as error:  # pyarrow raises many kinds
+        raise CannotCompute(
+            f"{path} has no rows of a sweep ({error}): name one that a sweep wrote with --out."
+        ) from error
+    return frame
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -27,7 +27,7 @@ class StoredRows:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: dict[str, dict] = {}  # key -> the request in its header; empty: not a block's result
-        self._rows: dict[str, dict | None] = {}  # key -> its row; None: not current
+        self._rows: dict[str, dict[Network, dict | None]] = {}  # key -> its row; None: not current for that network
 
     def rows(self, network: Network, convention: Convention, images: Iterable[Image]) -> pd.DataFrame:
         """The rows of a network and a convention at some images, with the richest quantity of each image and block; may
@@ -60,9 +60,10 @@ class StoredRows:
         ]
 
     def _row(self, key: str, network: Network, images: dict) -> dict | None:
-        if key not in self._rows:
-            self._rows[key] = _row(key, self._requests[key], network, images)
-        return self._rows[key]
+        of_networks = self._rows.setdefault(key, {})
+        if network not in of_networks:
+            of_networks[network] = _row(key, self._requests[key], network, images)
+        return of_networks[network]
 
 
 def _row(key: str, asked: dict, network: Network, images: dict) -> dict | None:

@@ -59,10 +59,7 @@ def plan(
 ) -> list[Task]:
     """A task per image. Raises CannotCompute for a block or quantity that does not exist."""
     numbers = tuple(network.block(number).block for number in blocks)
-    if quantity not in analysis.QUANTITIES:
-        raise CannotCompute(
-            f"Expected a quantity among {', '.join(analysis.QUANTITIES)}, got {quantity!r}: choose one of them."
-        )
+    analysis.check_quantity(quantity)
     return [Task(network, image, numbers, convention, quantity) for image in images]
 
 

@@ -359,6 +359,7 @@ def test_the_link_to_copy_holds_every_value_defaults_too(visitor):
         ("stable", "rk4,none"),
         ("blockstep", "0"),
         ("blockstep", "nan"),
+        ("blockstep", "abc" * 100),
         ("overlay", "\x00"),
         ("page", "1e9"),
         ("talk", "maybe"),
@@ -369,6 +370,8 @@ def test_a_hostile_or_stale_value_falls_back_with_a_note(visitor, name, value):
         value = str(next(image for image in range(10_000) if image not in cifar10.bundled()))
     page = visitor().open(SPECTRUM, **{name: value})
     assert "default is shown" in page.texts("warning")
+    assert "convert string" not in page.texts("warning"), "in our words"
+    assert "abc" * 40 not in page.texts("warning"), "cut"
     assert page.url[name] != value
     page.run()
     assert not page.texts("warning"), "said once"

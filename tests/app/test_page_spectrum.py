@@ -40,6 +40,15 @@ def cells(page, table: int = 0) -> list[list[str]]:
 # Stability regions
 
 
+def test_a_fit_to_the_disc_ends_quietly_where_the_convention_has_none(visitor):
+    store(*spectrum_of(0), *spectrum_of(0, convention="slices"))
+    page = visitor().open(SPECTRUM, images="0", convention="branch", fit="disc")
+    assert page.url["fit"] == "disc"
+    page.run(widget(page, "convention").set_value("slices"))
+    assert page.url["fit"] == "all"
+    assert not page.texts("warning")
+
+
 def test_regions_and_their_numbers_move_with_the_step_and_nothing_is_computed(visitor, engine):
     store(*spectrum_of(0))  # −1 and 0.25 ± 0.5i of 803 eigenvalues
     page = visitor().open(SPECTRUM, images="0", stable="forward-euler,rk4")

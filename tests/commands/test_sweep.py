@@ -137,6 +137,18 @@ def test_tables_of_nothing_name_the_command(capsys):
     )
 
 
+def test_rows_of_a_csv_file_give_the_same_tables_and_a_foreign_file_is_refused(tmp_path, capsys):
+    frame, printed = bundled(images=10), []
+    for name in ("rows.parquet", "rows.csv"):
+        shipping.write(frame, tmp_path / name)
+        assert command_line.main(f"tables resnet18 --kind by_block --rows {tmp_path / name}".split()) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    frame.drop(columns="network").to_csv(tmp_path / "foreign.csv")
+    assert command_line.main(f"tables resnet18 --rows {tmp_path / 'foreign.csv'}".split()) == 2
+    assert "has no rows of a sweep (it has no column network)" in capsys.readouterr().err
+
+
 def test_rows_of_a_file_are_printed_and_shipped(tmp_path, capsys):
     frame = bundled(images=10)
     shipping.write(frame, tmp_path / "rows.parquet")

@@ -1,6 +1,7 @@
 """Metrics by hand-worked spectra; undefined and not computed are distinguished."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,13 +145,13 @@ SLICES = SliceSpectrum(100, 40, 10, 50, 0, 1.5, -0.5, 2.0, 0.5, -0.25)
 
 
 def test_slices_have_their_baselines_and_no_ratio_without_every_eigenvalue():
-    metrics, reasons = definitions.of(facts.of_slices(SLICES, 0.5, 12.0, (0.5, -0.25), True))
+    metrics, reasons = definitions.of(facts.of_slices(SLICES, 0.5, 12.0, True))
     assert (metrics["percent_negative"], metrics["stiffness_index"]) == (10, -3)
     assert (metrics["expected_percent_negative"], metrics["stiffness_index_without_skip"]) == (12, -2)
     assert reasons["stiffness_ratio"] == facts.NEEDS_SPECTRUM
     for name in ("outside_euler", "largest_stable_step", "share_positive"):
         assert reasons[name] == definitions.ONLY_BRANCH
-    poorer, reasons = definitions.of(facts.of_slices(SLICES, 0.5, 12.0, (0.5, 0.0), False))
+    poorer, reasons = definitions.of(facts.of_slices(replace(SLICES, min_re_without_skip=0.0), 0.5, 12.0, False))
     assert reasons["percent_negative"] == reasons["n_negative"] == facts.NEEDS_COUNTS
     assert reasons["stiffness_index_without_skip"] == facts.NOTHING_NEGATIVE
     assert poorer.keys() == metrics.keys()
@@ -196,7 +197,7 @@ def test_a_result_lists_its_metrics_in_the_order_of_those_that_are_stored():
     singular = SingularValues(np.array([2.0, 0.5]), True, 7, {})
     found = {
         "square": (facts.of_spectrum(_spectrum([-1.0]), 1.0), STORED),
-        "slices": (facts.of_slices(SLICES, 0.5, 12.0, (0.5, -0.25), True), STORED + BASELINES),
+        "slices": (facts.of_slices(SLICES, 0.5, 12.0, True), STORED + BASELINES),
         "not square": (facts.of_singular_values(singular, 4, 8, Convention.BRANCH, 0.5), STORED + SINGULAR),
     }
     for known, names in found.values():

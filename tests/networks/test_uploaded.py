@@ -17,7 +17,7 @@ from stiffcore.checkpoints import inspect as checkpoints, register
 from stiffcore.commands import analyse_table, main as command_line
 from stiffcore.conventions import Convention
 from stiffcore.errors import Cancelled, CannotCompute
-from stiffcore.images import cifar10, registry as image_registry, uploaded as uploaded_images
+from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest, registry as networks, resnets, uploaded as uploaded_networks
 from stiffcore.progress import silent
 from stiffcore.storage import uploads
@@ -76,10 +76,10 @@ def test_a_checkpoint_becomes_a_network_with_its_own_accuracy(content, monkeypat
         "nearly the same network"
     )
     assert (150, 200, "self-test on the images that ship") in stages
-    loaded = resnets.load(own.network)
+    loaded, network = resnets.load(own.network), networks.find(own.network)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
     assert resnets.weights_sha256(loaded) == own.sha256
-    assert analysis.prediction(networks.find(own.network), image_registry.find(images[5])) == (
+    assert (network.predicted[images[5]], network.loss[images[5]]) == (
         own.predicted[5],
         own.loss[5],
     )

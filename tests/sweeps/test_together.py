@@ -89,3 +89,23 @@ def test_a_module_in_memory_is_swept_by_workers(form, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_class_of_the_script_itself_is_refused_in_one_sentence(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        IN_MEMORY.replace("module = resnet.ResNet(", "class Mine(resnet.ResNet): pass\nmodule = Mine("), "utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        "Mine is defined in this script or notebook, which other processes do not import: move it to a module, or give "
+        "workers=1."
+    )
