@@ -52,7 +52,7 @@ def test_vary_swap_and_pin(window):
     missing.get_by_text("A is not computed").wait_for()
     assert (visitor.url["a.network"], visitor.url["b.network"]) == ("resnet18-untrained", "resnet18")
     visitor.tell(visitor.button("Pin B as A").click)
-    shows(visitor, "A", "resnet18 ")
+    shows(visitor, "A", "ResNet18 ·")
     assert visitor.url["a.network"] == "resnet18"
     assert visitor.page.locator(".st-key-offer").count() == 0
 

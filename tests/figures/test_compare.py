@@ -47,7 +47,7 @@ def test_side_by_side_the_axes_are_locked_and_hold_both(axes, fit):
 def test_a_letter_has_its_colour_and_shape_even_where_both_are_the_same_image():
     figure = compare.figure({"A": spectrum(), "B": spectrum(network="resnet18-untrained")}, STYLE, "overlay")
     listed = [trace for trace in figure.data if trace.showlegend]
-    assert [trace.name[:11] for trace in listed] == ["A: resnet18", "B: resnet18"]
+    assert [trace.name[:11] for trace in listed] == ["A: ResNet18", "B: ResNet18"]
     assert [trace.marker.color for trace in listed] == [STYLE.colour(0), STYLE.colour(1)]
     assert [trace.marker.symbol for trace in listed] == [STYLE.shape(0), STYLE.shape(1)]
     assert "xaxis2" not in figure.layout

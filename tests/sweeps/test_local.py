@@ -198,7 +198,7 @@ def test_what_is_there_is_not_planned_again(tmp_path, monkeypatch):
     [
         ([9], Convention.SLICES, "counts", "from 1 to 8"),
         ([8], "matrix", "counts", "convention"),
-        ([8], Convention.SLICES, "all", "quantity"),
+        ([8], Convention.SLICES, "all", "level"),
     ],
 )
 def test_plans_refuse_what_does_not_exist(blocks, convention, quantity, says):

@@ -53,7 +53,7 @@ def _badge(perturbed: Perturbed) -> None:
     """How the perturbed image was made."""
     request = perturbed.request
     about = job_badge.parts(
-        "cpu", analysis.PRECISION, perturbed.seconds, request.network.name, perturbation.KINDS[request.kind]
+        "cpu", analysis.PRECISION, perturbed.seconds, request.network.weights_sha256, perturbation.KINDS[request.kind]
     )
 
     def again(progress) -> Perturbed:
@@ -155,7 +155,7 @@ def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) 
     device = " / ".join(dict.fromkeys(spectrum["device"] for spectrum in spectra))
     kinds = side.convention.title, perturbation.KINDS[request.kind]
     seconds = sum(spectrum.get("seconds") or 0 for spectrum in spectra) if spectra else None
-    about = job_badge.parts(device, analysis.PRECISION, seconds, request.network.name, *kinds)
+    about = job_badge.parts(device, analysis.PRECISION, seconds, request.network.weights_sha256, *kinds)
 
     def again(progress) -> pd.DataFrame:
         return perturbation.sweep(request, side.block, side.convention, progress, again=True)

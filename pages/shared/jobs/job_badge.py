@@ -7,7 +7,6 @@ import streamlit as st
 
 from pages.shared.jobs import ode_jobs
 from pages.shared.state import controls, service
-from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache
 
 Numbers = Callable[[object], Mapping[str, float]]  # the numbers of a result that are compared with the previous one
@@ -18,9 +17,9 @@ def took(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:,.0f} s to compute" if seconds >= 10 else f"{seconds:.2g} s to compute"
 
 
-def parts(device: str, precision: str, seconds: float | None, network: str, *others: str) -> list[str]:
-    """What a badge says after "stored" or "fresh"."""
-    return [device, precision, took(seconds), f"weights {manifest.entry(network).sha256[:8]}", *others]
+def parts(device: str, precision: str, seconds: float | None, weights: str, *others: str) -> list[str]:
+    """What a badge says after "stored" or "fresh". weights: their SHA-256."""
+    return [device, precision, took(seconds), f"weights {weights[:8]}", *others]
 
 
 def show(key: str, again: Callable, before: object, numbers: Numbers, title: str, about: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ def spread(network: str, rows: pd.DataFrame, metric: str, block: int | str) -> N
         statistics.pooled(rows, metric)
     measured = label_spread.spread(rows, metric, block)
     st.metric(
-        "Variance between labels, of that between blocks",
+        "Variance, labels / blocks",
         "–" if math.isnan(measured.ratio) else f"{100 * measured.ratio:.3g} %",
         help="Variance of the labels' means / variance of the blocks' means. Small: labels differ little compared with blocks.",
     )

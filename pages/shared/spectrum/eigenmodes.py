@@ -195,7 +195,9 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
 
 def _badge(mode: modes.Mode) -> None:
     request, value = mode.request, mode.eigenvalue
-    about = job_badge.parts("cpu", analysis.PRECISION, mode.seconds, request.network.name, request.convention.title)
+    about = job_badge.parts(
+        "cpu", analysis.PRECISION, mode.seconds, request.network.weights_sha256, request.convention.title
+    )
     job_badge.show(
         modes.key(request, value), lambda progress: modes.compute(request, value, progress, again=True), mode,
         lambda made: {"the condition number": made.condition}, f"Block {request.block}: a mode", about,

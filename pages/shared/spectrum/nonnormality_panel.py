@@ -61,7 +61,9 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
 
 def _badge(found: nonnormality.NonNormality) -> None:
     request = found.request
-    about = job_badge.parts("cpu", analysis.PRECISION, found.seconds, request.network.name, request.convention.title)
+    about = job_badge.parts(
+        "cpu", analysis.PRECISION, found.seconds, request.network.weights_sha256, request.convention.title
+    )
 
     def numbers(made: nonnormality.NonNormality) -> dict[str, float]:
         return {"ω(J)": made.numerical_abscissa, "‖J‖₂": made.norm, "Henrici's departure": made.departure}

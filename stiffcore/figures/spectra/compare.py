@@ -30,9 +30,9 @@ def looks(style: Style) -> dict[str, Series]:
 
 
 def title(result: Result) -> str:
-    """``resnet18 · block 8 · image 0 · branch``."""
+    """``ResNet18 · block 8 · image 0 · branch``."""
     request = result.request
-    return f"{request.network.name} · block {request.block} · image {request.image.name} · {request.convention}"
+    return f"{request.network.title} · block {request.block} · image {request.image.name} · {request.convention}"
 
 
 def is_lockable(sides: Sides) -> bool:

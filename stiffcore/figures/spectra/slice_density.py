@@ -74,8 +74,7 @@ def draw(panel: Panel, inside: Sequence[Result]) -> None:
 
 def heat(panel: Panel, counts: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> None:
     """Draw counts on a log colour scale that all panels share. counts: rows are imaginary parts; edges: true values."""
-    with np.errstate(divide="ignore"):
-        logs = np.where(counts > 0.5, np.log10(counts), np.nan).astype(np.float32)
+    logs = np.log10(np.where(counts > 0.5, counts, np.nan)).astype(np.float32)
     centres = [(edges[1:] + edges[:-1]) / 2 for edges in (re_edges, im_edges)]
     panel.figure.add_trace(
         go.Heatmap(

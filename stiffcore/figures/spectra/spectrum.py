@@ -146,6 +146,6 @@ def alt_text(results: Sequence[Result], marks: str = "points") -> str:
     images = len({result.request.image for result in results})
     what = "Density of the eigenvalues" if is_density(results, marks) else "Eigenvalues"
     return (
-        f"{what} in the complex plane: {first.network.name}, block {blocks}, {images} images, "
+        f"{what} in the complex plane: {first.network.title}, block {blocks}, {images} images, "
         f"{first.convention.title}. The table has the numbers."
     )

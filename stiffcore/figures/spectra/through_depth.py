@@ -189,6 +189,6 @@ def alt_text(blocks: Blocks, network: Network, convention: Convention) -> str:
     there = [number for number, result in blocks.items() if result is not None]
     image = next(result.request.image for result in blocks.values() if result is not None)
     return (
-        f"Eigenvalues in the complex plane, a frame per block of {network.name} on locked axes: blocks {there[0]} to {there[-1]} at "
+        f"Eigenvalues in the complex plane, a frame per block of {network.title} on locked axes: blocks {there[0]} to {there[-1]} at "
         f"image {image.name}, {convention.title}. The table has the numbers."
     )
