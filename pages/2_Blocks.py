@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from pages.shared.blocks import baselines
+from pages.shared.blocks import baselines, numbers
 from pages.shared.jobs import computing
 from pages.shared.shell import navigation
 from pages.shared.state import ask, controls
@@ -53,25 +53,11 @@ with panels.error_boundary():
         figure, "depth", depth.alt_text(tables, metric, name_of), on_select="rerun", selection_mode="points"
     )
     selection.one_block(event, tables, images)
-    st.caption(
-        "Bars: means over images; whiskers: the middle 90 % of the images. Hatched blocks change the shape; under block and "
-        "branch they have no eigenvalues (undefined: not square)."
-    )
+    numbers.caption()
     computing.badge(fresh, title)
     for view in shown:
         statistics.about(rows[view], *view)
-    whole = pd.concat([statistics.named(table, *view) for view, table in tables.items()], ignore_index=True)
-    code = (
-        f'print(comparison.along_depth(sc.network("{networks[0]}"), rows, "{metric}", Convention({conventions[0]!r})))'
-    )
-    python = statistics.python(
-        networks[0],
-        conventions[0],
-        code,
-        "from stiffcore.conventions import Convention\nfrom stiffcore.paper import comparison\n",
-    )
-    panels.downloads(figure, whole, f"depth-{metric}", depth.title(tables, metric, name_of), python)
-    panels.equivalent_table(whole, "Means over images, the middle 90 %, the paper's value and the baseline, per block.")
+    numbers.below(figure, tables, metric)
     for network, convention in shown:
         if convention.has_baselines:
             baselines.section(network, convention, rows[network, convention], style)

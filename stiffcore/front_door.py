@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from stiffcore.analysis import requests
-from stiffcore.analysis.requests import Request, Result
+from stiffcore.analysis import compute
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10, registry as images
 from stiffcore.images.image import Image
@@ -155,7 +156,7 @@ def request(
     block: counted from 1. convention: "slices", "block" or "branch". level: "extremes" (the outermost eigenvalues), "counts"
     (every metric) or "spectrum" (the eigenvalues, too). Raises CannotCompute for an unknown block, convention or level.
     """
-    return requests.check(Request(_network(network), _image(image), block, Convention(convention), level))
+    return Request(_network(network), _image(image), block, Convention(convention), level).checked()
 
 
 def analyse(
@@ -179,7 +180,7 @@ def analyse(
     >>> len(result.eigenvalues())
     2048
     """
-    return Analysis(**vars(requests.compute(request(network, image, block, convention, level), progress)))
+    return Analysis(**vars(compute.compute(request(network, image, block, convention, level), progress)))
 
 
 def sweep(
@@ -216,8 +217,8 @@ def sweep(
 
 def _images(wanted: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image]) -> list[Image]:
     if isinstance(wanted, str):
-        wanted = cifar10.parse_images(wanted)
-    elif isinstance(wanted, np.ndarray | Image) or not isinstance(wanted, Iterable):
+        return images.listed(wanted)
+    if isinstance(wanted, np.ndarray | Image) or not isinstance(wanted, Iterable):
         wanted = [wanted]
     return [_image(one) for one in wanted]
 
@@ -310,7 +311,7 @@ def linearise(
     >>> state.live_outputs
     791
     """
-    return requests.block_state(request(network, image, block, Convention.BLOCK, "extremes"))
+    return compute.block_state(request(network, image, block, Convention.BLOCK, "extremes"))
 
 
 def jacobian(state: "BlockState", convention: str = "branch") -> "LinearOperator":

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import stiffcore as sc
-from stiffcore.analysis import requests
+from stiffcore.analysis import compute
 from stiffcore.conventions import Convention
 from stiffcore.figures.spectra import spectrum_table
 from stiffcore.images import cifar10, registry as images, uploaded as uploaded_images
@@ -279,8 +279,8 @@ def test_one_module_under_two_normalisations_gives_two_results_in_one_call(modul
         sc.network(module, name="mine", image_size=SIDE, mean=mean, std=STD) for mean in (MEAN, (0.1, 0.9, 0.1))
     ]
     asked = [sc.request(network, image, IDENTITY, "branch", "spectrum") for network in networks]
-    together = [result.metrics["max_re"] for result in requests.compute_many(asked, again=True)]
-    alone = [next(requests.compute_many([request], again=True)).metrics["max_re"] for request in asked]
+    together = [result.metrics["max_re"] for result in compute.compute_many(asked, again=True)]
+    alone = [next(compute.compute_many([request], again=True)).metrics["max_re"] for request in asked]
     assert together == alone
     assert together[0] != together[1]
 
@@ -298,7 +298,7 @@ def test_cifar10s_labels_do_not_count_for_other_classes(module):
     of_dog_or_more = next(number for number in cifar10.bundled() if cifar10.label(number) > 2)
     result = sc.analyse(network, of_dog_or_more, IDENTITY, "branch", "spectrum")
     assert np.isnan(result.loss)
-    assert requests.row(result)["label"] is None
+    assert result.row()["label"] is None
     assert spectrum_table._identity(result)["label"] == "no label"
     assert not any("axolotl" in (trace.name or "") for trace in result.plot().data)
     small = sc.network(module, image_size=32)
@@ -310,8 +310,8 @@ def test_cifar10s_labels_do_not_count_for_other_classes(module):
 
 
 def test_one_image_one_block_and_its_losses_are_computed_once(network, image, monkeypatch):
-    calls, all_losses = [], requests.all_losses
-    monkeypatch.setattr(requests, "all_losses", lambda *given: calls.append(given) or all_losses(*given))
+    calls, all_losses = [], compute.all_losses
+    monkeypatch.setattr(compute, "all_losses", lambda *given: calls.append(given) or all_losses(*given))
     rows = sc.sweep(network, image, [IDENTITY, DOWNSAMPLING], "branch", "extremes", workers=1)
     assert len(rows) == 2
     assert len(calls) == 1

@@ -19,7 +19,7 @@ MODULES_IN_A_FOLDER = 14
 WITHOUT_TORCH = (
     "networks.uploaded images.uploaded images.decode networks.catalogue networks.manifest images.cifar10 odes.stability "
     "odes.step_limits odes.spectrum_stability metrics.definitions metrics.readme "
-    "storage.cache analysis.requests analysis.estimate analysis.agreement analysis.modes "
+    "storage.cache analysis.requests analysis.results analysis.compute analysis.estimate analysis.agreement analysis.modes "
     "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local sweeps.tasks statistics.row_values "
     "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "

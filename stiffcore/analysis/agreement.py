@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stiffcore.analysis.requests import Request, Result
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 
 RELATIVE = 1e-9  # relative change allowed for numbers without a tolerance of their own
 COUNTED = ("n_eigenvalues", "n_zero", "n_one")  # by structure: exact

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stiffcore.analysis.requests import Result
+from stiffcore.analysis.results import Result
 from stiffcore.metrics.missing import NOT_COMPUTED, Missing, not_computed, undefined
 
 LARGEST_PAIRED = 1200  # eigenvalues per spectrum; about half a second on one core, growing with the cube

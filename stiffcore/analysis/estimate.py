@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.analysis.requests import Request
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis, requests
 from stiffcore.analysis.requests import Request
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
@@ -72,7 +72,7 @@ def key(request: Request, eigenvalue: complex) -> str:
     return result_cache.key(
         {
             "kind": "mode",
-            "algorithm": [ALGORITHM, analysis.ALGORITHM],
+            "algorithm": [ALGORITHM, requests.ALGORITHM],
             **request.network.key_fields(request.image),
             "block": request.block,
             "convention": request.convention,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis, requests
 from stiffcore.analysis.requests import Request
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
@@ -73,7 +73,7 @@ def key(request: Request) -> str:
     return result_cache.key(
         {
             "kind": "non-normality",
-            "algorithm": [ALGORITHM, analysis.ALGORITHM],
+            "algorithm": [ALGORITHM, requests.ALGORITHM],
             **request.network.key_fields(request.image),
             "block": request.block,
             "convention": request.convention,

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
@@ -235,7 +237,7 @@ def sweep(
     SWEPT, and ``reasons`` (metric -> why it is NaN). again: compute results even if they are stored."""
     requests = sweep_requests(request)
     perturbed: list[Perturbed] = []
-    results: list[analysis.Result] = []
+    results: list[Result] = []
     for at, step in enumerate(requests):
         report = _stage(progress, at, len(requests), name_of(step))
         perturbed.append(compute(step, report, again))
@@ -257,11 +259,11 @@ def sweep_made(request: PerturbationRequest, block: int, convention: Convention)
     return [result.made for result in results if result is not None]
 
 
-def _of_block(perturbed: Perturbed, block: int, convention: Convention) -> analysis.Request:
-    return analysis.Request(perturbed.request.network, perturbed.image, block, convention, "counts")
+def _of_block(perturbed: Perturbed, block: int, convention: Convention) -> Request:
+    return Request(perturbed.request.network, perturbed.image, block, convention, "counts")
 
 
-def _table(perturbed: Sequence[Perturbed], results: Sequence[analysis.Result]) -> "pd.DataFrame":
+def _table(perturbed: Sequence[Perturbed], results: Sequence[Result]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = []

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import ALGORITHM, Request
+from stiffcore.analysis.results import Result
 from stiffcore.benchmarks import app_server, browser as benchmark_browser, main as benchmark, sessions
 from stiffcore.benchmarks.app_server import AppServer
 from stiffcore.benchmarks.timing import as_seconds, as_spread, clocked, spread
@@ -109,20 +110,20 @@ def large_cloud(chromium: "Browser", folder: Path, say: Say, rounds: int = CLOUD
 def store_cloud(cache: Path) -> None:
     """Store a spectrum of random numbers, of the size of LARGE, in a cache folder that the app will use."""
     network, image, block, convention = LARGE
-    large = analysis.Request(networks.find(network), images.find(image), block, convention, "spectrum")
+    large = Request(networks.find(network), images.find(image), block, convention, "spectrum")
     n = large.geometry.n_in
     half = np.random.default_rng(0).normal(size=(n // 2, 2)) @ [0.3, 0.3j]
     values = np.concatenate([half, half.conj()])
     extremes = {"max_re": float(values.real.max()), "min_re": float(values.real.min()), "n_eigenvalues": n}
-    key = analysis.key(large)
+    key = large.key
     made = {
         "weights": large.network.weights_sha256, "image_sha256": large.image.sha256,
-        "predicted": 0, "loss": 0.0, "algorithm": analysis.ALGORITHM, "device": "made up", "precision": "float64",
+        "predicted": 0, "loss": 0.0, "algorithm": ALGORITHM, "device": "made up", "precision": "float64",
         "threads": 1, "seconds": 0.0, "date": "", "key": key, "quantity": large.quantity,
     }  # fmt: skip
-    result = analysis.Result(large, extremes, {}, {"eigenvalues": values}, {}, made)
+    result = Result(large, extremes, {}, {"eigenvalues": values}, {}, made)
     stored = result_cache.ResultCache(cache)
-    stored.put(key, analysis.header_of(result), result.arrays)
+    stored.put(key, result.header(), result.arrays)
     stored.close()
 
 

@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from stiffcore.analysis import compute
 from stiffcore.errors import CannotCompute
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +97,7 @@ class AppServer:
 
     def computed(self) -> list[str]:
         """The results that the engine started to compute, once per start."""
-        return re.findall(r"^[\d.]+ stiffcore\.analysis\.requests: computing (.+)$", self.log(), re.MULTILINE)
+        return re.findall(rf"^[\d.]+ {re.escape(compute.__name__)}: computing (.+)$", self.log(), re.MULTILINE)
 
     def torch_imported(self) -> float | None:
         """When the process began to import torch, in the time of time.time(); None if it has not."""

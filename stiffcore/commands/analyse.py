@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from stiffcore import files
-from stiffcore.analysis import estimate, requests as analysis
+from stiffcore.analysis import compute as analysis, estimate
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.commands import analyse_table, terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10, decode as image_files, registry as images, uploaded as uploaded_images
+from stiffcore.images import decode as image_files, registry as images, uploaded as uploaded_images
 from stiffcore.images.image import Image
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.networks.network import Network
@@ -92,7 +94,7 @@ def _network(arguments: Namespace) -> Network:
 
 def _images(text: str, file: Path | None) -> list[Image]:
     if file is None:
-        return [images.find(number) for number in cifar10.parse_images(text)]
+        return images.listed(text)
     number = uploaded_images.register(image_files.read(image_files.content_of(file)), {"name": file.name})
     terminal.say(f"{file.name} is image {number}.")
     return [images.find(number)]
@@ -104,9 +106,7 @@ def _analyse(arguments: Namespace) -> int:
     convention = Convention(arguments.convention)
     blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.blocks)
     network, chosen = _network(arguments), _images(arguments.images, arguments.image_file)
-    requests = [
-        analysis.Request(network, image, block, convention, arguments.level) for image in chosen for block in blocks
-    ]
+    requests = [Request(network, image, block, convention, arguments.level) for image in chosen for block in blocks]
     if sys.stderr.isatty():
         terminal.say(estimate.of(requests).sentence)
     short = not arguments.wide and terminal.is_watched()
@@ -127,11 +127,9 @@ def _analyse(arguments: Namespace) -> int:
     return REFUSED if refusals else 0
 
 
-def _computed(
-    requests: list[analysis.Request], show: Callable[[analysis.Result], None]
-) -> tuple[list[analysis.Result], dict[str, list[str]]]:
+def _computed(requests: list[Request], show: Callable[[Result], None]) -> tuple[list[Result], dict[str, list[str]]]:
     """The results without their arrays, each shown as soon as it is computed; and reason -> its blocks."""
-    results: list[analysis.Result] = []
+    results: list[Result] = []
     refusals: dict[str, list[str]] = {}
     with terminal.progress("block") as progress:
         progress(0, len(requests), requests[0].network.name)
@@ -139,7 +137,7 @@ def _computed(
         def stage(done: int, total: int, what: str) -> None:
             progress(len(results), len(requests), what)
 
-        def refused(request: analysis.Request, error: CannotCompute) -> None:
+        def refused(request: Request, error: CannotCompute) -> None:
             refusals.setdefault(str(error), []).append(f"image {request.image.in_rows} block {request.block}")
 
         for result in analysis.compute_many(requests, stage, refused):
@@ -163,7 +161,7 @@ def _spectrum(arguments: Namespace) -> None:
         )
     path = terminal.writable(arguments.out)
     with terminal.progress() as progress:
-        result = analysis.compute(analysis.Request(network, image, block, convention, "spectrum"), progress)
+        result = analysis.compute(Request(network, image, block, convention, "spectrum"), progress)
     facts = {
         "network": network.name, "image": image.in_rows, "label": image.label_name, "block": block,
         "convention": convention, "metrics": result.metrics, "reasons": result.reasons, "health": result.health,
@@ -180,7 +178,7 @@ def _spectrum(arguments: Namespace) -> None:
         terminal.show(f"{path}: " + ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items()))
 
 
-def whole_spectrum(result: analysis.Result) -> dict[str, np.ndarray]:
+def whole_spectrum(result: Result) -> dict[str, np.ndarray]:
     """The arrays of a result, with the structural zeros and ones appended to the eigenvalues of its core."""
     whole = {"eigenvalues": result.eigenvalues()} if "eigenvalues" in result.arrays else {}
     return result.arrays | whole

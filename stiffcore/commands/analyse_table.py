@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.commands import terminal
 from stiffcore.conventions import Convention
 from stiffcore.images.labels import LABELS
@@ -11,7 +12,7 @@ from stiffcore.metrics import definitions
 from stiffcore.metrics.metric import Group, Short, Unit
 from stiffcore.metrics.missing import NOT_COMPUTED, Missing, not_computed
 
-Show = Callable[[analysis.Result], None]
+Show = Callable[[Result], None]
 
 # The columns before and after the metrics; the convention is in the title and in each JSON object.
 WHICH = ("network", "weights", "image", "label", "predicted", "correct", "loss", "block", "n_in", "n_out")
@@ -40,17 +41,17 @@ def singular() -> list[str]:
     return [metric.name for metric in definitions.of_group(Group.SINGULAR)]
 
 
-def row(result: analysis.Result) -> dict[str, object]:
+def row(result: Result) -> dict[str, object]:
     """The columns in their order, then the other fields; NaN for a metric that is newer than a stored result."""
-    row = analysis.row(result)
+    row = result.row()
     return {name: row.get(name, math.nan) for name in columns()} | row
 
 
-def _title(request: analysis.Request) -> str:
+def _title(request: Request) -> str:
     return f"{request.convention.title}; level {request.quantity}"
 
 
-def _cells(result: analysis.Result) -> tuple[dict[str, str], dict[str, Missing]]:
+def _cells(result: Result) -> tuple[dict[str, str], dict[str, Missing]]:
     """Every column as text, and the reason for each metric without a value. Singular values of a square block are not
     computed."""
     values: dict[str, object] = dict.fromkeys(singular(), math.nan) | row(result)
@@ -69,20 +70,20 @@ def _label(number: object) -> str:
     return LABELS[number] if isinstance(number, int) else "none"
 
 
-def wide(requests: list[analysis.Request]) -> Show:
+def wide(requests: list[Request]) -> Show:
     """All columns by their names, including the singular values if a block is not square."""
     shown = [*columns(), *(singular() if any(map(_has_singular_values, requests)) else ())]
     widths = WIDTHS | dict.fromkeys((metric.name for metric in definitions.METRICS), WIDTH)
     table = terminal.Table(_title(requests[0]), {name: widths.get(name, 0) for name in shown})
 
-    def show(result: analysis.Result) -> None:
+    def show(result: Result) -> None:
         cells, _ = _cells(result)
         table.row({name: cells[name] for name in shown})
 
     return show
 
 
-def _has_singular_values(request: analysis.Request) -> bool:
+def _has_singular_values(request: Request) -> bool:
     return request.convention.has_matrix and not request.geometry.is_identity
 
 
@@ -102,7 +103,7 @@ def short_columns(convention: Convention) -> dict[str, str]:
     return {name: name for name in SHORT_WHICH} | metrics | {name: name for name in SHORT_HOW}
 
 
-def short(requests: list[analysis.Request]) -> Show:
+def short(requests: list[Request]) -> Show:
     """A table for a terminal: four digits, "stored" in place of seconds, singular values in place of eigenvalues."""
     convention = requests[0].convention
     columns, metrics = short_columns(convention), _short_metrics(convention)
@@ -110,7 +111,7 @@ def short(requests: list[analysis.Request]) -> Show:
     title = f"{_title(requests[0])}\n{meanings}; --wide: more"
     table = terminal.Table(title, SHORT_WHICH | {short.name: short.width for short in metrics.values()} | SHORT_HOW)
 
-    def show(result: analysis.Result) -> None:
+    def show(result: Result) -> None:
         cells, missing = _cells(result)
         for name, value in row(result).items():
             if isinstance(value, float) and not math.isnan(value):
@@ -137,7 +138,7 @@ def _singular_values(cells: dict[str, str], missing: Mapping[str, Missing]) -> s
     return f"singular values {cells['smallest_singular_value']} to {largest}, condition number {condition}"
 
 
-def _explained(results: list[analysis.Result], columns: Iterable[str]) -> list[str]:
+def _explained(results: list[Result], columns: Iterable[str]) -> list[str]:
     """A line for each reason why a metric of the table is undefined or not computed, with its blocks and metrics."""
     shown = [*columns, *singular()]
     places: dict[Missing, tuple[set[int], set[str]]] = {}
@@ -153,7 +154,7 @@ def _explained(results: list[analysis.Result], columns: Iterable[str]) -> list[s
     ]
 
 
-def _left_open(results: list[analysis.Result]) -> list[str]:
+def _left_open(results: list[Result]) -> list[str]:
     """A line for each row whose counts are intervals."""
     lines = []
     for result in results:
@@ -167,14 +168,14 @@ def _left_open(results: list[analysis.Result]) -> list[str]:
     return lines
 
 
-def _how(results: list[analysis.Result]) -> list[str]:
+def _how(results: list[Result]) -> list[str]:
     """The device, precision and threads of what was computed now."""
     made = [result.made for result in results if not result.stored]
     lines = [f"Computed on {m['device']}, {m['precision']}, {m['threads']} thread per matrix." for m in made]
     return list(dict.fromkeys(lines))
 
 
-def _more_than_asked(results: list[analysis.Result]) -> list[str]:
+def _more_than_asked(results: list[Result]) -> list[str]:
     """A stored result of a higher level serves a lower one, and all of it is shown."""
     higher = [
         r for r in results if r.request.quantity == "extremes" and r.made.get("quantity", "extremes") != "extremes"
@@ -185,6 +186,6 @@ def _more_than_asked(results: list[analysis.Result]) -> list[str]:
     return [f"block {blocks}: a result of a higher level was stored, so its counts are shown, too"]
 
 
-def below(results: list[analysis.Result], columns: Iterable[str]) -> list[str]:
+def below(results: list[Result], columns: Iterable[str]) -> list[str]:
     """The notes below the table: missing values and why, intervals, how the values were computed."""
     return [*_explained(results, columns), *_left_open(results), *_how(results), *_more_than_asked(results)]

@@ -4,7 +4,7 @@ import argparse
 import datetime
 
 from stiffcore.commands import terminal
-from stiffcore.images import cifar10, registry as images
+from stiffcore.images import registry as images
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.odes import block_flow, ode_net
 from stiffcore.storage import cache as result_cache
@@ -38,7 +38,7 @@ def run_flow(arguments: argparse.Namespace) -> int:
     blocks = block_flow.last_stage_blocks(network)
     if arguments.blocks:
         blocks = terminal.parse_blocks(network, arguments.blocks)
-    chosen = [images.find(number) for number in cifar10.parse_images(arguments.images)]
+    chosen = images.listed(arguments.images)
     requests = [block_flow.FlowRequest(network, image, block) for image in chosen for block in blocks]
     rows = [_row(flow) for flow in _flows([block_flow.check(request) for request in requests])]
     if arguments.json:

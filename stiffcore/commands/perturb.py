@@ -3,12 +3,13 @@
 import argparse
 from dataclasses import replace
 
-from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis import compute as analysis, perturbation
 from stiffcore.analysis.perturbation import PerturbationRequest, Perturbed
+from stiffcore.analysis.requests import QUANTITIES, Request
 from stiffcore.commands import terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10, registry as images
+from stiffcore.images import registry as images
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.storage import cache as result_cache
 
@@ -41,7 +42,7 @@ def add_parser(commands: terminal.Commands) -> None:
 
 def run_perturb(arguments: argparse.Namespace) -> int:
     names = ("kind", "strength", "seed")
-    network, chosen = networks.find(arguments.network), map(images.find, cifar10.parse_images(arguments.images))
+    network, chosen = networks.find(arguments.network), images.listed(arguments.images)
     requests = [
         perturbation.check(PerturbationRequest(network, image, *(getattr(arguments, name) for name in names)))
         for image in chosen
@@ -90,10 +91,10 @@ def run_ship(_: argparse.Namespace) -> int:
     with terminal.progress() as progress:
         perturbation.sweep(asked, BLOCK, CONVENTION, progress)
         perturbed = perturbation.compute(asked).image
-        spectrum = analysis.Request(asked.network, perturbed, BLOCK, CONVENTION, "spectrum")
+        spectrum = Request(asked.network, perturbed, BLOCK, CONVENTION, "spectrum")
         analysis.compute(spectrum, progress)
     perturbed_images = [perturbation.compute(request).image for request in perturbation.sweep_requests(asked)]
-    swept = [analysis.Request(asked.network, image, BLOCK, CONVENTION, "counts") for image in perturbed_images]
+    swept = [Request(asked.network, image, BLOCK, CONVENTION, "counts") for image in perturbed_images]
     entries = dict(_entry(request) for request in (spectrum, *swept))
     for request in perturbation.sweep_requests(asked):
         key, entry = _kept([perturbation.key(request)])
@@ -112,10 +113,10 @@ def run_ship(_: argparse.Namespace) -> int:
     return 0
 
 
-def _entry(request: analysis.Request) -> tuple[str, result_cache.Entry]:
+def _entry(request: Request) -> tuple[str, result_cache.Entry]:
     """The key and entry that serve a request, of its own quantity or of a richer one."""
-    richer = analysis.QUANTITIES[analysis.QUANTITIES.index(request.quantity) :]
-    return _kept([analysis.key(replace(request, quantity=quantity)) for quantity in richer])
+    richer = QUANTITIES[QUANTITIES.index(request.quantity) :]
+    return _kept([replace(request, quantity=quantity).key for quantity in richer])
 
 
 def _kept(keys: list[str]) -> tuple[str, result_cache.Entry]:

@@ -12,12 +12,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import QUANTITIES
 from stiffcore.commands import terminal
 from stiffcore.conventions import Convention
-from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10, registry as images
-from stiffcore.images.image import Image
+from stiffcore.images import registry as images
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.networks.network import Network
 from stiffcore.sweeps import local as local_sweep, tasks as sweep_tasks
@@ -25,7 +23,7 @@ from stiffcore.sweeps import local as local_sweep, tasks as sweep_tasks
 if TYPE_CHECKING:
     import pandas as pd
 
-FAILED, INTERRUPTED = 1, 130  # exit codes; 2 is bad input
+FAILED = 1  # an exit code; 2 is bad input
 
 
 def add_parser(subparsers: terminal.Commands) -> None:
@@ -40,7 +38,7 @@ def add_parser(subparsers: terminal.Commands) -> None:
     parser.add_argument(
         "--quantity",
         default="counts",
-        choices=analysis.QUANTITIES,
+        choices=QUANTITIES,
         help="each includes the ones before it; default counts",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default one per GPU, else one per core")
@@ -74,10 +72,10 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     """Computes and stores what is missing; then writes the table and lists the failures."""
     from stiffcore.sweeps import shipping
 
-    if arguments.workers is not None and arguments.workers < 1:  # also when there is nothing to compute
-        raise CannotCompute(f"Expected at least one worker, got {arguments.workers}: give a number from 1.")
+    if arguments.workers is not None:  # also when there is nothing to compute
+        local_sweep.check_workers(arguments.workers)
     network, convention = networks.find(arguments.network), Convention(arguments.convention)
-    chosen, blocks = chosen_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    chosen, blocks = images.listed(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = sweep_tasks.plan(network, chosen, blocks, convention, arguments.quantity)
     if arguments.out:
         terminal.writable(arguments.out)
@@ -99,17 +97,12 @@ def run_sweep(arguments: argparse.Namespace) -> int:
                 failures |= {(outcome.task.image.in_rows, block): why for block, why in outcome.failures.items()}
                 bar.step(failures)
         except KeyboardInterrupt:
-            code = INTERRUPTED
+            code = terminal.INTERRUPTED
     code = code or (FAILED if failures else 0)
     if arguments.out and rows:
         shipping.write(shipping.merged(_frame(rows)), arguments.out)
     _report(arguments, existing, rows, failures, len(chosen) * len(blocks), time.perf_counter() - began, code)
     return code
-
-
-def chosen_images(text: str) -> list[Image]:
-    """The images of an option like ``bundled`` or ``0,3,10:20``. Raises CannotCompute."""
-    return [images.find(number) for number in cifar10.parse_images(text)]
 
 
 def _frame(rows: list[dict]) -> "pd.DataFrame":
@@ -184,7 +177,7 @@ def _report(
     for why, places in by_reason.items():
         more = f" and {len(places) - 5:,} more" if len(places) > 5 else ""
         terminal.say(f"Failed: {', '.join(places[:5])}{more}: {why}")
-    if code == INTERRUPTED:
+    if code == terminal.INTERRUPTED:
         terminal.say("Interrupted: run the same command again to compute what is missing.")
 
 

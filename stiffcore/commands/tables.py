@@ -7,9 +7,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import QUANTITIES
 from stiffcore.commands import terminal
-from stiffcore.commands.sweep import add_network, add_selection, chosen_images, sweep_command
+from stiffcore.commands.sweep import add_network, add_selection, sweep_command
 from stiffcore.conventions import Convention
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
@@ -106,7 +106,7 @@ def _add_ship(commands: terminal.Commands) -> None:
     )
     add_network(parser)
     add_selection(parser)
-    parser.add_argument("--quantity", default="counts", choices=analysis.QUANTITIES, help="default counts")
+    parser.add_argument("--quantity", default="counts", choices=QUANTITIES, help="default counts")
     parser.add_argument(
         "--rows",
         type=Path,
@@ -123,7 +123,7 @@ def run_ship(arguments: argparse.Namespace) -> int:
 
     network, convention = networks.find(arguments.network), Convention(arguments.convention)
     quantity = arguments.quantity
-    chosen, blocks = chosen_images(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    chosen, blocks = images.listed(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = sweep_tasks.plan(network, chosen, blocks, convention, quantity)
     command = f"{sweep_command(network, convention, arguments.blocks, arguments.images)} --quantity {quantity}"
     if quantity == "spectrum":

@@ -18,6 +18,11 @@ def find(number: int) -> Image:
     return _official(cifar10.index(number), cifar10.full_set_path())
 
 
+def listed(text: str) -> list[Image]:
+    """The images of a list like ``bundled``, ``all`` or ``0,3,10:20`` (end excluded). Raises CannotCompute."""
+    return [find(number) for number in cifar10.parse_images(text)]
+
+
 def bundled() -> tuple[Image, ...]:
     """The 1,000 images that ship, in increasing order of their index."""
     return tuple(find(number) for number in cifar10.bundled())

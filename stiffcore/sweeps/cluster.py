@@ -11,7 +11,6 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stiffcore.analysis import requests as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.networks import manifest, uploaded as uploaded_networks
 from stiffcore.networks.network import Network
@@ -67,7 +66,7 @@ class Weights(WorkerPlugin):
 def compute(task: Task) -> tuple[Outcome, list[tuple]]:
     """On a worker: the outcome, and (key, header, arrays) of each result, as the worker's cache holds it."""
     outcome = sweep_tasks.compute(task)
-    keys = [analysis.key(request) for request in task.requests if request.block not in outcome.failures]
+    keys = [request.key for request in task.requests if request.block not in outcome.failures]
     entries = [(key, result_cache.default().get(key)) for key in keys]
     return outcome, [(key, entry.header, entry.arrays) for key, entry in entries if entry is not None]
 

@@ -49,8 +49,7 @@ def run(
     tasks that could have killed it run again, alone. A task that then kills its worker fails, and the others continue.
     Raises CannotCompute for fewer than one worker.
     """
-    if workers < 1:
-        raise CannotCompute(f"Expected at least one worker, got {workers}: give a number from 1.")
+    check_workers(workers)
     of_network: dict[Network, deque[Task]] = {}
     for task in tasks:
         of_network.setdefault(task.network, deque()).append(task)
@@ -63,6 +62,12 @@ def run(
             else:
                 with _pool(min(workers, len(waiting)), network) as pool:
                     yield from _drain(pool, waiting, AHEAD * workers, suspects, stop)
+
+
+def check_workers(workers: object) -> None:
+    """Raises CannotCompute for anything but a whole number from 1."""
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise CannotCompute(f"Expected at least one worker, got {workers!r}: give a number from 1.")
 
 
 def _drain(

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from stiffcore import files
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import QUANTITIES, Request
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
@@ -81,7 +81,7 @@ def merged(*frames: pd.DataFrame) -> pd.DataFrame:
     if not kept:
         return pd.DataFrame(columns=ROW_IS)
     together = pd.concat(kept, ignore_index=True)
-    ranks = {quantity: rank for rank, quantity in enumerate(analysis.QUANTITIES)}
+    ranks = {quantity: rank for rank, quantity in enumerate(QUANTITIES)}
     quantity = together["quantity"] if "quantity" in together else pd.Series("", together.index)
     order = quantity.map(ranks).fillna(-1).sort_values(kind="stable").index  # the last one is kept
     together = together.loc[order].drop_duplicates(ROW_IS, keep="last")
@@ -132,7 +132,7 @@ def _refuse_uploaded(network: Network, are_uploaded: Iterable[bool]) -> None:
         )
 
 
-def ship_spectra(network: Network, convention: Convention, requests: Iterable[analysis.Request], command: str) -> Path:
+def ship_spectra(network: Network, convention: Convention, requests: Iterable[Request], command: str) -> Path:
     """Copy whole results from the cache to cache/shipped, and keep the shipped results of the same weights.
 
     Raises CannotCompute for a result that is not stored, and for uploaded networks or images.
@@ -144,7 +144,7 @@ def ship_spectra(network: Network, convention: Convention, requests: Iterable[an
     entries = {key: entry for key, entry in before.items() if _is_current(key, entry, network)}
     cache = result_cache.default()
     for request in requests:
-        key = analysis.key(request)
+        key = request.key
         entry = cache.get(key) or entries.get(key)
         if entry is None:
             raise CannotCompute(
@@ -174,7 +174,7 @@ def _is_current(key: str, entry: result_cache.Entry, network: Network) -> bool:
     """Whether an entry's key is the one that its request has today: same weights, algorithm and format."""
     asked, made = entry.header["request"], entry.header["made"]
     image = Image(str(asked["image"]), made["image_sha256"], np.empty((0, 0, 3), np.uint8))
-    return analysis.key(analysis.Request(**asked | {"network": network, "image": image})) == key
+    return Request(**asked | {"network": network, "image": image}).key == key
 
 
 def how_made(headers: Iterable[Mapping]) -> dict[str, list]:

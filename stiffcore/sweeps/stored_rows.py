@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.requests import Request
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
@@ -69,8 +70,8 @@ class StoredRows:
 def _row(key: str, asked: dict, network: Network, images: dict) -> dict | None:
     try:
         objects = {"network": network, "image": images[asked["image"]]}
-        request = analysis.Request(**asked | objects)
-        if analysis.key(request) != key:
+        request = Request(**asked | objects)
+        if request.key != key:
             return None
         result = analysis.stored(request)
         return None if result is None else sweep_tasks.row(result)

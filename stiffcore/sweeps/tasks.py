@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.requests import QUANTITIES, Request, check_quantity
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
@@ -38,8 +40,8 @@ class Task:
     quantity: str = "counts"
 
     @property
-    def requests(self) -> list[analysis.Request]:
-        return [analysis.Request(self.network, self.image, b, self.convention, self.quantity) for b in self.blocks]
+    def requests(self) -> list[Request]:
+        return [Request(self.network, self.image, b, self.convention, self.quantity) for b in self.blocks]
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,16 @@ def plan(
 ) -> list[Task]:
     """A task per image. Raises CannotCompute for a block or quantity that does not exist."""
     numbers = tuple(network.block(number).block for number in blocks)
-    analysis.check_quantity(quantity)
+    check_quantity(quantity)
     return [Task(network, image, numbers, convention, quantity) for image in images]
 
 
-def row(result: analysis.Result) -> dict:
+def row(result: Result) -> dict:
     """The result's row, with how it was computed, and with the reasons for missing values as JSON.
     ``statistics.row_values`` reads them to distinguish undefined values from those that are not computed."""
     made = result.made
     certificate = made.get("certificate")
-    return analysis.row(result) | {
+    return result.row() | {
         "quantity": "extremes" if made.get("quantity") == "extremes" else "counts",
         "certificate": certificate.get("kind", "") if isinstance(certificate, dict) else "",
         "algorithm": made["algorithm"],
@@ -110,7 +112,7 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
 
 def _serves(existing: str, wanted: str) -> bool:
     """Whether a row of one quantity serves a request for another. A row holds no spectrum, so it never serves one."""
-    order = analysis.QUANTITIES.index
+    order = QUANTITIES.index
     return wanted != "spectrum" and order(existing) >= order(wanted)
 
 

@@ -27,8 +27,8 @@ def rows(
     Raises CannotCompute with the first reason if any block failed, after the other blocks are computed and stored; and
     for two images of one name, which a table could not tell apart.
     """
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise CannotCompute(f"Expected at least one worker, got {workers!r}: give a number from 1.")
+    if workers is not None:
+        local.check_workers(workers)
     _check_names(images)
     tasks = sweep_tasks.plan(network, images, blocks, convention, quantity)
     table, remaining = sweep_tasks.split(tasks, shipping.rows(network, convention))

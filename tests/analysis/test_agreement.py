@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stiffcore.analysis import agreement, requests as analysis
-from stiffcore.analysis.requests import Result
+from stiffcore.analysis import agreement, compute as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.errors import Cancelled
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from tests.made_up.asked import asked
@@ -89,8 +89,8 @@ def test_again_replaces_what_is_stored_and_goes_before_what_ships(monkeypatch, t
     cache = result_cache.ResultCache(tmp_path / "cache")
     monkeypatch.setattr(result_cache, "default", lambda: cache)
     planted = made_up(request)
-    entry = result_cache.Entry(analysis.header_of(planted), planted.arrays)
-    shipped_results.write_shipped(tmp_path / "spectra-x.parquet", [(analysis.key(request), entry)])
+    entry = result_cache.Entry(planted.header(), planted.arrays)
+    shipped_results.write_shipped(tmp_path / "spectra-x.parquet", [(request.key, entry)])
     ships = shipped_results.ShippedResults(tmp_path)
     monkeypatch.setattr(result_cache, "shipped", lambda: ships)
     assert analysis.stored(request).metrics["max_re"] == 0.25
@@ -107,6 +107,6 @@ def test_again_replaces_what_is_stored_and_goes_before_what_ships(monkeypatch, t
     assert [r.metrics["max_re"] for r in analysis.compute_many([request])] == [0.25], "not asked for again"
     assert [r.stored for r in analysis.compute_many([request], again=True)] == [False]
     assert analysis.stored(request).metrics["max_re"] == 0.75
-    assert ships.get(analysis.key(request)).header["metrics"]["max_re"] == 0.25, "what ships is as it was"
+    assert ships.get(request.key).header["metrics"]["max_re"] == 0.25, "what ships is as it was"
     result_cache.default().clear()
     assert analysis.stored(request).metrics["max_re"] == 0.25

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from stiffcore.analysis import distances as spectral_distances
-from stiffcore.analysis.requests import Result
+from stiffcore.analysis.results import Result
 from stiffcore.metrics.facts import NOTHING_NEGATIVE
 from stiffcore.metrics.missing import Status
 from tests.made_up.asked import asked

@@ -5,7 +5,7 @@ Measured with `python -m stiffcore analyse NETWORK --images … --blocks … --c
 
 import pytest
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.networks import manifest
 from tests.made_up.asked import asked
 

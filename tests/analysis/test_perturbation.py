@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis import compute as analysis, perturbation
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, registry as images, uploaded as uploaded_images
@@ -165,7 +165,7 @@ def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypa
         computed.append(request)
         progress(0, 1, "planted stage")
         result = made_up(request)
-        notice = result_cache.default().put(analysis.key(request), analysis.header_of(result), result.arrays)
+        notice = result_cache.default().put(request.key, result.header(), result.arrays)
         assert notice is None
         return result
 

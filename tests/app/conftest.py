@@ -8,7 +8,8 @@ import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 
 from pages.shared.state import service
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.requests import Request
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from stiffcore.storage.shipped import ShippedResults
 from tests.app import stiff_odes
@@ -46,7 +47,7 @@ def visitor(tmp_path, monkeypatch):
 @pytest.fixture
 def engine(monkeypatch):
     """Replaces the engine by one that notes what it is asked for, and waits for ``go`` before each result."""
-    asked: list[analysis.Request] = []
+    asked: list[Request] = []
     go = threading.Event()
 
     def compute_many(requests, progress=None, refused=None):

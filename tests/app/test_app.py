@@ -13,7 +13,8 @@ import streamlit as st
 from pages.shared.shell import navigation
 from pages.shared.state import controls, service, zoom
 from pages.shared.widgets import gallery
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
@@ -220,7 +221,7 @@ def test_a_result_that_could_not_be_stored_is_shown_all_the_same(visitor, monkey
     def compute_many(requests, progress=None, refused=None):
         for request in requests:
             fresh = made_up(request)
-            yield analysis.Result(**{**vars(fresh), "notices": ("The disk is full: this result is not kept.",)})
+            yield Result(**{**vars(fresh), "notices": ("The disk is full: this result is not kept.",)})
 
     monkeypatch.setattr(analysis, "compute_many", compute_many)
     page = visitor().open(SPECTRUM, images="1")

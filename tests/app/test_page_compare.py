@@ -9,7 +9,7 @@ import pytest
 
 from pages.shared.state import service
 from pages.shared.widgets import gallery, sides as compare_sides
-from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis import compute as analysis, perturbation
 from stiffcore.analysis.requests import Request
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10

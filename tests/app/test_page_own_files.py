@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from pages.shared.own_files import checkpoint as uploaded_checkpoint, image as uploaded_image
 from pages.shared.state import controls, service
 from pages.shared.widgets import gallery
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.checkpoints import inspect as checkpoints
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
@@ -315,7 +315,7 @@ def test_an_own_image_without_a_label_has_its_spectrum_and_its_place_in_the_gall
     number = uploaded_images.register(image_files.read(picture()), {"name": "mine"})
     request = asked("resnet18", number, 8, "branch", "spectrum")
     store(request)
-    assert result_cache.default().get(analysis.key(request)) is not None
+    assert result_cache.default().get(request.key) is not None
     page = visitor().open(SPECTRUM, images=f"{number},0", show="own", overlay="label")
     assert not page.texts("warning")
     assert page.url["images"] == f"{number},0"

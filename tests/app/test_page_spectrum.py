@@ -10,7 +10,7 @@ import streamlit as st
 from pages.shared.jobs import ode_jobs
 from pages.shared.spectrum import eigenmodes
 from pages.shared.state import service
-from stiffcore.analysis import modes, nonnormality, requests as analysis
+from stiffcore.analysis import compute as analysis, modes, nonnormality
 from stiffcore.networks import manifest
 from stiffcore.odes import stability
 from stiffcore.storage import cache as result_cache
@@ -117,7 +117,7 @@ def test_more_than_5000_points_open_as_a_density_that_counts_all(visitor):
         (request,) = spectrum_of(image)
         result = made_up(request)
         values = np.random.default_rng(image).normal(size=2501) + 0j
-        assert result_cache.default().put(analysis.key(request), analysis.header_of(result), {"eigenvalues": values}) is None  # fmt: skip
+        assert result_cache.default().put(request.key, result.header(), {"eigenvalues": values}) is None  # fmt: skip
     page = visitor().open(SPECTRUM, images="0,1")
     heat = next(trace for trace in page.figures[0].data if trace.type == "heatmap")
     assert heat.customdata[..., 0].sum() == 5002
@@ -143,7 +143,7 @@ def computed_again(monkeypatch):
                 progress(done, len(requests), "planted stage")
             fresh = made_up(request)
             fresh.metrics["max_re"] += change["by"]
-            assert result_cache.default().put(analysis.key(request), analysis.header_of(fresh), fresh.arrays) is None
+            assert result_cache.default().put(request.key, fresh.header(), fresh.arrays) is None
             yield fresh
 
     monkeypatch.setattr(analysis, "compute_many", compute_many)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pages.shared.shell import scenes
-from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis import compute as analysis, perturbation
 from stiffcore.commands import perturb as perturb_command
 from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue, registry as networks

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared.state import controls
 from pages.shared.widgets import gallery
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
 from tests.made_up.asked import asked
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ class Visitor:
         return next((button for button in self.at.button if button.key == key), None)
 
 
-def spectrum_of(*images: int, block=8, network="resnet18", convention="branch") -> list[analysis.Request]:
+def spectrum_of(*images: int, block=8, network="resnet18", convention="branch") -> list[Request]:
     return [asked(network, image, block, convention, "spectrum") for image in images]
 
 

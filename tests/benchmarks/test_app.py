@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.benchmarks import app as benchmark_app, browser as benchmark_browser, sessions as benchmark_sessions
 from stiffcore.benchmarks.app_server import elements
 from stiffcore.benchmarks.timing import spread

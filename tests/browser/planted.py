@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from pages.shared.widgets import gallery
-from stiffcore.analysis import modes, requests as analysis
+from stiffcore.analysis import modes
+from stiffcore.analysis.results import Result
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.storage import cache as result_cache
@@ -63,5 +64,5 @@ def _rows() -> None:
             _put(dataclasses.replace(result, metrics=result.metrics | values, made=made), {})
 
 
-def _put(result: analysis.Result, arrays: dict) -> None:
-    assert result_cache.default().put(analysis.key(result.request), analysis.header_of(result), arrays) is None
+def _put(result: Result, arrays: dict) -> None:
+    assert result_cache.default().put(result.request.key, result.header(), arrays) is None

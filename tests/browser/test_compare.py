@@ -77,8 +77,7 @@ def test_an_image_and_its_adversarial_twin(window):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_fits_a_projector(window, scheme):
     visitor = window(f"/Compare?a.images={A}&b.images={B}", scheme=scheme).figure()
-    visitor.page.set_viewport_size({"width": 1024, "height": 768})
-    visitor.when_figure("f._fullLayout.width < 800")
+    visitor.resized(1024, 768)
     assert visitor.sticks_out() == []
     panels = visitor.page.locator(".js-plotly-plot .nsewdrag")
     assert panels.nth(0).bounding_box()["width"] == pytest.approx(panels.nth(1).bounding_box()["width"], abs=2)

@@ -57,9 +57,7 @@ def test_the_step_moves_region_and_numbers_and_a_click_shows_the_mode(window):
 )
 def test_talk_mode_fits_a_projector(window, path):
     visitor = window(path).figure()
-    visitor.page.set_viewport_size({"width": 1024, "height": 768})
-    visitor.when_figure("f._fullLayout.width < 800")
-    visitor.settled()
+    visitor.resized(1024, 768)
     assert visitor.page.evaluate("getComputedStyle(document.documentElement).fontSize") == "21px"
     assert visitor.sticks_out() == []
     cut = "Array.from(document.querySelectorAll('[data-testid=stPageLink] p')).filter(e => e.scrollWidth > e.clientWidth + 1)"

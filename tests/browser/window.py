@@ -203,6 +203,16 @@ class Window:
         )
         return self
 
+    def resized(self, width: int, height: int) -> "Window":
+        """Gives the window another size, and waits until every figure has followed; plotly.js does so a moment later, each by itself."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.wait_for_function(
+            "() => {const f = [...document.querySelectorAll('.js-plotly-plot')]; const fits = e => "
+            "e._fullLayout && e._fullLayout.width <= e.clientWidth + 1 && e.getBoundingClientRect().right <= innerWidth + 1;"
+            "return f.length && f.every(fits)}"
+        )
+        return self.settled()
+
     def drawn_images(self) -> list[int]:
         return sorted(set(self.of_figure("f._fullData.flatMap(t => t.customdata ? Array.from(t.customdata) : [])")))
 

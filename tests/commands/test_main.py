@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.commands import (
     analyse as analyse_command,
     analyse_table,
@@ -44,7 +45,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 BRANCH8 = ("resnet18", "--convention", "branch", "--blocks", "8")
 
 
-def singular_block7() -> analysis.Result:
+def singular_block7() -> Result:
     """A planted result of a block that is not square."""
     facts = Facts("branch", 0.25, not_square(2048, 4096), zeros=1300, singular_values=(2.5, 0.025))
     metrics, reasons = definitions.of(facts)
@@ -57,7 +58,7 @@ def singular_block7() -> analysis.Result:
         "precision": "float64",
         "threads": 1,
     }
-    return analysis.Result(asked("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
+    return Result(asked("resnet18", 0, 7, "branch"), metrics, reasons, {}, {}, made)
 
 
 def test_a_row_per_image_and_block(capsys, monkeypatch):
@@ -99,7 +100,7 @@ def test_a_row_per_image_and_block(capsys, monkeypatch):
     assert "n_zero" not in line7
 
 
-def planted_branch8(image: int = 8, **more) -> analysis.Result:
+def planted_branch8(image: int = 8, **more) -> Result:
     """A planted result of block 8, of level counts; more: fields of the result, metrics among them."""
     metrics = singular_block7().metrics | dict.fromkeys(("n_zero", "n_one", "n_undetermined"), 0)
     metrics |= {"n_eigenvalues": 2048, "n_negative": 512, "percent_negative": 25.0, "min_re": -1.25, "max_re": 0.0625}
@@ -112,7 +113,7 @@ def planted_branch8(image: int = 8, **more) -> analysis.Result:
         asked("resnet18", image, 8, "branch", quantity),
         singular_block7().made | {"quantity": "counts"},
     )
-    return analysis.Result(request, metrics, more.pop("reasons", {}), {}, {}, made, **more)
+    return Result(request, metrics, more.pop("reasons", {}), {}, {}, made, **more)
 
 
 def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
@@ -222,7 +223,7 @@ def test_a_spectrum_has_every_eigenvalue_and_says_how_it_was_made(capsys, tmp_pa
 
 def test_structural_zeros_and_ones_are_part_of_a_spectrum():
     request = asked("resnet18", 0, 8, "block", "spectrum")
-    result = analysis.Result(request, {"n_zero": 2, "n_one": 3}, {}, {"eigenvalues": np.array([5j])}, {}, {})
+    result = Result(request, {"n_zero": 2, "n_one": 3}, {}, {"eigenvalues": np.array([5j])}, {}, {})
     assert analyse_command.whole_spectrum(result)["eigenvalues"].tolist() == [5j, 0, 0, 1, 1, 1]
 
 
@@ -311,7 +312,7 @@ import signal
 import sys
 import time
 import torch
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.commands import analyse_table, main as cli, terminal
 
 def compute_many(requests, stage, refused):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis import compute as analysis, perturbation
 from stiffcore.commands import main as command_line, perturb as perturb_command
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
@@ -30,7 +30,7 @@ def planted(tmp_path, monkeypatch):
 
     def compute(request, progress=None):
         result = made_up(request)
-        assert result_cache.default().put(analysis.key(request), analysis.header_of(result), result.arrays) is None
+        assert result_cache.default().put(request.key, result.header(), result.arrays) is None
         return result
 
     monkeypatch.setattr(analysis, "all_losses", all_losses)

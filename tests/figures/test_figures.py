@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.conventions import Convention
 from stiffcore.figures import theme, wording
 from stiffcore.figures.axes import Axes

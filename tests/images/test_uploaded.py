@@ -8,7 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import panel
 from stiffcore.figures.spectra import spectrum_table
@@ -207,21 +209,21 @@ def test_a_result_at_an_image_without_a_label_has_no_loss_until_somebody_says_th
     losses = [float(label) for label in range(10)]
     fresh = made_up_with(request, losses)
     assert math.isnan(fresh.made["loss"])
-    row = analysis.row(fresh)
+    row = fresh.row()
     assert (row["label"], row["correct"], row["predicted"]) == (None, None, 0)
     assert math.isnan(row["loss"])
-    assert json.loads(json.dumps(analysis.header_of(fresh), allow_nan=False))["made"]["loss"] is None
-    result_cache.default().put(analysis.key(request), analysis.header_of(fresh), fresh.arrays)
+    assert json.loads(json.dumps(fresh.header(), allow_nan=False))["made"]["loss"] is None
+    result_cache.default().put(request.key, fresh.header(), fresh.arrays)
     assert math.isnan(analysis.stored(request).made["loss"])
     uploaded_images.register(pixels(0), {"name": "mine", "label": 6})
     request = asked("resnet18", number, 8, "branch", "spectrum")  # the image as it is now
     assert analysis.stored(request).made["loss"] == 6.0
-    assert analysis.row(analysis.stored(request))["correct"] is False
+    assert analysis.stored(request).row()["correct"] is False
 
 
-def made_up_with(request: analysis.Request, losses: list[float]) -> analysis.Result:
+def made_up_with(request: Request, losses: list[float]) -> Result:
     made = made_up(request)
-    return analysis.Result(**{**vars(made), "made": made.made | {"predicted": 0, "loss": math.nan, "losses": losses}})
+    return Result(**{**vars(made), "made": made.made | {"predicted": 0, "loss": math.nan, "losses": losses}})
 
 
 def test_a_test_image_uploaded_as_a_file_shares_its_results():

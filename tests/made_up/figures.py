@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.metrics.missing import NOT_SQUARE
 from stiffcore.networks import catalogue
 from tests.made_up.asked import asked
@@ -27,4 +27,4 @@ def planted(image=0, block=8, convention="branch", network="resnet18", values=No
         arrays = {"singular_values": np.array([0.5, 2.0, 1.0])}
         metrics = {"n_zero": zeros, "largest_singular_value": 2.0, "stiffness_index": math.nan}
         reasons = {"stiffness_index": NOT_SQUARE}
-    return analysis.Result(request, metrics, reasons, arrays, {}, MADE)
+    return Result(request, metrics, reasons, arrays, {}, MADE)

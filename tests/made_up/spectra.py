@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.metrics.missing import not_computed
 from stiffcore.storage import cache as result_cache
 
 
-def made_up(request: analysis.Request) -> analysis.Result:
+def made_up(request: Request) -> Result:
     """Eigenvalues −1 − image / 1000 and 0.25 ± 0.5 i; 100 · block structural zeros."""
     outermost = -1 - request.image.number / 1000
     eigenvalues = np.array([outermost, 0.25 + 0.5j, 0.25 - 0.5j])
@@ -37,13 +38,13 @@ def made_up(request: analysis.Request) -> analysis.Result:
         "threads": 1,
         "seconds": 2.0,
         "date": "2026-01-01",
-        "key": analysis.key(request),
+        "key": request.key,
     }
-    return analysis.Result(request, metrics, reasons, arrays, {}, made)
+    return Result(request, metrics, reasons, arrays, {}, made)
 
 
-def store(*requests: analysis.Request) -> None:
+def store(*requests: Request) -> None:
     for request in requests:
         result = made_up(request)
-        notice = result_cache.default().put(analysis.key(request), analysis.header_of(result), result.arrays)
+        notice = result_cache.default().put(request.key, result.header(), result.arrays)
         assert notice is None

@@ -7,7 +7,8 @@ import pytest
 
 from pages.shared.correlation import table as correlation_page
 from pages.shared.widgets import statistics
-from stiffcore.analysis import block_metrics, distances, requests as analysis
+from stiffcore.analysis import block_metrics, distances
+from stiffcore.analysis.results import Result
 from stiffcore.commands import analyse_table, terminal
 from stiffcore.conventions import Convention
 from stiffcore.figures import wording
@@ -48,7 +49,7 @@ def result(one_more):
     found, *_ = block_metrics.of_matrix(block.state, Convention.BRANCH, "counts", lambda *_: None)
     metrics, reasons = definitions.of(found)
     made = made_up(REQUEST).made | {"quantity": "counts"}
-    return analysis.Result(REQUEST, metrics, reasons, {}, {}, made)
+    return Result(REQUEST, metrics, reasons, {}, {}, made)
 
 
 def planted(**columns):
@@ -58,7 +59,7 @@ def planted(**columns):
 def test_it_is_computed_and_stored(result):
     assert result.metrics[NAME] >= 0
     assert NAME not in result.reasons
-    assert analysis.header_of(result)["metrics"][NAME] == result.metrics[NAME]
+    assert result.header()["metrics"][NAME] == result.metrics[NAME]
     assert sweep_tasks.row(result)[NAME] == result.metrics[NAME]
 
 

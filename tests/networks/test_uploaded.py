@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save
 
 from pages.shared.state import controls
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.checkpoints import inspect as checkpoints, register
 from stiffcore.commands import analyse_table, main as command_line
 from stiffcore.conventions import Convention
@@ -91,8 +91,8 @@ def test_everything_that_takes_a_network_takes_an_uploaded_one(content, quick_te
     assert catalogue.blocks(network) == catalogue.blocks("resnet18")
     entry = manifest.entry(network)
     assert (entry.accuracy, entry.accuracy_bundled, len(entry.predicted)) == (None, 0.5, 1000)
-    assert analysis.check(asked(network, 0, 8, "branch")).network.name == network
-    assert analysis.key(asked(network, 0, 8, "branch")) != analysis.key(asked("resnet18", 0, 8, "branch"))
+    assert asked(network, 0, 8, "branch").checked().network.name == network
+    assert asked(network, 0, 8, "branch").key != asked("resnet18", 0, 8, "branch").key
     assert controls.NETWORK_TITLES[network] == "ResNet18, uploaded: /x_b_.pt"
     assert list(controls.NETWORK_TITLES) == [*catalogue.NETWORKS, network]
     assert len(controls.NETWORK_TITLES) == len(catalogue.NETWORKS) + 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.conventions import Convention
 from stiffcore.jacobians import deflation
 from stiffcore.spectra import certificate, lyapunov
@@ -172,7 +172,7 @@ def test_a_wide_matrix_is_no_band():
 
 def test_pixel_order_makes_a_band_of_a_real_core():
     """ResNet18's block 2 lives on 16×16 pixels and reaches two of them: about 2·(2·16 + 2)/256 of its entries."""
-    from stiffcore.analysis import requests as analysis
+    from stiffcore.analysis import compute as analysis
 
     state = analysis.block_state(asked("resnet18", 0, 2, "block"))
     core = deflation.form_core(state, Convention.BLOCK)

@@ -6,7 +6,7 @@ import sys
 import pytest
 from distributed import LocalCluster
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
@@ -42,7 +42,7 @@ def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(local):
     assert sorted(outcome.task.image.number for outcome in outcomes) == [image.number for image in IMAGES]
     assert all(outcome.failures == {} and len(outcome.rows) == 1 for outcome in outcomes)
     mine = result_cache.default()
-    assert mine.keys() == {analysis.key(request) for task in tasks for request in task.requests}
+    assert mine.keys() == {request.key for task in tasks for request in task.requests}
     stored = [analysis.stored(task.requests[0]) for task in tasks]
     rows = {outcome.task.image: outcome.rows[0] for outcome in outcomes}
     assert [r.metrics["n_negative"] for r in stored] == [rows[image]["n_negative"] for image in IMAGES]

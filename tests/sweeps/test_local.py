@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, registry as images
@@ -161,7 +162,7 @@ def test_one_failing_block_leaves_the_others_of_its_image(monkeypatch, caplog):
             raise CannotCompute("Expected more memory, got less: use a smaller block.")
         if request.block == 7:
             raise RuntimeError("a bug")
-        return analysis.Result(request, {}, {}, {}, {}, made)
+        return Result(request, {}, {}, {}, {}, made)
 
     def compute_many(requests):
         yield from map(compute, requests)

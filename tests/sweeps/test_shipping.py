@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pages.shared.shell import scenes
-from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis import compute as analysis, perturbation
 from stiffcore.commands import perturb as perturb_command
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
@@ -110,7 +110,7 @@ def test_spectra_are_copied_from_the_cache(folder, tmp_path, monkeypatch):
         shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [request], "command")
     store(request)
     path = shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [request], "command")
-    assert ShippedResults(folder).get(analysis.key(request)).header["request"] == request.in_header()
+    assert ShippedResults(folder).get(request.key).header["request"] == request.in_header()
     facts = shipping.about()[path.name]
     assert (facts["rows"], facts["device"], facts["commands"]) == (1, ["cpu"], ["command"])
 
@@ -121,7 +121,7 @@ def test_spectra_of_the_same_weights_stay_beside_new_ones(folder, tmp_path, monk
     for request, command in ((first, "one"), (second, "two")):
         store(request)
         path = shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [request], command)
-    assert ShippedResults(folder).keys() == {analysis.key(first), analysis.key(second)}
+    assert ShippedResults(folder).keys() == {first.key, second.key}
     facts = shipping.about()[path.name]
     assert (facts["rows"], facts["images"], facts["commands"]) == (2, 2, ["one", "two"])
     entry = manifest.entry("resnet18")
@@ -129,7 +129,7 @@ def test_spectra_of_the_same_weights_stay_beside_new_ones(folder, tmp_path, monk
     first = asked("resnet18", 0, 8, "branch", "spectrum")  # of the other weights
     store(first)
     shipping.ship_spectra(networks.find("resnet18"), Convention.BRANCH, [first], "other weights")
-    assert ShippedResults(folder).keys() == {analysis.key(first)}
+    assert ShippedResults(folder).keys() == {first.key}
     assert shipping.about()[path.name]["commands"] == ["other weights"]
 
 
@@ -173,7 +173,7 @@ def test_shipped_spectra_are_those_of_the_shipped_weights():
         if "convention" in request and not uploaded_images.is_number(
             request["image"]
         ):  # of the twins: see test_cli_perturb.py
-            assert analysis.key(asked(**request)) == key
+            assert asked(**request).key == key
             checked += 1
     assert checked == sum(
         facts["rows"] for facts in shipping.about().values() if "network" in facts and facts["kind"] == "spectra"
@@ -237,6 +237,6 @@ def test_the_shipped_twin_is_of_the_shipped_weights():
 
 def test_every_scene_draws_what_ships():
     """The scenes' spectra, and rows of every network for their statistics."""
-    missing = [request for request in scenes.requests() if result_cache.shipped().get(analysis.key(request)) is None]
+    missing = [request for request in scenes.requests() if result_cache.shipped().get(request.key) is None]
     assert missing == []
     assert all(len(shipping.rows(networks.find(network), Convention.SLICES)) for network in catalogue.ARCHITECTURES)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from stiffcore.analysis import requests as analysis
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10, registry as images
 from stiffcore.metrics.missing import not_computed
@@ -40,8 +39,8 @@ def test_the_richest_quantity_stands_for_an_image_and_block():
     result = made_up(poor)
     reasons = result.reasons | {"percent_negative": not_computed("needs the full spectrum")}
     metrics, made = result.metrics | {"percent_negative": float("nan")}, result.made | {"quantity": "extremes"}
-    header = analysis.header_of(replace(result, reasons=reasons, metrics=metrics, made=made))
-    result_cache.default().put(analysis.key(poor), header, {})
+    header = replace(result, reasons=reasons, metrics=metrics, made=made).header()
+    result_cache.default().put(poor.key, header, {})
     assert of(StoredRows(), "resnet18", Convention.BRANCH)["quantity"].tolist() == ["extremes"]
     store(REQUESTS[0])
     assert of(StoredRows(), "resnet18", Convention.BRANCH)["quantity"].tolist() == ["counts"]
@@ -55,7 +54,7 @@ def test_only_what_is_new_is_read_and_what_is_gone_is_dropped(monkeypatch):
     read.clear()
     store(REQUESTS[2])
     assert len(of(rows, "resnet18", Convention.BRANCH)) == 3
-    assert set(read) == {analysis.key(REQUESTS[2])}
+    assert set(read) == {REQUESTS[2].key}
     result_cache.default().clear()
     assert of(rows, "resnet18", Convention.BRANCH).empty
 

@@ -11,8 +11,9 @@ from pages.shared.jobs import job_badge, ode_jobs
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, sides as compare_sides
 from pages.shared.widgets.sides import Side
-from stiffcore.analysis import perturbation, requests as analysis
+from stiffcore.analysis import perturbation
 from stiffcore.analysis.perturbation import PerturbationRequest, Perturbed
+from stiffcore.analysis.requests import PRECISION
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, perturbation as figures
 from stiffcore.figures.theme import Style
@@ -53,7 +54,7 @@ def _badge(perturbed: Perturbed) -> None:
     """How the perturbed image was made."""
     request = perturbed.request
     about = job_badge.parts(
-        "cpu", analysis.PRECISION, perturbed.seconds, request.network.weights_sha256, perturbation.KINDS[request.kind]
+        "cpu", PRECISION, perturbed.seconds, request.network.weights_sha256, perturbation.KINDS[request.kind]
     )
 
     def again(progress) -> Perturbed:
@@ -155,7 +156,7 @@ def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) 
     device = " / ".join(dict.fromkeys(spectrum["device"] for spectrum in spectra))
     kinds = side.convention.title, perturbation.KINDS[request.kind]
     seconds = sum(spectrum.get("seconds") or 0 for spectrum in spectra) if spectra else None
-    about = job_badge.parts(device, analysis.PRECISION, seconds, request.network.weights_sha256, *kinds)
+    about = job_badge.parts(device, PRECISION, seconds, request.network.weights_sha256, *kinds)
 
     def again(progress) -> pd.DataFrame:
         return perturbation.sweep(request, side.block, side.convention, progress, again=True)

@@ -10,8 +10,9 @@ from pages.shared.jobs import computing
 from pages.shared.state import controls
 from pages.shared.widgets import grid, panels, plane, sides as compare_sides
 from pages.shared.widgets.sides import Side
-from stiffcore.analysis import distances as spectral_distances, requests as analysis
+from stiffcore.analysis import distances as spectral_distances
 from stiffcore.analysis.distances import Distance
+from stiffcore.analysis.results import Result
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
@@ -94,12 +95,12 @@ def _questions(sides: Mapping[str, Side]) -> None:
 
 
 @st.cache_resource(max_entries=64, show_spinner="Comparing …")
-def distances(key_a: str, key_b: str, _a: analysis.Result, _b: analysis.Result) -> dict[str, Distance]:
+def distances(key_a: str, key_b: str, _a: Result, _b: Result) -> dict[str, Distance]:
     """analysis.distances, cached by the keys of the two results: a pairing takes up to half a second."""
     return spectral_distances.distances(_a, _b)
 
 
-def table(a: analysis.Result, b: analysis.Result, style: Style) -> None:
+def table(a: Result, b: Result, style: Style) -> None:
     """Metric, A, B and B − A. A missing number is a word, with the reason on hover and below the table."""
     differences = spectral_distances.differences(a, b, spectrum_table.metrics_present([a, b]))
     body = []
@@ -133,7 +134,7 @@ def _cell(name: str, value: float, why: Missing | None, title: str = "", signed:
     return grid.Cell(text, word=why is not None, title=title or ("" if why is None else str(why)))
 
 
-def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -> None:
+def _about(figure: go.Figure, there: Mapping[str, Result], twin: str) -> None:
     """Badge, downloads and the equivalent table."""
     results = list(there.values())
     title = " and ".join(f"{letter}: {compare.title(result)}" for letter, result in there.items())
@@ -147,7 +148,7 @@ def _about(figure: go.Figure, there: Mapping[str, analysis.Result], twin: str) -
     panels.equivalent_table(metrics, "Every metric of every side.")
 
 
-def python(there: Mapping[str, analysis.Result], twin: str = "") -> str:
+def python(there: Mapping[str, Result], twin: str = "") -> str:
     """Python that computes and draws the same."""
     images = {letter: str(result.request.image.in_rows) for letter, result in there.items()}
     if twin:

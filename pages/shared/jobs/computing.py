@@ -7,10 +7,12 @@ import streamlit as st
 from pages.shared.jobs import job_badge, ode_jobs
 from pages.shared.state import controls, service
 from pages.shared.widgets import panels
-from stiffcore.analysis import estimate, requests as analysis
+from stiffcore.analysis import estimate
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 
 
-def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.Result]:
+def results(requests: Sequence[Request], title: str) -> list[Result]:
     """The results that are stored. For the others, shows why they failed, what they would cost, or how far they are."""
     stored = service.results(requests)
     missing = [request for request, result in zip(requests, stored, strict=True) if result is None]
@@ -27,7 +29,7 @@ def results(requests: Sequence[analysis.Request], title: str) -> list[analysis.R
     return available
 
 
-def badge(results: Sequence[analysis.Result], title: str) -> None:
+def badge(results: Sequence[Result], title: str) -> None:
     """How the results were made, and "Compute again" beside it; then its progress, or whether the new numbers agree."""
     if not results:
         return
@@ -48,7 +50,7 @@ def badge(results: Sequence[analysis.Result], title: str) -> None:
         _agreement(computed.pairs)
 
 
-def _state_and_parts(results: Sequence[analysis.Result]) -> tuple[str, list[str]]:
+def _state_and_parts(results: Sequence[Result]) -> tuple[str, list[str]]:
     """Stored or fresh; device, precision, seconds, weights, convention, key."""
     fresh = sum(not result.stored for result in results)
     made = [result.made for result in results]
@@ -70,7 +72,7 @@ def _state_and_parts(results: Sequence[analysis.Result]) -> tuple[str, list[str]
     return state, parts
 
 
-def _refusals(computed: service.Computed | None) -> set[analysis.Request]:
+def _refusals(computed: service.Computed | None) -> set[Request]:
     """Shows what the engine refused, with the reason, and returns it: it is not offered again."""
     refused = computed.refused if computed else {}
     for reason, requests in refused.items():
@@ -90,11 +92,11 @@ def _agreement(pairs: Sequence[tuple]) -> None:
         (st.success if good else st.warning)(sentence, icon=":material/done_all:" if good else ":material/difference:")
 
 
-def name_of(request: analysis.Request) -> str:
+def name_of(request: Request) -> str:
     return f"block {request.block} at image {request.image.name}"
 
 
-def _offer(requests: Sequence[analysis.Request], wanted: tuple[analysis.Request, ...], title: str) -> None:
+def _offer(requests: Sequence[Request], wanted: tuple[Request, ...], title: str) -> None:
     """An estimate and the button."""
     if wanted:
         key, sentence = service.view_key(requests), estimate.of(wanted).sentence

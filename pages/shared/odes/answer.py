@@ -6,7 +6,8 @@ import streamlit as st
 
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, stability_overlay
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue
 from stiffcore.odes import block_flow, step_limits
@@ -17,7 +18,7 @@ NETWORKS_STEP = 1.0  # x + F(x)
 OSCILLATION = "an oscillation that hardly decays"
 
 
-def limits_of(result: analysis.Result, method: str, step: float) -> StepLimits:
+def limits_of(result: Result, method: str, step: float) -> StepLimits:
     """step_limits.of_eigenvalues of a stored spectrum."""
     zeros, ones = result.structural
     values, tolerance = result.arrays["eigenvalues"], float(result.health.get("tolerance", 0.0))

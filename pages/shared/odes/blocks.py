@@ -9,7 +9,7 @@ from pages.shared.jobs import computing
 from pages.shared.odes import answer as ode_answer, flows as ode_flows
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, panels, stability_overlay
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.figures.odes import stability_plane
 from stiffcore.figures.odes.stability_plane import Cloud
@@ -52,7 +52,7 @@ def show(style: Style) -> None:
     ode_answer.show()
 
 
-def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: float, fit: str, style: Style) -> None:
+def _plane(results: Sequence[Result], looks: dict, method: str, step: float, fit: str, style: Style) -> None:
     """hλ of every image against the region of a method, and what the step does to the eigenvalues."""
     clouds = [
         Cloud(looks[r.request.image].name, step * r.arrays["eigenvalues"], looks[r.request.image].colour,
@@ -85,7 +85,7 @@ def _plane(results: Sequence[analysis.Result], looks: dict, method: str, step: f
     )  # fmt: skip
 
 
-def _numbers(results: Sequence[analysis.Result], looks: dict, method: str, step: float, style: Style) -> None:
+def _numbers(results: Sequence[Result], looks: dict, method: str, step: float, style: Style) -> None:
     """What the step does to each image's eigenvalues, and what limits the step: a decay or an oscillation."""
     limits = [ode_answer.limits_of(result, method, step) for result in results]
     columns = [_column(result, limit, method, step) for result, limit in zip(results, limits, strict=True)]
@@ -104,7 +104,7 @@ def _numbers(results: Sequence[analysis.Result], looks: dict, method: str, step:
     )
 
 
-def _column(result: analysis.Result, limits: step_limits.StepLimits, method: str, step: float) -> tuple[str, ...]:
+def _column(result: Result, limits: step_limits.StepLimits, method: str, step: float) -> tuple[str, ...]:
     zeros = int(result.metrics["n_zero"])
     total = len(result.arrays["eigenvalues"]) + zeros  # under branch no eigenvalue is structurally 1
     shares = stability_overlay.of_result(result, method, step)

@@ -9,7 +9,7 @@ import streamlit as st
 from pages.shared.jobs import ode_jobs
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, ode_table, panels
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.conventions import Convention
 from stiffcore.figures.odes import ode_net as figures, stability_plane
 from stiffcore.figures.odes.stability_plane import Cloud

@@ -12,7 +12,7 @@ from pages.shared.jobs import ode_jobs
 from pages.shared.own_files import checkpoint as uploaded_checkpoint
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, sides as compare_sides
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
 from stiffcore.images.decode import Picture

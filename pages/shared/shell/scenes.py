@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.shared.shell import remote
 from pages.shared.state import ask, choices
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
 from stiffcore.errors import CannotCompute
 
 NAME = "scene"  # the URL's parameter
@@ -125,7 +125,7 @@ SCENES = {
 }  # fmt: skip
 
 
-def requests() -> list[analysis.Request]:
+def requests() -> list[Request]:
     """The spectra that the scenes draw, which have to ship. In addition they need the rows of every network under slices, and
     what ``ship-odes`` and ``ship-twins`` write."""
     wanted = []

@@ -13,7 +13,7 @@ from pages.shared.jobs import computing
 from pages.shared.shell import scenes
 from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery, panels, plane, stability_overlay
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import spectrum, spectrum_table, through_depth
@@ -168,7 +168,7 @@ def _draw(blocks: through_depth.Blocks, convention: Convention, style: Style, lo
     panels.equivalent_table(spectrum_table.metrics(results), "Every metric of every block that is stored.")
 
 
-def _thinned(results: Sequence[analysis.Result], marks: str) -> None:
+def _thinned(results: Sequence[Result], marks: str) -> None:
     """Says which blocks show only some of their eigenvalues, and which are drawn as a density."""
     for result in results:
         count, total = spectrum.drawn_and_all([result], marks)

@@ -10,7 +10,9 @@ import streamlit as st
 from pages.shared.jobs import job_badge, ode_jobs
 from pages.shared.state import choices, controls
 from pages.shared.widgets import gallery, ode_table, panels
-from stiffcore.analysis import modes, requests as analysis
+from stiffcore.analysis import modes
+from stiffcore.analysis.requests import PRECISION
+from stiffcore.analysis.results import Result
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import eigenvalue_cloud, mode as figures
 from stiffcore.figures.theme import Style
@@ -37,11 +39,11 @@ def choice() -> Choice:
     return choices.current("eigenvalue", None, parse, lambda value: ".".join(map(str, value)) if value else NONE)
 
 
-def has_modes(result: analysis.Result) -> bool:
+def has_modes(result: Result) -> bool:
     return 0 < len(result.arrays.get("eigenvalues", ())) <= modes.LARGEST_CORE
 
 
-def clicked(results: Sequence[analysis.Result], axes: str, chart: str) -> None:
+def clicked(results: Sequence[Result], axes: str, chart: str) -> None:
     """The chart's callback: chooses what was clicked and computes its mode. For a link's eigenvalue a button does that."""
     for point in (st.session_state.get(chart) or {}).get("selection", {}).get("points", []):
         nearest = _of_point(results, point, axes)
@@ -51,18 +53,18 @@ def clicked(results: Sequence[analysis.Result], axes: str, chart: str) -> None:
         return
 
 
-def _take(result: analysis.Result, position: int) -> None:
+def _take(result: Result, position: int) -> None:
     """For callbacks: chooses an eigenvalue, and computes its mode if it is not stored."""
     choices.choose("eigenvalue", _text(result, position))
     if modes.stored(result.request, _value(result, position)) is None:
         ode_jobs.submit(*_job(result, position))
 
 
-def _text(result: analysis.Result, position: int) -> str:
+def _text(result: Result, position: int) -> str:
     return f"{result.request.block}.{result.request.image.in_rows}.{position}"
 
 
-def _of_point(results: Sequence[analysis.Result], point: dict, axes: str) -> tuple[analysis.Result, int] | None:
+def _of_point(results: Sequence[Result], point: dict, axes: str) -> tuple[Result, int] | None:
     """What the browser sends is checked like a URL. Plotly's point index is wrong with several traces; x and y are right."""
     data, x, y = point.get("customdata"), point.get("x"), point.get("y")
     if isinstance(data, (list, tuple)):
@@ -72,11 +74,11 @@ def _of_point(results: Sequence[analysis.Result], point: dict, axes: str) -> tup
     return eigenvalue_cloud.nearest(results, int(data), float(x), float(y), axes)
 
 
-def _value(result: analysis.Result, position: int) -> complex:
+def _value(result: Result, position: int) -> complex:
     return complex(result.arrays["eigenvalues"][position])
 
 
-def chosen_of(results: Sequence[analysis.Result], chosen: Choice) -> tuple[analysis.Result, int] | None:
+def chosen_of(results: Sequence[Result], chosen: Choice) -> tuple[Result, int] | None:
     """The result and position of a choice, if it is in view."""
     for result in results if chosen else ():
         block, image, position = chosen
@@ -85,7 +87,7 @@ def chosen_of(results: Sequence[analysis.Result], chosen: Choice) -> tuple[analy
     return None
 
 
-def check(results: Sequence[analysis.Result], chosen: Choice) -> None:
+def check(results: Sequence[Result], chosen: Choice) -> None:
     """Refuses a link's eigenvalue that a spectrum in view does not have. A choice that is not in view is kept."""
     for result in results if chosen else ():
         count = len(result.arrays.get("eigenvalues", ()))
@@ -94,7 +96,7 @@ def check(results: Sequence[analysis.Result], chosen: Choice) -> None:
             choices.refuse("eigenvalue", NONE, note)
 
 
-def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
+def by_name(results: Sequence[Result]) -> dict[tuple[int, int], str]:
     """(position in results, position of an eigenvalue) -> how a list names it: the extremes of every spectrum with modes."""
     names: dict[tuple[int, int], str] = {}
     for at, result in enumerate(results):
@@ -110,7 +112,7 @@ def by_name(results: Sequence[analysis.Result]) -> dict[tuple[int, int], str]:
     return names
 
 
-def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int] | None) -> None:
+def _list(results: Sequence[Result], found: tuple[Result, int] | None) -> None:
     """The extremes, to choose from without a mouse; a clicked or linked eigenvalue is in the list, too."""
     key, extremes = "choice-eigenvalue", by_name(results)
     names = {_text(results[at], position): name for (at, position), name in extremes.items()}
@@ -133,7 +135,7 @@ def _list(results: Sequence[analysis.Result], found: tuple[analysis.Result, int]
     )  # fmt: skip
 
 
-def show(results: Sequence[analysis.Result], chosen: Choice, style: Style) -> None:
+def show(results: Sequence[Result], chosen: Choice, style: Style) -> None:
     """The chosen eigenvalue's maps and numbers, or how to choose one."""
     st.subheader("The mode of an eigenvalue")
     found = chosen_of(results, chosen)
@@ -154,14 +156,14 @@ def show(results: Sequence[analysis.Result], chosen: Choice, style: Style) -> No
         _draw(mode, result, style)
 
 
-def _job(result: analysis.Result, position: int) -> tuple:
+def _job(result: Result, position: int) -> tuple:
     """key, work, title"""
     request, value = result.request, _value(result, position)
     title = f"{request.network.title}, block {request.block}: a mode"
     return modes.key(request, value), lambda progress: modes.compute(request, value, progress), title
 
 
-def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
+def _draw(mode: modes.Mode, result: Result, style: Style) -> None:
     request = mode.request
     figure = figures.figure(mode, result.arrays["eigenvalues"], style, gallery.thumbnail(request.image.in_rows))
     panels.chart(figure, "mode", figures.alt_text(mode))
@@ -195,9 +197,7 @@ def _draw(mode: modes.Mode, result: analysis.Result, style: Style) -> None:
 
 def _badge(mode: modes.Mode) -> None:
     request, value = mode.request, mode.eigenvalue
-    about = job_badge.parts(
-        "cpu", analysis.PRECISION, mode.seconds, request.network.weights_sha256, request.convention.title
-    )
+    about = job_badge.parts("cpu", PRECISION, mode.seconds, request.network.weights_sha256, request.convention.title)
     job_badge.show(
         modes.key(request, value), lambda progress: modes.compute(request, value, progress, again=True), mode,
         lambda made: {"the condition number": made.condition}, f"Block {request.block}: a mode", about,

@@ -7,12 +7,14 @@ import streamlit as st
 from pages.shared.jobs import job_badge, ode_jobs
 from pages.shared.state import controls
 from pages.shared.widgets import ode_table, panels
-from stiffcore.analysis import nonnormality, requests as analysis
+from stiffcore.analysis import nonnormality
+from stiffcore.analysis.requests import PRECISION
+from stiffcore.analysis.results import Result
 from stiffcore.figures.spectra import pseudospectra as figures
 from stiffcore.figures.theme import Style
 
 
-def show(result: analysis.Result, style: Style) -> None:
+def show(result: Result, style: Style) -> None:
     """The stored numbers of one block at one image, or the offer to compute them."""
     request, values = result.request, result.arrays["eigenvalues"]
     st.subheader("How far from normal")
@@ -31,7 +33,7 @@ def show(result: analysis.Result, style: Style) -> None:
         _draw(measured, result, style)
 
 
-def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Style) -> None:
+def _draw(found: nonnormality.NonNormality, result: Result, style: Style) -> None:
     request = found.request
     figure = figures.figure(found, result.arrays["eigenvalues"], style)
     picture, numbers = st.columns([1.6, 1])
@@ -61,9 +63,7 @@ def _draw(found: nonnormality.NonNormality, result: analysis.Result, style: Styl
 
 def _badge(found: nonnormality.NonNormality) -> None:
     request = found.request
-    about = job_badge.parts(
-        "cpu", analysis.PRECISION, found.seconds, request.network.weights_sha256, request.convention.title
-    )
+    about = job_badge.parts("cpu", PRECISION, found.seconds, request.network.weights_sha256, request.convention.title)
 
     def numbers(made: nonnormality.NonNormality) -> dict[str, float]:
         return {"ω(J)": made.numerical_abscissa, "‖J‖₂": made.norm, "Henrici's departure": made.departure}
@@ -72,7 +72,7 @@ def _badge(found: nonnormality.NonNormality) -> None:
     job_badge.show(nonnormality.key(request), again, found, numbers, f"Block {request.block}: pseudospectra", about)
 
 
-def _rows(found: nonnormality.NonNormality, result: analysis.Result) -> list[tuple[str, str]]:
+def _rows(found: nonnormality.NonNormality, result: Result) -> list[tuple[str, str]]:
     return [
         ("Numerical abscissa ω(J)\nmax eigenvalue of (J + Jᵀ)/2", ode_table.number(found.numerical_abscissa, 4)),
         ("Largest real part\nof an eigenvalue", ode_table.number(result.metrics.get("max_re", np.nan), 4)),

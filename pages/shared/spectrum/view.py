@@ -10,7 +10,9 @@ from pages.shared.spectrum import eigenmodes, nonnormality_panel
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, panels, plane, stability_overlay
 from pages.shared.widgets.stability_overlay import Overlay
-from stiffcore.analysis import modes, requests as analysis
+from stiffcore.analysis import modes
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.figures.panel import Series
 from stiffcore.figures.spectra import spectrum, spectrum_table
@@ -47,7 +49,7 @@ def show(network: str, convention: Convention, style: Style) -> None:
             controls.copy_link()
 
 
-def _choose(network: str, convention: Convention, style: Style) -> tuple[list[analysis.Request], Look]:
+def _choose(network: str, convention: Convention, style: Style) -> tuple[list[Request], Look]:
     row = panels.row()
     with row:
         blocks = controls.blocks(network, wrap=True)
@@ -66,9 +68,7 @@ def _choose(network: str, convention: Convention, style: Style) -> tuple[list[an
     return requests, Look(colour_by, series, shown, axes, marks, overlay, eigenmodes.choice())
 
 
-def _draw(
-    requests: Sequence[analysis.Request], results: Sequence[analysis.Result], look: Look, title: str, style: Style
-) -> None:
+def _draw(requests: Sequence[Request], results: Sequence[Result], look: Look, title: str, style: Style) -> None:
     shown = {"series": look.series, "axes": look.axes, "regions": look.overlay.regions, "marks": look.marks}
     figure = spectrum.figure(results, style, look.colour_by, look.fit, look.overlay.step, **shown)
     picture, numbers = panels.responsive_columns([2.1, 1])
@@ -86,7 +86,7 @@ def _draw(
     _below(results, look, style)
 
 
-def _clicks(results: Sequence[analysis.Result], look: Look) -> dict:
+def _clicks(results: Sequence[Result], look: Look) -> dict:
     """Makes points clickable if they have modes."""
     if not any(map(eigenmodes.has_modes, results)) or spectrum.is_density(results, look.marks):
         return {}
@@ -96,7 +96,7 @@ def _clicks(results: Sequence[analysis.Result], look: Look) -> dict:
     }
 
 
-def _below(results: Sequence[analysis.Result], look: Look, style: Style) -> None:
+def _below(results: Sequence[Result], look: Look, style: Style) -> None:
     """Modes and non-normality, for cores that are small enough."""
     small = [result for result in results if eigenmodes.has_modes(result)]
     sides = [len(result.arrays["eigenvalues"]) for result in results if "eigenvalues" in result.arrays]

@@ -10,7 +10,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from stiffcore import imports
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis import compute as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.errors import CannotCompute
 
 WARM_UP_AFTER = 4.0  # seconds; the first page has been drawn by then
@@ -49,9 +51,9 @@ def visitor() -> str:
     return context.session_id if context else "no session"
 
 
-def view_key(requests: Sequence[analysis.Request]) -> str:
+def view_key(requests: Sequence[Request]) -> str:
     """The key of a whole view's computation: the same for every visitor, whatever is stored already."""
-    keys = sorted(analysis.key(request) for request in requests)
+    keys = sorted(request.key for request in requests)
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()
 
 
@@ -60,21 +62,21 @@ class Computed:
     """A job's outcome: (result, its agreement with the one stored before, or None), and the refused requests by reason."""
 
     pairs: tuple[tuple, ...]
-    refused: dict[str, tuple[analysis.Request, ...]]
+    refused: dict[str, tuple[Request, ...]]
 
     @property
-    def results(self) -> list[analysis.Result]:
+    def results(self) -> list[Result]:
         return [result for result, _ in self.pairs]
 
 
-def _whatever_can_be(requests: Sequence[analysis.Request], progress, agreement, **options) -> Computed:
+def _whatever_can_be(requests: Sequence[Request], progress, agreement, **options) -> Computed:
     """Computes all that can be. What cannot, for example for lack of memory, is reported; the rest continue.
 
     agreement: a new result -> how it agrees with what was stored before. Raises CannotCompute if nothing can be computed.
     """
     refused: dict[str, tuple] = {}
 
-    def report(request: analysis.Request, error: CannotCompute) -> None:
+    def report(request: Request, error: CannotCompute) -> None:
         refused[str(error)] = (*refused.get(str(error), ()), request)
 
     pairs = tuple((new, agreement(new)) for new in analysis.compute_many(requests, progress, report, **options))
@@ -83,17 +85,17 @@ def _whatever_can_be(requests: Sequence[analysis.Request], progress, agreement, 
     return Computed(pairs, refused)
 
 
-def again_key(requests: Sequence[analysis.Request]) -> str:
+def again_key(requests: Sequence[Request]) -> str:
     """The key of computing a view again."""
     return hashlib.sha256(f"again {view_key(requests)}".encode()).hexdigest()
 
 
-def work(requests: tuple[analysis.Request, ...]) -> Callable:
+def work(requests: tuple[Request, ...]) -> Callable:
     """The job that computes these requests: progress -> Computed."""
     return lambda progress: _whatever_can_be(requests, progress, lambda new: None)
 
 
-def work_again(requests: tuple[analysis.Request, ...]) -> Callable:
+def work_again(requests: tuple[Request, ...]) -> Callable:
     """The job that computes stored results again and compares: progress -> Computed.
 
     A stored result is replaced only when the new one is complete. After a cancellation the others stay stored as they were.
@@ -104,7 +106,7 @@ def work_again(requests: tuple[analysis.Request, ...]) -> Callable:
 
         before = {request: analysis.stored(request) for request in requests}
 
-        def agrees(new: analysis.Result):
+        def agrees(new: Result):
             return before[new.request] and agreement.of(before[new.request], new)
 
         return _whatever_can_be(requests, progress, agrees, again=True)
@@ -112,7 +114,7 @@ def work_again(requests: tuple[analysis.Request, ...]) -> Callable:
     return again
 
 
-def find_again(requests: Sequence[analysis.Request]):
+def find_again(requests: Sequence[Request]):
     """The job that computes, or recently computed, these requests again, or None."""
     return job_service().find(again_key(requests)) if requests else None
 
@@ -134,12 +136,12 @@ def remember(key: str) -> None:
         followed.append(key)
 
 
-def find(requests: Sequence[analysis.Request]):
+def find(requests: Sequence[Request]):
     """The job that computes, or computed, these requests, or None."""
     return job_service().find(view_key(requests)) if requests else None
 
 
-def results(requests: Sequence[analysis.Request]) -> list[analysis.Result | None]:
+def results(requests: Sequence[Request]) -> list[Result | None]:
     """The stored results, and those that a finished job could not store; a recently recomputed one counts as fresh."""
     computed, again = (
         {result.request: result for result in job.result.results} if job and job.status == "done" else {}

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.shared.state import controls, zoom
 from pages.shared.widgets import grid
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra import spectrum_table
@@ -75,7 +75,7 @@ def drawn(count: int, total: int, as_density: bool = False) -> None:
         st.caption(f"Showing {count:,} of {total:,} eigenvalues, chosen at random; the extremes are always included.")
 
 
-def metrics(results: Sequence[analysis.Result], colours: dict[int, str], style: theme.Style) -> None:
+def metrics(results: Sequence[Result], colours: dict[int, str], style: theme.Style) -> None:
     """Metrics down, spectra across; a missing number is a word, with the reason on hover and below the table."""
     names = spectrum_table.metrics_present(results)
     blocks = {
@@ -99,7 +99,7 @@ def _cell(text: str, missing: Missing | None) -> grid.Cell:
     return grid.Cell(text, word=missing is not None, title="" if missing is None else str(missing))
 
 
-def reasons(results: Sequence[analysis.Result], names: Sequence[str]) -> None:
+def reasons(results: Sequence[Result], names: Sequence[str]) -> None:
     """Why numbers are missing, once per reason."""
     lines: dict[Missing, list[str]] = {}
     for name in names:

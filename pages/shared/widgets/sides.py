@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery, statistics
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import compare
@@ -42,7 +42,7 @@ class Side:
     convention: Convention
 
     @property
-    def request(self) -> analysis.Request:
+    def request(self) -> Request:
         return ask.request(self.network, self.image, self.block, self.convention)
 
     @property

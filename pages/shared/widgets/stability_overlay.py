@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.shared.state import controls
 from pages.shared.widgets import ode_table, panels
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.odes.stability_regions import UNIT_CIRCLE
@@ -49,7 +49,7 @@ def choose(network: str, blocks: Sequence[int], convention: Convention) -> Overl
     return Overlay(regions if usable else (), step if has_step else 1.0)
 
 
-def of_result(result: analysis.Result, name: str, step: float) -> dict[str, float]:
+def of_result(result: Result, name: str, step: float) -> dict[str, float]:
     """spectrum_stability.of_method of a stored spectrum: share_outside, largest_stable_step, share_positive."""
     zeros, ones = result.structural
     tolerance = float(result.health.get("tolerance", 0.0))
@@ -64,7 +64,7 @@ def step_in_words(limit: float) -> str:
     return "no limit" if np.isinf(limit) else ode_table.number(limit)
 
 
-def numbers(results: Sequence[analysis.Result], series: Mapping[int, Series], overlay: Overlay, style: Style) -> None:
+def numbers(results: Sequence[Result], series: Mapping[int, Series], overlay: Overlay, style: Style) -> None:
     """A row per spectrum: per region the share outside it, and the method's largest stable step."""
     shown = [result for result in results if "eigenvalues" in result.arrays]
     if not shown or not overlay.regions:
@@ -86,7 +86,7 @@ def numbers(results: Sequence[analysis.Result], series: Mapping[int, Series], ov
     st.caption(caption)
 
 
-def _row(result: analysis.Result, name: str, overlay: Overlay, several: bool) -> tuple[str, ...]:
+def _row(result: Result, name: str, overlay: Overlay, several: bool) -> tuple[str, ...]:
     cells = [f"{name}\nblock {result.request.block}" if several else name]
     for region in overlay.regions:
         if region == UNIT_CIRCLE:
@@ -97,7 +97,7 @@ def _row(result: analysis.Result, name: str, overlay: Overlay, several: bool) ->
     return tuple(cells)
 
 
-def _outside_unit_circle(result: analysis.Result) -> float:
+def _outside_unit_circle(result: Result) -> float:
     """The share with |λ| > 1; structural ones lie on the circle, and so does what is within the tolerance of it."""
     values = result.arrays["eigenvalues"]
     total = len(values) + sum(result.structural)

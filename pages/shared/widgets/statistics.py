@@ -8,7 +8,8 @@ import streamlit as st
 
 from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery
-from stiffcore.analysis import requests as analysis
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.commands import sweep as sweep_command
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
@@ -113,7 +114,7 @@ def _verdicts(stamps: tuple) -> pd.DataFrame:
 
 
 def of_images(
-    network: str, convention: Convention, images: Sequence[int], results: Sequence[analysis.Result] = ()
+    network: str, convention: Convention, images: Sequence[int], results: Sequence[Result] = ()
 ) -> pd.DataFrame:
     """The rows of some images: shipped, stored, and of fresh results."""
     known = rows(network, convention)
@@ -124,7 +125,7 @@ def of_images(
     return shipping.merged(kept, pd.DataFrame(fresh))
 
 
-def not_shipped(network: str, convention: Convention, images: Sequence[int]) -> list[analysis.Request]:
+def not_shipped(network: str, convention: Convention, images: Sequence[int]) -> list[Request]:
     """The requests, for every block, of images whose rows do not ship."""
     rows_that_ship = shipped(network, convention)
     known = set(zip(rows_that_ship["image"], rows_that_ship["block"]))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stiffcore.analysis.requests import Result
+from stiffcore.analysis.results import Result
 from stiffcore.figures.panel import Panel
 from stiffcore.figures.spectra import eigenvalue_cloud, slice_density
 

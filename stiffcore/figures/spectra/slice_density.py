@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from stiffcore.analysis.requests import Result
+from stiffcore.analysis.results import Result
 from stiffcore.figures import axes
 from stiffcore.figures.panel import Panel, number_of
 from stiffcore.figures.theme import Style

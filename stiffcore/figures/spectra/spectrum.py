@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from stiffcore.analysis.requests import Result
+from stiffcore.analysis.results import Result
 from stiffcore.figures import theme
 from stiffcore.figures.axes import AXES, Axes
 from stiffcore.figures.odes import stability_regions

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stiffcore.analysis.requests import Request, Result
+from stiffcore.analysis.requests import Request
+from stiffcore.analysis.results import Result
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import slice_density
 from stiffcore.metrics import definitions

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.basedatatypes import BaseTraceType
 from plotly.subplots import make_subplots
 
-from stiffcore.analysis.requests import Result
+from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.figures import theme, wording
 from stiffcore.figures.axes import Axes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stiffcore import errors
-from stiffcore.analysis import estimate, requests as analysis
+from stiffcore.analysis import compute as analysis, estimate
 from stiffcore.images import cifar10
 from stiffcore.metrics.missing import Status
 from stiffcore.networks import manifest
@@ -89,7 +89,7 @@ def test_the_key_names_all_that_determines_a_result():
         asked("resnet18", IMAGE, 8, "block", "counts"),
         asked("resnet18", IMAGE, 8, "branch", "spectrum"),
     ]
-    assert len({analysis.key(request) for request in [base, *others]}) == 7
+    assert len({request.key for request in [base, *others]}) == 7
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_estimate_counts_only_what_is_missing():
 
 
 def test_row_is_flat_and_complete():
-    row = analysis.row(analysis.compute(asked("resnet18", IMAGE, 8, "branch", "spectrum")))
+    row = analysis.compute(asked("resnet18", IMAGE, 8, "branch", "spectrum")).row()
     names = "network weights image label predicted correct loss block n_in n_out n_eigenvalues n_negative n_zero "
     names += "n_undetermined seconds device precision stored stiffness_index percent_negative stiffness_ratio max_re "
     names += "min_re spectral_radius live_fraction outside_euler largest_stable_step"

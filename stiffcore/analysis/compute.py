@@ -1,0 +1,186 @@
+"""One request (network, image, block, convention) -> result, through the cache. Imports torch only to compute."""
+
+import datetime
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stiffcore.analysis import results
+from stiffcore.analysis.requests import ALGORITHM, PRECISION, QUANTITIES, Request
+from stiffcore.analysis.results import Result
+from stiffcore.errors import CannotCompute
+from stiffcore.images.image import Image
+from stiffcore.metrics import definitions
+from stiffcore.networks.network import Network
+from stiffcore.progress import Progress, silent
+from stiffcore.storage import cache as result_cache, kept
+
+if TYPE_CHECKING:
+    from stiffcore.jacobians.linearise import BlockState
+
+_log = logging.getLogger(__name__)
+
+
+def stored(request: Request) -> Result | None:
+    """The stored or shipped result, of the requested quantity or a richer one; None where there is none. Imports no torch."""
+    request.checked()
+    for quantity in QUANTITIES[QUANTITIES.index(request.quantity) :]:
+        result = kept.find(replace(request, quantity=quantity).key, lambda entry: results.from_entry(request, entry))
+        if result is not None:
+            return result
+    return None
+
+
+def compute(request: Request, progress: Progress | None = None) -> Result:
+    """The result, stored or computed and then stored. progress(done, total, what) may raise Cancelled.
+
+    Raises CannotCompute for what a user can repair.
+    """
+    (result,) = compute_many([request], progress)
+    return result
+
+
+def compute_many(
+    requests: Iterable[Request],
+    progress: Progress | None = None,
+    refused: Callable[[Request, CannotCompute], None] | None = None,
+    again: bool = False,
+) -> Iterator[Result]:
+    """Results grouped by image, in the order of the images; the blocks at one image share one forward pass.
+
+    progress counts the requests and names the stage of the current one. refused: called for a request that cannot be computed,
+    and the rest continue; without it the first such request raises. again: also compute what is stored; each new result
+    replaces the stored one when it is complete, so cancelling leaves the stored one in place.
+    """
+    requests = list(requests)
+    report = progress or silent
+    by_image = defaultdict(list)
+    for request in requests:
+        by_image[request.network, request.image].append(request.checked())
+    done = 0
+    for group in by_image.values():
+        shared = _Shared()
+        for request in group:
+            where = f"block {request.block} of {request.network.name} at image {request.image.name}"
+
+            def stage(part: int, parts: int, what: str, done: int = done, where: str = where) -> None:
+                report(done, len(requests), f"{where}: {what}")
+
+            try:
+                yield _one(request, group, shared, stage, again)
+            except CannotCompute as error:
+                if refused is None:
+                    raise
+                refused(request, error)
+            done += 1
+    report(done, len(requests), "done")
+
+
+@dataclass
+class _Shared:
+    """What the blocks at one image share: the linearised blocks, and the losses, None where the network lists them."""
+
+    states: "dict[int, BlockState]" = field(default_factory=dict)
+    losses: np.ndarray | None = None
+
+
+def _one(request: Request, group: list[Request], shared: _Shared, stage: Progress, again: bool = False) -> Result:
+    """One result. The first request of a group that computes fills ``shared``."""
+    name = request.key
+
+    def fresh() -> tuple[Result, result_cache.Entry]:
+        _log.info("computing %s: %s", name, ", ".join(f"{of}={value}" for of, value in request.in_header().items()))
+        stage(0, 1, "one forward pass")
+        if not shared.states:
+            shared.states = _states(request, {other.block for other in group})
+            if not _is_listed(request.network, request.image):
+                shared.losses = all_losses(request.network, request.image)
+        result = _fresh(request, shared.states[request.block], shared.losses, stage)
+        return result, result_cache.Entry(result.header(), result.arrays)
+
+    result, notice = kept.computed_once(name, lambda: stored(request), fresh, stage, again)
+    return replace(result, notices=(notice,)) if notice else result
+
+
+def block_state(request: Request) -> "BlockState":
+    """The request's block, linearised at its image."""
+    return _states(request.checked(), {request.block})[request.block]
+
+
+def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
+    from stiffcore import device
+    from stiffcore.jacobians import linearise
+
+    device.use_one_thread()
+    network, image = request.network, request.network.normalised(request.image)
+    return linearise.block_states(network.module(), network.blocks, image, blocks)
+
+
+def _is_listed(network: Network, image: Image) -> bool:
+    """Whether the network lists its prediction for the image, so that no forward pass is needed."""
+    return image.is_official and image.number in network.predicted
+
+
+def _prediction(network: Network, image: Image, losses: np.ndarray | None) -> tuple[int, float]:
+    """Predicted label and cross-entropy (NaN if unlabelled). losses: at all classes; None takes what the network lists."""
+    if losses is None:
+        assert image.number is not None  # it is listed
+        return network.predicted[image.number], network.loss[image.number]
+    label = network.label_of(image)
+    return int(losses.argmin()), math.nan if label is None else float(losses[label])
+
+
+def all_losses(network: Network, image: Image) -> np.ndarray:
+    """Cross-entropy for each of the network's classes, float64 (classes,), by a forward pass; exp(−loss) is a probability."""
+    from stiffcore.networks import resnets
+
+    losses = resnets.all_losses(network.module(), image.pixels[None], preprocessing=network.preprocessing)[0]
+    if image.on_prediction:
+        image.on_prediction(network.weights_sha256, int(losses.argmin()))
+    return losses
+
+
+def _fresh(request: Request, state: "BlockState", losses: np.ndarray | None, stage: Progress) -> Result:
+    import torch
+
+    from stiffcore.analysis import block_metrics
+
+    began = time.perf_counter()
+    try:
+        if request.convention.has_matrix:
+            computed = block_metrics.of_matrix(state, request.convention, request.quantity, stage)
+        else:
+            computed = block_metrics.of_slices(state, request.quantity, stage)
+    except RuntimeError as error:  # torch has no error class for this on a CPU
+        if "not enough memory" in str(error) or "out of memory" in str(error):
+            raise CannotCompute(
+                f"Not enough memory for block {request.block} of {request.network.name}: close other programs, choose a later "
+                "block, or ask for the extremes only."
+            ) from error
+        raise
+    facts, arrays, health, extra = computed
+    metrics, reasons = definitions.of(facts)
+    predicted, loss = _prediction(request.network, request.image, losses)
+    if losses is not None and not request.image.is_official:
+        extra = extra | {"losses": losses.tolist()}
+    made = {
+        "weights": request.network.weights_sha256,
+        "image_sha256": request.image.sha256,
+        "predicted": predicted,
+        "loss": loss,
+        "algorithm": ALGORITHM,
+        "device": "cpu",
+        "precision": PRECISION,
+        "threads": torch.get_num_threads(),
+        "seconds": round(time.perf_counter() - began, 4),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "key": request.key,
+        "quantity": request.quantity,
+    } | extra
+    return Result(request, metrics, reasons, arrays, {k: float(v) for k, v in health.items()}, made)
