@@ -6,7 +6,7 @@ from typing import Self
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
-from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
 

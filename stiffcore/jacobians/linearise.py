@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.geometry import BlockGeometry
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images.labels import LABELS
 from stiffcore.jacobians import linearise, operator
 from stiffcore.networks import resnets
-from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing
 from stiffcore.torchvision_compat import torchvision
 

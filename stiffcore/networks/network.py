@@ -14,7 +14,7 @@ import numpy as np
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.images.image import Image
-from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.geometry import BlockGeometry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

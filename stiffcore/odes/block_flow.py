@@ -13,7 +13,7 @@ import numpy as np
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
-from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.odes import one_step
 from stiffcore.storage import cache as result_cache, kept

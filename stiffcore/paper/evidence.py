@@ -9,7 +9,7 @@ import pandas as pd
 from stiffcore.conventions import Convention
 from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue
-from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.paper import published
 from stiffcore.statistics import correlation, label_spread, tables

@@ -13,7 +13,7 @@ import pandas as pd
 from stiffcore.conventions import Convention
 from stiffcore.images.labels import LABELS
 from stiffcore.metrics import definitions
-from stiffcore.networks.catalogue import BlockGeometry
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.statistics.row_values import column, convention_of, is_undefined, of_one_kind, reasons
 
 ALL = "all"

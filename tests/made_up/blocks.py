@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from stiffcore.jacobians.linearise import BlockState, linearise
-from stiffcore.networks.catalogue import EXPANSION, BlockGeometry
+from stiffcore.networks.architecture import EXPANSION
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.torchvision_compat import torchvision
 
 

@@ -14,6 +14,7 @@ from stiffcore.images import cifar10
 from stiffcore.jacobians import reference
 from stiffcore.jacobians.linearise import BlockState, ScaledConvolution, block_states
 from stiffcore.networks import catalogue, resnets
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.slices import kernels as slice_kernels, scan as slice_scan, spectrum as slice_spectra
 from stiffcore.slices.patches import CHUNK_BYTES, PatchFormer, positions
 from tests.made_up.blocks import make, small_blocks
@@ -196,7 +197,7 @@ def test_zeros_come_from_structure_and_not_from_numerics():
     assert tuple(tallied(np.zeros((50, 4, 4)))) == (0, 0, 0, 0)
 
 
-def state_with_all_outputs_live(geometry: catalogue.BlockGeometry) -> BlockState:
+def state_with_all_outputs_live(geometry: BlockGeometry) -> BlockState:
     """Only the parts of a state that receptive fields depend on."""
 
     def convolution(kernel: int, stride: int) -> ScaledConvolution:
