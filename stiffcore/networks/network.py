@@ -63,6 +63,8 @@ class Network:
     classes: tuple[str, ...] = field(default=cifar10.LABELS, repr=False)
     title: str = field(default="", compare=False, repr=False)
     architecture: str = field(default="", compare=False, repr=False)
+    reading: str = field(default="", compare=False, repr=False)  # how a file or a module was read, a sentence
+    doubt: str = field(default="", compare=False, repr=False)  # why its numbers may be another network's, a sentence
     predicted: Mapping[int, int] = field(default_factory=dict, compare=False, repr=False)
     loss: Mapping[int, float] = field(default_factory=dict, compare=False, repr=False)
 
