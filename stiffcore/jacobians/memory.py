@@ -149,7 +149,8 @@ def _chosen(module: nn.Module, seen: list[_Seen], patterns: Sequence[str]) -> li
             raise CannotCompute(
                 f"Expected names of the module's parts, got {', '.join(patterns)}: see named_modules()."
             )
-        return chosen
+        inside = tuple(f"{part.name}." for part in chosen)
+        return [part for part in chosen if not part.name.startswith(inside)]
     names = {id(part): name for name, part in module.named_modules()}
     blocks = {names[id(block)] for block in structure.residual_blocks(module)}
     return [part for part in seen if part.name in blocks] or _repeated(module, seen)
