@@ -114,11 +114,14 @@ def block_state(request: Request) -> "BlockState":
 
 
 def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
+    import torch
+
     from stiffcore import device
     from stiffcore.jacobians import forward
 
     device.use_one_thread()
-    network, image = request.network, request.network.normalised(request.image)
+    network = request.network
+    image = network.normalised(request.image) if network.takes_images else torch.zeros(0)
     return forward.block_states(network.module(), network.blocks, image, blocks)
 
 

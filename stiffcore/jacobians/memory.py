@@ -15,7 +15,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images.labels import LABELS
 from stiffcore.jacobians import forward, linearise, maps, structure
 from stiffcore.networks import resnets
-from stiffcore.networks.geometry import BlockGeometry
+from stiffcore.networks.geometry import MAP, BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing
 from stiffcore.torchvision_compat import torchvision
 
@@ -90,7 +90,7 @@ def network(
         )
     forward.pass_through(kept, [geometry.path for geometry in geometries], image, stop=False)  # each is used once
     tensors = resnets.tensors_sha256(kept.state_dict())
-    paths = [geometry.path for geometry in geometries] if blocks or geometries[0].kind == maps.MAP else ""
+    paths = [geometry.path for geometry in geometries] if blocks or geometries[0].kind == MAP else ""
     text = f"{tensors} {kept}{paths}"  # the module's text contains strides, pooling and eps
     return Network(
         name,
