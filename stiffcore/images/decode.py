@@ -57,7 +57,11 @@ class Picture:
         """Sentences about what a visitor may not expect."""
         notes = ["It is an animation: its first picture is taken."] if self.is_animation else []
         if (levels := spread(self.pixels)) < NEARLY_UNIFORM:
-            deep = " The file has 16 bits, of which the upper 8 are used: stretch its values to the full range." if self.bits > 8 else ""
+            deep = (
+                " The file has 16 bits, of which the upper 8 are used: stretch its values to the full range."
+                if self.bits > 8
+                else ""
+            )
             notes.append(
                 f"It is nearly one colour: its 32 × 32 pixels vary by {levels:.1f} of 255 grey levels (standard deviation); below "
                 f"{NEARLY_UNIFORM:.0f}, networks see next to nothing.{deep}"

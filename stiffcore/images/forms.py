@@ -14,7 +14,13 @@ MOST_PIXELS = 25_000_000  # a phone's 24 megapixels fit
 SMALLEST_SIDE = 8  # pixels
 MOST_SCANS = 300  # of a progressive JPEG: cameras make about ten; each costs a pass over all pixels
 LARGEST_RUN_LENGTH_CODED = 1 << 20  # bytes and pixels of such a BMP, which Pillow decodes in Python
-TITLES = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "BMP": "BMP", "AVIF": "AVIF"}  # Pillow's name -> as it is written
+TITLES = {
+    "PNG": "PNG",
+    "JPEG": "JPEG",
+    "WEBP": "WebP",
+    "BMP": "BMP",
+    "AVIF": "AVIF",
+}  # Pillow's name -> as it is written
 NAMES = f"{', '.join(list(TITLES.values())[:-1])} or {list(TITLES.values())[-1]}"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".avif")
 OTHERWISE = "save it as PNG or JPEG"  # what every program can do

@@ -74,7 +74,9 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     try:
         inside = sorted(folder.iterdir())
     except OSError as error:
-        raise CannotCompute(f"Expected a folder of pictures in {folder}, got {error.strerror}: name another.") from error
+        raise CannotCompute(
+            f"Expected a folder of pictures in {folder}, got {error.strerror}: name another."
+        ) from error
     pictures = [path for path in inside if path.suffix.lower() in forms.SUFFIXES and not os.path.isdir(path)]
     if not pictures:
         deeper = f" or a pattern like {folder}/**/*.png" if any(map(os.path.isdir, inside)) else ""
@@ -94,14 +96,18 @@ def _matching(pattern: Path, at_most: int) -> list[Path]:
     return files
 
 
-def registered(named: Sequence[str], say: Callable[[str], None], progress: Progress = silent) -> tuple[list[Image], int]:
+def registered(
+    named: Sequence[str], say: Callable[[str], None], progress: Progress = silent
+) -> tuple[list[Image], int]:
     """The images of files, folders and patterns, each once, in their order; and how many files were refused.
 
     say: is told what each file became or why it is refused, and what was skipped. Raises CannotCompute if no image remains.
     """
     at_hand = found(named, uploaded.MOST)
     if at_hand.skipped:
-        names = ", ".join(path.name for path in at_hand.skipped[:NAMED]) + (", …" if len(at_hand.skipped) > NAMED else "")
+        names = ", ".join(path.name for path in at_hand.skipped[:NAMED]) + (
+            ", …" if len(at_hand.skipped) > NAMED else ""
+        )
         say(f"Skipped, since their names are not those of pictures: {names} ({len(at_hand.skipped):,} in all).")
     numbers: dict[int, str] = {}
     refusals: list[str] = []
