@@ -54,7 +54,8 @@ def test_a_bad_picture_is_one_sentence_and_a_good_one_leads_to_its_spectrum(wind
     upload(visitor, "image", "cat.png", b"<svg onload=alert(1) xmlns='http://www.w3.org/2000/svg'/>")
     said = refusal(visitor)
     assert re.fullmatch(
-        r"(?s).*Expected a PNG or JPEG picture .* got an HTML or SVG file: save it as PNG or JPEG\.", said
+        r"(?s).*Expected a PNG, JPEG, WebP, BMP or AVIF picture .* got an HTML or SVG file: save it as PNG or JPEG\.",
+        said,
     )
     upload(visitor, "image", "our cat.jpg", photograph())
     visitor.page.get_by_alt_text("The same picture in 32 by 32 pixels").wait_for()

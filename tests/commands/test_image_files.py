@@ -138,7 +138,7 @@ def test_a_large_file_is_not_read(tmp_path):
 def test_more_than_are_kept_are_refused_before_one_is_read(folder, monkeypatch):
     monkeypatch.setattr(uploaded_images, "MOST", 2)
     with pytest.raises(
-        CannotCompute, match="Expected up to 2 pictures, got more .*photos is one too many.: name fewer"
+        CannotCompute, match=r"Expected up to 2 pictures, got more .*photos is one too many.: name fewer"
     ):
         picture_files.registered([str(folder)], print)
     assert uploaded_images.known() == ()
@@ -156,7 +156,7 @@ def test_what_has_to_make_room_is_named(folder, monkeypatch):
 def test_nothing_is_printed_before_the_sentence(tmp_path):
     """Pillow would warn of the size, with a path and a line of code."""
     Image.new("1", (12_000, 12_000)).save(tmp_path / "large.png")
-    command = "analyse resnet18 --convention branch --blocks 8 --image-file".split()
+    command = ["analyse", "resnet18", "--convention", "branch", "--blocks", "8", "--image-file"]
     done = subprocess.run(
         [sys.executable, "-m", "stiffcore", *command, str(tmp_path / "large.png")], cwd=ROOT, capture_output=True, text=True, timeout=60
     )  # fmt: skip
