@@ -30,9 +30,9 @@ LOOK = """
   .views img {width: 192px; height: 192px; border-radius: 0.4rem; display: block; object-fit: fill;}
   .views img.seen {image-rendering: pixelated;}
   .views figcaption {font: 400 0.85rem/1.4 "Source Sans", sans-serif; margin-top: 0.3rem;}
-  .views.several {gap: 0.9rem;}
-  .views.several img {width: 84px; height: 84px; display: inline-block; margin-right: 4px;}
-  .views.several figcaption {width: 176px; font-size: 0.8rem; line-height: 1.25; margin-top: 0.15rem; overflow-wrap: anywhere;}
+  .views.several {gap: 0.85rem;}
+  .views.several img {width: 72px; height: 72px; display: inline-block; margin-right: 4px;}
+  .views.several figcaption {width: 148px; font-size: 0.8rem; line-height: 1.25; margin-top: 0.15rem; overflow-wrap: anywhere;}
   .own-image {display: flex; gap: 0.6rem; align-items: center;}
   .own-image img {width: 48px; height: 48px; image-rendering: pixelated; border-radius: 0.3rem;}
   .own-image span {font: 400 0.88rem/1.35 "Source Sans", sans-serif; overflow-wrap: anywhere;}
@@ -44,14 +44,16 @@ Read = dict[int, tuple[str, Picture]]  # number -> the file's name, safe to disp
 
 def upload() -> None:
     """The upload field, the pictures as the networks see them, their label, and the networks' predictions."""
-    files = st.file_uploader("Images", key=FIELD, accept_multiple_files=True, max_upload_size=forms.LARGEST_FILE >> 20)
+    files = st.file_uploader(
+        "Pictures", key=FIELD, accept_multiple_files=True, max_upload_size=forms.LARGEST_FILE >> 20
+    )
     st.caption(
         f"{forms.NAMES}, one or several. The centre is cropped to a square and scaled to 32 × 32. Photos of the ten classes "
         "work best."
     )
     views = st.container()
     below = st.container(horizontal=True, vertical_alignment="bottom")
-    label = _label(below)
+    label = _label(below, "Label of all" if len(files) > 1 else "Label")
     with views:
         read = _read_all(files)
         if read:
@@ -78,11 +80,11 @@ def upload() -> None:
         st.caption(uploaded_checkpoint.FORGETS)
 
 
-def _label(place) -> int | None:
+def _label(place, title: str) -> int | None:
     """The label that the visitor gives the image, or None. Drawn even without a file, so that a link's value is checked."""
     titles = {"none": "No label"} | {label: label for label in cifar10.LABELS}
     with place:
-        label = controls.select("Label", "own-label", titles, "none", draw=st.selectbox, width=150)
+        label = controls.select(title, "own-label", titles, "none", draw=st.selectbox, width=150)
     return None if label == "none" else cifar10.LABELS.index(label)
 
 
