@@ -60,7 +60,7 @@ def test_it_goes_on_from_a_checkpoint_as_training_scripts_write_it(tmp_path, cap
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--start-from", "nowhere.pt"], "Expected a checkpoint in nowhere.pt, got No such file or directory"),
+        (["--start-from", "nowhere.pt"], "nowhere.pt, got No such file or directory"),
         (["--start-from", "{folder}/page.pt"], "Expected a"),
         (["--start-from", "{folder}/other.safetensors"], "other.safetensors holds weights of resnet34, not of resnet18: name resnet34"),
         (["--snapshot-epochs", "0"], "Expected --snapshots FOLDER with --snapshot-epochs, got no folder"),
