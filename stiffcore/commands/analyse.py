@@ -96,7 +96,7 @@ def _network(arguments: Namespace) -> Network:
 
 def _analyse(arguments: Namespace) -> int:
     """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that
-    cannot be computed are listed at the end with their reasons, and the exit code is 2."""
+    cannot be computed are listed at the end with their reasons, files that are no pictures at the beginning; then the exit code is 2."""
     convention = Convention(arguments.convention)
     blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.blocks)
     chosen, refused_files = _images(arguments)

@@ -256,7 +256,7 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
 @pytest.mark.parametrize(
     ("brought", "said"),
     [
-        (("--weights", "nowhere.pt"), "Expected a checkpoint in nowhere.pt, got No such file"),
+        (("--weights", "nowhere.pt"), "nowhere.pt, got No such file"),
         (("--weights", "best.safetensors"), "best.safetensors holds weights of resnet18, not of resnet34"),
         (("--image-file", "nowhere.png"), "Expected a picture in nowhere.png, got No such file"),
         (("--image-file", "best.safetensors"), "best.safetensors: Expected a PNG, JPEG, WebP, BMP or AVIF picture"),
