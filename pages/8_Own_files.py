@@ -12,7 +12,7 @@ from stiffcore.storage import uploads
 style = navigation.page("Own files")
 st.title("Own files")
 st.caption(
-    "Upload a network or an image and use it on every page. Files stay on the machine that runs this app; everybody who "
+    "Upload a network or images and use them on every page. Files stay on the machine that runs this app; everybody who "
     "uses the app can choose them. Nothing in them is executed."
 )
 try:
@@ -29,7 +29,7 @@ with network, panels.error_boundary():
     uploaded_checkpoint.upload()
     uploaded_checkpoint.show_uploaded()
 with image, panels.error_boundary():
-    st.subheader("An image")
+    st.subheader("Images")
     uploaded_image.upload()
     uploaded_image.show_uploaded()
 with notes:  # also if a file is refused or missing

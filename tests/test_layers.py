@@ -17,7 +17,7 @@ ORDER = re.findall(r"^    ([a-z0-9_]+) {2,}\S", (PACKAGE / "README.md").read_tex
 FRONT = ("__init__", "__main__", "front_door")  # above the layout: they offer what stands in it
 MODULES_IN_A_FOLDER = 14
 WITHOUT_TORCH = (
-    "networks.uploaded images.uploaded images.decode networks.catalogue networks.architecture networks.geometry networks.manifest images.cifar10 odes.stability "
+    "networks.uploaded images.uploaded images.decode images.forms images.avif images.picture_files networks.catalogue networks.architecture networks.geometry networks.manifest images.cifar10 odes.stability "
     "odes.step_limits odes.spectrum_stability metrics.definitions metrics.readme "
     "storage.cache analysis.requests analysis.results analysis.compute analysis.estimate analysis.agreement analysis.modes "
     "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local sweeps.tasks statistics.row_values "

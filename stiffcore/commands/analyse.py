@@ -16,12 +16,12 @@ from stiffcore.analysis.results import Result
 from stiffcore.commands import analyse_table, terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import decode as image_files, registry as images, uploaded as uploaded_images
+from stiffcore.images import forms, picture_files, registry as images
 from stiffcore.images.image import Image
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.networks.network import Network
 
-IMAGE_FILE = "a PNG or JPEG file; its central square is resized to 32 × 32"
+IMAGE_FILE = f"a {forms.NAMES} file; its central square is resized to 32 × 32"
 REFUSED = 2  # exit code, as for bad input
 
 
@@ -32,7 +32,9 @@ def add_parser(commands: terminal.Commands) -> None:
     _what(analyse)
     images = analyse.add_mutually_exclusive_group()
     images.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
-    images.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
+    images.add_argument(
+        "--image-file", nargs="+", metavar="FILE", help=f"{IMAGE_FILE}; also several, a folder, or a pattern in quotes"
+    )
     analyse.add_argument(
         "--blocks", default="all", help="all, identity, or numbers from 1 as in the paper: 8 or 6,8; default all"
     )
@@ -56,7 +58,7 @@ def add_parser(commands: terminal.Commands) -> None:
     _what(spectrum)
     image = spectrum.add_mutually_exclusive_group(required=True)
     image.add_argument("--image", help="index in the CIFAR-10 test set")
-    image.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
+    image.add_argument("--image-file", metavar="FILE", help=IMAGE_FILE)
     spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
     spectrum.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
     spectrum.add_argument("--json", action="store_true", help="print the file's header as JSON")
@@ -92,20 +94,13 @@ def _network(arguments: Namespace) -> Network:
     return networks.find(own.network)
 
 
-def _images(text: str, file: Path | None) -> list[Image]:
-    if file is None:
-        return images.listed(text)
-    number = uploaded_images.register(image_files.read(image_files.content_of(file)), {"name": file.name})
-    terminal.say(f"{file.name} is image {number}.")
-    return [images.find(number)]
-
-
 def _analyse(arguments: Namespace) -> int:
     """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that
-    cannot be computed are listed at the end with their reasons, and the exit code is 2."""
+    cannot be computed are listed at the end with their reasons, files that are no pictures at the beginning; then the exit code is 2."""
     convention = Convention(arguments.convention)
     blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.blocks)
-    network, chosen = _network(arguments), _images(arguments.images, arguments.image_file)
+    chosen, refused_files = _images(arguments)
+    network = _network(arguments)
     requests = [Request(network, image, block, convention, arguments.level) for image in chosen for block in blocks]
     if sys.stderr.isatty():
         terminal.say(estimate.of(requests).sentence)
@@ -124,7 +119,15 @@ def _analyse(arguments: Namespace) -> int:
         terminal.say(notice)
     for reason, places in refusals.items():
         terminal.say(" ".join(f"{', '.join(places)}: {reason}".split()))
-    return REFUSED if refusals else 0
+    return REFUSED if refusals or refused_files else 0
+
+
+def _images(arguments: Namespace) -> tuple[list[Image], int]:
+    """The images, and how many files were refused. Those of files are stored like uploads to the app."""
+    if arguments.image_file is None:
+        return images.listed(arguments.images), 0
+    with terminal.progress("file") as progress:
+        return picture_files.registered(arguments.image_file, terminal.say, progress)
 
 
 def _computed(requests: list[Request], show: Callable[[Result], None]) -> tuple[list[Result], dict[str, list[str]]]:
@@ -154,7 +157,11 @@ def _spectrum(arguments: Namespace) -> None:
     it is not square, or under slices the density over the complex plane; with a JSON header."""
     convention = Convention(arguments.convention)
     block, *more_blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.block)
-    network, (image, *more) = _network(arguments), _images(arguments.image or "", arguments.image_file)
+    if arguments.image_file is None:
+        image, *more = images.listed(arguments.image)
+    else:
+        (image, *more), _ = picture_files.registered([arguments.image_file], terminal.say)
+    network = _network(arguments)
     if more or more_blocks:
         raise CannotCompute(
             f"Expected one image and one block, got {1 + len(more)} and {1 + len(more_blocks)}: run the command once for each."

@@ -53,9 +53,11 @@ def picture(seed=0, form="PNG", size=(48, 40)) -> bytes:
     return file.getvalue()
 
 
-def upload(page, field: str, name: str, content: bytes):
-    """Brings a file, and waits for the job that looks into it."""
-    page.run(page.at.file_uploader(key=field).set_value((name, content, "application/octet-stream")))
+def upload(page, field: str, name: str, content: bytes, **others: bytes):
+    """Brings a file, and waits for the job that looks into it. others: more pictures, by name without ending."""
+    files = [(name, content, "application/octet-stream")]
+    files += [(f"{other}.png", more, "image/png") for other, more in others.items()]
+    page.run(page.at.file_uploader(key=field).set_value(files if field == uploaded_image.FIELD else files[0]))
     return finished(page)
 
 
@@ -287,6 +289,47 @@ def test_a_picture_is_shown_as_the_network_sees_it_then_kept_and_linked(visitor)
     assert page.url["own-label"] == "dog"
 
 
+def test_several_pictures_are_kept_and_looked_at_together(visitor):
+    one, two = picture(1), picture(2, "BMP")
+    page = upload(visitor().open(PAGE), uploaded_image.FIELD, "first.png", one, second=two, bad=b"GIF89a", again=one)
+    assert page.texts("error").startswith("bad.png: Expected a PNG, JPEG, WebP, BMP or AVIF picture")
+    assert "\n" not in page.texts("error")
+    assert "again.png has the same 32 × 32 pixels as first.png: they are one image." in page.texts("info")
+    numbers = [uploaded_images.number_of(image_files.read(content)) for content in (one, two)]
+    for form in ("first.png<br>PNG, 40 × 48", "second.png<br>BMP, 40 × 48"):
+        assert form in page.html()
+    assert uploaded_images.known() == ()
+    press(page, "Use these 2 images")
+    assert set(uploaded_images.known()) == set(numbers)
+    assert query(page, "Their spectra")["images"] == f"{numbers[0]},{numbers[1]}"
+    assert [query(page, "Compare")[f"{side}.images"] for side in "ab"] == [str(number) for number in numbers]
+    page.run(page.at.selectbox(key="choice-own-label").set_value("dog"))
+    press(page, "Keep the label")
+    assert [cifar10.label(number) for number in numbers] == [5, 5]
+
+
+def test_what_is_not_read_and_what_had_to_go_is_named(visitor, monkeypatch):
+    monkeypatch.setattr(uploaded_image, "AT_ONCE", 2)
+    page = visitor().open(PAGE)
+    monkeypatch.setattr(uploaded_images.default(), "most", 2)
+    uploaded_images.register(image_files.read(picture(8)), {"name": "the old one"})
+    upload(page, uploaded_image.FIELD, "a.png", picture(1), b=picture(2), c=picture(3), d=picture(4))
+    assert "2 files are read at once. Not read: c.png, d.png. Remove some of the others" in page.texts("warning")
+    press(page, "Use these 2 images")
+    assert {cifar10.name(number) for number in uploaded_images.known()} == {"a.png", "b.png"}
+    assert "Only 2 images are kept; those that nobody has viewed for longest had to go: the old one." in page.texts(
+        "warning"
+    )
+
+
+def test_a_nearly_uniform_picture_says_so(visitor):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 4096, (40, 40)).astype(np.uint16)).save(file, "PNG")
+    page = upload(visitor().open(PAGE), uploaded_image.FIELD, "dark.png", file.getvalue())
+    assert page.texts("warning").startswith("dark.png: It is nearly one colour: its 32 × 32 pixels vary by ")
+    assert [button.label for button in page.at.button if button.key == "use-image"] == ["Use this image"]
+
+
 def test_the_three_networks_say_what_they_see(visitor, monkeypatch):
     def all_losses(network, image):
         losses = np.full(10, 20.0)
@@ -299,13 +342,19 @@ def test_the_three_networks_say_what_they_see(visitor, monkeypatch):
     finished(press(page, "Predict"))
     for title in ("ResNet18", "ResNet34", "ResNet50"):
         assert f"| {title} | **cat 75.0 %** | dog 25.0 % |" in page.texts("markdown")
+    upload(page, uploaded_image.FIELD, "a.png", picture(), b_=picture(1))
+    press(page, "Use these 2 images")
+    finished(press(page, "Predict"))
+    assert "| Image | ResNet18 | ResNet34 | ResNet50 |" in page.texts("markdown")
+    for name in ("a.png", "b_.png"):
+        assert f"| {name} | cat 75.0 % | cat 75.0 % | cat 75.0 % |" in page.texts("markdown")
 
 
 @pytest.mark.parametrize("bad", [b"", b"<svg/>", b"GIF89a" + bytes(20), picture()[:-900]])
 def test_a_bad_picture_is_one_sentence(visitor, bad):
     page = upload(visitor().open(PAGE), uploaded_image.FIELD, "a.png", bad)
     said = page.texts("error")
-    assert said.startswith("Expected a PNG or JPEG picture")
+    assert said.startswith("a.png: Expected a PNG, JPEG, WebP, BMP or AVIF picture")
     assert "\n" not in said
     page = upload(page, uploaded_image.FIELD, "b.png", picture())
     assert not page.texts("error")

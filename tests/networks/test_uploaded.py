@@ -256,10 +256,10 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
 @pytest.mark.parametrize(
     ("brought", "said"),
     [
-        (("--weights", "nowhere.pt"), "Expected a checkpoint in nowhere.pt, got No such file"),
+        (("--weights", "nowhere.pt"), "nowhere.pt, got No such file"),
         (("--weights", "best.safetensors"), "best.safetensors holds weights of resnet18, not of resnet34"),
         (("--image-file", "nowhere.png"), "Expected a picture in nowhere.png, got No such file"),
-        (("--image-file", "best.safetensors"), "Expected a PNG or JPEG picture"),
+        (("--image-file", "best.safetensors"), "best.safetensors: Expected a PNG, JPEG, WebP, BMP or AVIF picture"),
     ],
 )
 def test_files_that_do_not_fit_are_one_line(brought, said, content, tmp_path, monkeypatch, capsys):
