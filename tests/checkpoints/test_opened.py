@@ -3,9 +3,9 @@
 import argparse
 import array
 import collections
+import errno
 import functools
 import gzip
-import errno
 import io
 import os
 import pathlib
