@@ -95,7 +95,7 @@ def run_ship(_: argparse.Namespace) -> int:
     flows = _flows(
         [
             block_flow.FlowRequest(network, image, block)
-            for network in map(networks.find, catalogue.ARCHITECTURES)
+            for network in map(networks.find, catalogue.PAPER)
             for block in block_flow.last_stage_blocks(network)
             for image in sorted(first.values(), key=lambda image: image.number or 0)
         ]

@@ -21,14 +21,14 @@ class Entry:
     """One network with its shipped weights, or a baseline made from them.
 
     sha256: names the weights in every key. accuracy: share of correct predictions on the 10,000 official test images,
-    None if not measured; accuracy_bundled: on the 1,000 that ship. recipe: how the weights were made.
+    None if not measured; accuracy_bundled: on the 1,000 that ship, None if CIFAR-10's labels are not its classes. recipe: how the weights were made.
     predicted, loss: official test index of a bundled image -> predicted label, cross-entropy.
     """
 
     network: str
     sha256: str
     accuracy: float | None
-    accuracy_bundled: float
+    accuracy_bundled: float | None
     recipe: dict
     predicted: dict[int, int]
     loss: dict[int, float]

@@ -50,8 +50,10 @@ class Network:
     """A residual network in evaluation mode. Two are equal if name, weights, preprocessing and classes are.
 
     name: used in rows and files; title: displayed. weights_sha256: names the weights in every key. blocks: its residual
-    blocks in order. load: builds the module. classes: the names of the labels. architecture: the paper's name for it
-    (``resnet18``), or "" if the paper has no such network. predicted, loss: number of an image -> predicted label, and
+    blocks in order. load: builds the module. classes: the names of the labels, empty
+    without a head. architecture: the paper's name for it
+    (``resnet18``), or "" if the paper has no such network. reading: how a file of weights was read, with what was measured; doubt: why
+    it may be another network than the one that was trained, to be shown beside every number; both "" otherwise. predicted, loss: number of an image -> predicted label, and
     cross-entropy at the image's label, where they are known without a forward pass.
     """
 
@@ -63,6 +65,8 @@ class Network:
     classes: tuple[str, ...] = field(default=cifar10.LABELS, repr=False)
     title: str = field(default="", compare=False, repr=False)
     architecture: str = field(default="", compare=False, repr=False)
+    reading: str = field(default="", compare=False, repr=False)
+    doubt: str = field(default="", compare=False, repr=False)
     predicted: Mapping[int, int] = field(default_factory=dict, compare=False, repr=False)
     loss: Mapping[int, float] = field(default_factory=dict, compare=False, repr=False)
 
