@@ -61,16 +61,18 @@ def network(
     mean: tuple[float, float, float] = cifar10.MEAN,
     std: tuple[float, float, float] = cifar10.STANDARD_DEVIATION,
     classes: Sequence[str] | None = None,
+    blocks: str | Sequence[str] = (),
 ) -> Network:
     """A network from its name, or from a module in memory.
 
-    network: ``"resnet18"``, ``"resnet50-untrained"``, the name of an uploaded network; or a module with the structure of
-        torchvision's ``ResNet`` (``conv1``, ``bn1``, ``maxpool``, ``layer1`` …). It is copied: later training does not change the network.
+    network: ``"resnet18"``, ``"resnet50-untrained"``, the name of an uploaded network; or any module that takes an image. It is
+        copied: later training does not change the network.
     name, classes: names of a module and of its labels. image_size: height and width of its images, in pixels.
     mean, std: per channel, of the normalisation (x / 255 − mean) / std.
+    blocks: names or patterns of the module's parts, like "encoder.layers.*". By default its residual blocks of convolutions, found
+        by their structure and checked against the module; else its repeated parts that keep the shape, each read as x + F(x).
 
-    Raises CannotCompute for an unknown name, for a module of another structure, and for one whose blocks
-    our formulas do not reproduce.
+    Raises CannotCompute for an unknown name, and for a module without such blocks.
 
     >>> sc.network("resnet18").blocks[7].n_out
     2048
@@ -82,10 +84,11 @@ def network(
     if isinstance(classes, int):
         raise ValueError(f"Expected the names of the classes, got {classes!r}: give a list of texts.")
     _check_preprocessing(image_size, mean, std)
-    from stiffcore.jacobians import recognise
+    from stiffcore.jacobians import memory
 
     preprocessing = Preprocessing(_three(mean), _three(std), image_size)
-    return recognise.network(network, name or type(network).__name__, preprocessing, classes)
+    patterns = (blocks,) if isinstance(blocks, str) else tuple(blocks)
+    return memory.network(network, name or type(network).__name__, preprocessing, classes, patterns)
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -115,11 +115,11 @@ def block_state(request: Request) -> "BlockState":
 
 def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
     from stiffcore import device
-    from stiffcore.jacobians import linearise
+    from stiffcore.jacobians import forward
 
     device.use_one_thread()
     network, image = request.network, request.network.normalised(request.image)
-    return linearise.block_states(network.module(), network.blocks, image, blocks)
+    return forward.block_states(network.module(), network.blocks, image, blocks)
 
 
 def _is_listed(network: Network, image: Image) -> bool:

@@ -12,7 +12,7 @@ from stiffcore import device
 from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Pair, answer_of
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.jacobians import deflation, linearise, reference
+from stiffcore.jacobians import deflation, forward, reference, structure
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.networks import catalogue, resnets
 from stiffcore.spectra import full as full_spectra
@@ -54,8 +54,8 @@ def load_cases(network: str, blocks: Iterable[int], image: int) -> dict[int, Cas
     """The blocks of a network at a test image, by one float64 forward pass."""
     model = resnets.load(network).double()
     pixels = cifar10.normalised(cifar10.image(image)[None])[0]
-    states = linearise.block_states(model, catalogue.blocks(network), pixels, blocks)
-    modules = linearise.residual_blocks(model)
+    states = forward.block_states(model, catalogue.blocks(network), pixels, blocks)
+    modules = structure.residual_blocks(model)
     return {block: Case(network, block, image, modules[block - 1], states[block]) for block in blocks}
 
 

@@ -1,13 +1,14 @@
 """From a block's sparse factors to a small dense core and the multiplicities of the eigenvalues 0 and 1.
 
-With ``B`` the live units of an inner ReLU and ``A`` the live outputs (all outputs under ``branch``),
+With ``b_i`` the live units of an inner ReLU, ``a`` the live outputs (all outputs under ``branch``, and without an outer ReLU) and
+``o`` those of them that D_0 lets back in (all of them in post-activation blocks),
 
-    block:   spec(J) = {0}^(n-a) ∪ {1}^(a-r) ∪ (1 + spec(K)),   r = min(a, b1, b2)
-    branch:  spec(J) = {0}^(n-r) ∪ spec(K),                     r = min(b1, b2)
+    block:   spec(J) = {0}^(n-a) ∪ {1}^(a-r) ∪ (1 + spec(K)),   r = min(o, b1, b2)
+    branch:  spec(J) = {0}^(n-r) ∪ spec(K),                     r = min(o, b1, b2)
 
-where K is the product of the factors in the cyclic order that starts at the smallest layer:
-``UV`` and ``VU`` share their non-zero eigenvalues. Formed by locality: K is a sum, over the pixels q of
-one layer, of products of the few rows and columns that q's neighbourhood touches.
+where K is the product of the factors in the cyclic order that starts at the smallest layer: ``UV`` and ``VU`` share their
+non-zero eigenvalues. Formed by locality where all factors are convolutions: K is a sum, over the pixels q of one layer, of products
+of the few rows and columns that q's neighbourhood touches; else by applying the factors to the identity.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +21,11 @@ from torch import Tensor
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians.linearise import BlockState, ScaledConvolution
+from stiffcore.jacobians.layers import ScaledConvolution
+from stiffcore.jacobians.linearise import BlockState
+
+LARGEST_BY_COLUMNS = 4096  # side of a core that is formed by applying a map to every unit vector
+AT_ONCE = 64  # unit vectors pushed through a map together
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,10 @@ def plan(state: BlockState, convention: Convention, layer: str | None = None) ->
             f"Block {geometry.block} is not an identity block ({geometry.n_out} × {geometry.n_in}) and has no eigenvalues: "
             "ask for its singular values, or use the convention slices."
         )
-    sizes = {f"inner{i + 1}": live for i, live in enumerate(state.live_inner)}
+    sizes = {name: int(mask.sum()) for name, mask in masks(state, convention).items()}
     n = geometry.n_out
-    if convention.masks_outputs:
-        sizes["outer"] = state.live_outputs
     layer = layer or min(sizes, key=sizes.__getitem__)
-    side, kept = sizes[layer], sizes.get("outer", n)
+    side, kept = sizes[layer], int(state.kept_outputs(convention).sum())
     if convention.has_skip:
         return Plan(layer, side, n, n - kept, kept - side, 1)
     return Plan(layer, side, n, n - side, 0, 0)
@@ -71,24 +74,57 @@ def form_core(state: BlockState, convention: Convention, layer: str | None = Non
     Raises CannotCompute for a block that is not an identity block.
     """
     planned = plan(state, convention, layer)
-    masks = _masks(state, convention)
-    factors = _basic_factors if len(state.convolutions) == 2 else _bottleneck_factors
+    factors = _local_factors(state)
+    if factors is None:
+        return Core(planned, _by_columns(state, convention, planned))
     matrix = torch.zeros(planned.side, planned.side, dtype=torch.float64)
-    for rows, left, columns, right in factors(state, masks, planned.layer):
+    for rows, left, columns, right in factors(state.convolutions, masks(state, convention), planned.layer):
         if len(rows) and len(columns) and left.shape[1]:
             matrix[rows[:, None], columns[None, :]] += left @ right
     return Core(planned, matrix)
 
 
-def _masks(state: BlockState, convention: Convention) -> dict[str, Tensor]:
-    masks = {f"inner{i + 1}": mask for i, mask in enumerate(state.inner_masks)}
-    masks["outer"] = state.kept_outputs(convention)
-    return masks
+def _local_factors(
+    state: BlockState,
+) -> "Callable[[tuple[ScaledConvolution, ...], dict[str, Tensor], str], Factors] | None":
+    """How the core is formed pixel by pixel; None where the layers are no such convolutions."""
+    if not all(isinstance(layer, ScaledConvolution) for layer in state.layers):
+        return None
+    reaches = [convolution.radius for convolution in state.convolutions]
+    if len(reaches) == 2 and None not in reaches:
+        return _basic_factors
+    return _bottleneck_factors if reaches == [0, 1, 0] else None
 
 
-def by_pixel(state: BlockState, layer: str) -> Tensor:
+def _by_columns(state: BlockState, convention: Convention, planned: Plan) -> Tensor:
+    """The core by applying its factors to unit vectors. Raises CannotCompute for a side that would take too long."""
+    if planned.side > LARGEST_BY_COLUMNS:
+        raise CannotCompute(
+            f"Expected a side of at most {LARGEST_BY_COLUMNS:,} for all eigenvalues of a map that is not made of two or three "
+            f"convolutions, got {planned.side:,}: ask for the extremes only, which need no matrix."
+        )
+    product = _product(state, convention, planned)
+    matrix = torch.empty(planned.side, planned.side, dtype=torch.float64)
+    for at in range(0, planned.side, AT_ONCE):
+        chosen = range(at, min(at + AT_ONCE, planned.side))
+        units = torch.zeros(len(chosen), planned.side, dtype=torch.float64)
+        units[torch.arange(len(chosen)), torch.tensor(chosen)] = 1
+        matrix[:, chosen] = product(units).T
+    return matrix
+
+
+def masks(state: BlockState, convention: Convention) -> dict[str, Tensor]:
+    """The layers that a core can live on, from the first inner one to the outer one, where a block's output is its input again."""
+    found = {f"inner{i + 1}": mask for i, mask in enumerate(state.inner_masks)}
+    found["outer"] = state.kept_outputs(convention) & state.masks[0]
+    return found
+
+
+def by_pixel(state: BlockState, convention: Convention, layer: str) -> Tensor:
     """The core's units in the order of their pixels, which makes the core of a large image a band matrix. int64, shape: (side,)."""
-    mask = dict(zip(("inner1", "inner2"), state.inner_masks)).get(layer, state.outer_mask)
+    mask = masks(state, convention)[layer]
+    if mask.ndim != 3:  # a map without pixels
+        return torch.arange(int(mask.sum()))
     _, height, width = mask.shape
     pixels = torch.arange(height * width).reshape(1, height, width).expand_as(mask)[mask]
     return torch.argsort(pixels, stable=True)
@@ -134,23 +170,24 @@ def _pixels(mask: Tensor) -> Iterator[tuple[int, int, Tensor]]:
 Factors = Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]
 
 
-def _basic_factors(state: BlockState, masks: dict[str, Tensor], layer: str) -> Factors:
-    """On the inner layer K = A1 D_out A2; on the outer one K = A2 D1 A1; summed over the other's pixels."""
-    first, second = state.convolutions
+def _basic_factors(layers: tuple[ScaledConvolution, ...], masks: dict[str, Tensor], layer: str) -> Factors:
+    """On the inner layer K = L1 D_out L2; on the outer one K = L2 D1 L1; summed over the other's pixels."""
+    first, second = layers
     other, writes, reads = ("outer", first, second) if layer == "inner1" else ("inner1", second, first)
-    window = _Neighbourhood(masks[layer], radius=1)
+    around = {radius: _Neighbourhood(masks[layer], radius) for radius in {writes.radius or 0, reads.radius or 0}}
     written, reading = _written(writes), _reading(reads)
     for y, x, live in _pixels(masks[other]):
-        places, local = window.at(y, x)
-        yield places, written[local][:, live], places, reading[live][:, local]
+        rows, above = around[writes.radius or 0].at(y, x)
+        columns, below = around[reads.radius or 0].at(y, x)
+        yield rows, written[above][:, live], columns, reading[live][:, below]
 
 
-def _bottleneck_factors(state: BlockState, masks: dict[str, Tensor], layer: str) -> Factors:
-    """K in the cyclic order that starts at ``layer``; A1 D_out A3 never leaves its pixel.
+def _bottleneck_factors(layers: tuple[ScaledConvolution, ...], masks: dict[str, Tensor], layer: str) -> Factors:
+    """K in the cyclic order that starts at ``layer``; L1 D_out L3 never leaves its pixel.
 
-    inner1: K = (A1 D_out A3) D2 A2;   inner2: K = A2 D1 (A1 D_out A3);   outer: K = A3 D2 (A2 D1 A1).
+    inner1: K = (L1 D_out L3) D2 L2;   inner2: K = L2 D1 (L1 D_out L3);   outer: K = L3 D2 (L2 D1 L1).
     """
-    narrow, spread, wide = state.convolutions
+    narrow, spread, wide = layers
     a1, a3 = narrow.weight[:, :, 0, 0], wide.weight[:, :, 0, 0]  # shapes: (c, 4c), (4c, c)
     here = {name: _Neighbourhood(mask, radius=0) for name, mask in masks.items()}
     around = {name: _Neighbourhood(mask, radius=1) for name, mask in masks.items()}
@@ -201,49 +238,60 @@ def _bottleneck_outer_factors(
 
 
 def core_product(state: BlockState, convention: Convention, transpose: bool = False) -> Callable[[Tensor], Tensor]:
-    """v -> (shift + K) v, or its transpose, computed by the convolutions; v: float64, shape (side,)."""
+    """v -> (shift + K) v, or its transpose, computed by the layers; v: float64, shape (side,)."""
     planned = plan(state, convention)
-    masks = _masks(state, convention)
-    order: list[str] = [name for name in ("inner1", "inner2", "outer") if name in masks]
+    product = _product(state, convention, planned, transpose)
+    return lambda v: planned.shift * v + product(v[None])[0]
+
+
+def _product(
+    state: BlockState, convention: Convention, planned: Plan, transpose: bool = False
+) -> Callable[[Tensor], Tensor]:
+    """V -> V Kᵀ, or V K, for vectors as rows; V: float64, shape (number, side)."""
+    layers = masks(state, convention)
+    order = list(layers)
     start = order.index(planned.layer)
     cycle = [order[(start + i) % len(order)] for i in range(len(order) + 1)]  # from the core's layer back to it
-    convolutions = dict(zip(order, state.convolutions, strict=True))  # by the layer that each of them writes
-    live = masks[planned.layer]
-    steps = [(convolutions[after], masks[before].double(), masks[after].double()) for before, after in pairwise(cycle)]
+    maps = dict(zip(order, state.layers, strict=True))  # by the layer that each of them writes
+    live = layers[planned.layer]
+    steps = [(maps[after], layers[before].double(), layers[after].double()) for before, after in pairwise(cycle)]
 
-    def product(v: Tensor) -> Tensor:
-        x = torch.zeros(live.shape, dtype=torch.float64)
-        x[live] = v
-        x = x[None]
+    def product(vectors: Tensor) -> Tensor:
+        x = torch.zeros(len(vectors), *live.shape, dtype=torch.float64)
+        x[:, live] = vectors
         if transpose:
-            for convolution, before, _ in reversed(steps):
-                x = convolution.transpose(x, before.shape[-1]) * before
+            for layer, before, _ in reversed(steps):
+                x = layer.transpose(x, tuple(before.shape)) * before
         else:
-            for convolution, _, after in steps:
-                x = convolution(x) * after
-        return planned.shift * v + x[0][live]
+            for layer, _, after in steps:
+                x = layer(x) * after
+        return x[:, live]
 
     return product
 
 
 def to_outputs(state: BlockState, convention: Convention, y: np.ndarray) -> np.ndarray:
     """W y: from the core's layer on through the rest of the block. y: complex (side,) -> complex (n,); see modes.py."""
-    planned, masks = plan(state, convention), _masks(state, convention)
-    order = list(masks)
-    x = _placed(masks[planned.layer], y)
-    for position in range(order.index(planned.layer) + 1, len(order)):
-        x = state.convolutions[position](x) * masks[order[position]]
+    planned, layers = plan(state, convention), masks(state, convention)
+    order = list(layers)
+    x = _placed(layers[planned.layer], y)
+    first = order.index(planned.layer) + 1
+    if first == len(order) and state.masks_inputs:
+        first = 0  # D_0 keeps a part of the outputs from the core: they follow from one more round
+    for position in range(first, len(order)):
+        after = layers[order[position]] if position < len(order) - 1 else state.kept_outputs(convention)
+        x = state.layers[position](x) * after
     return _complex(x)
 
 
 def to_inputs(state: BlockState, convention: Convention, z: np.ndarray) -> np.ndarray:
     """D Vᵀ z: from the core's layer back to the block's inputs. z: complex (side,) -> complex (n,); see modes.py."""
-    planned, masks = plan(state, convention), _masks(state, convention)
-    order = list(masks)
-    x = _placed(masks[planned.layer], z)
+    planned, layers = plan(state, convention), masks(state, convention)
+    order = list(layers)
+    x = _placed(layers[planned.layer], z)
     for position in reversed(range(order.index(planned.layer) + 1) if planned.layer != "outer" else ()):
-        before = masks[order[position - 1]] if position else masks["outer"]
-        x = state.convolutions[position].transpose(x, before.shape[-1]) * before
+        before = layers[order[position - 1]] if position else layers["outer"]
+        x = state.layers[position].transpose(x, tuple(before.shape)) * before
     return _complex(x)
 
 

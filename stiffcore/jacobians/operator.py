@@ -1,6 +1,6 @@
 """A block's Jacobian at one image: J v, Jᵀ w, and its live rows as a dense matrix.
 
-branch:  J_F = A2 D1 A1  or  A3 D2 A2 D1 A1        block:  J = D_out (J_F + J_s)
+branch:  J_F = L_k D_{k−1} … D_1 L_1 D_0        block:  J = D_out (J_F + J_s)
 """
 
 from collections.abc import Callable
@@ -24,12 +24,10 @@ def _flat(x: Tensor) -> Tensor:
 def apply(state: BlockState, convention: Convention, v: Tensor) -> Tensor:
     """J v. v: (batch, n_in) -> (batch, n_out), in v's precision and on its device."""
     x = inner = v.reshape(len(v), *state.geometry.input_shape)
-    for position, convolution in enumerate(state.convolutions):
-        inner = convolution(inner)
-        if position < len(state.inner_masks):
-            inner = inner * state.inner_masks[position].to(inner)
+    for layer, mask in zip(state.layers, state.masks, strict=True):
+        inner = layer(inner * mask.to(inner))
     if convention.has_skip:
-        inner = inner + (x if state.skip is None else state.skip(x))
+        inner = inner + state.apply_skip(x)
     if convention.masks_outputs:
         inner = inner * state.outer_mask.to(inner)
     return _flat(inner)
@@ -37,18 +35,14 @@ def apply(state: BlockState, convention: Convention, v: Tensor) -> Tensor:
 
 def apply_transpose(state: BlockState, convention: Convention, w: Tensor) -> Tensor:
     """Jᵀ w. w: (batch, n_out) -> (batch, n_in)."""
-    geometry = state.geometry
-    y = w.reshape(len(w), *geometry.output_shape)
+    y = w.reshape(len(w), *state.geometry.output_shape)
     if convention.masks_outputs:
         y = y * state.outer_mask.to(y)
-    sides = [geometry.input_shape[1], *(shape[1] for shape in geometry.inner_shapes)]
     inner = y
-    for position in reversed(range(len(state.convolutions))):
-        if position < len(state.inner_masks):
-            inner = inner * state.inner_masks[position].to(inner)
-        inner = state.convolutions[position].transpose(inner, sides[position])
+    for layer, mask in zip(reversed(state.layers), reversed(state.masks), strict=True):
+        inner = layer.transpose(inner, tuple(mask.shape)) * mask.to(inner)
     if convention.has_skip:
-        inner = inner + (y if state.skip is None else state.skip.transpose(y, sides[0]))
+        inner = inner + state.transpose_skip(y)
     return _flat(inner)
 
 
@@ -86,28 +80,25 @@ def dense_rows(state: BlockState, convention: Convention) -> Tensor:
 
 
 def branch_factors(state: BlockState) -> tuple[Tensor, Tensor]:
-    """J_F = left @ right through the narrowest inner layer, so that its rank is at most that layer's live units b.
+    """J_F = left @ right through the layer with the fewest live units b, of which its rank has at most as many.
 
     Returns float64 of shapes (n_out, b) and (b, n_in).
     """
-    layer = min(range(len(state.inner_masks)), key=lambda i: state.live_inner[i])
-    mask = state.inner_masks[layer]
+    at = min(range(len(state.masks)), key=lambda i: int(state.masks[i].sum()))
+    mask = state.masks[at]
     live = mask.flatten().nonzero()[:, 0]
     left = torch.empty(len(live), state.geometry.n_out, dtype=torch.float64)
     right = torch.empty(len(live), state.geometry.n_in, dtype=torch.float64)
-    sides = [state.geometry.input_shape[1], *(shape[1] for shape in state.geometry.inner_shapes)]
-    for at in range(0, len(live), ROWS_AT_ONCE):
-        chosen = live[at : at + ROWS_AT_ONCE]
+    for first in range(0, len(live), ROWS_AT_ONCE):
+        chosen = live[first : first + ROWS_AT_ONCE]
         units = torch.zeros(len(chosen), mask.numel(), dtype=torch.float64)
         units[torch.arange(len(chosen)), chosen] = 1
         forward = backward = units.reshape(len(chosen), *mask.shape)
-        for position in range(layer + 1, len(state.convolutions)):
-            forward = state.convolutions[position](forward)
-            if position < len(state.inner_masks):
-                forward = forward * state.inner_masks[position].to(forward)
-        for position in reversed(range(layer + 1)):
-            backward = state.convolutions[position].transpose(backward, sides[position])
-            if position > 0:
-                backward = backward * state.inner_masks[position - 1].to(backward)
-        left[at : at + len(chosen)], right[at : at + len(chosen)] = _flat(forward), _flat(backward)
+        for position in range(at, len(state.layers)):
+            forward = forward if position == at else forward * state.masks[position]
+            forward = state.layers[position](forward)
+        for position in reversed(range(at)):
+            before = state.masks[position]
+            backward = state.layers[position].transpose(backward, tuple(before.shape)) * before
+        left[first : first + len(chosen)], right[first : first + len(chosen)] = _flat(forward), _flat(backward)
     return left.T, right

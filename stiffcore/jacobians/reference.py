@@ -11,7 +11,11 @@ LARGEST_ASSIGNMENT = 2000  # eigenvalues that spectral_distance matches optimall
 
 
 def branch_of_module(block: nn.Module, x: Tensor) -> Tensor:
-    """F(x) of torchvision's BasicBlock or Bottleneck, without skip and outer ReLU; x: (N, C, H, W)."""
+    """F(x) of torchvision's BasicBlock or Bottleneck, without skip and outer ReLU, or of a block with a method ``branch``;
+    x: (N, C, H, W)."""
+    if branch := getattr(block, "branch", None):
+        output: Tensor = branch(x)
+        return output
     last = 3 if hasattr(block, "conv3") else 2
     for i in range(1, last + 1):
         x = getattr(block, f"bn{i}")(getattr(block, f"conv{i}")(x))
@@ -38,11 +42,10 @@ def dense_jacobian(state: BlockState, convention: Convention) -> Tensor:
     geometry = state.geometry
     identity = torch.eye(geometry.n_in, dtype=torch.float64).reshape(-1, *geometry.input_shape)
     columns = identity
-    for convolution, mask in zip(state.convolutions, (*state.inner_masks, None)):
-        columns = convolution(columns)
-        columns = columns if mask is None else columns * mask
+    for layer, mask in zip(state.layers, state.masks, strict=True):
+        columns = layer(columns * mask)
     if convention.has_skip:
-        columns = columns + (identity if state.skip is None else state.skip(identity))
+        columns = columns + state.apply_skip(identity)
     columns = columns * state.kept_outputs(convention)
     jacobian = columns.reshape(geometry.n_in, geometry.n_out).T
     return jacobian if convention.has_matrix else jacobian.reshape(*geometry.output_shape, *geometry.input_shape)

@@ -24,6 +24,7 @@ class BlockGeometry:
     inner_shapes: tuple[tuple[int, int, int], ...]  # of the inner ReLUs: one (two convolutions) or two (three)
     output_shape: tuple[int, ...]
     has_outer_relu: bool = True  # a pre-activation block has none: J_block = I + J_F
+    path: str = ""  # the part's name in its module; empty where the residual blocks are found by their structure
 
     @property
     def n_in(self) -> int:

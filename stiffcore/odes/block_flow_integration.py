@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians import linearise
+from stiffcore.jacobians import forward, maps
+from stiffcore.jacobians.layers import Derivative
+from stiffcore.jacobians.linearise import BlockState
+from stiffcore.jacobians.structure import Structure
 from stiffcore.odes import block_flow, one_step
 from stiffcore.odes.block_flow import STEPS, BlockFlow, FlowRequest
 from stiffcore.progress import Progress
@@ -23,24 +26,25 @@ TOLERANCES = (1e-5, 1e-7)  # the second gives the exact flow; their distance est
 MOST_EVALUATIONS = 20_000
 
 
-def right_hand_side(block: nn.Module) -> Callable[[Tensor], Tensor]:
+def right_hand_side(structure: Structure) -> Callable[[Tensor], Tensor]:
     """F of a residual block in evaluation mode, without skip and outer ReLU; float64 on the CPU, (C, H, W) -> (C, H, W)."""
-    numbers = (1, 2, 3) if hasattr(block, "conv3") else (1, 2)
-    layers = [
-        fuse_conv_bn_eval(
-            *(copy.deepcopy(getattr(block, f"{part}{i}")).double().cpu().eval() for part in ("conv", "bn"))
-        )
-        for i in numbers
-    ]
+    parts: list[nn.Module] = []
+    for stage in structure.stages:
+        parts += [
+            copy.deepcopy(part).double().cpu().eval() if isinstance(part, nn.Module) else nn.ReLU()
+            for part in stage.before
+        ]
+        convolution = copy.deepcopy(stage.convolution).double().cpu().eval()
+        behind = stage.behind and copy.deepcopy(stage.behind).double().cpu().eval()
+        parts.append(fuse_conv_bn_eval(convolution, behind) if behind else convolution)
+    branch = nn.Sequential(*parts)
 
     @torch.no_grad()
     def slope(x: Tensor) -> Tensor:
-        for layer in layers[:-1]:
-            x = layer(x).relu()
-        output: Tensor = layers[-1](x)
+        output: Tensor = branch(x[None])[0]
         return output
 
-    return lambda x: slope(x[None])[0]
+    return slope
 
 
 def exact_flow(
@@ -116,13 +120,30 @@ def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow
     return replace(flow, notice=notice)
 
 
+def _branch(model: nn.Module, request: FlowRequest, state: BlockState) -> Callable[[Tensor], Tensor]:
+    """F of the request's block: of a map f, f(x) − x. Raises CannotCompute for a matrix, which has no input to start from."""
+    geometry = request.network.block(request.block)
+    if geometry.kind != maps.MAP:
+        (name,) = forward.parts_of(model, [geometry]).values()
+        return right_hand_side(forward.structure_of(model.get_submodule(name), geometry))
+    (layer,) = state.layers
+    if not isinstance(layer, Derivative):
+        raise CannotCompute("A matrix has no input for its flow to start from: choose a network.")
+    function = layer.function
+
+    @torch.no_grad()
+    def slope(x: Tensor) -> Tensor:
+        return function(x) - x
+
+    return slope
+
+
 def _integrated(request: FlowRequest, progress: Progress | None) -> BlockFlow:
     started = time.perf_counter()
     network, model = request.network, request.network.module()
     image = network.normalised(request.image)
-    state = linearise.block_states(model, network.blocks, image, [request.block])[request.block]
-    branch = right_hand_side(linearise.residual_blocks(model)[request.block - 1])
-    shape = state.input.shape
+    state = forward.block_states(model, network.blocks, image, [request.block])[request.block]
+    branch, shape = _branch(model, request, state), state.input.shape
 
     def slope(x: np.ndarray) -> np.ndarray:
         return branch(torch.from_numpy(x).reshape(shape)).reshape(-1).numpy()

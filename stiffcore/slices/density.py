@@ -52,31 +52,31 @@ class Placed:
         self.density[len(self.im_edges) // 2 - 1, int(np.searchsorted(self.re_edges, 0.0, "right")) - 1] += number
 
     def add_solved(self, solved: Solved) -> None:
-        values = solved.eigenvalues
-        kernels.place(values.reshape(-1).numpy(), self.re_edges, self.im_edges, self.density)
-        negative = values[values.real < -solved.axis]
+        kept = solved.kept  # the structural zeros are added as one number
+        kernels.place(solved.eigenvalues[kept].numpy(), self.re_edges, self.im_edges, self.density)
+        negative = solved.eigenvalues[kept & (solved.eigenvalues.real < -solved.axis)]
         if len(negative):
             self.smallest_negative = min(self.smallest_negative, float((-negative.real).min()))
         for name, error in zip(ERRORS, solved.errors()):
             self.health[name] = max(self.health[name], error)
 
 
-def place(values: Tensor, re_edges: np.ndarray, im_edges: np.ndarray) -> Placed:
-    """The non-zero eigenvalues of the matrices values[o, :, :, c] of ``values`` (N, n, n, C)."""
+def place(values: Tensor, re_edges: np.ndarray, im_edges: np.ndarray, sparse: bool = False) -> Placed:
+    """The non-zero eigenvalues of the matrices values[o, :, :, c] of ``values`` (N, n, n, C). sparse: as in ``kernels.scan_lanes``."""
     placed = Placed(re_edges, im_edges)
-    for solved in _solved(values.permute(0, 3, 1, 2).flatten(0, 1)):
+    for solved in _solved(values.permute(0, 3, 1, 2).flatten(0, 1), sparse):
         placed.add_solved(solved)
     return placed
 
 
-def _solved(matrices: Tensor) -> Iterator[Solved]:
+def _solved(matrices: Tensor, sparse: bool) -> Iterator[Solved]:
     """Matrices (M, n, n) solved by closed forms and LAPACK; those with exact zeros are peeled first."""
     has_zero = (matrices == 0).any(2).any(1)
     full = matrices[~has_zero]
     if len(full):
         yield _closed(full) if full.shape[-1] <= 2 else solve(full, False)
     for _, kept in peeled(matrices[has_zero & (matrices != 0).any(2).any(1)]):
-        yield _closed(kept) if kept.shape[-1] <= 2 else solve(kept, False)
+        yield _closed(kept) if kept.shape[-1] <= 2 else solve(kept, False, sparse)
 
 
 def _closed(matrices: Tensor) -> Solved:

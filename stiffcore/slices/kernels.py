@@ -170,15 +170,19 @@ def _routh(
     errors: np.ndarray,
     changes: np.ndarray,
     certain: np.ndarray,
+    degree: np.ndarray,
 ) -> None:
-    """Sign changes in the first column of Routh's array, and whether all its entries exceed their error bounds."""
+    """Sign changes in the first column of Routh's array, and whether all its entries exceed their error bounds.
+
+    degree: of each lane's polynomial without its factor λ^(n − degree), whose array is the same but for rows of zeros.
+    """
     width = rows.shape[1]
     for i in range(2):
         for j in range(width):
             k = 2 * j + i
             for s in range(LANES):
-                rows[i, j, s] = coefficient[k, s] if k <= n else 0.0
-                errors[i, j, s] = error[k, s] if k <= n else 0.0
+                rows[i, j, s] = coefficient[k, s] if k <= degree[s] else 0.0
+                errors[i, j, s] = error[k, s] if k <= degree[s] else 0.0
     for s in range(LANES):
         changes[s] = 0
         certain[s] = True
@@ -186,8 +190,8 @@ def _routh(
         above, here, below = rows[(i - 1) % 3], rows[i % 3], rows[(i + 1) % 3]
         above_e, here_e, below_e = errors[(i - 1) % 3], errors[i % 3], errors[(i + 1) % 3]
         for s in range(LANES):
-            certain[s] &= abs(here[0, s]) > here_e[0, s]
-            changes[s] += (here[0, s] > 0) != (above[0, s] > 0)
+            certain[s] &= i > degree[s] or abs(here[0, s]) > here_e[0, s]
+            changes[s] += i <= degree[s] and (here[0, s] > 0) != (above[0, s] > 0)
         for j in range(width - 1):
             for s in range(LANES):
                 q = above[0, s] / here[0, s]
@@ -241,11 +245,45 @@ def _load(
 
 
 @compiled
+def _degree(n: int, matrices: np.ndarray, s: int, best: np.ndarray) -> int:
+    """How many of the n eigenvalues of matrices[:, :, s] are not zero by its pattern of zeros alone.
+
+    A coefficient c_k of the characteristic polynomial is a sum over sets of disjoint cycles through k indices. The largest k: the
+    permutation with most entries that are not zero, in which an index may stay where it is at no gain; by rows, over the sets of
+    columns that are taken. best: workspace of 2ⁿ numbers.
+    """
+    best[: 1 << n] = -1
+    best[0] = 0
+    for taken in range((1 << n) - 1):
+        if best[taken] < 0:
+            continue
+        row = 0
+        for j in range(n):
+            row += (taken >> j) & 1
+        for j in range(n):
+            gain = 1 if matrices[row, j, s] != 0 else 0
+            if (taken >> j) & 1 == 0 and (gain or j == row):
+                after = taken | (1 << j)
+                best[after] = max(best[after], best[taken] + gain)
+    return best[(1 << n) - 1]
+
+
+@compiled
+def degrees(matrices: np.ndarray, found: np.ndarray) -> None:
+    """``_degree`` of each matrix; matrices: (n, n, M); found: int64 (M,), which is written."""
+    n = matrices.shape[0]
+    best = np.empty(1 << n, np.int64)
+    for k in range(matrices.shape[2]):
+        found[k] = _degree(n, matrices, k, best)
+
+
+@compiled
 def scan_lanes(
     n: int,
     values: np.ndarray,
     own: np.ndarray,
     counting: bool,
+    sparse: bool,
     extremes: np.ndarray,
     tally: np.ndarray,
     flags: np.ndarray,
@@ -253,7 +291,8 @@ def scan_lanes(
     """n×n matrices, n from 3 to LARGEST_ROUTH, LANES of them side by side.
 
     values: (N, n, n, C), the matrix of output o and channel c at [o, :, :, c]; own: (N,), the channel whose slice
-    carries the skip's 1, or −1; counting: whether to count. Adds to tally, and fills flags (N, C). The extremes are only
+    carries the skip's 1, or −1; counting: whether to count; sparse: whether entries that are 0 are many, so that the eigenvalues
+    that they make zero are found here, and not by LAPACK's caller. Adds to tally, and fills flags (N, C). The extremes are only
     read: a matrix whose bounds exceed one of them is flagged EXTREME. (``scan_1`` and ``scan_2`` update them.)
     """
     width = n // 2 + 2
@@ -263,6 +302,7 @@ def scan_lanes(
     rows, errors = np.empty((3, width, LANES)), np.empty((3, width, LANES))
     size, smallest, high, low = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
     changes, certain = np.empty(LANES, np.int64), np.empty(LANES, np.bool_)
+    degree, best = np.empty(LANES, np.int64), np.empty(1 << n, np.int64)
     channels = values.shape[3]
     for o in range(values.shape[0]):
         for c in range(0, channels, LANES):
@@ -274,23 +314,28 @@ def scan_lanes(
                 mean = sums[1, s] / n
                 spread = np.sqrt(most * max(symmetric - n * mean * mean, 0.0)) + 1e-12 * size[s]
                 high[s], low[s] = mean + spread, mean - spread
+                degree[s] = n
+                if sparse and smallest[s] == 0 and s < used:
+                    degree[s] = _degree(n, powers[0], s, best) if size[s] > 0 else 0
             if counting:
                 _power_sums(n, powers, sums)
                 _polynomial(n, sums, size, coefficient, error)
-                _routh(n, coefficient, error, rows, errors, changes, certain)
+                _routh(n, coefficient, error, rows, errors, changes, certain, degree)
             for s in range(used):
-                if smallest[s] == 0:
+                if degree[s] == 0:
+                    continue
+                if smallest[s] == 0 and not sparse:
                     flags[o, c + s] = COUNT if size[s] > 0 else DONE
                     continue
-                tally[NON_ZERO] += n
+                tally[NON_ZERO] += degree[s]
                 other = c + s != own[o]
                 if counting and not certain[s]:
                     flags[o, c + s] = COUNT
-                    tally[NON_ZERO] -= n
+                    tally[NON_ZERO] -= degree[s]
                     continue
                 if counting:
                     tally[POSITIVE] += changes[s]
-                    tally[NEGATIVE] += n - changes[s]
+                    tally[NEGATIVE] += degree[s] - changes[s]
                 if (
                     high[s] > extremes[HIGH]
                     or low[s] < extremes[LOW]

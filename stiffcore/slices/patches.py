@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stiffcore.jacobians.linearise import BlockState, ScaledConvolution
+from stiffcore.errors import CannotCompute
+from stiffcore.jacobians.layers import ScaledConvolution
+from stiffcore.jacobians.linearise import BlockState
 
 CHUNK_BYTES = 4 * 2**20  # of patches formed at a time: fits into the caches of one core and bounds the memory
 
@@ -34,6 +36,7 @@ class Patches:
     position: Position
     outputs: Tensor  # int64, the channels o, shape: (N,)
     values: Tensor  # float64, shape: (N, size, size, C_in)
+    is_sparse: bool = False  # D_0 makes entries exactly 0, scattered over the patches
 
 
 def _reach(convolution: ScaledConvolution, first: int, last: int, side: int) -> tuple[int, int]:
@@ -45,12 +48,20 @@ def _reach(convolution: ScaledConvolution, first: int, last: int, side: int) -> 
 
 def receptive_range(state: BlockState, output: int) -> tuple[int, int]:
     """First and last input row that output row ``output`` depends on, skip included; the same for columns."""
-    sides = [shape[1] for shape in (state.geometry.input_shape, *state.geometry.inner_shapes)]
     first = last = output
-    for convolution, side in zip(reversed(state.convolutions), reversed(sides)):
-        first, last = _reach(convolution, first, last, side)
-    stride = 1 if state.skip is None else state.skip.stride
+    for convolution, mask in zip(reversed(state.convolutions), reversed(state.masks), strict=True):
+        first, last = _reach(convolution, first, last, mask.shape[1])
+    stride = skip_of(state).stride if state.skip is not None else 1
     return min(first, output * stride), max(last, output * stride)
+
+
+def skip_of(state: BlockState) -> ScaledConvolution:
+    """The skip of a block that changes the shape, a 1×1 convolution. Raises CannotCompute for another one."""
+    if isinstance(state.skip, ScaledConvolution) and state.skip.weight.shape[-1] == 1:
+        return state.skip
+    raise CannotCompute(
+        f"The skip of block {state.geometry.block} is no 1×1 convolution, which slices need: choose block or branch."
+    )
 
 
 def positions(state: BlockState) -> list[Position]:
@@ -73,15 +84,23 @@ class PatchFormer:
     def __init__(self, state: BlockState):
         self.state = state
         self.channels = state.geometry.input_shape[0]
-        first, second = state.convolutions[0].weight, state.convolutions[1].weight
-        self._basic = len(state.convolutions) == 2
+        convolutions = state.convolutions
+        self._basic = len(convolutions) == 2
+        kernels = [convolution.weight.shape[-1] for convolution in convolutions]
+        if not self._basic and not (len(kernels) == 3 and kernels[0] == kernels[2] == convolutions[2].stride == 1):
+            raise CannotCompute(
+                f"Expected a block of two convolutions, or of three of which the outer ones are 1×1, for slices, got block "
+                f"{state.geometry.block} with kernels {', '.join(map(str, kernels))}: choose block or branch."
+            )
+        first, second = convolutions[0].weight, convolutions[1].weight
         if self._basic:
             self._first = first.permute(2, 0, 3, 1).flatten(2).contiguous()  # (row, m, column · C)
             self._second = second.permute(2, 3, 0, 1).contiguous()  # (row, column, o, m)
         else:
             self._first = first[:, :, 0, 0].contiguous()  # (m1, C)
             self._second = second.permute(2, 3, 0, 1).contiguous()  # (row, column, m2, m1)
-            self._third = state.convolutions[2].weight[:, :, 0, 0].contiguous()  # (o, m2)
+            self._third = convolutions[2].weight[:, :, 0, 0].contiguous()  # (o, m2)
+        self._input = state.masks[0].permute(1, 2, 0).double() if state.masks_inputs else None  # D_0: (H, W, C)
 
     def chunks(self, position: Position) -> Iterator[Tensor]:
         """The live outputs at a position, split so that their patches stay below CHUNK_BYTES."""
@@ -97,8 +116,14 @@ class PatchFormer:
             self._add_basic(position, outputs, values)
         else:
             self._add_bottleneck(position, outputs, values)
-        self._add_skip(position, outputs, values)
-        return Patches(position, outputs, values)
+        if self.state.skip_is_masked:
+            self._add_skip(position, outputs, values)
+        if self._input is not None:
+            window = slice(position.first, position.first + size)
+            values *= self._input[window, window]
+        if not self.state.skip_is_masked:
+            self._add_skip(position, outputs, values)
+        return Patches(position, outputs, values, self._input is not None)
 
     def _inner_window(self, position: Position) -> Iterator[tuple[int, int, int, int]]:
         """Inner positions (p, q) that the 3×3 convolution reads for an output position, with its kernel indices."""
@@ -128,26 +153,28 @@ class PatchFormer:
                 target.addmm_(left_factor, columns.index_select(0, live))
 
     def _add_bottleneck(self, position: Position, outputs: Tensor, values: Tensor) -> None:
-        """A3[o, ·] D2 A2[·, ·, p, q] D1 A1[·, c]: with 1×1 convolutions before and after, (p, q) is the input's position."""
+        """L3[o, ·] D2 L2[·, ·, p, q] D1 L1[·, c]: with 1×1 convolutions before and after, (p, q) is the input's position, or a
+        multiple of it where the first one has a stride."""
         middle = self.state.inner_masks[1][:, position.y, position.x].nonzero()[:, 0]
         if not len(middle):
             return
         left_factor = self._third.index_select(0, outputs).index_select(1, middle)
-        end = position.first + position.size
+        end, stride = position.first + position.size, self.state.convolutions[0].stride
         for p, q, a, b in self._inner_window(position):
             live = self.state.inner_masks[0][:, p, q].nonzero()[:, 0]
-            if len(live) and position.first <= p < end and position.first <= q < end:
+            row, column = p * stride, q * stride
+            if len(live) and position.first <= row < end and position.first <= column < end:
                 centre = self._second[a, b].index_select(0, middle).index_select(1, live)
-                target = values[:, p - position.first, q - position.first]
+                target = values[:, row - position.first, column - position.first]
                 target.addmm_(left_factor @ centre, self._first.index_select(0, live))
 
     def _add_skip(self, position: Position, outputs: Tensor, values: Tensor) -> None:
         """1 for the output's own channel and position, or the strided 1×1 convolution's row."""
-        stride = 1 if self.state.skip is None else self.state.skip.stride
+        stride = 1 if self.state.skip is None else skip_of(self.state).stride
         row, column = (i * stride - position.first for i in (position.y, position.x))
         if not (0 <= row < position.size and 0 <= column < position.size):
             return
         if self.state.skip is None:
             values[torch.arange(len(outputs)), row, column, outputs] += 1
         else:
-            values[:, row, column] += self.state.skip.weight[outputs, :, 0, 0]
+            values[:, row, column] += skip_of(self.state).weight[outputs, :, 0, 0]

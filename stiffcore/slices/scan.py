@@ -51,14 +51,14 @@ class Tally:
             self.health[name] = max(self.health[name], error)
 
     def add_counts(self, solved: Solved) -> None:
-        self.counts += np.array([solved.negative, solved.positive, solved.undetermined, solved.eigenvalues.numel()])
+        self.counts += np.array([solved.negative, solved.positive, solved.undetermined, solved.number])
 
 
-def scan(values: Tensor, own: np.ndarray, counting: bool, limits: np.ndarray) -> Tally:
+def scan(values: Tensor, own: np.ndarray, counting: bool, limits: np.ndarray, sparse: bool = False) -> Tally:
     """Counts and extremes of the matrices values[o, :, :, c] of ``values`` (N, n, n, C).
 
     own: int64 (N,), the channel whose slice carries the skip's 1, or −1. limits: the extremes of other slices; a matrix
-    whose bounds stay within them cannot exceed any of them, and is not solved for its extremes.
+    whose bounds stay within them cannot exceed any of them, and is not solved for its extremes. sparse: as in ``scan_lanes``.
     """
     n, tally = values.shape[1], Tally()
     array, flags = values.numpy(), np.zeros((values.shape[0], values.shape[3]), np.int8)
@@ -68,22 +68,24 @@ def scan(values: Tensor, own: np.ndarray, counting: bool, limits: np.ndarray) ->
     elif n == 2:
         kernels.scan_2(array, own, tally.extremes, tally.counts, flags)
     elif n <= kernels.LARGEST_ROUTH:
-        kernels.scan_lanes(n, array, own, counting, tally.extremes, tally.counts, flags)
+        kernels.scan_lanes(n, array, own, counting, sparse, tally.extremes, tally.counts, flags)
     else:
         flags[:] = kernels.COUNT
     tally.health["n_slices"] = flags.size
-    _solve_flagged(values, own, flags, counting, tally)
+    _solve_flagged(values, own, flags, counting, sparse, tally)
     return tally
 
 
-def _solve_flagged(values: Tensor, own: np.ndarray, flags: np.ndarray, counting: bool, tally: Tally) -> None:
+def _solve_flagged(
+    values: Tensor, own: np.ndarray, flags: np.ndarray, counting: bool, sparse: bool, tally: Tally
+) -> None:
     for flag in (kernels.COUNT, kernels.EXTREME):
         o, c = (torch.from_numpy(index) for index in (flags == flag).nonzero())
         if not len(o):
             continue
         is_own = torch.from_numpy(own)[o] == c
         for chosen, matrices in peeled(values[o, :, :, c]):
-            solved = solve(matrices, counting and flag == kernels.COUNT)
+            solved = solve(matrices, counting and flag == kernels.COUNT, sparse)
             tally.add_solved(solved, is_own[chosen])
             tally.health["n_lapack"] += len(matrices)
             if flag == kernels.COUNT:
@@ -96,9 +98,9 @@ def _check_sample(patches: Patches, tally: Tally) -> None:
     channel = (7 * patches.position.y + 13 * patches.position.x) % patches.values.shape[3]
     values = patches.values[::SAMPLE_STEP, :, :, channel : channel + 1].contiguous()
     nowhere = np.array([np.inf, -np.inf, np.inf, np.inf, -np.inf])
-    ours, theirs = scan(values, np.full(len(values), -1), True, nowhere).counts, Tally()
+    ours, theirs = scan(values, np.full(len(values), -1), True, nowhere, patches.is_sparse).counts, Tally()
     for _, matrices in peeled(values[:, :, :, 0]):
-        solved = solve(matrices, True)
+        solved = solve(matrices, True, patches.is_sparse)
         theirs.add_counts(solved)
         theirs.add_solved(solved, torch.zeros(len(matrices), dtype=torch.bool))
     tally.health["n_sampled"] += len(values)
@@ -114,7 +116,8 @@ def scan_patches(patches: Patches, identity_skip: bool, counting: bool, limits: 
     own = patches.outputs.numpy() if identity_skip else np.full(len(values), -1)
     begin, step = 0, len(values) if np.isfinite(limits).all() else 1
     while begin < len(values):  # without limits all matrices would be solved, so growing parts find some limits first
-        part = scan(values[begin : begin + step], own[begin : begin + step], counting, limits)
+        chosen = slice(begin, begin + step)
+        part = scan(values[chosen], own[chosen], counting, limits, patches.is_sparse)
         tally.add(part)
         limits, begin, step = tally.extremes, begin + step, 2 * step
     if counting and values.shape[1] > 1:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,23 +33,38 @@ def peeled(matrices: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 @dataclass(frozen=True)
 class Solved:
-    """Eigenvalues (M, m) of M matrices. axis: half-width of the strip around the axis in which a sign is undetermined."""
+    """Eigenvalues (M, m) of M matrices. axis: half-width of the strip around the axis in which a sign is undetermined; zeros: how
+    many of them are zero by the matrix's pattern, the ones nearest to 0; none where it is None."""
 
     matrices: Tensor
     eigenvalues: Tensor
     axis: Tensor  # shape: (M, 1)
+    zeros: Tensor | None = None  # int64, shape: (M,)
+
+    @property
+    def kept(self) -> Tensor:
+        """The eigenvalues that are not zero by structure. bool, shape: (M, m)."""
+        if self.zeros is None:
+            return torch.ones(self.eigenvalues.shape, dtype=torch.bool)
+        rank = self.eigenvalues.abs().argsort(1).argsort(1)
+        return rank >= self.zeros[:, None]
+
+    @property
+    def number(self) -> int:
+        """Of the eigenvalues that are not zero by structure."""
+        return self.eigenvalues.numel() - (0 if self.zeros is None else int(self.zeros.sum()))
 
     @property
     def negative(self) -> int:
-        return int((self.eigenvalues.real < -self.axis).sum())
+        return int(((self.eigenvalues.real < -self.axis) & self.kept).sum())
 
     @property
     def positive(self) -> int:
-        return int((self.eigenvalues.real > self.axis).sum())
+        return int(((self.eigenvalues.real > self.axis) & self.kept).sum())
 
     @property
     def undetermined(self) -> int:
-        return self.eigenvalues.numel() - self.negative - self.positive
+        return self.number - self.negative - self.positive
 
     def errors(self) -> tuple[float, float, float]:
         """Largest |Σλ − tr K| / ‖K‖_F, |Σλ² − tr K²| / ‖K‖²_F and |Im Σλ| / ‖K‖_F."""
@@ -61,8 +77,17 @@ class Solved:
         return trace_error, square_error, conjugate_error
 
 
-def solve(matrices: Tensor, counting: bool) -> Solved:
-    """LAPACK's eigenvalues of peeled matrices (M, m, m).
+def structural_zeros(matrices: Tensor) -> Tensor:
+    """How many eigenvalues of each matrix (M, m, m) are zero by its pattern. int64, shape: (M,)."""
+    from stiffcore.slices import kernels  # numba
+
+    found = np.empty(len(matrices), np.int64)
+    kernels.degrees(np.ascontiguousarray(matrices.permute(1, 2, 0).numpy()), found)
+    return matrices.shape[-1] - torch.from_numpy(found)
+
+
+def solve(matrices: Tensor, counting: bool, sparse: bool = False) -> Solved:
+    """LAPACK's eigenvalues of peeled matrices (M, m, m). sparse: whether to find those that are zero by structure.
 
     A sign is undetermined within max(10·m·u·‖K‖_F, 10·d) of the axis, d the largest distance between the spectra of
     K and Kᵀ. Without ``counting``, d is left out: the spectrum of Kᵀ doubles the cost.
@@ -73,4 +98,4 @@ def solve(matrices: Tensor, counting: bool) -> Solved:
     if counting and m > 1:
         distance = (eigenvalues[:, :, None] - torch.linalg.eigvals(matrices.mT.contiguous())[:, None, :]).abs()
         axis = torch.maximum(axis, 10 * torch.maximum(distance.amin(1).amax(1), distance.amin(2).amax(1)))
-    return Solved(matrices, eigenvalues, axis[:, None])
+    return Solved(matrices, eigenvalues, axis[:, None], structural_zeros(matrices) if sparse else None)

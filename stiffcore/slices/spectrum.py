@@ -19,8 +19,9 @@ from torch import Tensor
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.networks.geometry import MOST_SLICE_OUTPUTS
 from stiffcore.progress import Progress
-from stiffcore.slices.patches import PatchFormer, Position, positions
+from stiffcore.slices.patches import PatchFormer, Position, positions, skip_of
 
 if TYPE_CHECKING:  # it imports numba
     from stiffcore.slices.scan import Tally
@@ -67,6 +68,11 @@ class SliceSpectrum:
     im_edges: np.ndarray | None = None
     health: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def half_of_the_others(self) -> float:
+        """Expected P, in per cent, if half of the eigenvalues that are not zero by structure are negative."""
+        return 50.0 * (1 - self.n_zero / self.n_eigenvalues)
+
 
 def slice_spectrum(
     state: BlockState, level: str = "counts", progress: Progress | None = None, threads: int = 1
@@ -79,7 +85,13 @@ def slice_spectrum(
     """
     if level not in LEVELS:
         raise ValueError(f"Expected a level among {', '.join(LEVELS)}, got {level!r}.")
-    if not all(torch.isfinite(convolution.weight).all() for convolution in (*state.convolutions, *_skip(state))):
+    if not state.geometry.has_slices:
+        raise CannotCompute(
+            f"Expected a block of fewer than {MOST_SLICE_OUTPUTS:,} outputs for its slices, got {state.geometry.n_out:,} in block "
+            f"{state.geometry.block}: choose block or branch."
+        )
+    skips = () if state.skip is None else (skip_of(state),)
+    if not all(torch.isfinite(convolution.weight).all() for convolution in (*state.convolutions, *skips)):
         raise CannotCompute(
             f"The weights of block {state.geometry.block} contain NaN or infinity: check the weights file."
         )
@@ -96,10 +108,6 @@ def slice_spectrum(
     if level == "spectrum":
         spectrum = _with_density(spectrum, former, parts, threads, lambda done: report(len(parts) + done, "density"))
     return spectrum
-
-
-def _skip(state: BlockState) -> tuple:
-    return () if state.skip is None else (state.skip,)
 
 
 def _largest_first(state: BlockState) -> list[Position]:
@@ -184,7 +192,8 @@ def _with_density(
     re_edges, im_edges = slice_density.edges(spectrum.max_re, spectrum.min_re, spectrum.spectral_radius, bulk)
 
     def work(position: Position, outputs: Tensor) -> slice_density.Placed:
-        return slice_density.place(former.form(position, outputs).values, re_edges, im_edges)
+        patches = former.form(position, outputs)
+        return slice_density.place(patches.values, re_edges, im_edges, patches.is_sparse)
 
     whole = _gathered(slice_density.Placed(re_edges, im_edges), work, parts, threads, report)
     whole.add_zeros(spectrum.n_zero)
@@ -211,6 +220,7 @@ def mean_overlap(state: BlockState) -> float:
 def expected_percent_negative(state: BlockState) -> float:
     """Expected P, in per cent, for random entries on the same receptive fields: 50 · mean overlap / H_in.
 
-    Half of the eigenvalues that can differ from 0 are then expected to be negative.
+    Half of the eigenvalues that can differ from 0 are then expected to be negative. Where D_0 makes more of them zero,
+    ``SliceSpectrum.half_of_the_others`` counts them.
     """
     return 50.0 * mean_overlap(state) / state.geometry.input_shape[1]

@@ -90,7 +90,9 @@ def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Progress) ->
     forward = deflation.core_product(state, Convention.BLOCK)
     backward = deflation.core_product(state, Convention.BLOCK, transpose=True)
     hopeless = side > PROBE_ABOVE and lyapunov.has_negative_direction(forward, backward, side)
-    if not hopeless and lyapunov.is_proved(matrix, shift, order=deflation.by_pixel(state, core.plan.layer)):
+    if not hopeless and lyapunov.is_proved(
+        matrix, shift, order=deflation.by_pixel(state, Convention.BLOCK, core.plan.layer)
+    ):
         return Certificate("proved", "positive definite symmetric part")
     for wanted in DIRECTIONS:
         progress(1, 3, "in which directions is the symmetric part not positive?")

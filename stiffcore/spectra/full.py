@@ -202,7 +202,7 @@ def _extremes_of(spectrum: Spectrum) -> Extremes:
 
 def _operator(state: BlockState, convention: Convention, core: deflation.Core | None = None) -> arnoldi.Product:
     """v -> (shift + K) v by the faster of two operators: the dense core or the convolutions."""
-    weights = sum(convolution.weight.numel() for convolution in state.convolutions)
+    weights = sum(layer.cost for layer in state.layers)
     if deflation.plan(state, convention).side ** 2 < DENSE_BELOW * weights:
         core = core or deflation.form_core(state, convention)
         matrix, shift = core.matrix.numpy(), core.plan.shift

@@ -40,7 +40,9 @@ def compute(
     smaller = min(geometry.n_out, geometry.n_in)
     rank = min(smaller, int(state.kept_outputs(convention).sum()))
     if not convention.has_skip:
-        rank = min(rank, *state.live_inner)
+        rank = min(rank, *(int(mask.sum()) for mask in state.masks))
+    elif state.skip_is_masked:
+        rank = min(rank, int(state.masks[0].sum()))
     zeros = smaller - rank
     if rank == 0:
         return SingularValues(np.zeros(0), True, zeros, {})
@@ -51,7 +53,7 @@ def compute(
         return _outer_singular_values(state, convention, zeros, progress)
     progress(0, 2, f"forming a matrix of rank {rank}")
     if convention.has_skip:
-        matrix = jacobian.dense_rows(state, convention)
+        matrix = jacobian.dense_rows(state, convention)[:, _live_columns(state)]
     else:  # the R factors of left and rightᵀ have all singular values except the structural zeros
         left, right = jacobian.branch_factors(state)
         matrix = torch.linalg.qr(left, mode="r").R @ torch.linalg.qr(right.T, mode="r").R.T
@@ -63,10 +65,17 @@ def compute(
     )
 
 
+def _live_columns(state: BlockState) -> torch.Tensor:
+    """The inputs that the block reads: those that D_0 lets through, if the skip stands behind it. bool, shape: (n_in,)."""
+    mask = state.masks[0].flatten()
+    return mask if state.skip_is_masked else torch.ones_like(mask)
+
+
 def _outer_singular_values(state: BlockState, convention: Convention, zeros: int, progress: Progress) -> SingularValues:
     """The largest and the smallest by Lanczos on the smaller of J Jᵀ and Jᵀ J over the live rows."""
     live = state.kept_outputs(convention).flatten()
-    rows, columns = int(live.sum()), state.geometry.n_in
+    read = _live_columns(state)
+    rows, columns = int(live.sum()), int(read.sum())
 
     def on_rows(w: np.ndarray) -> np.ndarray:
         x = torch.zeros(1, len(live), dtype=torch.float64)
@@ -74,9 +83,11 @@ def _outer_singular_values(state: BlockState, convention: Convention, zeros: int
         return jacobian.apply(state, convention, jacobian.apply_transpose(state, convention, x))[0][live].numpy()
 
     def on_columns(v: np.ndarray) -> np.ndarray:
-        y = jacobian.apply(state, convention, torch.from_numpy(np.ascontiguousarray(v.ravel()))[None])
+        x = torch.zeros(1, len(read), dtype=torch.float64)
+        x[0, read] = torch.from_numpy(np.ascontiguousarray(v.ravel()))
+        y = jacobian.apply(state, convention, x)
         y[0, ~live] = 0
-        return jacobian.apply_transpose(state, convention, y)[0].numpy()
+        return jacobian.apply_transpose(state, convention, y)[0][read].numpy()
 
     side, product = (rows, on_rows) if rows <= columns else (columns, on_columns)
 

@@ -274,7 +274,7 @@ def test_a_false_proof_is_caught(monkeypatch):
     """Weights ten times as large make eigenvalues negative; a certificate that denies them is contradicted."""
     monkeypatch.setattr(full_spectra, "certified", lambda state, prove: (Certificate("proved", "planted"), None))
     case = case_of("basic-identity")
-    first, second = case.state.convolutions
+    first, second = case.state.layers
     larger = replace(case.state, convolutions=(replace(first, weight=10 * first.weight), second))
     comparison = cases.outermost(replace(case, state=larger))
     run_rounds([comparison], 1, lambda line: None)

@@ -8,14 +8,15 @@ from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.images.image import Image
-from stiffcore.jacobians import linearise
+from stiffcore.jacobians import forward, linearise, recognise, structure
 from stiffcore.networks import catalogue, registry as networks, resnets
 from tests.made_up.blocks import small_blocks
 
 
 @pytest.mark.parametrize("block", small_blocks(), ids=repr)
 def test_linearise_returns_the_modules_output(block):
-    _, output = linearise.linearise(block.module, block.geometry, block.x)
+    found = recognise.structure(block.module, block.geometry)
+    _, output = linearise.linearise(found, block.geometry, block.x)
     torch.testing.assert_close(output, block.module(block.x[None])[0], rtol=1e-12, atol=1e-12)
 
 
@@ -29,7 +30,7 @@ def test_geometry_is_the_networks(network):
     model, seen = resnets.load(network), []
     hooks = [
         block.register_forward_hook(lambda _, x, y: seen.append((tuple(x[0].shape[1:]), tuple(y.shape[1:]))))
-        for block in linearise.residual_blocks(model)
+        for block in structure.residual_blocks(model)
     ]
     model(torch.zeros(1, 3, 32, 32))
     for hook in hooks:
@@ -41,7 +42,7 @@ def test_states_follow_the_network_in_float64():
     model = resnets.load("resnet18")
     image = cifar10.normalised(cifar10.image(cifar10.bundled()[0])[None])[0]
     geometries = catalogue.blocks("resnet18")
-    states = linearise.block_states(model, geometries, image, [3, 8])
+    states = forward.block_states(model, geometries, image, [3, 8])
     assert sorted(states) == [3, 8]
     double = resnets.load("resnet18").double()
     x = double.maxpool(double.relu(double.bn1(double.conv1(image.double()[None]))))
@@ -56,7 +57,7 @@ def test_nan_in_weights_is_refused():
     with torch.no_grad():
         model.layer1[0].conv1.weight[0, 0, 0, 0] = float("nan")
     with pytest.raises(CannotCompute, match="Block 1 has NaN or infinite activations"):
-        linearise.block_states(model, catalogue.blocks("resnet18"), torch.zeros(3, 32, 32), [1])
+        forward.block_states(model, catalogue.blocks("resnet18"), torch.zeros(3, 32, 32), [1])
 
 
 def test_wrong_image_shape_is_refused():
@@ -64,9 +65,9 @@ def test_wrong_image_shape_is_refused():
     with pytest.raises(CannotCompute, match=r"Expected an image of 32 × 32 pixels, .* got 28 × 30"):
         networks.find("resnet18").normalised(Image.of(np.zeros((30, 28, 3), np.uint8)))
     with pytest.raises(ValueError, match=r"block 1 of shape \(64, 16, 16\), got \(64, 14, 14\)"):
-        linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), torch.zeros(3, 28, 28), [1])
+        forward.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), torch.zeros(3, 28, 28), [1])
     with pytest.raises(ValueError, match=r"\(3, H, W\), got \(1, 32, 32\)"):
-        linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), torch.zeros(1, 32, 32), [1])
+        forward.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), torch.zeros(1, 32, 32), [1])
 
 
 # Tables 10 and 11 of the paper: dimensions and number of eigenvalues of each block.

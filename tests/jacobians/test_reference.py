@@ -26,7 +26,8 @@ def test_peeling_before_lapack_leaves_the_slices_spectrum_alone(small):
     naive, peeled = reference.naive_slices(jacobian), reference.peeled_lapack(jacobian)
     assert naive.size == small.geometry.n_eigenvalues(Convention.SLICES)
     assert reference.spectral_distance(naive, peeled) < 1e-13
-    assert reference.metrics(naive)["n_negative"] == reference.metrics(peeled)["n_negative"]
+    if not small.state.masks_inputs:  # else further zeros are scattered over the slices, and their signs are rounding
+        assert reference.metrics(naive)["n_negative"] == reference.metrics(peeled)["n_negative"]
 
 
 def test_table_holds_the_cases_that_it_names():

@@ -1,15 +1,17 @@
 """One table of tiny residual blocks of each kind, with the cases in which deflation could go wrong."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from stiffcore.jacobians import recognise
 from stiffcore.jacobians.linearise import BlockState, linearise
 from stiffcore.networks.architecture import EXPANSION
 from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.torchvision_compat import torchvision
+from tests.made_up import modules
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,22 @@ class SmallBlock:
 Change = Callable[[nn.Module, Tensor], None]  # alters a module and its input in place
 
 
-def _geometry(kind: str, module: nn.Module, x: Tensor) -> BlockGeometry:
-    pairs = (("conv1",), ("conv1", "conv2"))[kind == "bottleneck"]
-    shapes, inner = [], x[None]
-    for name in pairs:
-        inner = getattr(module, name)(inner)
-        shapes.append(tuple(inner.shape[1:]))
-    return BlockGeometry(1, kind, module.stride, tuple(x.shape), tuple(shapes), tuple(module(x[None]).shape[1:]))
+OTHERS = {
+    "pre-activation": modules.PreActivated,
+    "pre-activation bottleneck": modules.PreActivatedBottleneck,
+    "pre-activation from x": modules.PreActivatedFromInput,
+    "option A": modules.OptionA,
+    "in sequence": modules.InSequence,
+}
+
+
+def _linearised(module: nn.Module, x: Tensor) -> tuple[BlockGeometry, BlockState]:
+    sizes = BlockGeometry(1, "", module.stride, tuple(x.shape), (), tuple(module(x[None]).shape[1:]))
+    found = recognise.structure(module, sizes)
+    state, _ = linearise(found, sizes, x)
+    inner = tuple(tuple(mask.shape) for mask in state.inner_masks)
+    geometry = replace(sizes, kind=found.kind, inner_shapes=inner, has_outer_relu=found.has_outer_relu)
+    return geometry, replace(state, geometry=geometry)
 
 
 @torch.no_grad()
@@ -47,7 +58,9 @@ def _random_module(kind: str, channels: int, out_channels: int, stride: int) -> 
         downsample = nn.Sequential(
             nn.Conv2d(channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
         )
-    if kind == "basic":
+    if kind in OTHERS:
+        module = OTHERS[kind](channels, out_channels, stride)
+    elif kind == "basic":
         module = resnet.BasicBlock(channels, out_channels, stride, downsample)
     else:
         module = resnet.Bottleneck(channels, out_channels // EXPANSION, stride, downsample)
@@ -79,8 +92,7 @@ def make(
         x = torch.randn(channels, side, side, dtype=torch.float64).relu()  # as behind the ReLU of the block before
         if change is not None:
             change(module, x)
-    geometry = _geometry(kind, module, x)
-    state, _ = linearise(module, geometry, x)
+    geometry, state = _linearised(module, x)
     return SmallBlock(name, module, x, geometry, state)
 
 
@@ -168,6 +180,22 @@ def small_blocks() -> list[SmallBlock]:
         make("basic-a>b", "basic", 4, 4, 6, change=_shifted(-1.5, 1.5)),
         make("bottleneck-a<b", "bottleneck", 8, 8, 6, change=_shifted(2.0, -3.0)),
         make("bottleneck-a>b", "bottleneck", 8, 8, 6, change=_shifted(-0.3, 1.0), seed=1),
+        make("pre-activation-identity", "pre-activation", 3, 3, 8),
+        make("pre-activation-side-1", "pre-activation", 6, 6, 1),
+        make("pre-activation-widening", "pre-activation", 2, 4, 6),
+        make("pre-activation-downsampling", "pre-activation", 2, 4, 8, stride=2),
+        make("pre-activation-few-inputs", "pre-activation", 4, 4, 6, change=_shifted(first=-1.0)),
+        make("pre-activation-no-input", "pre-activation", 3, 3, 4, change=_shifted(first=-1e3)),
+        make("pre-activation-all-alive", "pre-activation", 3, 3, 6, change=_all_alive),
+        make("pre-activation-bottleneck-identity", "pre-activation bottleneck", 8, 8, 6),
+        make("pre-activation-bottleneck-few-inputs", "pre-activation bottleneck", 8, 8, 6, change=_shifted(first=-2.0)),
+        make("pre-activation-bottleneck-downsampling", "pre-activation bottleneck", 4, 8, 8, stride=2),
+        make("pre-activation-with-biases", "pre-activation from x", 3, 3, 6),
+        make("pre-activation-skip-from-x", "pre-activation from x", 2, 4, 8, stride=2),
+        make("option-a-downsampling", "option A", 2, 6, 8, stride=2),
+        make("option-a-identity", "option A", 3, 3, 6),
+        make("in-sequence-identity", "in sequence", 3, 3, 6),
+        make("in-sequence-downsampling", "in sequence", 2, 4, 8, stride=2),
         _as_many_outputs_as_inner("basic", 3, 4),
         _as_many_outputs_as_inner("bottleneck", 8, 4),
     ]

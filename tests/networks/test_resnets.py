@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.jacobians import linearise
+from stiffcore.jacobians import structure
 from stiffcore.networks import baselines, catalogue, manifest, resnets
 
 
@@ -38,7 +38,7 @@ def test_blocks_have_the_sizes_of_the_catalogue(network):
     model = resnets.template(network)
     with torch.device("meta"):
         x = model.maxpool(model.relu(model.bn1(model.conv1(torch.empty(1, 3, 32, 32)))))
-    for block, geometry in zip(linearise.residual_blocks(model), catalogue.blocks(network), strict=True):
+    for block, geometry in zip(structure.residual_blocks(model), catalogue.blocks(network), strict=True):
         assert tuple(x.shape[1:]) == geometry.input_shape
         x = block(x)
         assert tuple(x.shape[1:]) == geometry.output_shape

@@ -7,7 +7,9 @@ from scipy.linalg import expm
 
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10
+from stiffcore.jacobians import recognise
 from stiffcore.networks import catalogue, registry as networks
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.odes import block_flow, block_flow_integration, one_step
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
@@ -55,7 +57,8 @@ def test_one_step_and_the_outer_relu_are_the_block(kind):
             torch.nn.init.normal_(module.weight)
             torch.nn.init.normal_(module.bias)
     x = torch.randn(16, 5, 5, dtype=torch.float64)
-    slope = block_flow_integration.right_hand_side(block)
+    found = recognise.structure(block, BlockGeometry(1, "", 1, tuple(x.shape), (), tuple(x.shape)))
+    slope = block_flow_integration.right_hand_side(found)
     with torch.no_grad():
         torch.testing.assert_close((x + slope(x)).relu(), block(x[None])[0], rtol=1e-12, atol=1e-12)
 

@@ -8,7 +8,7 @@ from stiffcore import device
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.jacobians import deflation, linearise, reference
+from stiffcore.jacobians import deflation, forward, reference
 from stiffcore.networks import catalogue, resnets
 from stiffcore.spectra import arnoldi, certificate, full as full_spectra, lyapunov
 from tests.made_up.blocks import make, small_blocks
@@ -21,7 +21,7 @@ IDENTITY = [block for block in BLOCKS if block.geometry.is_identity]
 def states():
     """ResNet18's identity blocks at the first bundled image."""
     image = cifar10.normalised(cifar10.image(cifar10.bundled()[0])[None])[0]
-    return linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [2, 4, 6, 8])
+    return forward.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [2, 4, 6, 8])
 
 
 def _non_normal(values: np.ndarray, seed: int, strength: float = 0.3) -> torch.Tensor:

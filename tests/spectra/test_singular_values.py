@@ -6,7 +6,7 @@ import torch
 
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.jacobians import linearise, reference
+from stiffcore.jacobians import forward, reference
 from stiffcore.networks import catalogue, resnets
 from stiffcore.spectra import singular_values
 from tests.made_up.blocks import small_blocks
@@ -28,7 +28,7 @@ def test_singular_values_of_blocks_that_are_not_square(block, convention):
 
 def test_outer_singular_values_by_lanczos(monkeypatch):
     image = cifar10.normalised(cifar10.image(cifar10.bundled()[0])[None])[0]
-    state = linearise.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [7])[7]
+    state = forward.block_states(resnets.load("resnet18"), catalogue.blocks("resnet18"), image, [7])[7]
     whole = singular_values.compute(state, Convention.BLOCK, complete=False)
     every = whole.values
     assert whole.complete  # for so few rows all of them cost no more

@@ -1,0 +1,124 @@
+"""The linear maps that a block's Jacobian is a product of: convolutions, a matrix, the derivative of any map. On the CPU, in float64.
+
+Each maps a batch (N, *input shape) to (N, *output shape), and has its adjoint.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+class Layer(Protocol):
+    """A linear map between the values of two layers."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x: (batch, *input shape)."""
+        ...
+
+    def transpose(self, y: Tensor, input_shape: Shape) -> Tensor:
+        """The adjoint; y: (batch, *output shape) -> (batch, *input_shape)."""
+        ...
+
+    @property
+    def cost(self) -> int:
+        """Roughly how many numbers one product reads: what a dense core competes with."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScaledConvolution:
+    """A convolution without bias, its weight multiplied by gamma / sqrt(var + eps) of a batch norm: along its outputs for one
+    behind it, along its inputs for one in front of it."""
+
+    weight: Tensor  # float64, shape: (C_out, C_in, k, k)
+    stride: int
+    padding: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.weight.to(x), stride=self.stride, padding=self.padding)
+
+    def transpose(self, y: Tensor, input_shape: Shape) -> Tensor:
+        kernel = self.weight.shape[-1]
+        left_over = tuple(
+            there - ((here - 1) * self.stride - 2 * self.padding + kernel)
+            for there, here in zip(input_shape[-2:], y.shape[-2:], strict=True)
+        )
+        return nn.functional.conv_transpose2d(
+            y, self.weight.to(y), stride=self.stride, padding=self.padding, output_padding=left_over
+        )
+
+    @property
+    def cost(self) -> int:
+        return self.weight.numel()
+
+    @property
+    def radius(self) -> int | None:
+        """How far an output reaches around its own pixel; None where it has none, because of a stride or an even kernel."""
+        radius, even = divmod(self.weight.shape[-1] - 1, 2)
+        return radius if not even and self.stride == 1 and self.padding == radius else None
+
+
+@dataclass(frozen=True)
+class DenseMap:
+    """A square matrix."""
+
+    matrix: Tensor  # float64, shape: (n, n)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.matrix.T
+
+    def transpose(self, y: Tensor, input_shape: Shape) -> Tensor:
+        return y @ self.matrix
+
+    @property
+    def cost(self) -> int:
+        return self.matrix.numel()
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """J_f(x) − I of any map f whose output has its input's shape, by automatic differentiation: f(x) = x + F(x), J_F = J_f − I."""
+
+    function: Callable[[Tensor], Tensor]  # (*shape) -> (*shape), float64
+    at: Tensor  # float64, shape: the input's
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with _differentiable():
+            product = torch.func.vmap(lambda v: jvp(self.function, self.at, v)[1])(x)
+        return product.detach() - x
+
+    def transpose(self, y: Tensor, input_shape: Shape) -> Tensor:
+        with _differentiable():
+            pullback = torch.func.vjp(self.function, self.at)[1]
+            product = torch.func.vmap(lambda w: pullback(w)[0])(y)
+        return product.detach() - y
+
+    @property
+    def cost(self) -> int:
+        return 100 * self.at.numel()  # a guess: an unknown map is never cheap
+
+
+def jvp(function: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """f(x) and J_f(x) v, by forward differentiation."""
+    both: tuple[Tensor, ...] = torch.func.jvp(function, (x,), (v,))
+    return both[0], both[1]
+
+
+@contextmanager
+def _differentiable() -> Iterator[None]:
+    """Attention by its plain formula: its fused kernels have no forward derivative."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)

@@ -1,0 +1,37 @@
+"""Maps that are no residual block of convolutions, in the one structure of all blocks: any map of a module, and a matrix.
+
+A map f whose output has its input's shape is read as x + F(x): J_block = J_f, J_F = J_f − I. A matrix A is read as J_F: its
+eigenvalues are those of ``branch``, those of I + A of ``block``.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from stiffcore.jacobians.layers import DenseMap, Derivative, Layer
+from stiffcore.jacobians.linearise import BlockState
+from stiffcore.networks.geometry import BlockGeometry
+
+MAP = "map"  # BlockGeometry.kind
+
+
+def geometry(number: int, shape: tuple[int, ...], path: str = "") -> BlockGeometry:
+    """The sizes of a map from a shape to itself. path: its name in a module."""
+    return BlockGeometry(number, MAP, 1, shape, (), shape, has_outer_relu=False, path=path)
+
+
+def of_function(function: Callable[[Tensor], Tensor], sizes: BlockGeometry, x: Tensor) -> BlockState:
+    """A map linearised at x, float64, any shape: function(x) has the same shape."""
+    return _state(Derivative(function, x), sizes, x)
+
+
+def of_matrix(matrix: Tensor, number: int) -> BlockState:
+    """A matrix, float64 (n, n)."""
+    x = torch.zeros(len(matrix), dtype=torch.float64)
+    return _state(DenseMap(matrix), geometry(number, tuple(x.shape)), x)
+
+
+def _state(layer: Layer, sizes: BlockGeometry, x: Tensor) -> BlockState:
+    everything = torch.ones(x.shape, dtype=torch.bool)
+    return BlockState(sizes, (layer,), (everything,), None, everything, x)
