@@ -5,8 +5,7 @@ The result has exactly the names, shapes and types of one of the three networks,
 """
 
 import math
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from stiffcore.checkpoints import names as checkpoint_names
-from stiffcore.checkpoints.safetensors_file import SafetensorsFile
-from stiffcore.checkpoints.torch_archive import Described, StateDictArchive, refused
+from stiffcore.checkpoints import names as checkpoint_names, sources
+from stiffcore.checkpoints.derived import put_together
+from stiffcore.checkpoints.opened import opened
+from stiffcore.checkpoints.sources import Source
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, resnets
@@ -25,8 +25,6 @@ from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
 from stiffcore.storage import uploads
 
-LARGEST_FILE = 128 << 20  # bytes
-DEEPEST = 3  # levels of nested dicts that are searched for a PyTorch file's tensors
 USED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.int32)
 SELF_TEST_BATCH = 50  # images between two checks for cancellation
 NEAR_CHANCE = 0.3  # accuracy below which the self-test looks for a reason
@@ -85,30 +83,25 @@ class SelfTest:
     loss: np.ndarray
 
 
-def content_of(path: Path) -> bytes:
-    """A file's bytes; its size is checked first."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise _too_large(path.stat().st_size)
-        return path.read_bytes()
-    except OSError as error:
-        raise CannotCompute(f"Expected a checkpoint in {path}, got {error.strerror}: name another file.") from error
+def content_of(path: Path) -> Source:
+    """A file's bytes, of any size, which are read when they are needed."""
+    return sources.of(Path(path))
 
 
-def inspect(content: bytes, progress: Progress = silent) -> Inspection:
+def inspect(content: bytes | Path | Source, progress: Progress = silent) -> Inspection:
     """The content of a checkpoint, from its list of tensors alone; executes nothing in it and reads no tensor's numbers.
 
     Raises CannotCompute, with one sentence, for a refused file."""
     return _opened(content, progress)[0]
 
 
-def load(content: bytes) -> tuple[nn.Module, Inspection]:
+def load(content: bytes | Path | Source) -> tuple[nn.Module, Inspection]:
     """The network with a checkpoint's weights, named by the hash of its tensors, as ``resnets.with_weights`` gives it."""
     state, inspection = read(content)
     return resnets.with_weights(inspection.network, state, resnets.tensors_sha256(state)), inspection
 
 
-def read(content: bytes, progress: Progress = silent) -> tuple[dict[str, torch.Tensor], Inspection]:
+def read(content: bytes | Path | Source, progress: Progress = silent) -> tuple[dict[str, torch.Tensor], Inspection]:
     """A checkpoint's tensors by the network's own names, in the checkpoint's precision, checked against the network."""
     inspection, tensor = _opened(content, progress)
     progress(0, 0, "reading its numbers")
@@ -179,36 +172,15 @@ def _hint(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> str:
     return "It may be untrained, or have been trained with another normalisation or order of the labels."
 
 
-def _too_large(size: int) -> CannotCompute:
-    return CannotCompute(
-        f"Expected a checkpoint of up to {LARGEST_FILE >> 20} MB, got {size >> 20} MB: save the weights alone, in float16."
-    )
-
-
-def _opened(content: bytes, progress: Progress) -> tuple[Inspection, Callable[[str], torch.Tensor]]:
+def _opened(content: bytes | Path | Source, progress: Progress) -> tuple[Inspection, Callable[[str], torch.Tensor]]:
     """The inspection, and a function that reads one tensor by its name in the file."""
-    if len(content) > LARGEST_FILE:
-        raise _too_large(len(content))
     progress(0, 0, "reading the names of its tensors")
-    if content[:4] == b"PK\x03\x04":
-        archive = StateDictArchive(content)
-        described = _state_dict(archive.content)
-        shapes = {name: d.shape for name, d in described.items()}
-        types: dict[str, torch.dtype | str] = {name: d.storage.dtype for name, d in described.items()}
-        form, tensor = "PyTorch", lambda name: archive.tensor(described[name])
-    else:
-        old = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
-        if content[8:9] != b"{" and content[:2] in old:
-            raise refused("an old or compressed format, which could hold code")
-        file = SafetensorsFile(content)
-        shapes = {name: listed.shape for name, listed in file.tensors.items()}
-        types = {name: listed.dtype for name, listed in file.tensors.items()}
-        form, tensor = "safetensors", file.tensor
+    file = put_together(opened(content))
     progress(0, 0, "looking for a network among them")
-    return _inspected(form, shapes, types), tensor
+    return _inspected(file.form, file.shapes, file.types), file.tensor
 
 
-def _inspected(form: str, shapes: dict[str, tuple[int, ...]], types: dict[str, torch.dtype | str]) -> Inspection:
+def _inspected(form: str, shapes: Mapping[str, tuple[int, ...]], types: Mapping[str, torch.dtype | str]) -> Inspection:
     mapped = checkpoint_names.map_keys(shapes)
     for ours, theirs in mapped.names.items():
         if types[theirs] not in USED_TYPES:
@@ -227,30 +199,3 @@ def _inspected(form: str, shapes: dict[str, tuple[int, ...]], types: dict[str, t
         prefix=mapped.prefix,
         others=mapped.others,
     )
-
-
-def _state_dict(content: object) -> dict[str, Described]:
-    """The tensors by name, those of nested dicts too, whose names become prefixes.
-
-    Each dict is visited once, and no long name is built: a pickle may refer to either 100,000 times.
-    """
-    tensors: dict[str, Described] = {}
-    waiting, seen = deque([("", content, 0)]), set()
-    while waiting:
-        prefix, entries, depth = waiting.popleft()
-        if not isinstance(entries, dict) or id(entries) in seen:
-            continue
-        seen.add(id(entries))
-        for name, value in entries.items():
-            if not isinstance(name, str):
-                continue  # for example the parameter numbers of an optimiser
-            is_short = len(prefix) + len(name) <= checkpoint_names.LONGEST_NAME
-            if isinstance(value, Described):
-                if not is_short or len(tensors) >= checkpoint_names.MOST_TENSORS:
-                    raise refused("one with far longer names, or more tensors, than a network's")
-                tensors[f"{prefix}{name}"] = value
-            elif isinstance(value, dict) and depth < DEEPEST and is_short:
-                waiting.append((f"{prefix}{name}.", value, depth + 1))
-    if not tensors:
-        raise refused("one without a network's tensors")
-    return tensors

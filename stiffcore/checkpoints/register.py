@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from safetensors.torch import save
 
 from stiffcore import device
 from stiffcore.checkpoints import inspect as checkpoints
+from stiffcore.checkpoints.sources import Source
 from stiffcore.images import cifar10
 from stiffcore.networks import resnets, uploaded as uploaded_networks
 from stiffcore.progress import Progress, silent
@@ -21,7 +23,7 @@ class Registered:
     dropped: tuple[str, ...]
 
 
-def register(content: bytes, file_name: str, progress: Progress = silent) -> Registered:
+def register(content: bytes | Path | Source, file_name: str, progress: Progress = silent) -> Registered:
     """Load a checkpoint, test it and store it. Raises CannotCompute if ``inspect`` or the disk refuses it."""
     device.use_one_thread()
     state, inspection = checkpoints.read(content, progress)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stiffcore.checkpoints.torch_archive import MOST_SIDES
+from stiffcore.checkpoints.sources import Source
+from stiffcore.checkpoints.views import MOST_SIDES, typed
 from stiffcore.errors import CannotCompute
 
 LARGEST_HEADER = 1 << 20  # bytes; ResNet50's is 30 kB
@@ -24,6 +25,8 @@ DTYPES = {
     "F64": torch.float64,
     "I64": torch.int64,
     "I32": torch.int32,
+    "BOOL": torch.bool,  # masks
+    "U8": torch.uint8,
 }
 
 
@@ -40,26 +43,29 @@ class Listed:
 class SafetensorsFile:
     """A file with a checked header. ``tensors``: by name. Raises CannotCompute for a damaged file."""
 
-    def __init__(self, content: bytes):
-        length = int.from_bytes(content[:8], "little")
-        if len(content) < 10 or length > min(LARGEST_HEADER, len(content) - 8) or content[8:9] != b"{":
-            raise _refused("no such header")
-        self._content = content
+    form = "safetensors"
+
+    def __init__(self, source: Source):
+        start = source.read(0, min(source.size, 9))
+        length = int.from_bytes(start[:8], "little")
+        if source.size < 10 or length > min(LARGEST_HEADER, source.size - 8) or start[8:] != b"{":
+            raise _refused("no such header, or only the beginning of one")
+        self._source = source
         try:
-            header = json.loads(content[8 : 8 + length])
+            header = json.loads(source.read(8, 8 + length))
             header.pop("__metadata__", None)
             self.tensors = {name: _listed(about, 8 + length) for name, about in header.items()}
-            _check_gaps(self.tensors.values(), 8 + length, len(content))
+            _check_gaps(self.tensors.values(), 8 + length, source.size)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _refused(f"a damaged header: {error!s:.60}") from error
+            raise _refused(f"a damaged header: {error!s:.100}") from error
 
     def tensor(self, name: str) -> Tensor:
         """A copy of one tensor."""
         listed = self.tensors[name]
         if isinstance(listed.dtype, str):
             raise _refused(f"a tensor of type {listed.dtype}")
-        numbers = bytearray(memoryview(self._content)[listed.begin : listed.end])
-        return torch.frombuffer(numbers, dtype=listed.dtype).reshape(listed.shape)
+        numbers = bytearray(self._source.read(listed.begin, listed.end))
+        return typed(numbers, listed.dtype).reshape(listed.shape)
 
 
 def _listed(about: dict, start: int) -> Listed:
@@ -82,7 +88,8 @@ def _check_gaps(listed: Iterable[Listed], start: int, size: int) -> None:
             raise ValueError("tensors that overlap, or with gaps between them")
         at = end
     if at != size:
-        raise ValueError(f"{size - start:,} bytes of numbers, not {at - start:,}")
+        cut = ", so the end of the file is missing" if at > size else ""
+        raise ValueError(f"{size - start:,} bytes of numbers, not {at - start:,}{cut}")
 
 
 def _refused(got: str) -> CannotCompute:

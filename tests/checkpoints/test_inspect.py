@@ -1,5 +1,6 @@
 """Uploaded checkpoints: every usual naming is understood, every malformed file is refused with one sentence."""
 
+import argparse
 import collections
 import io
 import itertools
@@ -16,9 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from stiffcore.checkpoints import inspect as checkpoints, names as checkpoint_names
+from stiffcore.checkpoints import inspect as checkpoints, names as checkpoint_names, sources
 from stiffcore.checkpoints.safetensors_file import SafetensorsFile
-from stiffcore.checkpoints.torch_archive import StateDictArchive
+from stiffcore.checkpoints.torch_archive import TorchArchive
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import manifest, resnets
@@ -71,6 +72,28 @@ def zoo(state):
     return {k.replace("downsample", "shortcut").replace("fc.", "linear."): v for k, v in state.items()}
 
 
+def old(value: object) -> bytes:
+    """In the form of torch before 1.6."""
+    file = io.BytesIO()
+    torch.save(value, file, _use_new_zipfile_serialization=False)
+    return file.getvalue()
+
+
+def views(state):
+    """What vector_to_parameters leaves: each tensor is a part of one vector."""
+    floats = {k: v for k, v in state.items() if v.is_floating_point()}
+    vector = torch.cat([v.flatten() for v in floats.values()])
+    ends = list(itertools.accumulate(v.numel() for v in floats.values()))
+    return dict(state) | {k: vector[end - v.numel() : end].view_as(v) for (k, v), end in zip(floats.items(), ends)}
+
+
+def pruned(state):
+    """As torch.nn.utils.prune leaves it: a mask of ones, and of zeros where the weight is no longer used."""
+    made = {k: v for k, v in state.items() if k != "layer1.0.conv1.weight"}
+    weight = state["layer1.0.conv1.weight"]
+    return made | {"layer1.0.conv1.weight_orig": weight, "layer1.0.conv1.weight_mask": torch.ones_like(weight)}
+
+
 ACCEPTED = {
     "safetensors": lambda s: save(s),
     "state dict": saved,
@@ -90,6 +113,16 @@ ACCEPTED = {
     "beside its average, one dict each": lambda s: saved({"ema": {k: v + 1 for k, v in s.items()}, "model": dict(s), "optimizer": {"state": {0: {"step": torch.zeros(1)}}}}),
     "an average beside half a network": lambda s: save({f"ema.{k}": v for k, v in s.items()} | {f"model.{k}": v + 1 for k, v in list(s.items())[:60]}),
     "in a wrapper of no known name": lambda s: saved({"student_1": {"backbone.module": {k: v for k, v in s.items()}}}),
+    "of torch before 1.6": lambda s: old(collections.OrderedDict(s)),
+    "of torch before 1.6, a training script's": lambda s: old({"net": zoo(s), "best": np.float64(0.5), "args": argparse.Namespace(lr=0.1)}),
+    "beside objects": lambda s: saved({"net": zoo(s), "args": argparse.Namespace(lr=0.1), "milestones": collections.Counter([3, 5]), "best": np.float64(0.5), "history": np.arange(9.0), "device": torch.device("cpu"), "size": torch.Size([3]), "dtype": torch.float32, "seen": {1, 2}, "table": collections.defaultdict(list)}),
+    "views of one vector": lambda s: saved(views(s)),
+    "views of one vector, of torch before 1.6": lambda s: old(views(s)),
+    "in a tuple": lambda s: saved((3, dict(s))),
+    "in a list of two": lambda s: saved({"models": [dict(s), {k: v + 1 for k, v in s.items()}]}),
+    "a view of a larger tensor": lambda s: saved(dict(s) | {"fc.weight": torch.cat([torch.zeros(10, 512).half(), s["fc.weight"]])[10:]}),
+    "a whole module": lambda s: saved({"epoch": 3, "model": resnets.with_weights("resnet18", dict(s), "").half()}),
+    "pruned": lambda s: saved(pruned(s)),
     "channels last": lambda s: saved({k: v.contiguous(memory_format=torch.channels_last) if v.ndim == 4 else v for k, v in s.items()}),
 }  # fmt: skip
 
@@ -135,7 +168,7 @@ def test_the_choice_among_several_networks_is_always_the_same(prefixes):
 def test_no_number_is_read_before_the_load(state, monkeypatch):
     """Inspection reads only the list of tensors: a few hundred kilobytes of memory for a hundred megabytes."""
     tensors = []
-    for reader in (StateDictArchive, SafetensorsFile):
+    for reader in (TorchArchive, SafetensorsFile):
         read = reader.tensor
         monkeypatch.setattr(reader, "tensor", lambda self, name, read=read: tensors.append(name) or read(self, name))
     for content in (saved(state), save(state)):
@@ -231,11 +264,6 @@ def code_in_the_archive(state, folder):
 @kind
 def code_by_name_on_the_stack(state, folder):
     return with_pickle(pickle.dumps({"state_dict": Trap(folder)}, protocol=4))
-
-
-@kind
-def code_beside_good_weights(state, folder):
-    return saved({"state_dict": state, "hook": Trap(folder)})
 
 
 @kind
@@ -342,11 +370,6 @@ def a_tensor_beyond_its_storage(state, folder):
         sizes = {name: archive.getinfo(name).file_size for name in archive.namelist()}
     entry = next(name for name, size in sizes.items() if size == 10 * 512 * 2)
     return repacked(small, lambda name, old: b"\0\0" if name == entry else old)
-
-
-@kind
-def a_view_of_a_larger_tensor(state, folder):
-    return saved(dict(state) | {"fc.weight": torch.zeros(20, 512).half()[10:]})
 
 
 @kind
@@ -561,14 +584,14 @@ def a_list(state, folder):
 
 @kind
 def too_large(state, folder):
-    return bytes(checkpoints.LARGEST_FILE + 1)
+    return bytes(sources.LARGEST_FILE + 1)
 
 
 SAID = {
     "code_in_the_archive": "an object or code, which is never loaded",
     "code_by_name_on_the_stack": f"refers to '{os.mkdir.__module__} mkdir', an object or code",
     "code_by_a_long_name": "refers to 'oooo",
-    "an_instruction_that_makes_objects": "the instruction NEWOBJ, which no state dict needs",
+    "an_instruction_that_makes_objects": "one without a network's tensors",
     "safetensors_with_a_name_of_dots": "a tensor whose name has 960,012 characters, more than 200",
     "a_pickle_with_a_name_of_dots": "far longer names",
     "a_long_name_before_many_tensors": "nearest is resnet18: conv1.weight is missing",
@@ -577,7 +600,7 @@ SAID = {
     "a_shape_of_enormous_sides": "a damaged header: a shape of more than 8 numbers",
     "a_name_that_cannot_be_printed": "a tensor whose name cannot be printed",
     "safetensors_with_half_a_letter": "a tensor whose name cannot be printed",
-    "masks_for_weights": "Expected bn1.bias of the checkpoint in floating-point numbers, got BOOL",
+    "masks_for_weights": "Expected bn1.bias of the checkpoint in floating-point numbers, got bool",
     "the_numbers_of_another_type": "got F8_E4M3: save",
     "complex_numbers": "got complex64: save",
     "safetensors_whose_tensors_overlap": "a tensor that claims more or other numbers than it has",
@@ -585,10 +608,9 @@ SAID = {
     "safetensors_that_claim_more_than_they_have": "4 bytes of numbers, not 160,000,000,000",
     "safetensors_with_something_hidden": "bytes of numbers, not",
     "half_of_two_networks": "nearest is resnet18: conv1.weight is missing",
-    "code_beside_good_weights": "an object or code",
-    "a_whole_module": "save it with torch.save(model.state_dict(), file)",
+    "a_whole_module": "nearest is resnet18: conv1.weight is missing",
     "a_huge_bytearray_by_an_allowed_name": "'__builtin__ bytearray'",
-    "an_old_torch_file": "an old or compressed format",
+    "an_old_torch_file": "nearest is resnet18: conv1.weight is missing",
     "a_zip_bomb": "a compressed or encrypted archive",
     "thousands_of_entries": "too many entries",
     "the_same_entry_twice": "the same entry twice",
@@ -671,10 +693,29 @@ def test_the_self_test_of_a_random_network_names_no_cause():
     assert result.hint.startswith("It may be untrained")
 
 
-def test_a_path_is_read_only_if_it_is_small_enough(tmp_path):
-    with (tmp_path / "large").open("wb") as file:
-        file.truncate(checkpoints.LARGEST_FILE + 1)
-    with pytest.raises(CannotCompute, match="up to 128 MB"):
-        checkpoints.content_of(tmp_path / "large")
+def test_code_beside_good_weights_is_passed_over(state, tmp_path):
+    model, _ = checkpoints.load(saved({"state_dict": state, "hook": Trap(tmp_path)}))
+    assert resnets.weights_sha256(model) == manifest.entry("resnet18").sha256
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_path_is_read_like_an_upload_and_may_be_larger(state, tmp_path):
+    """The limit is the page's; of a file only the tensors in use are read."""
+    others = {f"optimizer.{i}": torch.zeros(8 << 20) for i in range(5)}
+    for name, content in {
+        "file.pt": saved(dict(state) | others),
+        "file.safetensors": save(dict(state) | others),
+    }.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert path.stat().st_size > sources.LARGEST_FILE
+        tracemalloc.start()
+        network = checkpoints.network_in(path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert network.weights_sha256 == manifest.entry("resnet18").sha256
+        assert peak < 64 << 20
+        with pytest.raises(CannotCompute, match="up to 128 MB, got 18"):
+            checkpoints.load(content)
     with pytest.raises(CannotCompute, match="No such file"):
         checkpoints.content_of(tmp_path / "nowhere")

@@ -12,7 +12,7 @@ from pages.shared.widgets import sides as compare_sides
 from stiffcore.networks import catalogue, uploaded as uploaded_networks
 from stiffcore.storage import uploads
 
-LARGEST = 128  # MB, as checkpoints.inspect.LARGEST_FILE, which is checked on the server
+LARGEST = 128  # MB, as checkpoints.sources.LARGEST_FILE, which is checked on the server
 FIELD = "own-checkpoint"
 SOON = 1  # priority of an inspection, which takes milliseconds; computations have 0
 FORGETS = "The file is discarded when you leave this page."
