@@ -12,6 +12,7 @@ from stiffcore.networks import architecture as architectures
 from stiffcore.networks.architecture import EXPANSION, Architecture
 
 Shapes = Mapping[str, tuple[int, ...]]
+MOST_GROUPS = 1024
 HEADS = ("fc", "linear", "classifier", "head")
 _BLOCK = re.compile(r"layer(\d{1,2})\.(\d{1,4})\.conv1\.weight")
 _BLOCK_PART = re.compile(r"layer\d")
@@ -90,8 +91,9 @@ def _side(shapes: Shapes, name: str) -> int:
 
 def _check_groups(shapes: Shapes, first: str, narrow: int) -> None:
     second = shapes.get(f"{first}conv2.weight", ())
-    if len(second) == 4 and second[1] != narrow and narrow % max(second[1], 1) == 0:
-        raise Misfit(f"its convolutions are in {narrow // max(second[1], 1)} groups: {first}conv2.weight has shape {second}")
+    groups = narrow // second[1] if len(second) == 4 and second[1] and narrow % second[1] == 0 else 1
+    if 1 < groups <= MOST_GROUPS:
+        raise Misfit(f"its convolutions are in {groups} groups: {first}conv2.weight has shape {second}")
 
 
 def _is_preactivated(shapes: Shapes, depths: tuple[int, ...]) -> bool:

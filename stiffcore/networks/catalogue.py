@@ -31,6 +31,11 @@ def paper(network: str) -> str:
     return name if name in PAPER else ""
 
 
+def paper_name(structure: Architecture) -> str:
+    """The paper's name of an architecture; "" for all others."""
+    return next((name for name in PAPER if ARCHITECTURES[name] == structure), "")
+
+
 def architecture_of(network: str) -> Architecture:
     """The structure of a network, a baseline or an uploaded network; of one that can only be trained, too.
 

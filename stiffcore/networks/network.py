@@ -91,6 +91,10 @@ class Network:
         """The image's label among this network's classes; None if unlabelled, or if CIFAR-10's labels are not its classes."""
         return image.label_in(self.classes)
 
+    def class_name(self, label: int) -> str:
+        """The name of a class; its number where it has none."""
+        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
+
     def key_fields(self, image: Image) -> dict[str, object]:
         """What names this network and an image in the key of a result: the hashes of the weights and of the pixels, and the
         preprocessing if it is not CIFAR-10's usual one."""

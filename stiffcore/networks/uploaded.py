@@ -99,7 +99,8 @@ def get(network: str) -> UploadedWeights:
     about = find(network)
     if about is None:
         raise CannotCompute(
-            f"The network {network} was uploaded elsewhere or deleted: upload it again on the page Own files."
+            f"The network {network} was uploaded elsewhere or deleted: upload it again on the page Own files, or name its "
+            "file with --weights."
         )
     return about
 
