@@ -16,7 +16,7 @@ from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10, registry as images
-from stiffcore.images.image import Image
+from stiffcore.images.image import NO_IMAGE, Image
 from stiffcore.images.labels import LABELS
 from stiffcore.networks import registry as networks
 from stiffcore.networks.network import Network, Preprocessing
@@ -144,6 +144,23 @@ def image(image: int | np.ndarray | Image, *, name: str = "", label: int | None 
     return images.find(image)
 
 
+def matrix(matrix: "str | Path | np.ndarray | Sequence[np.ndarray]", name: str = "") -> Network:
+    """One or several square matrices in place of a network: block k is the k-th, and no image has a part in them.
+
+    matrix: of shape (n, n), a stack (k, n, n), a list of matrices, or a file of them: .npy, .npz, .safetensors, a tensor of
+    torch.save. Under "branch" A is the Jacobian of x′ = F(x); under "block" the matrix is I + A, a step of forward Euler.
+    Raises CannotCompute for anything but real, finite, square matrices.
+
+    >>> sc.analyse(sc.matrix(np.diag([-1.0, -100.0])), convention="branch").metrics["min_re"]
+    -100.0
+    """
+    from stiffcore.matrices import as_network
+
+    return (
+        as_network.of_file(Path(matrix), name) if isinstance(matrix, str | Path) else as_network.of_arrays(matrix, name)
+    )
+
+
 _network, _image = network, image  # the functions below have arguments of these names
 
 
@@ -159,7 +176,9 @@ def request(
     block: counted from 1. convention: "slices", "block" or "branch". level: "extremes" (the outermost eigenvalues), "counts"
     (every metric) or "spectrum" (the eigenvalues, too). Raises CannotCompute for an unknown block, convention or level.
     """
-    return Request(_network(network), _image(image), block, Convention(convention), level).checked()
+    asked = _network(network)
+    seen = _image(image) if asked.takes_images else NO_IMAGE
+    return Request(asked, seen, block, Convention(convention), level).checked()
 
 
 def analyse(
@@ -211,7 +230,7 @@ def sweep(
     from stiffcore.sweeps import together
 
     asked = _network(network)
-    chosen = _images(images)
+    chosen = _images(images) if asked.takes_images else [NO_IMAGE]
     if isinstance(blocks, str):
         blocks = terminal.parse_blocks(asked, blocks)
     numbers = list(blocks) if isinstance(blocks, Iterable) else [blocks]

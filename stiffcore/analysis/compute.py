@@ -84,7 +84,7 @@ def compute_many(
 
 @dataclass
 class _Shared:
-    """What the blocks at one image share: the linearised blocks, and the losses, None where the network lists them."""
+    """What the blocks at one image share: the linearised blocks, and the losses, None where the network lists them or has no head."""
 
     states: "dict[int, BlockState]" = field(default_factory=dict)
     losses: np.ndarray | None = None
@@ -99,7 +99,7 @@ def _one(request: Request, group: list[Request], shared: _Shared, stage: Progres
         stage(0, 1, "one forward pass")
         if not shared.states:
             shared.states = _states(request, {other.block for other in group})
-            if not _is_listed(request.network, request.image):
+            if request.network.classes and not _is_listed(request.network, request.image):
                 shared.losses = all_losses(request.network, request.image)
         result = _fresh(request, shared.states[request.block], shared.losses, stage)
         return result, result_cache.Entry(result.header(), result.arrays)
@@ -114,11 +114,14 @@ def block_state(request: Request) -> "BlockState":
 
 
 def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
+    import torch
+
     from stiffcore import device
     from stiffcore.jacobians import forward
 
     device.use_one_thread()
-    network, image = request.network, request.network.normalised(request.image)
+    network = request.network
+    image = network.normalised(request.image) if network.takes_images else torch.zeros(0)
     return forward.block_states(network.module(), network.blocks, image, blocks)
 
 
@@ -127,8 +130,11 @@ def _is_listed(network: Network, image: Image) -> bool:
     return image.is_official and image.number in network.predicted
 
 
-def _prediction(network: Network, image: Image, losses: np.ndarray | None) -> tuple[int, float]:
-    """Predicted label and cross-entropy (NaN if unlabelled). losses: at all classes; None takes what the network lists."""
+def _prediction(network: Network, image: Image, losses: np.ndarray | None) -> tuple[int | None, float]:
+    """Predicted label, None without a head, and cross-entropy, NaN if unlabelled. losses: at all classes; None takes what the network
+    lists."""
+    if not network.classes:
+        return None, math.nan
     if losses is None:
         assert image.number is not None  # it is listed
         return network.predicted[image.number], network.loss[image.number]
@@ -168,7 +174,8 @@ def _fresh(request: Request, state: "BlockState", losses: np.ndarray | None, sta
     metrics, reasons = definitions.of(facts)
     predicted, loss = _prediction(request.network, request.image, losses)
     if losses is not None and not request.image.is_official:
-        extra = extra | {"losses": losses.tolist()}
+        at_classes = result_cache.numbers_to_json({str(label): float(loss) for label, loss in enumerate(losses)})
+        extra = extra | {"losses": list(at_classes.values())}
     made = {
         "weights": request.network.weights_sha256,
         "image_sha256": request.image.sha256,

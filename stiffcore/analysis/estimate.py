@@ -45,7 +45,7 @@ def _cost(request: Request) -> tuple[float, int]:
     geometry = request.geometry
     if not request.convention.has_matrix:
         return SECONDS_PER_SLICE_EIGENVALUE[request.quantity] * geometry.n_eigenvalues(request.convention), 3 * 10**8
-    side = TYPICAL_LIVE_SHARE * min(math.prod(shape) for shape in geometry.inner_shapes)
+    side = TYPICAL_LIVE_SHARE * min(map(math.prod, geometry.inner_shapes)) if geometry.inner_shapes else geometry.n_in
     if not geometry.is_identity:
         rows = 0.4 * geometry.n_out
         needed = int(24 * rows * geometry.n_in)

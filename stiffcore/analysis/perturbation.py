@@ -89,7 +89,12 @@ class Perturbed:
 
 
 def check(request: PerturbationRequest) -> PerturbationRequest:
-    """The request itself. Raises CannotCompute for an unknown kind, and for a strength or seed out of range."""
+    """The request itself. Raises CannotCompute for an unknown kind, for a strength or seed out of range, and without a head."""
+    if not request.network.classes:
+        raise CannotCompute(
+            f"Expected a network with a head, whose loss is compared, got {request.network.title or request.network.name} "
+            "without one: choose another network."
+        )
     if request.kind not in KINDS:
         raise CannotCompute(
             f"Expected a perturbation among {', '.join(KINDS)}, got {request.kind!r}: choose one of them."

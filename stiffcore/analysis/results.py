@@ -45,9 +45,10 @@ class Result:
         return float(cast(float, self.made["loss"]))
 
     @property
-    def predicted(self) -> int:
-        """The label that the network sees in the image."""
-        return int(cast(int, self.made["predicted"]))
+    def predicted(self) -> int | None:
+        """The label that the network sees in the image; None without a head."""
+        seen = cast(int | None, self.made["predicted"])
+        return None if seen is None else int(seen)
 
     @property
     def structural(self) -> tuple[int, int]:
@@ -139,6 +140,6 @@ def _loss(network: Network, image: Image, made: dict) -> float:
     label = network.label_of(image)
     if label is None:
         return math.nan
-    if "losses" in made:
-        return float(made["losses"][label])
+    if "losses" in made:  # null where it was not finite
+        return result_cache.numbers_from_json({"loss": made["losses"][label]})["loss"]
     return float(made["loss"]) if image.is_official and made["loss"] is not None else math.nan

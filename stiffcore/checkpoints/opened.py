@@ -43,7 +43,7 @@ def opened(content: "bytes | Path | sources.Source") -> Opened:
         return Opened(
             file.form, {k: t.shape for k, t in listed.items()}, {k: t.dtype for k, t in listed.items()}, file.tensor
         )
-    archive = _pickled(source, head)
+    archive = pickled(source, head)
     tensors = _tensors(archive.content)
     if not tensors:
         raise refused(_instead(archive))
@@ -55,7 +55,8 @@ def opened(content: "bytes | Path | sources.Source") -> Opened:
     )
 
 
-def _pickled(source: sources.Source, head: bytes) -> TorchArchive | OldTorchFile:
+def pickled(source: sources.Source, head: bytes) -> TorchArchive | OldTorchFile:
+    """A file of torch.save, new or old. head: its first bytes. Raises CannotCompute for another file, and names it."""
     if head.startswith(b"PK\x03\x04"):
         return TorchArchive(source)
     if head.startswith(PICKLES):

@@ -14,7 +14,7 @@ from stiffcore.checkpoints.views import Storage, is_size
 from stiffcore.errors import CannotCompute
 
 LARGEST_PICKLE = 32 << 20  # bytes; ResNet50's is 50 kB, and arrays beside the weights may stand in it
-MOST_STEPS = 1_000_000  # opcodes and copied items, a second; ResNet50's state dict takes 8,000
+MOST_STEPS = 500_000  # opcodes and copied items, half a second; ResNet50's state dict takes 9,825
 LONGEST_SHOWN = 60  # characters of a name in a sentence
 
 

@@ -70,3 +70,6 @@ class Image:
 def pixels_sha256(pixels: np.ndarray) -> str:
     """SHA-256 of the pixels' bytes in (row, column, channel) order, as 64 hexadecimal digits."""
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+NO_IMAGE = Image.of(np.zeros((1, 1, 3), np.uint8), "none")  # of matrices, in which no image has a part

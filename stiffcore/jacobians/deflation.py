@@ -21,7 +21,7 @@ from torch import Tensor
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians.layers import ScaledConvolution
+from stiffcore.jacobians.layers import DenseMap, ScaledConvolution
 from stiffcore.jacobians.linearise import BlockState
 
 LARGEST_BY_COLUMNS = 4096  # side of a core that is formed by applying a map to every unit vector
@@ -98,6 +98,8 @@ def _local_factors(
 
 def _by_columns(state: BlockState, convention: Convention, planned: Plan) -> Tensor:
     """The core by applying its factors to unit vectors. Raises CannotCompute for a side that would take too long."""
+    if isinstance(state.layers[0], DenseMap):
+        return state.layers[0].matrix.clone()
     if planned.side > LARGEST_BY_COLUMNS:
         raise CannotCompute(
             f"Expected a side of at most {LARGEST_BY_COLUMNS:,} for all eigenvalues of a map that is not made of two or three "

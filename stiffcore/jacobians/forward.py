@@ -16,7 +16,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import maps, recognise, structure
 from stiffcore.jacobians.linearise import BlockState, linearise
 from stiffcore.jacobians.structure import Structure
-from stiffcore.networks.geometry import BlockGeometry
+from stiffcore.networks.geometry import MAP, BlockGeometry
 from stiffcore.networks.matrices import Matrices
 
 _structures: "WeakKeyDictionary[nn.Module, Structure]" = WeakKeyDictionary()  # block -> its structure, once recognised
@@ -61,7 +61,7 @@ def block_states(
     states = {}
     for number, name in parts.items():
         geometry, call = geometries[number - 1], calls[name]
-        if geometry.kind == maps.MAP:
+        if geometry.kind == MAP:
             states[number] = maps.of_function(call.without_batch(double.get_submodule(name)), geometry, call.x[0])
         else:
             found = structure_of(model.get_submodule(name), geometry)

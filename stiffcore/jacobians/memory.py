@@ -15,7 +15,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images.labels import LABELS
 from stiffcore.jacobians import forward, linearise, maps, structure
 from stiffcore.networks import resnets
-from stiffcore.networks.geometry import BlockGeometry
+from stiffcore.networks.geometry import MAP, BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing
 from stiffcore.torchvision_compat import torchvision
 
@@ -90,7 +90,7 @@ def network(
         )
     forward.pass_through(kept, [geometry.path for geometry in geometries], image, stop=False)  # each is used once
     tensors = resnets.tensors_sha256(kept.state_dict())
-    paths = [geometry.path for geometry in geometries] if blocks or geometries[0].kind == maps.MAP else ""
+    paths = [geometry.path for geometry in geometries] if blocks or geometries[0].kind == MAP else ""
     text = f"{tensors} {kept}{paths}"  # the module's text contains strides, pooling and eps
     return Network(
         name,
@@ -149,7 +149,8 @@ def _chosen(module: nn.Module, seen: list[_Seen], patterns: Sequence[str]) -> li
             raise CannotCompute(
                 f"Expected names of the module's parts, got {', '.join(patterns)}: see named_modules()."
             )
-        return chosen
+        inside = tuple(f"{part.name}." for part in chosen)
+        return [part for part in chosen if not part.name.startswith(inside)]
     names = {id(part): name for name, part in module.named_modules()}
     blocks = {names[id(block)] for block in structure.residual_blocks(module)}
     return [part for part in seen if part.name in blocks] or _repeated(module, seen)

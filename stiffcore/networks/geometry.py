@@ -8,6 +8,7 @@ from stiffcore.conventions import Convention
 MOST_SLICE_OUTPUTS = (
     200_000  # values of a block's output above which its slices are not counted: they would take an hour
 )
+MAP, MATRIX = "map", "matrix"  # kinds of what has no layers of its own: f(x) = x + F(x), or a matrix in place of J_F
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class BlockGeometry:
     """
 
     block: int  # from 1, as in the paper
-    kind: str  # basic, bottleneck, pre-activation, pre-activation bottleneck, or map
+    kind: str  # basic, bottleneck, pre-activation, pre-activation bottleneck, MAP or MATRIX
     stride: int
     input_shape: tuple[int, ...]
     inner_shapes: tuple[tuple[int, int, int], ...]  # of the inner ReLUs: one (two convolutions) or two (three)

@@ -14,7 +14,7 @@ import numpy as np
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.images.image import Image
-from stiffcore.networks.geometry import BlockGeometry
+from stiffcore.networks.geometry import MATRIX, BlockGeometry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,6 +73,11 @@ class Network:
     def module(self) -> "nn.Module":
         """The module: evaluation mode, float32, on the CPU; cached, so do not change it."""
         return _module(self)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether it is a network, and not matrices in place of one."""
+        return not self.blocks or self.blocks[0].kind != MATRIX
 
     def block(self, number: int) -> BlockGeometry:
         """The sizes of a block, counted from 1. Raises CannotCompute outside the network."""

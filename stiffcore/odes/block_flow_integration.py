@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians import forward, maps
+from stiffcore.jacobians import forward
 from stiffcore.jacobians.layers import Derivative
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.jacobians.structure import Structure
@@ -123,7 +123,7 @@ def compute(request: FlowRequest, progress: Progress | None = None) -> BlockFlow
 def _branch(model: nn.Module, request: FlowRequest, state: BlockState) -> Callable[[Tensor], Tensor]:
     """F of the request's block: of a map f, f(x) − x. Raises CannotCompute for a matrix, which has no input to start from."""
     geometry = request.network.block(request.block)
-    if geometry.kind != maps.MAP:
+    if geometry.inner_shapes:
         (name,) = forward.parts_of(model, [geometry]).values()
         return right_hand_side(forward.structure_of(model.get_submodule(name), geometry))
     (layer,) = state.layers

@@ -85,13 +85,14 @@ def slice_spectrum(
     """
     if level not in LEVELS:
         raise ValueError(f"Expected a level among {', '.join(LEVELS)}, got {level!r}.")
+    convolutions = state.convolutions
     if not state.geometry.has_slices:
         raise CannotCompute(
             f"Expected a block of fewer than {MOST_SLICE_OUTPUTS:,} outputs for its slices, got {state.geometry.n_out:,} in block "
             f"{state.geometry.block}: choose block or branch."
         )
     skips = () if state.skip is None else (skip_of(state),)
-    if not all(torch.isfinite(convolution.weight).all() for convolution in (*state.convolutions, *skips)):
+    if not all(torch.isfinite(convolution.weight).all() for convolution in (*convolutions, *skips)):
         raise CannotCompute(
             f"The weights of block {state.geometry.block} contain NaN or infinity: check the weights file."
         )
