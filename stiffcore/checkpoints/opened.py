@@ -11,7 +11,7 @@ from torch import Tensor
 from stiffcore.checkpoints import forms, names as checkpoint_names, sources
 from stiffcore.checkpoints.forms import refused
 from stiffcore.checkpoints.rebuilt import Opaque, tensor_of
-from stiffcore.checkpoints.safetensors_file import LARGEST_HEADER, SafetensorsFile
+from stiffcore.checkpoints.safetensors_file import SafetensorsFile
 from stiffcore.checkpoints.torch_archive import OldTorchFile, TorchArchive
 from stiffcore.checkpoints.views import Described
 
@@ -37,7 +37,7 @@ def opened(content: "bytes | Path | sources.Source") -> Opened:
     """
     source = sources.of(content)
     head = source.read(0, min(source.size, forms.HEAD))
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= max(LARGEST_HEADER, 2**40):
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 2**40:
         file = SafetensorsFile(source)
         listed = file.tensors
         return Opened(

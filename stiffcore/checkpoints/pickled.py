@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from stiffcore.checkpoints.forms import refused
 from stiffcore.checkpoints.rebuilt import CALLS, ITEMS, STORAGES, Opaque, called, named
-from stiffcore.checkpoints.views import Storage, is_size
+from stiffcore.checkpoints.views import Storage, is_size, type_name
 from stiffcore.errors import CannotCompute
 
 LARGEST_PICKLE = 32 << 20  # bytes; ResNet50's is 50 kB, and arrays beside the weights may stand in it
@@ -152,7 +152,8 @@ class Interpreter:
         if kind != "storage" or not (isinstance(entry, str) and is_size(numel)):
             raise ValueError("another reference")
         name = function.name.split(" ")[-1]
-        first = self.storages.setdefault(entry, Storage(STORAGES.get(name, name.removesuffix("Storage")), entry, numel))
+        dtype = STORAGES.get(name) or type_name(name.removesuffix("Storage"))
+        first = self.storages.setdefault(entry, Storage(dtype, entry, numel))
         if claimed[5:6] not in ((), (None,)):
             _, begin, count = claimed[5]
             if not (is_size(begin) and is_size(count)):

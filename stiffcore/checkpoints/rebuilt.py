@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from stiffcore.checkpoints.views import Described, Storage, described
+from stiffcore.checkpoints.views import Described, Storage, described, type_name
 
 MOST_ARGUMENTS = 8
 STORAGES: dict[str, torch.dtype | str] = {
@@ -105,7 +105,7 @@ def _tensor_of_new_type(*arguments: Any) -> Described | None:
     """storage, offset, shape, stride, requires_grad, hooks, type, metadata."""
     tensor = described(*arguments[:4]) if len(arguments) >= 7 else None
     kind = arguments[6].name if tensor and isinstance(arguments[6], Opaque) else ""
-    return replace(tensor, dtype=TYPES.get(kind, kind.removeprefix("torch "))) if tensor else None
+    return replace(tensor, dtype=TYPES.get(kind) or type_name(kind.removeprefix("torch "))) if tensor else None
 
 
 def _kind(kind: str, shape: object) -> Described | None:

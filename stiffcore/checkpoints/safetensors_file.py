@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stiffcore.checkpoints.sources import Source
-from stiffcore.checkpoints.views import MOST_SIDES, typed
+from stiffcore.checkpoints.views import MOST_SIDES, type_name, typed
 from stiffcore.errors import CannotCompute
 
 LARGEST_HEADER = 1 << 20  # bytes; ResNet50's is 30 kB
@@ -74,7 +74,7 @@ def _listed(about: dict, start: int) -> Listed:
         raise ValueError(f"a shape of more than {MOST_SIDES} numbers")
     if not all(type(n) is int and 0 <= n < 2**40 for n in (*shape, begin, end)):
         raise ValueError("an invalid shape or offset")
-    dtype = DTYPES.get(about["dtype"], str(about["dtype"])[:12])
+    dtype = DTYPES.get(about["dtype"], type_name(str(about["dtype"])))
     if isinstance(dtype, torch.dtype) and end - begin != math.prod(shape) * dtype.itemsize:
         raise ValueError("a tensor that claims more or other numbers than it has")
     return Listed(dtype, tuple(shape), start + begin, start + end)

@@ -77,7 +77,7 @@ def of(content: "bytes | Path | Source") -> Source:
 
 
 def _in_file(path: Path) -> InFile:
-    path = path.expanduser().absolute()
+    path = path.expanduser()
     try:
         with _open(path) as file:
             about = os.fstat(file.fileno())

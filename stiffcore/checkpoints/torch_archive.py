@@ -150,13 +150,13 @@ class OldTorchFile:
                 raise refused("a damaged one")
             storage = interpreter.storages[key]
             if not isinstance(storage.dtype, torch.dtype):
-                raise refused(f"one with numbers of type {storage.dtype[:20]}")
+                raise refused(f"one with numbers of type {storage.dtype}")
             if int.from_bytes(source.read(at, at + 8), "little") != storage.numel:
                 raise refused("a tensor whose numbers are missing or of another size")
             self._starts[key] = at + 8
             at += 8 + storage.numel * storage.dtype.itemsize
         if at > source.size:
-            raise refused("the beginning of one, which ends before its numbers do")
+            raise forms.other("the beginning of a PyTorch file, which ends before its numbers do", forms.AGAIN)
 
     def tensor(self, described: Described) -> Tensor:
         """A copy of the tensor. Check its shape first: the copy is as large as the shape says."""

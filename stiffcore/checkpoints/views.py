@@ -43,6 +43,11 @@ def described(storage: object, offset: object, shape: object, stride: object) ->
     return Described(storage, storage.dtype, offset, shape, stride)  # type: ignore[arg-type]
 
 
+def type_name(text: str) -> str:
+    """The name of a type, for a sentence; a file may call it anything."""
+    return text if text.isidentifier() and len(text) <= 30 else "an unknown type"
+
+
 def is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62
 

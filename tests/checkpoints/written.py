@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import struct
 import zipfile
 
@@ -62,3 +63,20 @@ def header_only(header: dict, data: bytes = b"") -> bytes:
 
 def of_floats(shape, begin=0, count=1) -> dict:
     return {"dtype": "F32", "shape": shape, "data_offsets": [4 * begin, 4 * (begin + count)]}
+
+
+def legacy(pickle_of_content: bytes, rest: bytes = b"\x80\x02].") -> bytes:
+    """A file of torch before 1.6 with any pickle in it."""
+    head = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    return head + pickle_of_content + rest
+
+
+def with_storage(numel: bytes, rest: bytes) -> bytes:
+    """One tensor "a" of torch before 1.6: its storage's claimed size as an opcode, and offset, shape and stride."""
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" + numel + b"NtQ"
+    return (
+        b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n("
+        + storage
+        + rest
+        + b"\x89ccollections\nOrderedDict\n)RtRs."
+    )
