@@ -69,6 +69,8 @@ def renamed(name: str) -> str:
 
 def of_sequential(names: Iterable[str], prefix: str) -> dict[str, str]:
     """``0.``, ``1.``, ``4.`` … -> ``conv1.``, ``bn1.``, ``layer1.`` …: the parts of a Sequential of torchvision's parts."""
-    stages = sorted({int(m[2]) for m in map(FIRST_OF_SEQUENTIAL.fullmatch, names) if m and m[1] == prefix and len(m[2]) < 3})
+    stages = sorted(
+        {int(m[2]) for m in map(FIRST_OF_SEQUENTIAL.fullmatch, names) if m and m[1] == prefix and len(m[2]) < 3}
+    )
     parts = {"0.": "conv1.", "1.": "bn1."} | {f"{at}.": f"layer{stage}." for stage, at in enumerate(stages, 1)}
     return parts if stages and stages[0] > 1 else {}

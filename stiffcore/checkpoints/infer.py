@@ -127,7 +127,11 @@ def _head(shapes: Shapes, channels: int) -> str:
     fits = [
         name.removesuffix(".weight")
         for name, shape in shapes.items()
-        if len(shape) == 2 and shape[1] == channels and shape[0] > 1 and name.endswith(".weight") and not _BLOCK_PART.match(name)
+        if len(shape) == 2
+        and shape[1] == channels
+        and shape[0] > 1
+        and name.endswith(".weight")
+        and not _BLOCK_PART.match(name)
     ]
     linear = sum(len(shape) == 2 and name.endswith(".weight") for name, shape in shapes.items())
     usual = [name for name in fits if name in HEADS]

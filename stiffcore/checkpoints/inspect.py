@@ -13,9 +13,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stiffcore.checkpoints import names as checkpoint_names, readings, sources
+from stiffcore.checkpoints import names as checkpoint_names, sources
 from stiffcore.checkpoints.derived import put_together
 from stiffcore.checkpoints.opened import opened
+from stiffcore.checkpoints.reading import choose as readings
+from stiffcore.checkpoints.reading.candidates import in_file
+from stiffcore.checkpoints.reading.normalisations import Normalisation
 from stiffcore.checkpoints.sources import Source
 from stiffcore.errors import CannotCompute
 from stiffcore.networks import catalogue, resnets
@@ -75,7 +78,7 @@ class Checkpoint:
 
     inspection: Inspection
     state: dict[str, torch.Tensor]
-    normaliser: readings.Normalisation | None
+    normaliser: Normalisation | None
 
 
 def content_of(path: Path) -> Source:
@@ -115,7 +118,7 @@ def read_all(content: bytes | Path | Source, progress: Progress = silent) -> Che
         name: value if value.is_floating_point() else value.to(torch.int64) for name, value in sorted(state.items())
     }
     resnets.check_state(state, expected, "the checkpoint")
-    normaliser = readings.in_file(*map(tensor, inspection.normaliser)) if inspection.normaliser else None
+    normaliser = in_file(*map(tensor, inspection.normaliser)) if inspection.normaliser else None
     return Checkpoint(inspection, state, normaliser)
 
 
@@ -124,12 +127,14 @@ def network_in(
 ) -> Network:
     """The network of a checkpoint file. It is not stored: the file is read again whenever the module is needed.
 
-    name: the network's name, by default the file's. stem, normalisation: of ``readings.STEMS`` and ``readings.NORMALISATIONS``, by
+    name: the network's name, by default the file's. stem, normalisation: names in ``reading.candidates`` and ``reading.normalisations``, by
     default those that fit best. Raises CannotCompute for a refused file.
     """
     path = path.expanduser().absolute()
     checkpoint = read_all(content_of(path), progress)
-    reading = readings.best(checkpoint.state, checkpoint.inspection.architectures, checkpoint.normaliser, stem, normalisation, progress)
+    reading = readings.best(
+        checkpoint.state, checkpoint.inspection.architectures, checkpoint.normaliser, stem, normalisation, progress
+    )
     sha256 = resnets.key_sha256(checkpoint.state, reading.architecture)
     name = name or uploads.clean_name(path.name)
     return Network(

@@ -15,7 +15,9 @@ LONGEST_NAME = 200  # characters; a network's own have up to 40
 MOST_TENSORS = 5000  # ResNet50 has 320
 MOST_SETS = 8  # sets of weights in one file that are examined
 NOT_NEEDED = ("num_batches_tracked", "fc.bias")  # zeros are as good
-_AVERAGED = re.compile(r"(?:^|[._])(?:ema|avg|averaged?|swa|shadow|teacher|momentum|target|k|key)(?:[._]|$)", re.IGNORECASE)
+_AVERAGED = re.compile(
+    r"(?:^|[._])(?:ema|avg|averaged?|swa|shadow|teacher|momentum|target|k|key)(?:[._]|$)", re.IGNORECASE
+)
 _SKIP = re.compile(r"\.(convShortcut|convdim|shortcut|downsample)\b")
 _NORMALISER = re.compile(r"(.*(?:^|\.)(?:new_)?)(mean|mu)")
 _TRUNK = re.compile(r"(?:conv|bn|layer)\d*\.")  # what has such a name belongs to the network
@@ -49,8 +51,8 @@ def map_keys(shapes: Mapping[str, tuple[int, ...]]) -> Mapped:
     complete: list[Mapped] = []
     misfits: list[tuple[int, str]] = []
     prefixes = _prefixes(shapes)
-    for prefix in prefixes:
-        outcome = _mapped(shapes, prefix, prefixes)
+    for prefix in prefixes[:MOST_SETS]:
+        outcome = _mapped(shapes, prefix, frozenset(prefixes))
         if isinstance(outcome, Mapped):
             complete.append(outcome)
         else:
@@ -86,12 +88,12 @@ def _prefixes(names: Iterable[str]) -> list[str]:
     if not prefixes:
         prefixes = {match[1] for match in map(dialects.FIRST_OF_SEQUENTIAL.fullmatch, names) if match}
     order = sorted(prefixes, key=lambda prefix: (bool(_AVERAGED.search(prefix)), prefix.count("."), prefix))
-    return order[:MOST_SETS] or [""]
+    return order or [""]
 
 
-def _mapped(shapes: Mapping[str, tuple[int, ...]], prefix: str, prefixes: list[str]) -> Mapped | tuple[int, str]:
+def _mapped(shapes: Mapping[str, tuple[int, ...]], prefix: str, prefixes: frozenset[str]) -> Mapped | tuple[int, str]:
     """The network with a prefix; or how many tensors are missing or too many, and the first of them in words."""
-    names, twice = _renamed(shapes, prefix)
+    names, twice = _renamed(_inside(shapes, prefix, prefixes), prefix)
     got = {ours: shapes[theirs] for ours, theirs in names.items()}
     try:
         if twice:
@@ -105,17 +107,28 @@ def _mapped(shapes: Mapping[str, tuple[int, ...]], prefix: str, prefixes: list[s
         names[ours] = names.pop(theirs)
     got = {ours: shapes[theirs] for ours, theirs in names.items()}
     expected = _shapes(found[0])
-    if misfit := _first_misfit(expected, got):
-        return len(expected.keys() ^ got.keys()), f"nearest is {found[0].family}: {misfit}"
+    if difference := _first_misfit(expected, got):
+        return len(expected.keys() ^ got.keys()), f"nearest is {found[0].family}: {difference}"
     used = {name: names[name] for name in expected if name in names}
     return Mapped(found, used, prefix)
+
+
+def _inside(names: Iterable[str], prefix: str, prefixes: frozenset[str]) -> list[str]:
+    """The names with a prefix that are not another network's, whose prefix is longer."""
+    others = {other for other in prefixes if len(other) > len(prefix)}
+    return [
+        name
+        for name in names
+        if name.startswith(prefix)
+        and not any(name[: at + 1] in others for at, letter in enumerate(name) if others and letter == ".")
+    ]
 
 
 def _renamed(names: Iterable[str], prefix: str) -> tuple[dict[str, str], str]:
     """Our name -> the file's, for names with a prefix; and a name that two of them would share, or ""."""
     renamed: dict[str, str] = {}
     twice = ""
-    inside = [name for name in names if name.startswith(prefix)]
+    inside = list(names)
     parts = {} if any(map(dialects.FIRST.fullmatch, inside)) else dialects.of_sequential(inside, prefix)
     for theirs in inside:
         ours = theirs.removeprefix(prefix)
@@ -130,12 +143,15 @@ def _renamed(names: Iterable[str], prefix: str) -> tuple[dict[str, str], str]:
 
 
 def _with_head_outside(
-    got: dict[str, tuple[int, ...]], names: dict[str, str], shapes: Mapping[str, tuple[int, ...]], prefixes: list[str]
+    got: dict[str, tuple[int, ...]],
+    names: dict[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
+    prefixes: frozenset[str],
 ) -> dict[str, tuple[int, ...]]:
     """The shapes with a head beside the prefix (``classifier.1.weight`` beside ``resnet.``), if there is none behind it."""
     if any(len(shape) == 2 for shape in got.values()):
         return got
-    outside = [name for name in shapes if not any(prefix and name.startswith(prefix) for prefix in prefixes)]
+    outside = _inside(shapes, "", prefixes)
     heads = [name for name in outside if len(shapes[name]) == 2 and name.endswith(".weight")]
     if len(heads) != 1 or "" in prefixes:
         return got

@@ -7,7 +7,8 @@ from pathlib import Path
 from safetensors.torch import save
 
 from stiffcore import device
-from stiffcore.checkpoints import inspect as checkpoints, readings
+from stiffcore.checkpoints import inspect as checkpoints
+from stiffcore.checkpoints.reading import choose as readings
 from stiffcore.checkpoints.sources import Source
 from stiffcore.networks import resnets, uploaded as uploaded_networks
 from stiffcore.progress import Progress, silent
@@ -31,9 +32,7 @@ def register(
     """
     device.use_one_thread()
     file = checkpoints.read_all(content, progress)
-    reading = readings.best(
-        file.state, file.inspection.architectures, file.normaliser, stem, normalisation, progress
-    )
+    reading = readings.best(file.state, file.inspection.architectures, file.normaliser, stem, normalisation, progress)
     sha256 = resnets.key_sha256(file.state, reading.architecture)
     own = uploaded_networks.UploadedWeights(
         network=uploaded_networks.name_of(reading.architecture, sha256),

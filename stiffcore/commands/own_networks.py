@@ -57,7 +57,9 @@ def network_of(arguments: Namespace) -> Network:
     """The one network of a command; its reading and doubt are printed. Raises CannotCompute."""
     found = networks_of(arguments)
     if len(found) > 1:
-        raise CannotCompute(f"Expected one file of weights, got {len(found)} for {arguments.weights!r}: name one of them.")
+        raise CannotCompute(
+            f"Expected one file of weights, got {len(found)} for {arguments.weights!r}: name one of them."
+        )
     return found[0].network
 
 
@@ -125,4 +127,6 @@ def _check(path: Path, name: str) -> None:
     wanted = catalogue.architecture_of(name).family
     actual = checkpoints.inspect(path).network
     if actual != wanted:
-        raise CannotCompute(f"{path} holds weights of {actual}, not of {wanted}: leave {name} out, or name another file.")
+        raise CannotCompute(
+            f"{path} holds weights of {actual}, not of {wanted}: leave {name} out, or name another file."
+        )

@@ -70,7 +70,12 @@ class Architecture:
         """``resnet18``, ``preact-resnet18``, ``wrn-28-10``: by its blocks, whatever the stem and the head are."""
         convolutions = sum(self.depths) * (3 if self.is_bottleneck else 2)
         first = self.widths[0] // CIFAR[0]
-        if self.is_preactivated and len(self.widths) == 3 and first > 1 and self.widths == tuple(first * w for w in CIFAR):
+        if (
+            self.is_preactivated
+            and len(self.widths) == 3
+            and first > 1
+            and self.widths == tuple(first * w for w in CIFAR)
+        ):
             return f"wrn-{convolutions + 4}-{first}"  # its shortcuts are counted
         usual = {4: IMAGENET, 3: CIFAR}.get(len(self.widths))
         name = f"{'preact-' if self.is_preactivated else ''}resnet{convolutions + 2}"

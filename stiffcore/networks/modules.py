@@ -4,8 +4,6 @@ Parts: ``conv1``, ``bn1`` (not of pre-activation networks), ``maxpool`` (the ide
 blocks, ``norm`` (only of pre-activation networks with a last batch norm), ``fc`` (absent without a head).
 """
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 
@@ -138,18 +136,16 @@ class PreActivation(nn.Module):
         else:
             first, second = (1, stride) if architecture.late_stride else (stride, 1)
             sizes = [(channels, narrow, 3, first), (narrow, wide, 3, second)]
-        parts: OrderedDict[str, nn.Module] = OrderedDict()
         for number, (inside, outside, kernel, step) in enumerate(sizes, 1):
-            parts[f"bn{number}"] = nn.BatchNorm2d(inside)
-            parts[f"conv{number}"] = nn.Conv2d(inside, outside, kernel, step, kernel // 2, bias=architecture.biases)
-        for name, part in parts.items():
-            self.add_module(name, part)
+            self.add_module(f"bn{number}", nn.BatchNorm2d(inside))
+            convolution = nn.Conv2d(inside, outside, kernel, step, kernel // 2, bias=architecture.biases)
+            self.add_module(f"conv{number}", convolution)
         self.relu = nn.ReLU()
         self.downsample = _skip(architecture, channels, wide, stride, with_norm=False)
         self._convolutions = len(sizes)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = activated = self.relu(self.bn1(x))
+        out = activated = self.relu(self.get_submodule("bn1")(x))
         for number in range(1, self._convolutions + 1):
             norm, convolution = self.get_submodule(f"bn{number}"), self.get_submodule(f"conv{number}")
             out = convolution(activated if number == 1 else self.relu(norm(out)))

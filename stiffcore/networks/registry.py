@@ -30,9 +30,7 @@ def find(name: str) -> Network:
     if not uploaded.is_name(name):
         return network
     own = uploaded.get(name)
-    return replace(
-        network, preprocessing=own.preprocessing, classes=own.classes, reading=own.reading, doubt=own.doubt
-    )
+    return replace(network, preprocessing=own.preprocessing, classes=own.classes, reading=own.reading, doubt=own.doubt)
 
 
 def title(name: str) -> str:

@@ -119,18 +119,24 @@ def _read(path: Path, changed: int) -> UploadedWeights | None:
 
 def _described(values: dict) -> UploadedWeights:
     """A description from its JSON. One of before there were other networks than the paper's has no architecture."""
-    lists = {name: tuple(values[name]) for name in ("images", "predicted", "loss")}
+    made: dict = {name: tuple(values[name]) for name in ("images", "predicted", "loss")}
     if "architecture" not in values:
         values["architecture"] = architectures.CATALOGUE[values["network"].split("-")[0]].as_json()
         values["doubt"] = values.pop("hint")
     else:
-        lists["preprocessing"] = _preprocessing(**values["preprocessing"])
-    return UploadedWeights(**values | lists | {"architecture": architectures.from_json(values["architecture"])})
+        made["preprocessing"] = _preprocessing(**values["preprocessing"])
+    made["architecture"] = architectures.from_json(values["architecture"])
+    return UploadedWeights(**values | made)
 
 
 def _preprocessing(mean: list, standard_deviation: list, image_size: int) -> Preprocessing:
     numbers = (*mean, *standard_deviation)
-    if len(mean) != 3 or len(standard_deviation) != 3 or not all(map(_is_number, numbers)) or min(standard_deviation) <= 0:
+    if (
+        len(mean) != 3
+        or len(standard_deviation) != 3
+        or not all(map(_is_number, numbers))
+        or min(standard_deviation) <= 0
+    ):
         raise ValueError("it has no mean and standard deviation of three channels")
     if type(image_size) is not int or not 1 <= image_size <= LARGEST_IMAGE:
         raise ValueError("it has no size of its images")

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from stiffcore.checkpoints import inspect as checkpoints, names as checkpoint_names
 from stiffcore.errors import CannotCompute
 from stiffcore.networks import catalogue, modules, resnets
-from stiffcore.networks.architecture import IMAGENET, Architecture
+from stiffcore.networks.architecture import Architecture
 
 POOLED = catalogue.ARCHITECTURES["resnet18"]
 PLAIN = replace(POOLED, stem="3x3")
@@ -35,14 +35,20 @@ def numbered(name: str) -> str:
     """weiaicunzai's numbers of the parts of a residual function."""
     parts = {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4, "conv3": 6, "bn3": 7}
     name = re.sub(r"^conv1\.", "conv1.0.", re.sub(r"^bn1\.", "conv1.1.", name))
-    name = re.sub(r"\.(conv\d|bn\d)\.(?=\w+$)", lambda m: f".residual_function.{parts[m[1]]}.", name) if name.startswith("layer") else name
+    name = (
+        re.sub(r"\.(conv\d|bn\d)\.(?=\w+$)", lambda m: f".residual_function.{parts[m[1]]}.", name)
+        if name.startswith("layer")
+        else name
+    )
     return re.sub(r"^layer(\d)", lambda m: f"conv{int(m[1]) + 1}_x", name).replace("downsample", "shortcut")
 
 
 def of_transformers(name: str) -> str:
     if name.startswith("fc."):
         return name.replace("fc.", "classifier.1.")
-    name = re.sub(r"^conv1\.", "embedder.embedder.convolution.", re.sub(r"^bn1\.", "embedder.embedder.normalization.", name))
+    name = re.sub(
+        r"^conv1\.", "embedder.embedder.convolution.", re.sub(r"^bn1\.", "embedder.embedder.normalization.", name)
+    )
     name = re.sub(r"(?<=\d\.)conv(\d)\.", lambda m: f"layer.{int(m[1]) - 1}.convolution.", name)
     name = re.sub(r"(?<=\d\.)bn(\d)\.", lambda m: f"layer.{int(m[1]) - 1}.normalization.", name)
     name = name.replace("downsample.0", "shortcut.convolution").replace("downsample.1", "shortcut.normalization")
@@ -142,7 +148,10 @@ def shapes_of(architecture: Architecture, change=str) -> dict[str, tuple[int, ..
 def test_what_no_tensor_says_is_open():
     assert set(checkpoint_names.map_keys(shapes_of(POOLED)).architectures) == {POOLED, PLAIN}
     assert checkpoint_names.map_keys(shapes_of(RESNET20)).architectures == (RESNET20,)
-    skips = {a.shortcut for a in checkpoint_names.map_keys(shapes_of(PREACT, DIALECTS["kuangliu, pre-activation"][1])).architectures}
+    skips = {
+        a.shortcut
+        for a in checkpoint_names.map_keys(shapes_of(PREACT, DIALECTS["kuangliu, pre-activation"][1])).architectures
+    }
     assert skips == {"convolution", "convolution of x"}
     assert len(checkpoint_names.map_keys(shapes_of(WRN, DIALECTS["xternalz"][1])).architectures) == 1
     a_hundred = checkpoint_names.map_keys(shapes_of(replace(POOLED, classes=100))).architectures
@@ -157,7 +166,14 @@ def test_wrappers_inside_a_name_are_left_out(where):
 
 
 def test_a_compiled_stem_is_found():
-    found = checkpoint_names.map_keys(shapes_of(POOLED, lambda name: re.sub(r"^conv1\.", "net.conv1._orig_mod.", name) if name.startswith("conv1") else f"net.{name}"))
+    found = checkpoint_names.map_keys(
+        shapes_of(
+            POOLED,
+            lambda name: (
+                re.sub(r"^conv1\.", "net.conv1._orig_mod.", name) if name.startswith("conv1") else f"net.{name}"
+            ),
+        )
+    )
     assert (found.prefix, found.names["conv1.weight"]) == ("net.", "net.conv1._orig_mod.weight")
 
 
@@ -174,7 +190,10 @@ def test_trades_unused_block_is_ignored():
 
 
 def test_mocos_key_encoder_is_an_average():
-    own = shapes_of(replace(POOLED, stem="7x7-pool", classes=0)) | {"fc.0.weight": (512, 512), "fc.2.weight": (128, 512)}
+    own = shapes_of(replace(POOLED, stem="7x7-pool", classes=0)) | {
+        "fc.0.weight": (512, 512),
+        "fc.2.weight": (128, 512),
+    }
     found = checkpoint_names.map_keys({f"module.encoder_{x}.{k}": shape for x in "kq" for k, shape in own.items()})
     assert (found.prefix, found.others) == ("module.encoder_q.", ("module.encoder_k.",))
     assert found.architectures[0].classes == 0, "two layers are a projection, not a head"
@@ -186,14 +205,18 @@ def test_mocos_key_encoder_is_an_average():
 )  # fmt: skip
 @pytest.mark.parametrize("shape", [(3,), (3, 1, 1), (1, 3, 1, 1)])
 def test_a_normaliser_in_the_file_is_found(mean, std, shape):
-    found = checkpoint_names.map_keys(shapes_of(POOLED, lambda name: f"module.model.{name}") | {mean: shape, std: shape})
+    found = checkpoint_names.map_keys(
+        shapes_of(POOLED, lambda name: f"module.model.{name}") | {mean: shape, std: shape}
+    )
     assert found.normaliser == (mean, std)
 
 
 def test_a_robust_network_and_its_attacker_are_one():
     own = shapes_of(PLAIN, KUANGLIU)
     both = {f"module.{x}model.{k}": shape for x in ("", "attacker.") for k, shape in own.items()}
-    normalisers = {f"module.{x}.new_{y}": (3, 1, 1) for x in ("normalizer", "attacker.normalize") for y in ("mean", "std")}
+    normalisers = {
+        f"module.{x}.new_{y}": (3, 1, 1) for x in ("normalizer", "attacker.normalize") for y in ("mean", "std")
+    }
     found = checkpoint_names.map_keys(both | normalisers)
     assert found.prefix == "module.model."
     assert found.normaliser == ("module.normalizer.new_mean", "module.normalizer.new_std")

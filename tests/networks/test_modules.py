@@ -148,4 +148,6 @@ def test_what_no_tensor_says_changes_the_key():
 def test_resnet20_can_be_built_before_its_weights_ship():
     assert len(resnets.template("resnet20").state_dict()) == 19 * 6 + 2
     assert sum(np.prod(p.shape) for p in resnets.template("resnet20").parameters()) == 269_722
-    assert [block.n_out for block in catalogue.architecture_of("resnet20").blocks()] == [16_384] * 3 + [8_192] * 3 + [4_096] * 3
+    assert [block.n_out for block in catalogue.architecture_of("resnet20").blocks()] == [16_384] * 3 + [8_192] * 3 + [
+        4_096
+    ] * 3

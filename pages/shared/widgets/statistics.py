@@ -153,7 +153,8 @@ def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool
         return
     images, share = found["image"].nunique(), found["correct"].astype(float).groupby(found["image"]).first().mean()
     parts = [
-        f"{images:,} {'image' if images == 1 else 'images'}" + ("" if math.isnan(share) else f", {100 * share:.1f} % right"),
+        f"{images:,} {'image' if images == 1 else 'images'}"
+        + ("" if math.isnan(share) else f", {100 * share:.1f} % right"),
         controls.escape_markdown(controls.NETWORK_TITLES[network]),
         convention.title,
         f"weights {found['weights'].iloc[0][:8]}",

@@ -95,7 +95,9 @@ class Examiner:
         border = nn.functional.pad(plain, (BORDER,) * 4)
         black = preprocessing(np.zeros_like(images[:1]))[:, :, :1, :1]
         in_black = nn.functional.pad(plain - black, (BORDER,) * 4) + black
-        return min(_misfit(self.quick_models(architecture), batch) for batch in (plain, _cropped(border), _cropped(in_black)))
+        return min(
+            _misfit(self.quick_models(architecture), batch) for batch in (plain, _cropped(border), _cropped(in_black))
+        )
 
 
 def _cropped(images: Tensor) -> Tensor:
@@ -142,5 +144,3 @@ def _distance(norm: nn.Module, x: Tensor) -> float:
     apart = (x.mean((0, 2, 3)) - stored_mean).abs() / stored.sqrt() + (here / stored).log().abs()
     mean = apart[live].nan_to_num(LARGEST_DISTANCE).clamp(max=LARGEST_DISTANCE).mean()
     return float(mean)
-
-
