@@ -22,7 +22,7 @@ with panels.row():
     kind = controls.select("Table", "table", published.KINDS, "by_block", st.selectbox, width=420)
     convention = controls.convention(Convention.SLICES)
 controls.notes()
-paper = catalogue.architecture(network)
+paper = catalogue.paper(network)
 
 # Compute.
 with panels.error_boundary():
@@ -33,7 +33,8 @@ with panels.error_boundary():
     st.subheader(published.title(ask.find_network(network), kind))
     if kind != "sizes":
         statistics.about(rows, network, convention, paper=False)
-        st.caption(published.implied_images_sentence(paper))
+        if paper:
+            st.caption(published.implied_images_sentence(paper))
     published_tables.DRAWN[kind](table, published.number(paper, kind), style)
     published_tables.legend(table, style)
     published_tables.errata(published.number(paper, kind))

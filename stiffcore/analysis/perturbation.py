@@ -275,7 +275,7 @@ def _table(perturbed: Sequence[Perturbed], results: Sequence[Result]) -> "pd.Dat
     for one, result in zip(perturbed, results, strict=True):
         row = {"strength": one.request.strength, "epsilon": one.request.strength / 255, "image": one.image.in_rows}
         row |= {
-            "seen": one.request.network.classes[one.seen[1]],
+            "seen": one.request.network.class_name(one.seen[1]),
             "correct": one.seen[1] == one.label,
             "loss": one.loss[1],
         }

@@ -101,7 +101,14 @@ class Result:
             "device": self.made["device"],
             "precision": self.made["precision"],
             "stored": self.stored,
+            **self.caveats(),
         }
+
+    def caveats(self) -> dict[str, str]:
+        """How the network's file was read, and why its numbers may be another network's; empty where neither is a question."""
+        network = self.request.network
+        said = {"reading": network.reading, "doubt": network.doubt}
+        return {name: text for name, text in said.items() if text}
 
     def header(self) -> dict:
         """The JSON header of a stored result; the arrays are stored beside it."""

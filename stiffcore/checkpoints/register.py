@@ -8,8 +8,8 @@ from safetensors.torch import save
 
 from stiffcore import device
 from stiffcore.checkpoints import inspect as checkpoints
+from stiffcore.checkpoints.reading import choose as readings
 from stiffcore.checkpoints.sources import Source
-from stiffcore.images import cifar10
 from stiffcore.networks import resnets, uploaded as uploaded_networks
 from stiffcore.progress import Progress, silent
 from stiffcore.storage import uploads
@@ -23,23 +23,30 @@ class Registered:
     dropped: tuple[str, ...]
 
 
-def register(content: bytes | Path | Source, file_name: str, progress: Progress = silent) -> Registered:
-    """Load a checkpoint, test it and store it. Raises CannotCompute if ``inspect`` or the disk refuses it."""
+def register(
+    content: bytes | Path | Source, file_name: str, progress: Progress = silent, stem: str = "", normalisation: str = ""
+) -> Registered:
+    """Read a checkpoint rightly, test it and store it. stem, normalisation: to overrule what fits best, as in ``readings.best``.
+
+    Raises CannotCompute if ``inspect`` or the disk refuses it.
+    """
     device.use_one_thread()
-    state, inspection = checkpoints.read(content, progress)
-    sha256 = resnets.tensors_sha256(state)
-    model = resnets.with_weights(inspection.network, state, sha256)
-    tested = checkpoints.self_test(model, progress)
+    file = checkpoints.read_all(content, progress)
+    reading = readings.best(file.state, file.inspection.architectures, file.normaliser, stem, normalisation, progress)
+    sha256 = resnets.key_sha256(file.state, reading.architecture)
     own = uploaded_networks.UploadedWeights(
-        network=uploaded_networks.name_of(inspection.network, sha256),
+        network=uploaded_networks.name_of(reading.architecture, sha256),
         title=uploads.clean_name(file_name),
         sha256=sha256,
-        form=inspection.sentence,
-        accuracy_bundled=tested.accuracy,
-        hint=tested.hint,
-        images=cifar10.bundled(),
-        predicted=tuple(tested.predicted.tolist()),
-        loss=tuple(tested.loss.tolist()),
+        form=file.inspection.sentence,
+        accuracy_bundled=reading.accuracy,
+        images=tuple(reading.predicted),
+        predicted=tuple(reading.predicted.values()),
+        loss=tuple(reading.loss.values()),
         registered=time.time(),
+        architecture=reading.architecture,
+        preprocessing=reading.preprocessing,
+        reading=reading.sentence,
+        doubt=reading.doubt,
     )
-    return Registered(own, tuple(uploaded_networks.save(own, save(state))))
+    return Registered(own, tuple(uploaded_networks.save(own, save(file.state))))

@@ -13,13 +13,11 @@ from stiffcore import files
 from stiffcore.analysis import compute as analysis, estimate
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
-from stiffcore.commands import analyse_table, terminal
+from stiffcore.commands import analyse_table, own_networks, terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import forms, picture_files, registry as images
 from stiffcore.images.image import Image
-from stiffcore.networks import catalogue, registry as networks
-from stiffcore.networks.network import Network
 
 IMAGE_FILE = f"a {forms.NAMES} file; its central square is resized to 32 × 32"
 REFUSED = 2  # exit code, as for bad input
@@ -66,41 +64,21 @@ def add_parser(commands: terminal.Commands) -> None:
 
 
 def _what(command: ArgumentParser) -> None:
-    command.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    own_networks.add_options(command)
     command.add_argument(
         "--convention",
         required=True,
         help="which eigenvalues: " + ", ".join(f"{c} ({c.title})" for c in Convention),
     )
-    command.add_argument(
-        "--weights", type=Path, metavar="FILE", help="a checkpoint of the network, instead of the shipped weights"
-    )
-
-
-def _network(arguments: Namespace) -> Network:
-    """The network, or with --weights the network in the file, tested and stored like an upload to the app."""
-    if arguments.weights is None:
-        return networks.find(arguments.network)
-    from stiffcore.checkpoints import inspect as checkpoints, register
-
-    content, wanted = checkpoints.content_of(arguments.weights), catalogue.architecture(arguments.network)
-    actual = checkpoints.inspect(content).network
-    if actual != wanted:
-        raise CannotCompute(f"{arguments.weights} holds weights of {actual}, not of {wanted}: name {actual} instead.")
-    with terminal.progress("image") as progress:
-        made = register.register(content, arguments.weights.name, progress)
-    own, share = made.own, 100 * made.own.accuracy_bundled
-    terminal.say(f"{own.network}: right at {share:.1f} % of the images that ship. {own.hint}".strip())
-    return networks.find(own.network)
 
 
 def _analyse(arguments: Namespace) -> int:
     """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that
     cannot be computed are listed at the end with their reasons, files that are no pictures at the beginning; then the exit code is 2."""
     convention = Convention(arguments.convention)
-    blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.blocks)
     chosen, refused_files = _images(arguments)
-    network = _network(arguments)
+    network = own_networks.network_of(arguments)
+    blocks = terminal.parse_blocks(network, arguments.blocks)
     requests = [Request(network, image, block, convention, arguments.level) for image in chosen for block in blocks]
     if sys.stderr.isatty():
         terminal.say(estimate.of(requests).sentence)
@@ -156,12 +134,12 @@ def _spectrum(arguments: Namespace) -> None:
     """Writes all eigenvalues of a block (complex128, including structural zeros and ones), or its singular values where
     it is not square, or under slices the density over the complex plane; with a JSON header."""
     convention = Convention(arguments.convention)
-    block, *more_blocks = terminal.parse_blocks(networks.find(arguments.network), arguments.block)
     if arguments.image_file is None:
         image, *more = images.listed(arguments.image)
     else:
         (image, *more), _ = picture_files.registered([arguments.image_file], terminal.say)
-    network = _network(arguments)
+    network = own_networks.network_of(arguments)
+    block, *more_blocks = terminal.parse_blocks(network, arguments.block)
     if more or more_blocks:
         raise CannotCompute(
             f"Expected one image and one block, got {1 + len(more)} and {1 + len(more_blocks)}: run the command once for each."

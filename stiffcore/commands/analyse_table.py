@@ -7,10 +7,10 @@ from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.commands import terminal
 from stiffcore.conventions import Convention
-from stiffcore.images.labels import LABELS
 from stiffcore.metrics import definitions
 from stiffcore.metrics.metric import Group, Short, Unit
 from stiffcore.metrics.missing import NOT_COMPUTED, Missing, not_computed
+from stiffcore.networks.network import Network
 
 Show = Callable[[Result], None]
 
@@ -58,7 +58,7 @@ def _cells(result: Result) -> tuple[dict[str, str], dict[str, Missing]]:
     absent = [metric.name for metric in definitions.METRICS if _is_nan(values.get(metric.name, 0.0))]
     why = dict.fromkeys(absent, NOT_COMPUTED) | dict.fromkeys(singular(), HAS_EIGENVALUES) | result.reasons
     missing = {name: why[name] for name in absent}
-    values |= {name: _label(values[name]) for name in ("label", "predicted")}
+    values |= {name: _label(values[name], result.request.network) for name in ("label", "predicted")}
     return {name: terminal.as_text(value, missing.get(name)) for name, value in values.items()}, missing
 
 
@@ -66,8 +66,8 @@ def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _label(number: object) -> str:
-    return LABELS[number] if isinstance(number, int) else "none"
+def _label(number: object, network: Network) -> str:
+    return network.class_name(number) if isinstance(number, int) else "none"
 
 
 def wide(requests: list[Request]) -> Show:

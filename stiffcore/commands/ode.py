@@ -3,7 +3,7 @@
 import argparse
 import datetime
 
-from stiffcore.commands import terminal
+from stiffcore.commands import own_networks, terminal
 from stiffcore.images import registry as images
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.odes import block_flow, ode_net
@@ -19,7 +19,7 @@ def add_parser(commands: terminal.Commands) -> None:
         description="Integrate x' = F(x) from a block's input to t = 1, exactly and by forward Euler with steps 1, 1/2, 1/4 and so "
         "on, and print the relative distances. For identity blocks of at most 8,192 dimensions.",
     )
-    flow.add_argument("network", choices=catalogue.NETWORKS, metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    own_networks.add_options(flow)
     flow.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
     flow.add_argument("--blocks", help="numbers from 1 like 6,8; default the blocks of the last stage")
     flow.add_argument("--json", action="store_true", help="print a JSON list of objects")
@@ -34,7 +34,7 @@ def add_parser(commands: terminal.Commands) -> None:
 
 
 def run_flow(arguments: argparse.Namespace) -> int:
-    network = networks.find(arguments.network)
+    network = own_networks.network_of(arguments)
     blocks = block_flow.last_stage_blocks(network)
     if arguments.blocks:
         blocks = terminal.parse_blocks(network, arguments.blocks)
@@ -95,7 +95,7 @@ def run_ship(_: argparse.Namespace) -> int:
     flows = _flows(
         [
             block_flow.FlowRequest(network, image, block)
-            for network in map(networks.find, catalogue.ARCHITECTURES)
+            for network in map(networks.find, catalogue.PAPER)
             for block in block_flow.last_stage_blocks(network)
             for image in sorted(first.values(), key=lambda image: image.number or 0)
         ]

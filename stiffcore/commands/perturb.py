@@ -6,11 +6,11 @@ from dataclasses import replace
 from stiffcore.analysis import compute as analysis, perturbation
 from stiffcore.analysis.perturbation import PerturbationRequest, Perturbed
 from stiffcore.analysis.requests import QUANTITIES, Request
-from stiffcore.commands import terminal
+from stiffcore.commands import own_networks, terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images, uploaded as uploaded_images
-from stiffcore.networks import catalogue, registry as networks
+from stiffcore.networks import registry as networks
 from stiffcore.storage import cache as result_cache
 
 SHIPPED = "spectra-twins.parquet"  # read with the spectra, by key
@@ -24,7 +24,7 @@ def add_parser(commands: terminal.Commands) -> None:
         description="Add Gaussian noise, or a step of the fast gradient sign method, of K grey levels to images. Print the network's "
         "prediction and loss before and after. The perturbed image gets a number that other commands accept as an image.",
     )
-    perturb.add_argument("network", choices=catalogue.NETWORKS, metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+    own_networks.add_options(perturb)
     perturb.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
     perturb.add_argument("--kind", choices=perturbation.KINDS, default="fgsm", help="default fgsm")
     perturb.add_argument("--strength", type=int, default=4, metavar="K", help="grey levels of 255; default 4")
@@ -42,7 +42,7 @@ def add_parser(commands: terminal.Commands) -> None:
 
 def run_perturb(arguments: argparse.Namespace) -> int:
     names = ("kind", "strength", "seed")
-    network, chosen = networks.find(arguments.network), images.listed(arguments.images)
+    network, chosen = own_networks.network_of(arguments), images.listed(arguments.images)
     requests = [
         perturbation.check(PerturbationRequest(network, image, *(getattr(arguments, name) for name in names)))
         for image in chosen
@@ -73,7 +73,7 @@ def _row(perturbed: Perturbed) -> dict:
     request = perturbed.request
     return request.in_header() | {
         "label": request.image.label_name,
-        "seen": [request.network.classes[label] for label in perturbed.seen],
+        "seen": [request.network.class_name(label) for label in perturbed.seen],
         "loss": list(perturbed.loss),
         "perturbed": perturbed.image.in_rows,
     }

@@ -74,6 +74,8 @@ def run_tables(arguments: argparse.Namespace) -> int:
         return 0
     n_images = rows["image"].nunique() if len(rows) else 0
     terminal.show(f"{network.title}, {convention.title}, {n_images:,} images")
+    if network.doubt:
+        terminal.show(f"In doubt: {network.doubt}")
     if not n_images:
         terminal.show(f"Ours is not computed. To compute it: {sweep_command(network, convention)}")
     form = tables_text.markdown if arguments.markdown else tables_text.text

@@ -34,7 +34,7 @@ def add_parser(commands: terminal.Commands) -> None:
     )
     manifest.add_argument(
         "networks", nargs="*", metavar="NETWORK",
-        help="networks whose weights changed, with their baselines; default all three",
+        help="networks whose weights changed, with their baselines; default all",
     )  # fmt: skip
     manifest.add_argument(
         "--data", type=Path, metavar="FILE.npz", help="measure the accuracies on its test_images and test_labels"
@@ -159,5 +159,5 @@ def _manifest(arguments: Namespace) -> None:
     Results that are stored for weights with another hash are computed again."""
     from stiffcore.networks import build_manifest
 
-    changed = [catalogue.architecture(network) for network in arguments.networks] or tuple(catalogue.ARCHITECTURES)
+    changed = [catalogue.architecture(network) for network in arguments.networks] or catalogue.SHIPPED
     terminal.show(str(build_manifest.build(arguments.data, terminal.say, changed)))

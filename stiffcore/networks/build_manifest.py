@@ -16,7 +16,7 @@ from stiffcore.networks import baselines, catalogue, manifest, resnets
 def build(
     data: Path | None = None,
     report: Callable[[str], None] = print,
-    changed: Sequence[str] = tuple(catalogue.ARCHITECTURES),
+    changed: Sequence[str] = catalogue.SHIPPED,
 ) -> Path:
     """Write the baselines' statistics and the manifest for the trained weights in weights/.
 

@@ -1,36 +1,56 @@
 """The networks to choose from, their blocks and sizes. Imports no torch."""
 
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import uploaded as uploaded_networks
+from stiffcore.networks import architecture as architectures, uploaded as uploaded_networks
 from stiffcore.networks.architecture import Architecture
 from stiffcore.networks.geometry import BlockGeometry
 
-ARCHITECTURES = {
-    "resnet18": ("basic", (2, 2, 2, 2)),
-    "resnet34": ("basic", (3, 4, 6, 3)),
-    "resnet50": ("bottleneck", (3, 4, 6, 3)),
-}
+ARCHITECTURES: dict[str, Architecture] = architectures.CATALOGUE
+PAPER = ("resnet18", "resnet34", "resnet50")  # those with published numbers
+SHIPPED = PAPER  # those whose trained weights are in weights/
 BASELINES = ("untrained", "shuffled")
-NETWORKS = tuple(ARCHITECTURES) + tuple(f"{name}-{baseline}" for name in ARCHITECTURES for baseline in BASELINES)
+NETWORKS = SHIPPED + tuple(f"{name}-{baseline}" for name in SHIPPED for baseline in BASELINES)
 
 
 def architecture(network: str) -> str:
-    """``resnet18-shuffled`` -> ``resnet18``, for uploaded networks too. Raises CannotCompute for an unknown name."""
+    """``resnet18-shuffled`` -> ``resnet18``; of an uploaded network the name of a shipped one with the same structure, or "".
+
+    Raises CannotCompute for an unknown name.
+    """
     if uploaded_networks.is_name(network):
-        network = uploaded_networks.get(network).architecture
+        own = uploaded_networks.get(network)
+        return next((name for name in SHIPPED if ARCHITECTURES[name] == own.architecture), "")
     if network not in NETWORKS:
         raise CannotCompute(f"Expected a network among {', '.join(NETWORKS)}, got {network!r}: choose one of them.")
     return network.split("-")[0]
 
 
+def paper(network: str) -> str:
+    """The paper's name of a network, a baseline or an uploaded network; "" if the paper has no such network."""
+    name = architecture(network)
+    return name if name in PAPER else ""
+
+
+def paper_name(structure: Architecture) -> str:
+    """The paper's name of an architecture; "" for all others."""
+    return next((name for name in PAPER if ARCHITECTURES[name] == structure), "")
+
+
 def architecture_of(network: str) -> Architecture:
-    """The structure of a network, a baseline or an uploaded network. Raises CannotCompute for an unknown name."""
-    kind, depths = ARCHITECTURES[architecture(network)]
-    return Architecture(kind, depths, (64, 128, 256, 512))
+    """The structure of a network, a baseline or an uploaded network; of one that can only be trained, too.
+
+    Raises CannotCompute for an unknown name.
+    """
+    if uploaded_networks.is_name(network):
+        return uploaded_networks.get(network).architecture
+    return ARCHITECTURES[network if network in ARCHITECTURES else architecture(network)]
 
 
 def blocks(network: str) -> tuple[BlockGeometry, ...]:
-    """The residual blocks of a network in order: 8, 16 and 16."""
+    """The residual blocks of a network in order: 8, 16 and 16 of the paper's."""
+    if uploaded_networks.is_name(network):
+        own = uploaded_networks.get(network)
+        return own.architecture.blocks(own.preprocessing.image_size)
     return architecture_of(network).blocks()
 
 

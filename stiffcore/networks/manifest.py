@@ -4,6 +4,7 @@ Uploaded networks have entries too, built from ``uploaded``.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ class Entry:
     """One network with its shipped weights, or a baseline made from them.
 
     sha256: names the weights in every key. accuracy: share of correct predictions on the 10,000 official test images,
-    None if not measured; accuracy_bundled: on the 1,000 that ship. recipe: how the weights were made.
+    None if not measured; accuracy_bundled: on the 1,000 that ship, NaN if CIFAR-10's labels are not its classes. recipe: how the weights were made.
     predicted, loss: official test index of a bundled image -> predicted label, cross-entropy.
     """
 
@@ -76,7 +77,8 @@ def _uploaded_entry(own: uploaded_networks.UploadedWeights) -> Entry:
     predicted = dict(zip(own.images, own.predicted, strict=True))
     loss = dict(zip(own.images, own.loss, strict=True))
     recipe = {"uploaded as": own.title, "file": own.form}
-    return Entry(own.network, own.sha256, None, own.accuracy_bundled, recipe, predicted, loss)
+    accuracy = math.nan if own.accuracy_bundled is None else own.accuracy_bundled
+    return Entry(own.network, own.sha256, None, accuracy, recipe, predicted, loss)
 
 
 def write(entries: list[Entry]) -> Path:

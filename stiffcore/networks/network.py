@@ -50,8 +50,10 @@ class Network:
     """A residual network in evaluation mode. Two are equal if name, weights, preprocessing and classes are.
 
     name: used in rows and files; title: displayed. weights_sha256: names the weights in every key. blocks: its residual
-    blocks in order. load: builds the module. classes: the names of the labels. architecture: the paper's name for it
-    (``resnet18``), or "" if the paper has no such network. predicted, loss: number of an image -> predicted label, and
+    blocks in order. load: builds the module. classes: the names of the labels, empty
+    without a head. architecture: the paper's name for it
+    (``resnet18``), or "" if the paper has no such network. reading: how a file of weights was read, with what was measured; doubt: why
+    it may be another network than the one that was trained, to be shown beside every number; both "" otherwise. predicted, loss: number of an image -> predicted label, and
     cross-entropy at the image's label, where they are known without a forward pass.
     """
 
@@ -63,8 +65,8 @@ class Network:
     classes: tuple[str, ...] = field(default=cifar10.LABELS, repr=False)
     title: str = field(default="", compare=False, repr=False)
     architecture: str = field(default="", compare=False, repr=False)
-    reading: str = field(default="", compare=False, repr=False)  # how a file or a module was read, a sentence
-    doubt: str = field(default="", compare=False, repr=False)  # why its numbers may be another network's, a sentence
+    reading: str = field(default="", compare=False, repr=False)
+    doubt: str = field(default="", compare=False, repr=False)
     predicted: Mapping[int, int] = field(default_factory=dict, compare=False, repr=False)
     loss: Mapping[int, float] = field(default_factory=dict, compare=False, repr=False)
 
@@ -93,6 +95,10 @@ class Network:
     def label_of(self, image: Image) -> int | None:
         """The image's label among this network's classes; None if unlabelled, or if CIFAR-10's labels are not its classes."""
         return image.label_in(self.classes)
+
+    def class_name(self, label: int) -> str:
+        """The name of a class; its number where it has none."""
+        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
 
     def key_fields(self, image: Image) -> dict[str, object]:
         """What names this network and an image in the key of a result: the hashes of the weights and of the pixels, and the

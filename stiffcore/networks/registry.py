@@ -1,8 +1,9 @@
-"""Names of networks -> ``Network`` objects: the three that ship, their baselines, and uploaded ones.
+"""Names of networks -> ``Network`` objects: those that ship, their baselines, and uploaded ones.
 
 Only the command line, the URL, uploads and ``import stiffcore`` call it; all other code takes ``Network`` objects. No torch.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,24 +17,29 @@ if TYPE_CHECKING:
 def find(name: str) -> Network:
     """The network of a name. Raises CannotCompute for an unknown name, and if the list of shipped weights is damaged."""
     entry = manifest.entry(name)
-    return Network(
+    network = Network(
         name,
         entry.sha256,
         catalogue.blocks(name),
         partial(_load, name),
         title=title(name),
-        architecture=catalogue.architecture(name),
+        architecture=catalogue.paper(name),
         predicted=entry.predicted,
         loss=entry.loss,
     )
+    if not uploaded.is_name(name):
+        return network
+    own = uploaded.get(name)
+    return replace(network, preprocessing=own.preprocessing, classes=own.classes, reading=own.reading, doubt=own.doubt)
 
 
 def title(name: str) -> str:
     """``resnet18-untrained`` -> ``ResNet18, untrained``; of an uploaded network with its file's name."""
-    readable = "ResNet" + name.removeprefix("resnet").replace("-", ", ")
-    if not uploaded.is_name(name):
-        return readable
-    return f"{readable.split(',')[0]}, uploaded: {uploaded.get(name).title}"
+    if uploaded.is_name(name):
+        own = uploaded.get(name)
+        return f"{own.architecture.title}, uploaded: {own.title}"
+    source, _, baseline = name.partition("-")
+    return catalogue.architecture_of(source).title + (f", {baseline}" if baseline else "")
 
 
 def _load(name: str) -> "nn.Module":

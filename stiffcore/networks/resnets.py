@@ -1,7 +1,7 @@
-"""The three networks of the paper with their shipped weights, the baselines, their hashes and predictions.
+"""Networks with their weights: those that ship, the baselines, uploaded ones; their hashes and predictions.
 
-torchvision's ``ResNet`` with a 3×3 stride-1 stem without bias, max-pool kept, 10 classes: the first stage sees 64×16×16.
-Weights ship as float16 safetensors; computations use float32 or float64.
+The paper's three are torchvision's ``ResNet`` with a 3×3 stride-1 stem without bias, max-pool kept, 10 classes: the first stage
+sees 64×16×16. Weights ship as float16 safetensors; computations use float32 or float64.
 """
 
 import hashlib
@@ -14,23 +14,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import baselines, catalogue, manifest, uploaded as uploaded_networks
+from stiffcore.networks import baselines, catalogue, manifest, modules, uploaded as uploaded_networks
+from stiffcore.networks.architecture import Architecture
 from stiffcore.networks.network import CIFAR10, Preprocessing
-from stiffcore.torchvision_compat import torchvision
 
 
-def build(network: str) -> nn.Module:
-    """The architecture of a network with torch's initial weights (torch's global generator)."""
-    kind, layers = catalogue.ARCHITECTURES[catalogue.architecture(network)]
-    resnet = torchvision("models.resnet")
-    unit = resnet.BasicBlock if kind == "basic" else resnet.Bottleneck
-    model: nn.Module = resnet.ResNet(unit, list(layers), num_classes=10)
-    model.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
-    return model
+def build(network: str | Architecture) -> nn.Module:
+    """An architecture, or that of a network's name, with initial weights (torch's global generator)."""
+    return modules.build(catalogue.architecture_of(network) if isinstance(network, str) else network)
 
 
-def template(network: str) -> nn.Module:
-    """The architecture without memory (on torch's meta device): names, shapes and types only."""
+def template(network: str | Architecture) -> nn.Module:
+    """The same without memory (on torch's meta device): names, shapes and types only."""
     with torch.device("meta"):
         return build(network)
 
@@ -75,7 +70,7 @@ def _uploaded_state(network: str, sha256: str) -> dict[str, Tensor]:
     try:
         state = load_file(uploaded_networks.tensors_path(network))
         check_state(state, template(network).state_dict(), f"the weights of {network}")
-        if tensors_sha256(state) != sha256:
+        if key_sha256(state, catalogue.architecture_of(network)) != sha256:
             raise ValueError("they are not those that were uploaded")
     except CannotCompute:
         raise
@@ -86,8 +81,8 @@ def _uploaded_state(network: str, sha256: str) -> dict[str, Tensor]:
     return state
 
 
-def with_weights(network: str, state: dict[str, Tensor], sha256: str) -> nn.Module:
-    """The architecture of ``network`` with checked tensors in float32, in evaluation mode, named by ``sha256``."""
+def with_weights(network: str | Architecture, state: dict[str, Tensor], sha256: str) -> nn.Module:
+    """The architecture, or that of a network's name, with checked tensors in float32, in evaluation mode, named by ``sha256``."""
     model = template(network)
     as_float32 = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     model.load_state_dict(as_float32, strict=True, assign=True)
@@ -144,19 +139,34 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def key_sha256(tensors: dict[str, Tensor], architecture: Architecture) -> str:
+    """The hash that names the weights of an own network in every key: of its tensors, and of what they do not say.
+
+    Tensors with the structure of a network that can be trained here have the hash that they would have as shipped weights.
+    """
+    sha256 = tensors_sha256(tensors)
+    if architecture in catalogue.ARCHITECTURES.values():
+        return sha256
+    return hashlib.sha256(f"{sha256} {architecture.text}".encode()).hexdigest()
+
+
 def weights_sha256(model: nn.Module) -> str:
     """The hash that names the model's weights in every result: recorded by ``with_weights``, else of its tensors."""
     return getattr(model, "weights_sha256", None) or tensors_sha256(model.state_dict())
 
 
 def predictions(
-    model: nn.Module, images: np.ndarray, labels: np.ndarray | None = None, batch_size: int = 250
+    model: nn.Module,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    batch_size: int = 250,
+    preprocessing: Preprocessing = CIFAR10,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicted labels int64 (N,) and cross-entropies float64 (N,), NaN without labels.
 
     images: uint8 (N, 32, 32, 3). In the model's precision and on its device.
     """
-    losses = all_losses(model, images, batch_size)
+    losses = all_losses(model, images, batch_size, preprocessing)
     loss = np.full(len(images), np.nan) if labels is None else losses[np.arange(len(images)), np.asarray(labels)]
     return losses.argmin(1), loss
 

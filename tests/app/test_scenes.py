@@ -38,7 +38,7 @@ def everything_ships(tmp_path, monkeypatch):
     for one in perturbation.sweep_requests(perturb_command.twin()):
         image = perturbation.compute(one).image.number
         store(asked("resnet18", image, 8, "branch", "spectrum"))
-    for network in catalogue.ARCHITECTURES:
+    for network in catalogue.PAPER:
         ship(bundled(network, images=20))
     for image in (0, 22, 12):
         request = asked_flow("resnet18", image, 8)
@@ -58,7 +58,7 @@ def test_what_the_scenes_draw_ships(tmp_path, monkeypatch):
     assert twin.seen[0] != twin.seen[1], "as the story says"
     for image in (0, 22, 12):
         assert block_flow.stored(asked_flow("resnet18", image, 8)) is not None
-    for network in catalogue.ARCHITECTURES:
+    for network in catalogue.PAPER:
         means = tables.by_block(
             shipping.rows(networks.find(network), Convention.SLICES), ("stiffness_index",)
         ).set_index("block")["mean"]

@@ -74,4 +74,4 @@ def test_ship_odes_writes_what_the_page_opens_on(planted, capsys, tmp_path, monk
     assert (facts["rows"], facts["device"], facts["precision"]) == (51, ["cpu"], ["float64"])
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for date in facts["dates"])
     assert len(facts["dates"]) == 2
-    assert {request.network.name for request in planted} == set(catalogue.ARCHITECTURES)
+    assert {request.network.name for request in planted} == set(catalogue.PAPER)

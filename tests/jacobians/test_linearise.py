@@ -25,7 +25,7 @@ def test_derivative_at_exactly_zero_is_zero():
     assert not block.state.inner_masks[0][0].any()
 
 
-@pytest.mark.parametrize("network", catalogue.ARCHITECTURES)
+@pytest.mark.parametrize("network", catalogue.SHIPPED)
 def test_geometry_is_the_networks(network):
     model, seen = resnets.load(network), []
     hooks = [

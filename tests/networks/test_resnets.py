@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("network", catalogue.ARCHITECTURES)
+@pytest.mark.parametrize("network", catalogue.SHIPPED)
 def test_blocks_have_the_sizes_of_the_catalogue(network):
     """Shapes flow through the architecture on torch's meta device: nothing is computed."""
     model = resnets.template(network)

@@ -130,7 +130,7 @@ def test_undetermined_counts_are_intervals():
     assert found.to_numpy().tolist() == [[8, 1, 10.0, 12.0]]
 
 
-@pytest.mark.parametrize("network", catalogue.ARCHITECTURES)
+@pytest.mark.parametrize("network", catalogue.SHIPPED)
 def test_sizes_are_products_of_the_shapes(network):
     blocks = networks.find(network).blocks
     table = tables.sizes(blocks).set_index("block")

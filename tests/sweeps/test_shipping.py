@@ -239,4 +239,4 @@ def test_every_scene_draws_what_ships():
     """The scenes' spectra, and rows of every network for their statistics."""
     missing = [request for request in scenes.requests() if result_cache.shipped().get(request.key) is None]
     assert missing == []
-    assert all(len(shipping.rows(networks.find(network), Convention.SLICES)) for network in catalogue.ARCHITECTURES)
+    assert all(len(shipping.rows(networks.find(network), Convention.SLICES)) for network in catalogue.PAPER)

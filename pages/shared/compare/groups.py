@@ -49,10 +49,11 @@ def show(style: Style) -> None:
     a, b = chosen["a"], chosen["b"]
     with panels.row():
         st.button("Swap", key="swap", icon=":material/swap_horiz:", on_click=_swap)
-        for baseline in catalogue.BASELINES:
+        source = catalogue.architecture(a.network)
+        for baseline in catalogue.BASELINES if source else ():
             st.button(
                 f"B: the same, {baseline}", key=f"against-{baseline}", on_click=_against, args=(a, baseline),
-                disabled=f"{catalogue.architecture(a.network)}-{baseline}" == a.network,
+                disabled=f"{source}-{baseline}" == a.network,
             )  # fmt: skip
     with panels.row():
         metric = controls.select(
@@ -102,7 +103,7 @@ def _blocks(a: Group, b: Group) -> list[int]:
     if any(part not in map(str, titles) for part in chosen.split(",") if part):
         choices.forget("among")
     blocks = controls.several_of("Blocks", "among", titles, tuple(titles), wrap=True)
-    if catalogue.architecture(a.network) != catalogue.architecture(b.network):
+    if catalogue.architecture_of(a.network).family != catalogue.architecture_of(b.network).family:
         st.caption(
             "Blocks are paired by number. In two architectures, the same number is a different place in the network."
         )

@@ -21,14 +21,14 @@ def opens_on(rows: pd.DataFrame, network: str, metric: str) -> int | str:
     """All blocks, as in the paper's tables; the last block if "all" would cover few images or only some blocks."""
     last = len(catalogue.blocks(network))
     if rows.empty:
-        return tables.ALL if len(published.blocks(catalogue.architecture(network))) > 1 else last
+        return tables.ALL if len(published.blocks(catalogue.paper(network))) > 1 else last
     pool = tables.pool(rows, metric)
     return last if pool.partial or len(pool.images) < FEW_IMAGES else tables.ALL
 
 
 def published_labels(network: str, metric: str, block: int | str) -> pd.DataFrame:
     """The paper's means by label, if the paper has them for this choice: all blocks, or for ResNet50 the last one."""
-    paper = catalogue.architecture(network)
+    paper = catalogue.paper(network)
     wanted = published.blocks(paper)
     fits = block == tables.ALL if len(wanted) > 1 else block in wanted
     table = published.table(paper, "by_label")
@@ -37,10 +37,12 @@ def published_labels(network: str, metric: str, block: int | str) -> pd.DataFram
 
 def spread(network: str, rows: pd.DataFrame, metric: str, block: int | str) -> None:
     """The paper's question as a number: the variance between labels against that between blocks."""
-    ratio = evidence.label_ratio(evidence.of_paper(catalogue.architecture(network)), metric)
+    paper = catalogue.paper(network)
+    ratio = evidence.label_ratio(evidence.of_paper(paper), metric) if paper else None
     theirs = "" if ratio is None else f"The paper's tables give {100 * ratio:.3g} %."
     if rows.empty:
-        st.caption(f"The diamonds are the paper's means. {theirs}")
+        if paper:
+            st.caption(f"The diamonds are the paper's means. {theirs}")
         return
     if block == tables.ALL:
         statistics.pooled(rows, metric)

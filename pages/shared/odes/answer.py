@@ -51,7 +51,7 @@ def show() -> None:
     if limits:
         with st.container(border=True):
             st.markdown(f"**What you just saw: are these ResNets stiff?** {in_words(*limits)}")
-            names = ", ".join(controls.NETWORK_TITLES[name] for name in catalogue.ARCHITECTURES)
+            names = ", ".join(controls.NETWORK_TITLES[name] for name in catalogue.PAPER)
             st.caption(
                 f"Over {len(limits[0])} spectra: the identity blocks in the last stages of {names}, with the shipped weights "
                 "and images. Choose another block above to compare."
@@ -63,7 +63,7 @@ def _shipped(_folder: str) -> tuple[list[StepLimits], list[StepLimits]] | None:
     """Limits under forward Euler and RK4 at h = 1; None if no spectrum ships. Takes 0.2 s, once per folder."""
     results = [
         result
-        for network in catalogue.ARCHITECTURES
+        for network in catalogue.PAPER
         for block in block_flow.last_stage_blocks(ask.find_network(network))
         for image in gallery.first_of_each_label()
         if (result := analysis.stored(ask.request(network, image, block, Convention.BRANCH))) is not None

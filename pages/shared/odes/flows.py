@@ -91,7 +91,7 @@ def _computed(missing: tuple[FlowRequest, ...]) -> tuple[BlockFlow, ...] | None:
 def every_block(style: Style) -> None:
     """One number per block: the identity blocks of the last stages, at the shipped images."""
     rows = []
-    for name in catalogue.ARCHITECTURES:
+    for name in catalogue.PAPER:
         for block in block_flow.last_stage_blocks(ask.find_network(name)):
             wanted = (ask.flow(name, image, block) for image in gallery.first_of_each_label())
             flows = [flow for request in wanted if (flow := block_flow.stored(request)) is not None]

@@ -168,7 +168,7 @@ def links(numbers: tuple[int, ...]) -> None:
 
 def _ask_the_networks(numbers: tuple[int, ...]) -> None:
     """What each of the three networks predicts, with its probabilities."""
-    networks = tuple(catalogue.ARCHITECTURES)
+    networks = catalogue.SHIPPED
     asked = [(network, number) for network in networks for number in numbers]
     named = "".join(manifest.entry(network).sha256 for network in networks)
     named += "".join(uploaded_images.get(number).sha256 for number in numbers)

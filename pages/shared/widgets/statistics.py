@@ -1,5 +1,6 @@
 """Rows for the pages about many images: shipped and computed on this machine, and what to do if rows are missing."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -150,9 +151,10 @@ def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool
                 query_params=to,
             )
         return
-    images, share = found["image"].nunique(), found["correct"].groupby(found["image"]).first().mean()
+    images, share = found["image"].nunique(), found["correct"].astype(float).groupby(found["image"]).first().mean()
     parts = [
-        f"{images:,} {'image' if images == 1 else 'images'}, {100 * share:.1f} % right",
+        f"{images:,} {'image' if images == 1 else 'images'}"
+        + ("" if math.isnan(share) else f", {100 * share:.1f} % right"),
         controls.escape_markdown(controls.NETWORK_TITLES[network]),
         convention.title,
         f"weights {found['weights'].iloc[0][:8]}",
