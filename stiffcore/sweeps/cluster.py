@@ -11,14 +11,16 @@ import hashlib
 import importlib.util
 import sys
 import tempfile
+import threading
 import uuid
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stiffcore.errors import CannotCompute
 from stiffcore.networks.network import Network
@@ -26,11 +28,13 @@ from stiffcore.sweeps import guest, network_file, package_file, tasks as sweep_t
 from stiffcore.sweeps.tasks import Outcome, Task
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 CONNECT_WITHIN = 10  # seconds
 AHEAD = 4  # tasks handed out per thread of a worker
 TRIES = 3  # of a task that workers refuse
+LOOK = 5.0  # seconds between two checks whether workers have left
+GONE = "The Dask scheduler does not answer any more: start it again, then run the same command again to compute what is missing."
 CALLER = uuid.uuid4().hex  # names this process, which may have workers among its threads
 
 
@@ -51,7 +55,7 @@ def run(tasks: Iterable[Task], scheduler: str) -> Generator[Outcome, None, None]
         with _package(client, Path(folder)) as (receiver, order):
             for network, of_one in of_network.items():
                 with _network(client, Path(folder), network, receiver, order) as complete:
-                    yield from _outcomes(client, of_one, receiver, complete)
+                    yield from _Sweep(client, of_one, receiver, complete).outcomes()
 
 
 def _client(scheduler: str) -> "Client":
@@ -150,49 +154,71 @@ def _forgotten(client: "Client", receiver: ModuleType, order: dict, file: Path) 
         client.run(receiver.forget, order, [file.name], on_error="ignore")
 
 
-def _outcomes(client: "Client", tasks: list[Task], receiver: ModuleType, order: dict) -> Iterator[Outcome]:
-    from distributed import as_completed
-    from distributed.scheduler import KilledWorker
+@dataclass(frozen=True)
+class _Attempt:
+    """A task on the cluster. workers: the only ones that may compute it, empty for all; others have refused."""
 
-    name, finished = uuid.uuid4().hex, as_completed(loop=client.loop)
-    waiting = deque((task, number, 1) for number, task in enumerate(tasks))
-    running: dict[Any, tuple[Task, int, int]] = {}
-    refusing: set[str] = set()  # workers that joined and cannot compute
+    task: Task
+    tries: int = 1
+    workers: frozenset[str] = frozenset()
 
-    def hand_out() -> None:
-        while waiting:
-            task, number, attempt = waiting.popleft()
-            key, better = f"stiffcore-{name}-{number}-{attempt}", None
-            if refusing:
-                better = [worker for worker in client.scheduler_info()["workers"] if worker not in refusing] or None
-            future = client.submit(
-                receiver.compute, order, travel.packed(task), key=key, workers=better, allow_other_workers=bool(better)
-            )
-            running[future] = task, number, attempt
-            finished.add(future)
-            if len(running) >= AHEAD * max(1, sum(client.nthreads().values())):
-                return
 
-    hand_out()
-    for future in finished:
-        task, number, attempt = running.pop(future)
-        outcome = None
+class _Sweep:
+    """The tasks of one network on the cluster: waiting and running."""
+
+    def __init__(self, client: "Client", tasks: Iterable[Task], receiver: ModuleType, order: dict):
+        self.client, self.receiver, self.order = client, receiver, order
+        self.waiting = deque(map(_Attempt, tasks))
+        self.running: dict[Future, _Attempt] = {}
+        self.arrived = threading.Event()  # set when a task ends
+        self.refusing: set[str] = set()  # workers that joined and cannot compute
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """One for each task, as they arrive."""
+        while self.waiting or self.running:
+            try:
+                self._hand_out(self.client.nthreads())
+            except OSError as error:
+                raise CannotCompute(GONE) from error
+            self.arrived.wait(LOOK)
+            self.arrived.clear()
+            for future in [future for future in self.running if future.done()]:
+                outcome = self._outcome(self.running.pop(future), future)
+                if outcome is not None:
+                    yield outcome
+
+    def _hand_out(self, threads: Mapping[str, int]) -> None:
+        """threads: of each worker. Tasks wait here rather than there, so that workers that join later have some, too."""
+        for future, attempt in list(self.running.items()):
+            if attempt.workers and not attempt.workers & threads.keys():  # all that may compute it have left
+                self.waiting.appendleft(self.running.pop(future))
+        fit = frozenset(threads.keys() - self.refusing) if self.refusing else frozenset()
+        while self.waiting and len(self.running) < AHEAD * max(1, sum(threads.values())):
+            attempt = replace(self.waiting.popleft(), workers=fit)
+            packed = travel.packed(attempt.task)
+            key = f"stiffcore-{uuid.uuid4().hex}"
+            future = self.client.submit(self.receiver.compute, self.order, packed, key=key, workers=list(fit) or None)
+            self.running[future] = attempt
+            future.add_done_callback(lambda _: self.arrived.set())
+
+    def _outcome(self, attempt: _Attempt, future: "Future") -> Outcome | None:
+        """None if the task was refused and waits again."""
+        from distributed import CancelledError
+        from distributed.scheduler import KilledWorker
+
         try:
             answer = future.result()
             if "refused" not in answer:
-                outcome = travel.arrived(task, answer)
-            elif attempt < TRIES:
-                refusing.add(answer["worker"])
-                waiting.appendleft((task, number, attempt + 1))
-            else:
-                outcome = Outcome(task, (), dict.fromkeys(task.blocks, answer["refused"]))
+                return travel.arrived(attempt.task, answer)
+            why = answer["refused"]
+            if attempt.tries < TRIES:
+                self.refusing.add(answer["worker"])
+                self.waiting.appendleft(replace(attempt, tries=attempt.tries + 1))
+                return None
+        except CancelledError as error:
+            raise CannotCompute(GONE) from error
         except KilledWorker:
-            outcome = Outcome(task, (), dict.fromkeys(task.blocks, sweep_tasks.DIED))
+            why = sweep_tasks.DIED
         except Exception as error:
-            outcome = Outcome(
-                task, (), dict.fromkeys(task.blocks, f"{sweep_tasks.MISTAKE} ({type(error).__name__}: {error})")
-            )
-        del future  # releases it on the cluster
-        hand_out()
-        if outcome is not None:
-            yield outcome
+            why = f"{sweep_tasks.MISTAKE} ({type(error).__name__}: {error})"
+        return Outcome(attempt.task, (), dict.fromkeys(attempt.task.blocks, why))
