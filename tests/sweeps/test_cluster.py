@@ -147,7 +147,8 @@ def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(scheduler):
         if len(outcomes) == 1:
             os.kill(outcome.worker, 9)
     assert sorted(outcome.task.image.number for outcome in outcomes) == [image.number for image in IMAGES]
-    assert all(outcome.failures == {} and len(outcome.rows) == 1 for outcome in outcomes)
+    assert [outcome.failures for outcome in outcomes] == [{}] * len(IMAGES)
+    assert [len(outcome.rows) for outcome in outcomes] == [1] * len(IMAGES)
     assert result_cache.default().keys() == {request.key for task in tasks for request in task.requests}
 
 
