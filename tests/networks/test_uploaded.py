@@ -21,7 +21,7 @@ from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest, registry as networks, resnets, uploaded as uploaded_networks
 from stiffcore.progress import silent
 from stiffcore.storage import uploads
-from stiffcore.sweeps import cluster, shipping
+from stiffcore.sweeps import shipping
 from tests.made_up import spectra as spectra_made_up
 from tests.made_up.asked import asked
 
@@ -193,7 +193,7 @@ def test_a_cancelled_self_test_keeps_nothing(content):
     assert uploaded_networks.known() == ()
 
 
-def test_what_was_uploaded_never_ships_and_never_goes_to_a_cluster(content, quick_test):
+def test_what_was_uploaded_never_ships(content, quick_test):
     network = register.register(content, "a").own.network
     number = uploaded_images.register(np.zeros((32, 32, 3), np.uint8), {})
     rows = pd.DataFrame([{"network": network, "convention": "slices", "image": 0, "block": 1}])
@@ -207,8 +207,6 @@ def test_what_was_uploaded_never_ships_and_never_goes_to_a_cluster(content, quic
         shipping.ship_spectra(
             networks.find("resnet18"), Convention.SLICES, [asked("resnet18", number, 1, "slices")], ""
         )
-    with pytest.raises(CannotCompute, match="sweep it on this machine"):
-        cluster.Weights(networks.find(network))
 
 
 @pytest.mark.parametrize(("said", "on"), [("off", False), ("OFF ", False), ("0", False), ("no", False), ("on", True), ("", True), (None, True)])  # fmt: skip
