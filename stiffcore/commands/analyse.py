@@ -17,7 +17,7 @@ from stiffcore.commands import analyse_table, own_networks, terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import forms, picture_files, registry as images
-from stiffcore.images.image import Image
+from stiffcore.images.image import NO_IMAGE, Image
 
 IMAGE_FILE = f"a {forms.NAMES} file; its central square is resized to 32 × 32"
 REFUSED = 2  # exit code, as for bad input
@@ -54,7 +54,7 @@ def add_parser(commands: terminal.Commands) -> None:
     analyse.set_defaults(run=_analyse, leaves_at_once=True)
     spectrum = commands.add_parser("spectrum", help="write one spectrum to an .npz file", description=_spectrum.__doc__)
     _what(spectrum)
-    image = spectrum.add_mutually_exclusive_group(required=True)
+    image = spectrum.add_mutually_exclusive_group()
     image.add_argument("--image", help="index in the CIFAR-10 test set")
     image.add_argument("--image-file", metavar="FILE", help=IMAGE_FILE)
     spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
@@ -65,6 +65,7 @@ def add_parser(commands: terminal.Commands) -> None:
 
 def _what(command: ArgumentParser) -> None:
     own_networks.add_options(command)
+    own_networks.add_matrix(command)
     command.add_argument(
         "--convention",
         required=True,
@@ -76,7 +77,7 @@ def _analyse(arguments: Namespace) -> int:
     """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that
     cannot be computed are listed at the end with their reasons, files that are no pictures at the beginning; then the exit code is 2."""
     convention = Convention(arguments.convention)
-    chosen, refused_files = _images(arguments)
+    chosen, refused_files = ([NO_IMAGE], 0) if arguments.matrix else _images(arguments)
     network = own_networks.network_of(arguments)
     blocks = terminal.parse_blocks(network, arguments.blocks)
     requests = [Request(network, image, block, convention, arguments.level) for image in chosen for block in blocks]
@@ -134,10 +135,7 @@ def _spectrum(arguments: Namespace) -> None:
     """Writes all eigenvalues of a block (complex128, including structural zeros and ones), or its singular values where
     it is not square, or under slices the density over the complex plane; with a JSON header."""
     convention = Convention(arguments.convention)
-    if arguments.image_file is None:
-        image, *more = images.listed(arguments.image)
-    else:
-        (image, *more), _ = picture_files.registered([arguments.image_file], terminal.say)
+    image, *more = _one_image(arguments)
     network = own_networks.network_of(arguments)
     block, *more_blocks = terminal.parse_blocks(network, arguments.block)
     if more or more_blocks:
@@ -161,6 +159,17 @@ def _spectrum(arguments: Namespace) -> None:
         terminal.show_json(header | {"file": path, "arrays": {name: list(a.shape) for name, a in arrays.items()}})
     else:
         terminal.show(f"{path}: " + ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items()))
+
+
+def _one_image(arguments: Namespace) -> list[Image]:
+    """The image that a spectrum is of; none of a matrix. Raises CannotCompute where a network has none."""
+    if arguments.matrix:
+        return [NO_IMAGE]
+    if arguments.image_file is not None:
+        return picture_files.registered([arguments.image_file], terminal.say)[0]
+    if arguments.image is None:
+        raise CannotCompute("Expected --image NUMBER, or --image-file FILE, got neither: name an image.")
+    return images.listed(arguments.image)
 
 
 def whole_spectrum(result: Result) -> dict[str, np.ndarray]:

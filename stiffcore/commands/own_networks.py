@@ -53,8 +53,24 @@ def add_options(parser: ArgumentParser, several: bool = False) -> None:
     )
 
 
+def add_matrix(parser: ArgumentParser) -> None:
+    """``--matrix`` in place of a network."""
+    parser.add_argument(
+        "--matrix",
+        type=Path,
+        metavar="FILE",
+        help="square matrices in place of a network's blocks: .npy, .npz, .safetensors, or a tensor of torch.save",
+    )
+
+
 def network_of(arguments: Namespace) -> Network:
-    """The one network of a command; its reading and doubt are printed. Raises CannotCompute."""
+    """The one network of a command, or the matrices; a reading and a doubt are printed. Raises CannotCompute."""
+    if (matrix := getattr(arguments, "matrix", None)) is not None:
+        if arguments.network or arguments.weights:
+            raise CannotCompute("Expected --matrix FILE alone, got a network beside it: name one of the two.")
+        from stiffcore.matrices import as_network  # torch
+
+        return as_network.of_file(matrix)
     found = networks_of(arguments)
     if len(found) > 1:
         raise CannotCompute(
