@@ -19,7 +19,14 @@ from stiffcore.commands import analyse_table, main as command_line
 from stiffcore.conventions import Convention
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import catalogue, manifest, modules, registry as networks, resnets, uploaded as uploaded_networks
+from stiffcore.networks import (
+    catalogue,
+    manifest,
+    modules,
+    registry as networks,
+    resnets,
+    uploaded as uploaded_networks,
+)
 from stiffcore.storage import uploads
 from stiffcore.sweeps import cluster, shipping
 from tests.made_up import readings as readings_made_up, spectra as spectra_made_up
@@ -132,7 +139,9 @@ def test_a_description_from_before_there_were_other_networks_is_read(folder):
     uploaded_networks.save(own, b"x")
     path = folder / f"{own.network}.json"
     values = json.loads(path.read_text()) | {"hint": "It may be untrained."}
-    path.write_text(json.dumps({k: v for k, v in values.items() if k not in ("architecture", "preprocessing", "reading", "doubt")}))
+    path.write_text(
+        json.dumps({k: v for k, v in values.items() if k not in ("architecture", "preprocessing", "reading", "doubt")})
+    )
     os.utime(path, ns=(1, 1))  # whatever the clock's resolution
     assert uploaded_networks.find(own.network) == dataclasses.replace(own, doubt="It may be untrained.", reading="")
 
@@ -140,7 +149,9 @@ def test_a_description_from_before_there_were_other_networks_is_read(folder):
 def test_a_network_of_another_family_is_a_network_too(quick_test, tmp_path):
     """ResNet18 without max-pool, and one of a hundred classes: never the paper's, with blocks and classes of their own."""
     torch.manual_seed(0)
-    plain = dataclasses.replace(catalogue.ARCHITECTURES["resnet18"], stem="3x3", depths=(1, 1, 1, 1), widths=(8, 16, 32, 64), stem_channels=8)
+    plain = dataclasses.replace(
+        catalogue.ARCHITECTURES["resnet18"], stem="3x3", depths=(1, 1, 1, 1), widths=(8, 16, 32, 64), stem_channels=8
+    )
     for architecture in (plain, dataclasses.replace(plain, classes=100), dataclasses.replace(plain, classes=0)):
         state = modules.build(architecture).state_dict()
         name = register.register(save(dict(state)), "a.pt", stem="none").own.network
