@@ -156,7 +156,7 @@ def _is_sound(about: UploadedWeights) -> bool:
         and all(isinstance(text, str) and len(text) <= LONGEST_SENTENCE and text.isprintable() for text in texts)
         and len(about.images) == len(about.predicted) == len(about.loss)
         and all(type(seen) is int and 0 <= seen < about.architecture.classes for seen in about.predicted)
-        and (about.accuracy_bundled is None or _is_number(about.accuracy_bundled))
+        and (not about.predicted if about.accuracy_bundled is None else _is_number(about.accuracy_bundled))
         and all(map(_is_number, (about.registered, *about.loss)))
     )
 

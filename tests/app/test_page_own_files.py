@@ -15,13 +15,14 @@ from pages.shared.own_files import checkpoint as uploaded_checkpoint, image as u
 from pages.shared.state import controls, service
 from pages.shared.widgets import gallery
 from stiffcore.analysis import compute as analysis
-from stiffcore.checkpoints import inspect as checkpoints
+from stiffcore.checkpoints.reading import choose as readings
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
-from stiffcore.networks import manifest, uploaded as uploaded_networks
+from stiffcore.networks import catalogue, manifest, uploaded as uploaded_networks
 from stiffcore.progress import silent
 from stiffcore.storage import cache as result_cache
 from tests.app.visitor import wait_for
+from tests.made_up import readings as readings_made_up
 from tests.made_up.asked import asked
 from tests.made_up.spectra import store
 
@@ -37,14 +38,13 @@ def content() -> bytes:
 
 @pytest.fixture(autouse=True)
 def quick_test(monkeypatch):
-    """A self-test that looks at no image; its hint can be planted."""
+    """A reading that looks at no image; its doubt can be planted."""
 
-    def self_test(model, progress=silent):
-        return checkpoints.SelfTest(0.0625, self_test.hint, np.arange(1000) % 10, np.full(1000, 2.0))
+    def plant(doubt: str = "") -> None:
+        monkeypatch.setattr(readings, "best", readings_made_up.quick(0.0625, doubt))
 
-    self_test.hint = ""
-    monkeypatch.setattr(checkpoints, "self_test", self_test)
-    return self_test
+    plant()
+    return plant
 
 
 def picture(seed=0, form="PNG", size=(48, 40)) -> bytes:
@@ -57,7 +57,7 @@ def upload(page, field: str, name: str, content: bytes, **others: bytes):
     """Brings a file, and waits for the job that looks into it. others: more pictures, by name without ending."""
     files = [(name, content, "application/octet-stream")]
     files += [(f"{other}.png", more, "image/png") for other, more in others.items()]
-    page.run(page.at.file_uploader(key=field).set_value(files if field == uploaded_image.FIELD else files[0]))
+    page.run(page.at.file_uploader(key=field).set_value(files))
     return finished(page)
 
 
@@ -94,7 +94,8 @@ def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(v
     assert uploaded_networks.known() == ()
     finished(press(page, "Load and test"))
     (own,) = uploaded_networks.known()
-    assert "classifies **6.2 %** of the 1,000 shipped images correctly" in page.texts("success")
+    assert "best _b_.pt** Read as made up: right at 6.2 % of the images that ship." in page.texts("success")
+    assert "Read as made up: right at 6.2 %" in page.texts("caption")
     assert "ResNet18, uploaded: best _b_.pt" in page.texts("markdown")
     assert f"network={own.network}" in links(page)["Spectrum"]
     assert f"b.network={own.network}" in links(page)["Compare"]
@@ -108,10 +109,11 @@ def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(v
 def made_up(architecture="resnet18") -> str:
     """The name of an uploaded network that is kept."""
     sha256 = "ab" * 32
-    name = uploaded_networks.name_of(architecture, sha256)
+    structure = catalogue.ARCHITECTURES[architecture]
+    name = uploaded_networks.name_of(structure, sha256)
     uploaded_networks.save(
         uploaded_networks.UploadedWeights(
-            name, "a.pt", sha256, "made up", 0.1, "", cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9
+            name, "a.pt", sha256, "made up", 0.1, cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9, structure
         ),
         b"x",
     )
@@ -162,7 +164,7 @@ def test_a_look_overtakes_what_waits_and_says_what_it_waits_for(visitor, content
     wait_for(lambda: order == ["running"])
     page = visitor().open(PAGE)
     field = page.at.file_uploader(key=uploaded_checkpoint.FIELD)
-    page.run(field.set_value(("a.pt", content, "application/octet-stream")))
+    page.run(field.set_value([("a.pt", content, "application/octet-stream")]))
     assert "a computation is running. The file is next in the queue" in page.texts("caption")
     jobs = service.job_service().active()
     assert [(job.title, job.status) for job in jobs] == [
@@ -216,14 +218,77 @@ def test_plain_is_undone_by_the_reader(text):
 
 
 def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_again(visitor, content, quick_test):
-    quick_test.hint = "It may be untrained."
+    quick_test("It may be untrained.")
     page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", content)
     finished(press(page, "Load and test"))
-    assert "6.2 %** of the 1,000 shipped images correctly. It may be untrained." in page.texts("warning")
+    assert "right at 6.2 % of the images that ship. **In doubt:** It may be untrained." in page.texts("warning")
+    assert ":orange-badge[in doubt]" in "\n".join(element.value for element in page.at.markdown)
     press(page, "Remove")
     assert uploaded_networks.known() == ()
     finished(press(page, "Load and test"))
     assert len(uploaded_networks.known()) == 1
+
+
+def test_several_files_come_at_once(visitor, content):
+    page = visitor().open(PAGE)
+    state = load_file(manifest.FOLDER / "resnet18.safetensors")
+    other = save(state | {"fc.bias": state["fc.bias"] + 0.02})
+    files = [
+        (name, bytes, "application/octet-stream")
+        for name, bytes in (("a.pt", content), ("b.pt", other), ("c.pt", b"<html>"))
+    ]
+    page.run(page.at.file_uploader(key=uploaded_checkpoint.FIELD).set_value(files))
+    finished(page)
+    assert "a.pt: safetensors, resnet18" in page.texts("markdown")
+    assert "b.pt: safetensors, resnet18" in page.texts("markdown")
+    assert "(c.pt)" in page.texts("error")
+    buttons = [button for button in page.at.button if button.label == "Load and test"]
+    assert len(buttons) == 2
+    for _ in buttons:
+        page.run(next(button for button in page.at.button if button.label == "Load and test").click())
+        finished(page)
+    assert {own.title for own in uploaded_networks.known()} == {"a.pt", "b.pt"}
+
+
+def test_how_a_file_is_read_can_be_overruled(visitor, content):
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", content)
+    page.run(page.at.selectbox(key="choice-own-stem").set_value("none"))
+    assert page.url["own-stem"] == "none"
+    finished(press(page, "Load and test"))
+    (own,) = uploaded_networks.known()
+    assert own.network.startswith("resnet18-nopool-own-")
+    assert "ResNet18 without max-pool, uploaded: a.pt" in page.texts("markdown")
+    assert query(page, "Compare")["a.network"] == own.network, "no shipped network has its structure"
+    spectrum = visitor().open(SPECTRUM, **query(page, "Spectrum"))
+    assert not spectrum.texts("warning")
+    assert spectrum.at.selectbox(key="choice-network").value == own.network
+
+
+def test_what_had_to_go_for_a_ninth_network_is_said(visitor, content):
+    for number in range(uploaded_networks.MOST):
+        structure, sha256 = catalogue.ARCHITECTURES["resnet34"], f"{number:064x}"[::-1]
+        name = uploaded_networks.name_of(structure, sha256)
+        uploaded_networks.save(
+            uploaded_networks.UploadedWeights(
+                name, f"net {number}", sha256, "made up", None, (), (), (), 1e9 + number, structure
+            ),
+            b"x",
+        )
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", content)
+    finished(press(page, "Load and test"))
+    assert "Removed: net 0. Their files can be uploaded again, or named with `--weights`" in page.texts("info")
+
+
+def test_a_doubt_stands_beside_every_number(visitor, content, quick_test):
+    quick_test("Two readings are equally right.")
+    page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", content)
+    finished(press(page, "Load and test"))
+    (own,) = uploaded_networks.known()
+    request = asked(own.network, 0, 8, "branch", "spectrum")
+    assert request.network.doubt == "Two readings are equally right."
+    store(request)
+    spectrum = visitor().open(SPECTRUM, network=own.network, images="0", blocks="8", convention="branch")
+    assert "in doubt] **ResNet18, uploaded: a.pt**: Two readings are equally right." in spectrum.texts("markdown")
 
 
 @pytest.mark.parametrize("bad", [b"", b"<html>", b"\x80\x02cos\nsystem\n(S'x'\ntR."])
@@ -255,7 +320,11 @@ def test_a_full_queue_is_said(visitor, content):
 
 def test_a_link_to_a_network_that_was_removed_falls_back_with_a_note(visitor):
     page = visitor().open(SPECTRUM, network="resnet18-own-0123456789ab")
-    assert "uploaded elsewhere or deleted: upload it again on the page Own files. The default" in page.texts("warning")
+    said = page.texts("warning")
+    assert (
+        "uploaded elsewhere or deleted: upload it again on the page Own files, or name its file with --weights. The default"
+        in said
+    )
     assert page.url["network"] == "resnet18"
 
 

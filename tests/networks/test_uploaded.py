@@ -14,15 +14,22 @@ from safetensors.torch import load_file, save
 from pages.shared.state import controls
 from stiffcore.analysis import compute as analysis
 from stiffcore.checkpoints import inspect as checkpoints, register
+from stiffcore.checkpoints.reading import choose as readings
 from stiffcore.commands import analyse_table, main as command_line
 from stiffcore.conventions import Convention
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import catalogue, manifest, registry as networks, resnets, uploaded as uploaded_networks
-from stiffcore.progress import silent
+from stiffcore.networks import (
+    catalogue,
+    manifest,
+    modules,
+    registry as networks,
+    resnets,
+    uploaded as uploaded_networks,
+)
 from stiffcore.storage import uploads
 from stiffcore.sweeps import shipping
-from tests.made_up import spectra as spectra_made_up
+from tests.made_up import readings as readings_made_up, spectra as spectra_made_up
 from tests.made_up.asked import asked
 
 
@@ -41,27 +48,23 @@ def content() -> bytes:
 
 @pytest.fixture
 def quick_test(monkeypatch):
-    """A self-test without a forward pass."""
-
-    def self_test(model, progress=silent):
-        progress(0, 1000, "self-test on the images that ship")
-        return checkpoints.SelfTest(0.5, "", np.arange(1000) % 10, np.full(1000, 2.0))
-
-    monkeypatch.setattr(checkpoints, "self_test", self_test)
+    """A reading without a forward pass."""
+    monkeypatch.setattr(readings, "best", readings_made_up.quick())
 
 
 def made_up(number: int, **changes) -> uploaded_networks.UploadedWeights:
     sha256 = f"{number:064x}"[::-1]
+    architecture = catalogue.ARCHITECTURES["resnet34"]
     own = uploaded_networks.UploadedWeights(
-        uploaded_networks.name_of("resnet34", sha256), f"net {number}", sha256, "made up", 0.1, "", (0, 1), (3, 8), (0.5, 0.25),
-        1e9 + number,
+        uploaded_networks.name_of(architecture, sha256), f"net {number}", sha256, "made up", 0.1, (0, 1), (3, 8), (0.5, 0.25),
+        1e9 + number, architecture, reading="Read as made up.", doubt="",
     )  # fmt: skip
     return dataclasses.replace(own, **changes)
 
 
 def test_a_checkpoint_becomes_a_network_with_its_own_accuracy(content, monkeypatch):
     """From file to network, with the real self-test, on fewer images."""
-    stages, images = [], cifar10.bundled()[:200]
+    stages, images = [], cifar10.bundled()[:100]
     monkeypatch.setattr(cifar10, "bundled", lambda: images)
     made = register.register(content, "best model.pt", lambda done, total, what: stages.append((done, total, what)))
     own = made.own
@@ -75,9 +78,11 @@ def test_a_checkpoint_becomes_a_network_with_its_own_accuracy(content, monkeypat
     assert np.mean([shipped[image] == seen for image, seen in zip(images, own.predicted)]) > 0.98, (
         "nearly the same network"
     )
-    assert (150, 200, "self-test on the images that ship") in stages
+    assert (50, 100, "self-test on the images that ship") in stages
     loaded, network = resnets.load(own.network), networks.find(own.network)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
+    assert own.reading.startswith("Read with max-pool, with CIFAR-10's normalisation: right at 9")
+    assert (network.reading, network.doubt, network.architecture) == (own.reading, "", "resnet18")
     assert resnets.weights_sha256(loaded) == own.sha256
     assert (network.predicted[images[5]], network.loss[images[5]]) == (
         own.predicted[5],
@@ -122,11 +127,43 @@ def test_other_names_are_no_uploaded_networks(name):
     uploaded_networks.remove(name)
 
 
-def test_an_architecture_that_does_not_exist_is_unknown(folder):
+def test_a_name_that_is_not_the_architectures_is_not_used(folder):
     own = made_up(1)
     uploaded_networks.save(dataclasses.replace(own, network=own.network.replace("resnet34", "resnet99")), b"x")
-    with pytest.raises(CannotCompute, match="Expected a network among"):
+    with pytest.raises(CannotCompute, match="uploaded elsewhere or deleted"):
         catalogue.architecture(own.network.replace("resnet34", "resnet99"))
+
+
+def test_a_description_from_before_there_were_other_networks_is_read(folder):
+    own = made_up(1)
+    uploaded_networks.save(own, b"x")
+    path = folder / f"{own.network}.json"
+    values = json.loads(path.read_text()) | {"hint": "It may be untrained."}
+    path.write_text(
+        json.dumps({k: v for k, v in values.items() if k not in ("architecture", "preprocessing", "reading", "doubt")})
+    )
+    os.utime(path, ns=(1, 1))  # whatever the clock's resolution
+    assert uploaded_networks.find(own.network) == dataclasses.replace(own, doubt="It may be untrained.", reading="")
+
+
+def test_a_network_of_another_family_is_a_network_too(quick_test, tmp_path):
+    """ResNet18 without max-pool, and one of a hundred classes: never the paper's, with blocks and classes of their own."""
+    torch.manual_seed(0)
+    plain = dataclasses.replace(
+        catalogue.ARCHITECTURES["resnet18"], stem="3x3", depths=(1, 1, 1, 1), widths=(8, 16, 32, 64), stem_channels=8
+    )
+    for architecture in (plain, dataclasses.replace(plain, classes=100), dataclasses.replace(plain, classes=0)):
+        state = modules.build(architecture).state_dict()
+        name = register.register(save(dict(state)), "a.pt", stem="none").own.network
+        assert name.startswith(f"{architecture.name}-own-")
+        network = networks.find(name)
+        assert network.blocks == architecture.blocks()
+        assert network.architecture == catalogue.architecture(name) == catalogue.paper(name) == ""
+        assert len(network.classes) == architecture.classes
+        assert network.weights_sha256 == resnets.key_sha256(state, architecture) != resnets.tensors_sha256(state)
+        assert torch.equal(network.module().state_dict()["conv1.weight"], state["conv1.weight"])
+        assert controls.NETWORK_TITLES[name].endswith("uploaded: a.pt")
+        assert manifest.entry(name).sha256 == network.weights_sha256
 
 
 def test_only_the_newest_are_kept_and_the_others_named(folder):
@@ -152,6 +189,14 @@ def test_only_the_newest_are_kept_and_the_others_named(folder):
         {"images": 3},
         {"accuracy_bundled": None},
         {"unknown": 1},
+        {"architecture": {"unit": "basic"}},
+        {"architecture": None},
+        {"preprocessing": {"mean": [0, 0], "standard_deviation": [1, 1, 1], "image_size": 32}},
+        {"preprocessing": {"mean": [0, 0, 0], "standard_deviation": [1, 0, 1], "image_size": 32}},
+        {"preprocessing": {"mean": [0, 0, 0], "standard_deviation": [1, 1, 1], "image_size": 10**6}},
+        {"preprocessing": None},
+        {"reading": "a\nb"},
+        {"doubt": 3},
     ],
 )
 def test_a_description_that_somebody_changed_is_not_used(change, folder):
@@ -238,10 +283,12 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
     brought = ("--weights", str(tmp_path / "best.safetensors"), "--image-file", str(tmp_path / "mine.png"))
     assert command_line.main(["analyse", "resnet18", "--convention", "branch", "--blocks", "8", *brought]) == 0
     (request,) = asked
-    assert request.network.name == uploaded_networks.known()[0].network
+    assert request.network.name == "best.safetensors"
+    assert request.network.architecture == "resnet18"
+    assert uploaded_networks.known() == (), "a file on the command line is not stored"
     assert (request.image.name, request.image.label) == ("mine.png", None)
     printed = capsys.readouterr()
-    assert f"{request.network.name}: right at 50.0 % of the images that ship." in printed.err
+    assert "best.safetensors: Read as made up: right at 50.0 % of the images that ship." in printed.err
     assert f"mine.png is image {request.image.number}." in printed.err
     assert printed.out.splitlines()[2].split()[:4] == [
         request.network.name,

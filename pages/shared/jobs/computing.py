@@ -34,6 +34,7 @@ def badge(results: Sequence[Result], title: str) -> None:
     if not results:
         return
     requests = tuple(dict.fromkeys(result.request for result in results))
+    controls.doubts(request.network for request in requests)
     key = service.again_key(requests)
     computed = job_badge.with_again(
         key,

@@ -11,6 +11,7 @@ from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, registry, uploaded as uploaded_networks
+from stiffcore.networks.network import Network
 
 T = TypeVar("T")
 MAX_IMAGES = 8  # in one view; more colours cannot be distinguished
@@ -189,6 +190,13 @@ def network(label: str = "Network", name: str = "network", default: str = "resne
         return text
 
     return select(label, name, dict(NETWORK_TITLES), default, draw=st.selectbox, parse=parse, **look)
+
+
+def doubts(networks: Iterable[Network]) -> None:
+    """A badge and the reason for each network whose file may have been read wrongly; draws nothing for all others."""
+    for network in dict.fromkeys(network for network in networks if network.doubt):
+        title = escape_markdown(network.title or network.name)
+        st.markdown(f":orange-badge[in doubt] **{title}**: {escape_markdown(network.doubt)}")
 
 
 CONVENTION_TITLES = {convention.value: convention.title for convention in Convention}

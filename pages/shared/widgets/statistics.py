@@ -162,6 +162,7 @@ def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool
         " / ".join(sorted(found["precision"].unique())),
     ]
     st.markdown(":green-badge[stored] " + " ".join(f":gray-badge[{part}]" for part in parts))
+    controls.doubts([ask.find_network(network)])
     if said := tables_text.undetermined(found):
         st.caption(said)
     _lacking(found, network, convention)

@@ -167,7 +167,8 @@ def _rounds(
 ) -> dict[int, np.ndarray]:
     """Whether each image was classified rightly, by the chosen ways that are not far behind; the two best always stay."""
     right: dict[int, np.ndarray] = {at: np.zeros(0, bool) for at in chosen}
-    for begin, end, margin in ((0, FIRST, FAR_BEHIND), (FIRST, THEN, BEHIND)):
+    first, then = (min(images, len(examiner.images)) for images in (FIRST, THEN))
+    for begin, end, margin in ((0, first, FAR_BEHIND), (first, then, BEHIND)):
         right = {at: np.concatenate([found, _right(examiner, ways[at], begin, end)]) for at, found in right.items()}
         best = sorted((found.mean() for found in right.values()), reverse=True)
         limit = min(best[0] - margin, best[min(1, len(best) - 1)])
