@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
-from stiffcore.checkpoints import inspect as checkpoints
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks import resnets
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
-from stiffcore.runs import kept, run as descriptions, steps
+from stiffcore.runs import kept, run as descriptions, steps, weights
 from stiffcore.runs.run import Checkpoint, Run
 from stiffcore.storage import uploads
 
@@ -27,21 +25,6 @@ class Opened:
     networks: tuple[Network, ...]
     refused: dict[str, str]
     note: str
-
-
-def network_of(path: Path, name: str) -> Network:
-    """The network in one file. Raises CannotCompute for a refused file."""
-    return checkpoints.network_in(path, name)
-
-
-def load(path: str, weights: str) -> nn.Module:
-    """The module in a checkpoint's file. Raises CannotCompute if the file is gone or holds other weights than it did."""
-    network = network_of(Path(path), "")
-    if network.weights_sha256 != weights:
-        raise CannotCompute(
-            f"The weights in {path} have changed since the run was swept: sweep its checkpoints with --weights again."
-        )
-    return network.module()
 
 
 def opened(
@@ -61,7 +44,7 @@ def opened(
         progress(at, len(places.files), f"reading {place.path.name}")
         named = f"{place.path.parent.name}/{place.path.name}" if several else place.path.name
         try:
-            network = network_of(place.path, uploads.clean_name(named))
+            network = weights.network_of(place.path, uploads.clean_name(named))
             accuracy, loss = before.get(network.weights_sha256) or _measured(network, measured_on)
         except CannotCompute as error:
             refused[named] = str(error)

@@ -98,9 +98,9 @@ def _load(path: str, weights: str) -> "nn.Module":
     """The module in a checkpoint's file. A function, not a lambda, so that a network can be sent to another process."""
     if not path:
         raise CannotCompute("The weights of this run do not ship, only its results: choose what is computed.")
-    from stiffcore.runs import opening  # torch
+    from stiffcore.runs import weights as files  # torch
 
-    return opening.load(path, weights)
+    return files.load(path, weights)
 
 
 def of_networks(
