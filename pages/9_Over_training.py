@@ -9,8 +9,8 @@ from pages.shared.widgets import panels
 from stiffcore.conventions import Convention
 
 SHOWN = {
-    "metric": ("A metric", lines.show),
-    "spectrum": ("A block's spectrum", spectrum_player.show),
+    "metric": ("Metric", lines.show),
+    "spectrum": ("Spectrum", spectrum_player.show),
 }
 
 style = navigation.page("Over training")

@@ -48,7 +48,7 @@ def _draw(
     run: Run, rows: pd.DataFrame, drawn: pd.DataFrame, metric: str, convention: Convention, axes: str, style: Style
 ) -> None:
     table, steps = over_training.table(drawn, metric), over_training.by_step(rows[rows["seed"] == run.seed])
-    figure = training.figure(table, steps, metric, style, run.unit, axes, len(run.blocks))
+    figure = training.figure(table, steps, metric, style, run.unit, axes, runs.order(run))
     panels.chart(figure, "training", training.alt_text(table, metric, run.unit))
     _reasons(table, run.unit)
     _about(run, drawn, steps, convention)

@@ -42,7 +42,7 @@ def choose(known: dict[str, Run]) -> Run:
     named = {
         name: run.title if titles.count(run.title) == 1 else f"{run.title} ({name[-4:]})" for name, run in known.items()
     }
-    name = controls.select("Run", "run", named, next(iter(known)), st.selectbox, width=230)
+    name = controls.select("Run", "run", named, next(iter(known)), st.selectbox, width=170)
     if choices.changed("run", name):
         for of_the_other in ("lines", "played", "step"):
             choices.forget(of_the_other)
@@ -58,6 +58,12 @@ def last_of_each_stage(run: Run) -> tuple[int, ...]:
     """The last block before each change of the shape, and the last one."""
     changes = [block.block for block in run.blocks if not block.is_identity and block.block > 1]
     return tuple(dict.fromkeys([*(number - 1 for number in changes), len(run.blocks)]))[-MOST_BLOCKS:]
+
+
+def order(run: Run) -> list[int]:
+    """Its blocks by colour: those that are drawn first have the colours that differ most."""
+    first = last_of_each_stage(run)
+    return [*first, *(block.block for block in run.blocks if block.block not in first)]
 
 
 def titles(run: Run) -> dict[int, str]:

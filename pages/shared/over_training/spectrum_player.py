@@ -43,7 +43,9 @@ def show(run: Run, convention: Convention, style: Style) -> None:
         image = ask.find_image(number)
         requests = [Request(run.network(one), image, block, convention, "spectrum") for one in checkpoints]
         title = f"{run.title} over training, block {block} at image {image.name} ({convention})"
-        results = _results(run, requests, title)
+        figure_first = st.container()
+        with st.container():  # below the figure, which so stays on the first screen
+            results = _results(run, requests, title)
         if not any(result is not None and played.is_plane(result) for result in results):
             _nothing(run, convention, block, number, results)
             return
@@ -53,8 +55,9 @@ def show(run: Run, convention: Convention, style: Style) -> None:
         figure = through_training.figure(frames, run.unit, convention, style, look_of_all, at)
         labels = [str(one.step) for one in checkpoints]
         # Page Down and Page Up belong to the scenes where one is on.
-        player.buttons(CHART, "Over training", labels, "step", SECONDS_A_STEP, scenes.is_on())
-        panels.chart(figure, CHART, through_training.alt_text(frames, run.unit, title))
+        with figure_first:
+            player.buttons(CHART, "Over training", labels, "step", SECONDS_A_STEP, scenes.is_on())
+            panels.chart(figure, CHART, through_training.alt_text(frames, run.unit, title))
         _below(run, checkpoints, results, title, figure, convention)
 
 

@@ -12,7 +12,7 @@ from stiffcore.figures.spectra import played
 from stiffcore.figures.spectra.played import Frame, Look
 from stiffcore.figures.theme import Style
 
-HEIGHT = 430  # pixels, slider included: whole on the first screen below the page's controls
+HEIGHT = 415  # pixels, slider included: whole on the first screen below the page's controls
 
 
 @dataclass(frozen=True)

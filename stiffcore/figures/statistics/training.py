@@ -4,6 +4,7 @@ Lines are means over images; bands show the middle 90 % of the images. A checkpo
 reason at the lower edge.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -29,10 +30,10 @@ def figure(
     style: Style,
     unit: str = "step",
     axes: str = "linear",
-    n_blocks: int = 0,
+    order: Sequence[int] = (),
 ) -> go.Figure:
     """table: over_training.table of one seed and some blocks; steps: over_training.by_step of that seed; unit: of a step;
-    n_blocks: of the network, so that each of up to ten blocks has one colour in every view."""
+    order: of the network's blocks, by which each of the first ten has one colour in every view."""
     fig = make_subplots(
         2, 1, shared_xaxes=True, vertical_spacing=0.05, row_heights=[1 - STRIP, STRIP], specs=[[{}], [{"secondary_y": True}]]
     )  # fmt: skip
@@ -43,7 +44,7 @@ def figure(
     scale = Axes(rounded(float(np.median(np.abs(ends[ends != 0])))) if axes == "arcsinh" and np.any(ends) else None)
     low, high = _range(scale, ends)
     for position, (block, part) in enumerate(values.groupby("block", sort=True)):
-        place = int(block) - 1 if 0 < n_blocks <= len(theme.SHAPES) else position
+        place = order.index(block) if block in order else position
         _line(fig, int(block), place, part, scale, low, metric, style, unit)
     true_low, true_high = (float(scale.true(end)) for end in (low, high))
     fig.update_yaxes(
@@ -148,11 +149,19 @@ def _strip(fig: go.Figure, steps: pd.DataFrame, style: Style, unit: str) -> None
             ), row=2, col=1, secondary_y=second,
         )  # fmt: skip
     fig.update_yaxes(title_text="right, %", range=[0, 105], tickvals=[0, 50, 100], row=2, col=1, secondary_y=False)
+    top = _above(float(np.nanmax(loss)) if np.isfinite(loss).any() else 1.0)
     fig.update_yaxes(
-        title_text="loss (dotted)", rangemode="tozero", nticks=3, showgrid=False, zeroline=False, row=2, col=1, secondary_y=True
+        title_text="loss (dotted)", range=[0, 1.05 * top], tickvals=[0, top / 2, top], showgrid=False, zeroline=False,
+        row=2, col=1, secondary_y=True,
     )  # fmt: skip
     fig.update_xaxes(title_text=unit, zeroline=False, row=2, col=1)
     fig.update_xaxes(zeroline=False, row=1, col=1)
+
+
+def _above(value: float) -> float:
+    """The least of 1, 2, 4 and 10 times a power of ten that is not below a value."""
+    power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
+    return next(power * digit for digit in (1, 2, 4, 10) if power * digit >= value)
 
 
 def accuracies(steps: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, str]:
