@@ -4,6 +4,7 @@ pandas, and what needs it, is imported by the functions that run, so that other 
 """
 
 import argparse
+import shlex
 import signal
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stiffcore.analysis.requests import QUANTITIES
 from stiffcore.commands import terminal
@@ -20,6 +22,9 @@ from stiffcore.images import registry as images
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.networks.network import Network
 from stiffcore.sweeps import local as local_sweep, tasks as sweep_tasks
+
+if TYPE_CHECKING:
+    from stiffcore.runs.run import Run
 
 FAILED = 1  # an exit code; 2 is bad input
 
@@ -32,12 +37,10 @@ def add_parser(subparsers: terminal.Commands) -> None:
         "that an interrupted sweep continues where it stopped. Exit code 1 if a task failed, 130 after Ctrl-C.",
     )
     add_network(parser, nargs="?")
-    parser.add_argument(
-        "--weights",
-        nargs="+",
-        metavar="FILES",
-        help="checkpoints of one training, for example 'run/epoch-*.pt', instead of NETWORK: each row then has a step, from "
-        "the file's name or metadata. Files in several folders are several seeds. The page Over training draws the run",
+    add_checkpoints(
+        parser,
+        "checkpoints of one training, for example 'run/epoch-*.pt', instead of NETWORK: each row then has a step, from the file's "
+        "name or metadata. Files in several folders are several seeds. The page Over training draws the run",
     )
     add_selection(parser)
     parser.add_argument(
@@ -46,10 +49,7 @@ def add_parser(subparsers: terminal.Commands) -> None:
         choices=QUANTITIES,
         help="each includes the ones before it; default counts",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one per GPU, else one per core")
-    parser.add_argument(
-        "--scheduler", metavar="ADDRESS", help="run on the Dask cluster at this address, for example tcp://host:8786"
-    )
+    add_where(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all rows as .parquet or .csv")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON, and no progress")
     parser.set_defaults(run=run_sweep)
@@ -60,6 +60,19 @@ def add_network(parser: argparse.ArgumentParser, nargs: str | None = None) -> No
     parser.add_argument("network", metavar="NETWORK", nargs=nargs, help=", ".join(catalogue.NETWORKS))
     parser.add_argument(
         "--convention", default=Convention.SLICES.value, metavar="NAME", help=f"{', '.join(Convention)}; default slices"
+    )
+
+
+def add_checkpoints(parser: argparse.ArgumentParser, what: str, required: bool = False) -> None:
+    """The files of a run. what: they are for."""
+    parser.add_argument("--weights", nargs="+", metavar="FILES", required=required, help=what)
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Where a sweep computes."""
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one per GPU, else one per core")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="run on the Dask cluster at this address, for example tcp://host:8786"
     )
 
 
@@ -74,7 +87,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass
-class _Plan:
+class Plan:
     """What a sweep is about. rows: that exist; remaining: tasks; columns: of a network's rows, if it belongs to a run;
     refused: file -> why it was left out."""
 
@@ -83,6 +96,7 @@ class _Plan:
     rows: list[dict]
     remaining: list[sweep_tasks.Task]
     columns: Mapping[Network, dict] = field(default_factory=dict)
+    run: "Run | None" = None
     refused: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, int | str, int], str] = field(default_factory=dict)  # checkpoint, image, block
 
@@ -97,9 +111,14 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     """Computes and stores what is missing; then writes the table and lists the failures."""
     if arguments.workers is not None:  # also when there is nothing to compute
         local_sweep.check_workers(arguments.workers)
-    plan = _of_network(arguments) if arguments.weights is None else _of_run(arguments)
+    plan = _of_network(arguments) if arguments.weights is None else of_run(arguments)
     if arguments.out:
         terminal.writable(arguments.out)
+    return carry_out(plan, arguments)
+
+
+def carry_out(plan: Plan, arguments: argparse.Namespace) -> int:
+    """Computes and stores what is missing, adds it to the plan's rows, writes and reports. Returns the exit code."""
     if problem := terminal.cache_problem():  # before hours of work that would not be stored
         terminal.say(problem)
     existing, began, code = len(plan.rows), time.perf_counter(), 0
@@ -123,7 +142,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _of_network(arguments: argparse.Namespace) -> _Plan:
+def _of_network(arguments: argparse.Namespace) -> Plan:
     """A named network at some images."""
     from stiffcore.sweeps import shipping
 
@@ -132,10 +151,10 @@ def _of_network(arguments: argparse.Namespace) -> _Plan:
     network, convention = networks.find(arguments.network), Convention(arguments.convention)
     chosen, blocks = images.listed(arguments.images), terminal.parse_blocks(network, arguments.blocks)
     tasks = sweep_tasks.plan(network, chosen, blocks, convention, arguments.quantity)
-    return _Plan(len(chosen) * len(blocks), len(tasks), *sweep_tasks.split(tasks, shipping.rows(network, convention)))
+    return Plan(len(chosen) * len(blocks), len(tasks), *sweep_tasks.split(tasks, shipping.rows(network, convention)))
 
 
-def _of_run(arguments: argparse.Namespace) -> _Plan:
+def of_run(arguments: argparse.Namespace) -> Plan:
     """Several checkpoints at some images. The run is remembered for the page Over training."""
     from stiffcore.runs import kept, opening, rows as run_rows, steps
 
@@ -157,10 +176,10 @@ def _of_run(arguments: argparse.Namespace) -> _Plan:
     except CannotCompute as error:  # the rows are computed all the same
         terminal.say(str(error))
     tasks = len(chosen) * len(run.networks)
-    return _Plan(tasks * len(blocks), tasks, rows, remaining, columns, run.refused)
+    return Plan(tasks * len(blocks), tasks, rows, remaining, columns, run.run, run.refused)
 
 
-def _write(plan: _Plan, path: Path) -> None:
+def _write(plan: Plan, path: Path) -> None:
     import pandas as pd
 
     from stiffcore.sweeps import shipping
@@ -222,7 +241,7 @@ class _Bar:
         self._bar.close()
 
 
-def _report(arguments: argparse.Namespace, plan: _Plan, existing: int, seconds: float, code: int) -> None:
+def _report(arguments: argparse.Namespace, plan: Plan, existing: int, seconds: float, code: int) -> None:
     """Reports as text or JSON what was computed, what existed before, what failed and why."""
     computed, failed = len(plan.rows) - existing, len(plan.failures)
     summary: dict[str, object] = {
@@ -247,7 +266,7 @@ def _report(arguments: argparse.Namespace, plan: _Plan, existing: int, seconds: 
         terminal.say("Interrupted: run the same command again to compute what is missing.")
 
 
-def _details(plan: _Plan) -> dict[str, object]:
+def _details(plan: Plan) -> dict[str, object]:
     """For JSON: what failed; of a run, its checkpoints and the files that were left out."""
     failures: list[dict] = [
         {"checkpoint": file, "image": image, "block": block, "reason": why}
@@ -257,6 +276,15 @@ def _details(plan: _Plan) -> dict[str, object]:
         refused = [{"file": file, "reason": why} for file, why in plan.refused.items()]
         return {"failures": failures, "checkpoints": list(plan.columns.values()), "left_out": refused}
     return {"failures": [{name: one[name] for name in ("image", "block", "reason")} for one in failures]}
+
+
+def run_command(run: "Run", convention: Convention, blocks: str, images: str, quantity: str) -> str:
+    """The command that computes an own run, from the folder that holds the folders of its checkpoints."""
+    places = dict.fromkeys((Path(one.path).parent.name, Path(one.path).suffix) for one in run.checkpoints)
+    patterns = " ".join(shlex.quote(f"{folder}/*{end}") for folder, end in places)
+    more = "" if quantity == "counts" else f" --quantity {quantity}"
+    chosen = f"--images {images} --blocks {blocks} --convention {convention}{more}"
+    return f"python -m stiffcore sweep --weights {patterns} {chosen}"
 
 
 def sweep_command(network: Network, convention: Convention, blocks: str = "", images: str = "bundled") -> str:

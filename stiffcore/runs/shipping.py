@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stiffcore.analysis.requests import Request
+from stiffcore.analysis.requests import ALGORITHM, Request
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.files import write_replaced
@@ -59,12 +59,20 @@ def rows(run: Run, convention: Convention) -> pd.DataFrame:
     return found.astype(dict.fromkeys(short, float)).assign(seconds=np.nan)
 
 
-def ship(run: Run, name: str) -> Run:
-    """The run under the name under which it ships, written without paths. For maintainers."""
-    checkpoints = tuple(replace(checkpoint, path="") for checkpoint in run.checkpoints)
-    shipped = replace(run, name=name, checkpoints=checkpoints)
+def ship(run: Run, name: str, title: str) -> Run:
+    """The run under the name and the title under which it ships, written without paths; its networks are named after it.
+    For maintainers."""
+    checkpoints = tuple(
+        replace(one, network=f"{name}-seed-{one.seed}-{run.unit}-{one.step}", path="") for one in run.checkpoints
+    )
+    shipped = replace(run, name=name, title=title, checkpoints=checkpoints)
     content = descriptions.as_json(shipped)
-    descriptions.from_json(content)  # raises ValueError for a name or a value that a reader would refuse
+    try:
+        descriptions.from_json(content)
+    except ValueError as error:
+        raise CannotCompute(
+            f"The run cannot ship as {name!r}, {title!r} ({error}): choose another name or title."
+        ) from error
     path = kept.shipped_path(name)
     write_replaced(path, content)
     facts = {"kind": "run", "weights": [checkpoint.weights for checkpoint in checkpoints], "commands": []}
@@ -73,15 +81,22 @@ def ship(run: Run, name: str) -> Run:
 
 
 def ship_rows(run: Run, convention: Convention, new: pd.DataFrame, command: str) -> Path:
-    """Write the rows of a run and a convention, in the place of earlier ones. For maintainers.
+    """Merge rows into the shipped rows of a run and a convention; those of other weights go. For maintainers.
 
-    Raises CannotCompute for rows at uploaded images, and where a checkpoint has no row.
+    run: as ``ship`` gives it. Raises CannotCompute for rows at uploaded images, and where a checkpoint has no row.
     """
     if any(uploaded_images.is_number(image) for image in new["image"]):
         raise CannotCompute("Only results of images that come with the project can ship: leave uploaded images out.")
     if lacking := {checkpoint.weights for checkpoint in run.checkpoints} - set(new["weights"]):
         raise CannotCompute(f"{len(lacking)} checkpoints have no rows under {convention}: compute all of them first.")
-    path, together = rows_path(run.name, convention), new.drop(columns=LEFT_OUT, errors="ignore")
+    named = {checkpoint.weights: checkpoint.network for checkpoint in run.checkpoints}
+    new = new[new["weights"].isin(list(named))].drop(columns=LEFT_OUT, errors="ignore")
+    before = rows(run, convention).drop(columns=LEFT_OUT, errors="ignore")
+    before = before[before["weights"].isin(list(named))]
+    path, together = (
+        rows_path(run.name, convention),
+        shipping.merged(before, new.assign(network=new["weights"].map(named))),
+    )
     short = [name for name in together.select_dtypes("float64") if _is_measured(together[name])]
     together = together.astype(dict.fromkeys(short, np.float32))
     with shipping.files.replaced(path) as partial:
@@ -102,7 +117,6 @@ def ship_rows(run: Run, convention: Convention, new: pd.DataFrame, command: str)
         "precision": sorted(together["precision"].unique()),
         "algorithm": sorted(int(version) for version in together["algorithm"].unique()),
         "dates": [together["date"].min(), together["date"].max()],
-        "commands": [],
     }
     shipping.note(path, facts, command)
     return path
@@ -115,30 +129,34 @@ def _is_measured(values: pd.Series) -> bool:
 
 
 def ship_spectra(run: Run, requests: Iterable[Request], command: str) -> Path:
-    """Copy whole results of a run's networks from the cache, in the place of earlier ones. For maintainers.
-
-    Raises CannotCompute for one that is not stored.
-    """
-    requests, path = list(requests), shipping.FOLDER / f"spectra-run-{run.name}.parquet"
-    cache, before, entries = result_cache.default(), shipped_results.entries_in(path), {}
+    """Copy whole results of a run's networks from the cache, beside those that ship already; those of other weights go.
+    For maintainers. Raises CannotCompute for one that is not stored."""
+    path, weights = shipping.FOLDER / f"spectra-run-{run.name}.parquet", {one.weights for one in run.checkpoints}
+    entries = {
+        key: entry
+        for key, entry in shipped_results.entries_in(path).items()
+        if entry.header["made"]["weights"] in weights and entry.header["made"]["algorithm"] == ALGORITHM
+    }
     for request in requests:
-        entry = cache.get(request.key) or before.get(request.key)
+        entry = result_cache.default().get(request.key) or entries.get(request.key)
         if entry is None:
             raise CannotCompute(
                 f"The spectrum of {request.network.name}, image {request.image.name}, block {request.block} under "
                 f"{request.convention} is not stored: compute it first."
             )
         entries[request.key] = entry
-    count = result_cache.write_shipped(path, entries.items())
+    count, asked = (
+        result_cache.write_shipped(path, entries.items()),
+        [one.header["request"] for one in entries.values()],
+    )
     facts = {
         "kind": "spectra",
         "run": run.name,
         "rows": count,
-        "images": len({request.image for request in requests}),
-        "blocks": sorted({request.block for request in requests}),
-        "conventions": sorted({str(request.convention) for request in requests}),
+        "images": len({fields["image"] for fields in asked}),
+        "blocks": sorted({fields["block"] for fields in asked}),
+        "conventions": sorted({fields["convention"] for fields in asked}),
         **shipping.how_made(entry.header for entry in entries.values()),
-        "commands": [],
     }
     shipping.note(path, facts, command)
     return path

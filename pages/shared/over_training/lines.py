@@ -9,6 +9,7 @@ from pages.shared.over_training import runs
 from pages.shared.state import ask, controls
 from pages.shared.widgets import gallery, grid, panels, statistics
 from stiffcore.analysis.requests import Request
+from stiffcore.commands import sweep as sweep_command
 from stiffcore.conventions import Convention
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import spectrum
@@ -113,8 +114,8 @@ def _missing(run: Run, convention: Convention, blocks: tuple[int, ...], drawn: p
     requests = [Request(run.network(one), image, block, convention, "counts") for one, block in lacking]
     computing.results(requests, f"{run.title} over training ({convention})")
     st.caption("In a terminal, at more images:")
-    numbers = sorted({block for _, block in lacking})
-    st.code(runs.command(run, convention, numbers, "0:20"), language="bash", wrap_lines=True)
+    numbers = ",".join(map(str, sorted({block for _, block in lacking})))
+    st.code(sweep_command.run_command(run, convention, numbers, "0:20", "counts"), language="bash", wrap_lines=True)
 
 
 def _seeds(run: Run, rows: pd.DataFrame, metric: str, convention: Convention, style: Style) -> None:

@@ -1,9 +1,5 @@
 """Which run is shown, its rows, and how to get one."""
 
-import shlex
-from collections.abc import Sequence
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
@@ -87,16 +83,3 @@ def _stamp(run: Run, convention: Convention) -> tuple:
 def _rows(name: str, convention: Convention, stamp: tuple) -> pd.DataFrame:
     named = [ask.find_network(network) for network in catalogue.NETWORKS]
     return run_rows.of_run(kept.get(name), convention, ask.bundled(), named, statistics.stored_rows())
-
-
-def command(run: Run, convention: Convention, blocks: Sequence[int], images: str, quantity: str = "counts") -> str:
-    """What computes rows or spectra of an own run in a terminal, from the folder above the checkpoints'."""
-    parents = dict.fromkeys(Path(checkpoint.path).parent for checkpoint in run.checkpoints)
-    ends = sorted({Path(checkpoint.path).suffix for checkpoint in run.checkpoints})
-    patterns = [shlex.quote(f"{parent.name}/*{end}") for parent in parents for end in ends]
-    numbers = ",".join(map(str, blocks))
-    more = "" if quantity == "counts" else f" --quantity {quantity}"
-    return (
-        f"python -m stiffcore sweep --weights {' '.join(patterns)} --images {images} --blocks {numbers} "
-        f"--convention {convention}{more}"
-    )

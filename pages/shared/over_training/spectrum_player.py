@@ -13,6 +13,7 @@ from pages.shared.state import ask, choices, controls, service
 from pages.shared.widgets import gallery, panels, plane, player
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
+from stiffcore.commands import sweep as sweep_command
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import played, spectrum_table, through_training
@@ -92,7 +93,11 @@ def _nothing(run: Run, convention: Convention, block: int, image: int, results: 
         )
     elif run.can_compute:
         st.info("No checkpoint is stored yet: compute all of them, then play.", icon=":material/info:")
-        st.code(runs.command(run, convention, [block], str(image), "spectrum"), language="bash", wrap_lines=True)
+        st.code(
+            sweep_command.run_command(run, convention, str(block), str(image), "spectrum"),
+            language="bash",
+            wrap_lines=True,
+        )
     else:
         blocks = " or ".join(map(str, runs.last_of_each_stage(run)))
         st.info(
