@@ -18,7 +18,7 @@ def made_up(steps=(0, 2, 10), seeds=1, name="own-0123456789ab", network="resnet1
     base = networks.find(network)
     places = [(seed, step) for seed in range(seeds) for step in (steps if seed == 0 else steps[-1:])]
     made = [
-        Checkpoint(step, seed, f"{seed}/epoch-{step}", weights(step, seed), f"epoch-{step}.pt", path, 0.1 + step / 20, 2.0 - step / 10)
+        Checkpoint(step, seed, f"{seed}/epoch-{step}", weights(step, seed), f"epoch-{step}.pt", path, min(0.1 + step / 20, 1.0), max(2.0 - step / 10, 0.0))
         for seed, step in places
     ]  # fmt: skip
     return descriptions.of_networks([base] * len(made), made, name, "made up", "epoch")

@@ -38,7 +38,7 @@ def show(run: Run, convention: Convention, style: Style) -> None:
             axes, marks = plane.axes_and_marks(convention)
             fit = plane.fit(CHART, convention)
     checkpoints = _some(run.drawn)
-    at = _at([checkpoint.step for checkpoint in checkpoints], run.unit)
+    at = _at([checkpoint.step for checkpoint in checkpoints])
     controls.notes()
     with panels.error_boundary():
         image = ask.find_image(number)
@@ -68,12 +68,12 @@ def _some(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     return [checkpoints[place] for place in dict.fromkeys(places.tolist())]
 
 
-def _at(steps: Sequence[int], unit: str) -> int:
+def _at(steps: Sequence[int]) -> int:
     """The step that is shown first: from the figure's report or from a link."""
 
     def parse(text: str) -> int:
         if text not in map(str, steps):
-            raise CannotCompute(f"Expected a {unit} among {', '.join(map(str, steps))}, got {text[:80]!r}.")
+            raise CannotCompute(f"Expected one of the steps {', '.join(map(str, steps))}, got {text[:80]!r}.")
         return int(text)
 
     return choices.current("step", steps[0], parse)
