@@ -76,7 +76,7 @@ def between_seeds(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     last = rows[rows["step"] == rows.groupby("seed")["step"].transform("max")]
     lines = []
     for block, part in last.groupby("block", sort=True):
-        lines.append({"block": int(block)} | _spread(part, metric, last["seed"].nunique()))
+        lines.append({"block": int(block), **_spread(part, metric, last["seed"].nunique())})
     return pd.DataFrame(lines, columns=SEEDS)
 
 
