@@ -190,7 +190,8 @@ def _geometry(values: dict) -> BlockGeometry:
     sides = [*shapes["input_shape"], *shapes["output_shape"], *(side for shape in inner for side in shape)]
     sides += [values["block"], values["stride"]]
     _check(all(type(side) is int and 0 < side <= LARGEST_SIDE for side in sides) and len(sides) < 20, "a block's size")
-    _check(isinstance(values["kind"], str) and len(values["kind"]) <= 40, "a block's kind")
+    texts = (values["kind"], values.get("path", ""))
+    _check(all(isinstance(text, str) and len(text) <= 200 for text in texts), "a block's kind or path")
     _check(isinstance(values.get("has_outer_relu", True), bool), "a block's ReLU")
     return BlockGeometry(**values | shapes | {"inner_shapes": inner})
 
