@@ -18,6 +18,7 @@ from stiffcore.runs.run import NAME, Run
 from stiffcore.storage.locations import default_folder
 
 LARGEST = 1 << 20  # bytes of a description
+OWN = "own-"  # the name of a run of this machine begins with it
 MOST = 50  # that are offered, the newest first
 SHIPPED = files.SHIPPED
 _log = logging.getLogger(__name__)
@@ -34,11 +35,11 @@ def shipped_path(name: str) -> Path:
 def name_of(folders: Iterable[Path]) -> str:
     """The name of the run in some folders: a later sweep of the same folders takes its place."""
     together = "\n".join(sorted({str(folder) for folder in folders}))
-    return f"own-{hashlib.sha256(together.encode()).hexdigest()[:12]}"
+    return f"{OWN}{hashlib.sha256(together.encode()).hexdigest()[:12]}"
 
 
 def is_own(name: str) -> bool:
-    return name.startswith("own-")
+    return name.startswith(OWN)
 
 
 def find(name: str) -> Run | None:
@@ -81,7 +82,7 @@ def known() -> tuple[Run, ...]:
     ship = sorted(path.stem.removeprefix("run-") for path in SHIPPED.glob("run-*.json"))
     own: list[tuple[float, str]] = []
     with suppress(OSError):
-        own = sorted(((path.stat().st_mtime, path.stem) for path in folder().glob("own-*.json")), reverse=True)[:MOST]
+        own = sorted(((path.stat().st_mtime, path.stem) for path in folder().glob(f"{OWN}*.json")), reverse=True)[:MOST]
     found = [find(name) for name in [*ship, *(name for _, name in own)]]
     return tuple(run for run in found if run is not None)
 

@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from stiffcore.errors import CannotCompute
+from stiffcore.networks import uploaded as uploaded_networks
 from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing
 from stiffcore.runs.steps import LARGEST_STEP, MOST_FILES
@@ -76,9 +77,14 @@ class Run:
         return tuple({checkpoint.seed: checkpoint for checkpoint in self.checkpoints}.values())
 
     @property
+    def has_files(self) -> bool:
+        """Whether it was swept from files, which the command line reads again."""
+        return all(checkpoint.path for checkpoint in self.checkpoints)
+
+    @property
     def can_compute(self) -> bool:
-        """Whether its weights are on this machine."""
-        return all(checkpoint.path for checkpoint in self.drawn)
+        """Whether its weights are on this machine, in files or uploaded."""
+        return all(one.path or uploaded_networks.find(one.network) is not None for one in self.drawn)
 
     def network(self, checkpoint: Checkpoint) -> Network:
         """The network of a checkpoint; its file is read only when the module is needed."""
@@ -86,7 +92,7 @@ class Run:
             checkpoint.network,
             checkpoint.weights,
             self.blocks,
-            partial(_load, checkpoint.path, checkpoint.weights),
+            partial(_load, checkpoint.path, checkpoint.network, checkpoint.weights),
             self.preprocessing,
             self.classes,
             title=f"{self.title}, {self.unit} {checkpoint.step}",
@@ -94,13 +100,17 @@ class Run:
         )
 
 
-def _load(path: str, weights: str) -> "nn.Module":
-    """The module in a checkpoint's file. A function, not a lambda, so that a network can be sent to another process."""
-    if not path:
-        raise CannotCompute("The weights of this run do not ship, only its results: choose what is computed.")
-    from stiffcore.runs import weights as files  # torch
+def _load(path: str, network: str, weights: str) -> "nn.Module":
+    """The module of a checkpoint. A function, not a lambda, so that a network can be sent to another process."""
+    if path:
+        from stiffcore.runs import weights as files  # torch
 
-    return files.load(path, weights)
+        return files.load(path, weights)
+    if uploaded_networks.is_name(network):
+        from stiffcore.networks import resnets  # torch
+
+        return resnets.load(network)
+    raise CannotCompute("The weights of this run do not ship, only its results: choose what is computed.")
 
 
 def of_networks(

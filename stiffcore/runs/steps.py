@@ -75,7 +75,7 @@ def placed(paths: Sequence[Path]) -> Places:
         folders[path.parent].append(path)
     files, units, counted = [], [], []
     for seed, (folder, inside) in enumerate(sorted(folders.items(), key=lambda pair: _natural(str(pair[0])))):
-        steps, unit = _steps(inside)
+        steps, unit = _steps(inside, [_metadata(path) for path in inside])
         if not steps:
             steps = list(range(len(inside)))
             counted.append(folder.name)
@@ -85,9 +85,16 @@ def placed(paths: Sequence[Path]) -> Places:
     return Places(tuple(sorted(files, key=lambda one: (one.seed, one.step))), units[0], note if counted else "")
 
 
-def _steps(paths: Sequence[Path]) -> tuple[list[int], str]:
+def of_names(names: Sequence[str]) -> tuple[list[int], str]:
+    """The steps of files that are known by their names alone, in the order of the names; and what a step is."""
+    paths = [Path(name) for name in names]
+    steps, unit = _steps(paths, [{} for _ in paths])
+    order = sorted(range(len(names)), key=lambda at: _natural(names[at]))
+    return steps or [order.index(at) for at in range(len(names))], unit
+
+
+def _steps(paths: Sequence[Path], from_metadata: Sequence[dict[str, int]]) -> tuple[list[int], str]:
     """Their steps by the first way that tells the files apart, none if none does; and what a step is."""
-    from_metadata = [_metadata(path) for path in paths]
     ways: list[tuple[str, Callable[[int], int | None]]] = [
         ("epoch", lambda at: from_metadata[at].get("epoch")),
         ("step", lambda at: from_metadata[at].get("step")),

@@ -113,6 +113,8 @@ def _missing(run: Run, convention: Convention, blocks: tuple[int, ...], drawn: p
     image = ask.find_image(int(drawn["image"].mode()[0]) if len(drawn) else gallery.first_of_each_label()[3])
     requests = [Request(run.network(one), image, block, convention, "counts") for one, block in lacking]
     computing.results(requests, f"{run.title} over training ({convention})")
+    if not run.has_files:
+        return
     st.caption("In a terminal, at more images:")
     numbers = ",".join(map(str, sorted({block for _, block in lacking})))
     st.code(sweep_command.run_command(run, convention, numbers, "0:20", "counts"), language="bash", wrap_lines=True)

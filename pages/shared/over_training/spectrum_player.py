@@ -93,11 +93,9 @@ def _nothing(run: Run, convention: Convention, block: int, image: int, results: 
         )
     elif run.can_compute:
         st.info("No checkpoint is stored yet: compute all of them, then play.", icon=":material/info:")
-        st.code(
-            sweep_command.run_command(run, convention, str(block), str(image), "spectrum"),
-            language="bash",
-            wrap_lines=True,
-        )
+        if run.has_files:
+            command = sweep_command.run_command(run, convention, str(block), str(image), "spectrum")
+            st.code(command, language="bash", wrap_lines=True)
     else:
         blocks = " or ".join(map(str, runs.last_of_each_stage(run)))
         st.info(
