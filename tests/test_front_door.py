@@ -391,6 +391,9 @@ def test_a_training_in_memory_is_swept_step_by_step(planted_sweeps):
 def test_files_are_a_run_that_is_remembered(planted_sweeps, tmp_path, monkeypatch):
     from dataclasses import replace
 
+    from stiffcore.checkpoints.reading.choose import Reading
+    from stiffcore.networks import catalogue
+    from stiffcore.networks.network import CIFAR10
     from stiffcore.runs import kept, weights
     from tests.made_up.runs import weights as hash_of
 
@@ -398,7 +401,11 @@ def test_files_are_a_run_that_is_remembered(planted_sweeps, tmp_path, monkeypatc
         (tmp_path / f"epoch-{step}.pt").write_bytes(b"")
     base = sc.network("resnet18")
     named = {f"epoch-{step}.pt": hash_of(step) for step in (1, 2)}
-    monkeypatch.setattr(weights, "network_of", lambda path, name: replace(base, name=name, weights_sha256=named[name]))
+    reading = Reading(catalogue.architecture_of("resnet18"), CIFAR10, "Read in one way.")
+    monkeypatch.setattr(weights, "reading_of", lambda path, *options: reading)
+    monkeypatch.setattr(
+        weights, "network_of", lambda path, name, reading: replace(base, name=name, weights_sha256=named[name])
+    )
     rows = sc.sweep_run(tmp_path / "epoch-*.pt", images=[0], blocks=[8])
     assert rows["step"].tolist() == [1, 2]
     (run,) = (run for run in kept.known() if kept.is_own(run.name))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stiffcore.analysis.requests import QUANTITIES
-from stiffcore.commands import terminal
+from stiffcore.commands import own_networks, terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
@@ -66,6 +66,7 @@ def add_network(parser: argparse.ArgumentParser, nargs: str | None = None) -> No
 def add_checkpoints(parser: argparse.ArgumentParser, what: str, required: bool = False) -> None:
     """The files of a run. what: they are for."""
     parser.add_argument("--weights", nargs="+", metavar="FILES", required=required, help=what)
+    own_networks.add_reading(parser)
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
@@ -160,11 +161,14 @@ def of_run(arguments: argparse.Namespace) -> Plan:
 
     convention, chosen = Convention(arguments.convention), images.listed(arguments.images)
     with terminal.progress("file") as progress:
-        run = opening.opened(steps.listed(arguments.weights), images.bundled(), progress)
-    if arguments.network not in (None, run.networks[0].architecture):
-        actual = run.networks[0].architecture or "another network"
+        paths = steps.listed(arguments.weights)
+        run = opening.opened(paths, images.bundled(), progress, arguments.stem, arguments.normalisation)
+    actual = run.run.architecture.family if run.run.architecture else ""
+    if arguments.network is not None and catalogue.architecture_of(arguments.network).family != actual:
         raise CannotCompute(f"The files hold weights of {actual}, not of {arguments.network}: leave NETWORK out.")
-    for said in (run.note, *(f"Left out, {file}: {why}" for file, why in run.refused.items())):
+    terminal.say(run.run.reading)
+    doubt = f"In doubt: {run.run.doubt}" if run.run.doubt else ""
+    for said in (doubt, run.note, *(f"Left out, {file}: {why}" for file, why in run.refused.items())):
         if said:
             terminal.say(said)
     blocks = terminal.parse_blocks(run.networks[0], arguments.blocks)

@@ -72,7 +72,9 @@ def shipped(run: Run, convention: Convention, named: Iterable[Network] = ()) -> 
             return of_run_itself
         mine = of_run_itself[of_run_itself["weights"] == network.weights_sha256]
         mine = mine[mine["network"] == network.name].reset_index(drop=True)
-        return mine.assign(**sweep_tasks.geometry_columns(network))
+        said = {"reading": run.reading, "doubt": run.doubt}
+        caveats = {name: text for name, text in said.items() if text}
+        return mine.assign(**sweep_tasks.geometry_columns(network), **caveats)
 
     return of_network
 

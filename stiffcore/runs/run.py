@@ -8,12 +8,14 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import uploaded as uploaded_networks
+from stiffcore.images.image import Image
+from stiffcore.networks import architecture as architectures, catalogue, uploaded as uploaded_networks
+from stiffcore.networks.architecture import Architecture
 from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing
 from stiffcore.runs.steps import LARGEST_STEP, MOST_FILES
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 NAME = re.compile(r"[a-z][a-z0-9-]{2,39}")
 LONGEST_PATH = 4096
-MOST_BLOCKS, MOST_CLASSES, LARGEST_SIDE = 200, 1000, 2**20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,8 +58,10 @@ class Run:
     blocks: tuple[BlockGeometry, ...]
     preprocessing: Preprocessing
     classes: tuple[str, ...]
-    architecture: str = ""
+    architecture: Architecture | None = None  # None for modules in memory, which are not remembered
     unit: str = "step"  # of a step: epoch, or step
+    reading: str = ""  # how its files were read
+    doubt: str = ""  # why its networks may be others than those that were trained
 
     @cached_property
     def seed(self) -> int:
@@ -92,20 +95,22 @@ class Run:
             checkpoint.network,
             checkpoint.weights,
             self.blocks,
-            partial(_load, checkpoint.path, checkpoint.network, checkpoint.weights),
+            partial(_load, checkpoint.path, checkpoint.network, checkpoint.weights, self.architecture),
             self.preprocessing,
             self.classes,
             title=f"{self.title}, {self.unit} {checkpoint.step}",
-            architecture=self.architecture,
+            architecture=catalogue.paper_name(self.architecture) if self.architecture else "",
+            reading=self.reading,
+            doubt=self.doubt,
         )
 
 
-def _load(path: str, network: str, weights: str) -> "nn.Module":
+def _load(path: str, network: str, weights: str, architecture: Architecture | None) -> "nn.Module":
     """The module of a checkpoint. A function, not a lambda, so that a network can be sent to another process."""
-    if path:
+    if path and architecture:
         from stiffcore.runs import weights as files  # torch
 
-        return files.load(path, weights)
+        return files.load(path, weights, architecture)
     if uploaded_networks.is_name(network):
         from stiffcore.networks import resnets  # torch
 
@@ -114,34 +119,48 @@ def _load(path: str, network: str, weights: str) -> "nn.Module":
 
 
 def of_networks(
-    networks: Sequence[Network], checkpoints: Sequence[Checkpoint], name: str, title: str, unit: str = "step"
+    networks: Sequence[Network],
+    checkpoints: Sequence[Checkpoint],
+    name: str,
+    title: str,
+    unit: str = "step",
+    architecture: Architecture | None = None,
 ) -> Run:
     """The run of some networks. Raises CannotCompute if they are not of one structure and one normalisation."""
     if not networks:
         raise CannotCompute("Expected checkpoints of a run, got none: name at least one file.")
     first = networks[0]
+    same = (first.blocks, first.preprocessing, first.classes)
     for network, checkpoint in zip(networks, checkpoints, strict=True):
-        if (network.blocks, network.preprocessing, network.classes) != (
-            first.blocks,
-            first.preprocessing,
-            first.classes,
-        ):
+        if (network.blocks, network.preprocessing, network.classes) != same:
             raise CannotCompute(
                 f"Expected checkpoints of one network, got another structure or normalisation in {checkpoint.file} than in "
                 f"{checkpoints[0].file}: sweep them one by one."
             )
     ordered = tuple(sorted(checkpoints, key=lambda checkpoint: (checkpoint.seed, checkpoint.step)))
-    classes = tuple(uploads.clean_name(name) for name in first.classes)
-    same = (first.blocks, first.preprocessing, classes, first.architecture)
-    return Run(name, uploads.clean_name(title, name), ordered, *same, unit)
+    last = networks[-1]
+    return Run(name, uploads.clean_name(title, name), ordered, *same, architecture, unit, last.reading, last.doubt)
+
+
+def measured(network: Network, bundled: Sequence[Image]) -> tuple[float, float]:
+    """Accuracy and mean cross-entropy on the images that ship, of a network that lists its predictions; else NaN."""
+    listed = [
+        (image, image.number) for image in bundled if image.number is not None and image.number in network.predicted
+    ]
+    if not listed:
+        return math.nan, math.nan
+    right = [network.predicted[number] == network.label_of(image) for image, number in listed]
+    return sum(right) / len(right), math.fsum(network.loss[number] for _, number in listed) / len(right)
 
 
 def as_json(run: Run) -> bytes:
-    """The description as it is stored."""
-    values = {"format": FORMAT} | {field.name: getattr(run, field.name) for field in fields(Run)}
-    values["checkpoints"] = [_without_nan(asdict(checkpoint)) for checkpoint in run.checkpoints]
-    values["blocks"] = [asdict(block) for block in run.blocks]
+    """The description as it is stored. Raises ValueError for a run without an architecture."""
+    if run.architecture is None:
+        raise ValueError("Expected a run of files, got modules in memory, which cannot be read again.")
+    values = {"format": FORMAT} | {name: getattr(run, name) for name in ("name", "title", "unit", "reading", "doubt")}
+    values["architecture"] = run.architecture.as_json()
     values["preprocessing"] = asdict(run.preprocessing)
+    values["checkpoints"] = [_without_nan(asdict(checkpoint)) for checkpoint in run.checkpoints]
     return json.dumps(values, indent=1, allow_nan=False).encode()
 
 
@@ -153,22 +172,19 @@ def from_json(content: bytes) -> Run:
     """The run of a description, every value checked. Raises ValueError, KeyError or TypeError for a damaged one."""
     values = json.loads(content)
     _check(values.pop("format") == FORMAT, "another format")
-    _check(
-        0 < len(values["checkpoints"]) <= MOST_FILES and 0 < len(values["blocks"]) <= MOST_BLOCKS, "how much it holds"
-    )
-    read = {
-        "checkpoints": tuple(_checkpoint(one) for one in values["checkpoints"]),
-        "blocks": tuple(_geometry(one) for one in values["blocks"]),
-        "preprocessing": _preprocessing(values["preprocessing"]),
-        "classes": tuple(values["classes"]),
-    }
-    run = Run(**values | read)
+    _check(0 < len(values["checkpoints"]) <= MOST_FILES, "how many checkpoints it has")
+    checkpoints = tuple(_checkpoint(one) for one in values.pop("checkpoints"))
+    architecture = architectures.from_json(values.pop("architecture"))
+    preprocessing = uploaded_networks.preprocessing(**values.pop("preprocessing"))
+    blocks, classes = architecture.blocks(preprocessing.image_size), uploaded_networks.class_names(architecture.classes)
+    run = Run(
+        checkpoints=checkpoints, blocks=blocks, preprocessing=preprocessing, classes=classes, architecture=architecture, **values
+    )  # fmt: skip
     _check(isinstance(run.name, str) and NAME.fullmatch(run.name), "its name")
     _check(run.title == uploads.clean_name(run.title), "its title")
-    _check(run.architecture == uploads.clean_name(run.architecture, ""), "its architecture")
     _check(run.unit in ("epoch", "step"), "its unit")
-    _check(len(run.classes) <= MOST_CLASSES and all(c == uploads.clean_name(c) for c in run.classes), "its classes")
-    _check([block.block for block in run.blocks] == [*range(1, len(run.blocks) + 1)], "its blocks")
+    said = (run.reading, run.doubt)
+    _check(all(isinstance(text, str) and len(text) <= 600 and text.isprintable() for text in said), "its reading")
     places = [(checkpoint.seed, checkpoint.step) for checkpoint in run.checkpoints]
     _check(places == sorted(set(places)), "the order of its steps")
     return run
@@ -192,22 +208,3 @@ def _checkpoint(values: dict) -> Checkpoint:
     _check(math.isnan(accuracy) or 0 <= accuracy <= 1, "an accuracy")
     _check(math.isnan(loss) or loss >= 0, "a loss")
     return checkpoint
-
-
-def _geometry(values: dict) -> BlockGeometry:
-    shapes = {name: tuple(values[name]) for name in ("input_shape", "output_shape")}
-    inner = tuple(tuple(shape) for shape in values["inner_shapes"])
-    sides = [*shapes["input_shape"], *shapes["output_shape"], *(side for shape in inner for side in shape)]
-    sides += [values["block"], values["stride"]]
-    _check(all(type(side) is int and 0 < side <= LARGEST_SIDE for side in sides) and len(sides) < 20, "a block's size")
-    texts = (values["kind"], values.get("path", ""))
-    _check(all(isinstance(text, str) and len(text) <= 200 for text in texts), "a block's kind or path")
-    _check(isinstance(values.get("has_outer_relu", True), bool), "a block's ReLU")
-    return BlockGeometry(**values | shapes | {"inner_shapes": inner})
-
-
-def _preprocessing(values: dict) -> Preprocessing:
-    mean, deviation = (tuple(map(float, values[name])) for name in ("mean", "standard_deviation"))
-    _check(len(mean) == len(deviation) == 3 and all(map(math.isfinite, mean + deviation)), "its normalisation")
-    _check(min(deviation) > 0 and type(values["image_size"]) is int and values["image_size"] > 0, "its image size")
-    return Preprocessing(mean, deviation, values["image_size"])  # type: ignore[arg-type]

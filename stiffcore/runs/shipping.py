@@ -35,6 +35,8 @@ LEFT_OUT = [
     "accuracy",
     "accuracy_bundled",
     "loss_bundled",
+    "reading",
+    "doubt",
 ]
 _log = logging.getLogger(__name__)
 

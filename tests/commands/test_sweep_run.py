@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 
 from stiffcore.analysis import compute as analysis
+from stiffcore.checkpoints.reading.choose import Reading
 from stiffcore.commands import main as command_line
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
-from stiffcore.networks import registry as networks
+from stiffcore.networks import catalogue, registry as networks
+from stiffcore.networks.network import CIFAR10
 from stiffcore.runs import kept, rows as run_rows, weights
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
@@ -32,7 +34,10 @@ def run(tmp_path, monkeypatch):
     for step in (0, 2, 10):
         (folder / f"epoch-{step}.pt").write_bytes(b"")
 
-    def network_of(path, name):
+    def reading_of(path, *options):
+        return Reading(catalogue.architecture_of("resnet18"), CIFAR10, "Read in one way.")
+
+    def network_of(path, name, reading):
         if path.read_bytes():
             raise CannotCompute("Expected a checkpoint, got none: use another file.")
         return replace(networks.find("resnet18"), name=name, weights_sha256=hash_of(int(path.stem.split("-")[1])))
@@ -46,6 +51,7 @@ def run(tmp_path, monkeypatch):
 
     computed: list = []
     monkeypatch.setattr(weights, "network_of", network_of)
+    monkeypatch.setattr(weights, "reading_of", reading_of)
     monkeypatch.setattr(local_sweep, "run", compute)
     return folder, computed
 

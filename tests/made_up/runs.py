@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from stiffcore.networks import registry as networks
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.runs import run as descriptions
 from stiffcore.runs.rows import columns, with_accuracy
 from stiffcore.runs.run import Checkpoint, Run
@@ -21,7 +21,9 @@ def made_up(steps=(0, 2, 10), seeds=1, name="own-0123456789ab", network="resnet1
         Checkpoint(step, seed, f"{seed}/epoch-{step}", weights(step, seed), f"epoch-{step}.pt", path, min(0.1 + step / 20, 1.0), max(2.0 - step / 10, 0.0))
         for seed, step in places
     ]  # fmt: skip
-    return descriptions.of_networks([base] * len(made), made, name, "made up", "epoch")
+    return descriptions.of_networks(
+        [base] * len(made), made, name, "made up", "epoch", catalogue.architecture_of(network)
+    )
 
 
 def rows(run: Run, convention="slices", images=4, **planted) -> pd.DataFrame:

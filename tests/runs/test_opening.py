@@ -1,14 +1,20 @@
 """Files become a run: in order, measured once, what cannot be read left out with its reason. No file is a real network's."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from stiffcore.checkpoints.reading.choose import Reading
 from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
-from stiffcore.networks import registry as networks, resnets
+from stiffcore.networks import catalogue, registry as networks
+from stiffcore.networks.network import CIFAR10
 from stiffcore.runs import kept, opening, steps, weights
 from tests.made_up.runs import weights as hash_of
+
+STRUCTURE = catalogue.architecture_of("resnet18")
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +26,22 @@ def files(tmp_path, monkeypatch):
     for step in (10, 9, 3):
         (folder / f"epoch-{step}.pt").write_bytes(b"")
     monkeypatch.setattr(weights, "network_of", network_of)
+    monkeypatch.setattr(weights, "reading_of", reading_of)
     return folder
 
 
-def network_of(path, name):
+def reading_of(path, stem="", normalisation="", progress=None):
+    if path.stem == "epoch-3":
+        raise CannotCompute("Expected a checkpoint, got none: use another file.")
+    return Reading(STRUCTURE, CIFAR10, f"Read as {path.stem} is{stem}.", "It may be another.")
+
+
+def network_of(path, name, reading):
     step = int(path.stem.split("-")[1])
     if step == 3:
         raise CannotCompute("Expected a checkpoint, got none: use another file.")
-    return replace(networks.find("resnet18"), name=name, weights_sha256=hash_of(step))
+    said = {"reading": reading.sentence, "doubt": reading.doubt}
+    return replace(networks.find("resnet18"), name=name, weights_sha256=hash_of(step), **said)
 
 
 def test_the_files_are_a_run_in_the_order_of_their_steps(files):
@@ -38,36 +52,33 @@ def test_the_files_are_a_run_in_the_order_of_their_steps(files):
     assert [network.name for network in opened.networks] == ["epoch-9.pt", "epoch-10.pt"]
     assert opened.refused == {"epoch-3.pt": "Expected a checkpoint, got none: use another file."}
     assert (opened.run.title, opened.run.unit, opened.run.can_compute) == ("run", "epoch", True)
-    right = networks.find("resnet18").predicted
+    listed = networks.find("resnet18")
     labels = {image.number: image.label for image in images.bundled()}
-    share = sum(right[number] == label for number, label in labels.items()) / len(labels)
-    assert opened.run.checkpoints[0].accuracy_bundled == pytest.approx(share)
+    right = [listed.predicted[number] == label for number, label in labels.items()]
+    assert opened.run.checkpoints[0].accuracy_bundled == pytest.approx(np.mean(right))
+    assert opened.run.checkpoints[0].loss_bundled == pytest.approx(np.mean([listed.loss[number] for number in labels]))
 
 
-def test_what_was_measured_before_is_not_measured_again(files, monkeypatch):
-    def without_list(path, name):
-        return replace(network_of(path, name), predicted={}, loss={})
+def test_all_of_them_are_read_as_the_last_one_is_read_best(files):
+    run = opening.opened(steps.listed([files / "*.pt"])).run
+    assert (run.reading, run.doubt, run.architecture) == ("Read as epoch-10 is.", "It may be another.", STRUCTURE)
+    assert run.network(run.checkpoints[0]).reading == "Read as epoch-10 is."
+    assert math.isnan(run.checkpoints[0].accuracy_bundled), "nothing was measured"
 
-    monkeypatch.setattr(weights, "network_of", without_list)
-    asked = []
 
-    def all_losses(model, pixels, **options):
-        import numpy as np
+def test_the_last_one_that_can_be_read_decides(files):
+    (files / "epoch-10.pt").rename(files / "epoch-2.pt")
+    assert opening.opened(steps.listed([files / "*.pt"])).run.reading == "Read as epoch-9 is."
+    (files / "epoch-3.pt").rename(files / "epoch-30.pt")
 
-        asked.append(len(pixels))
-        return np.tile(np.arange(10.0), (len(pixels), 1))
+    def refused(path, *options):
+        if path.stem == "epoch-30":
+            raise CannotCompute("Expected a checkpoint, got none.")
+        return reading_of(path)
 
-    monkeypatch.setattr(resnets, "all_losses", all_losses)
-    some = images.bundled()[:20]
-    first = opening.opened(steps.listed([files / "*.pt"]), some)
-    assert asked == [20, 20]
-    labels = [image.label for image in some]
-    assert first.run.checkpoints[0].accuracy_bundled == pytest.approx(labels.count(0) / 20)
-    assert first.run.checkpoints[0].loss_bundled == pytest.approx(sum(labels) / 20)
-    kept.save(first.run)
-    again = opening.opened(steps.listed([files / "*.pt"]), some)
-    assert asked == [20, 20]
-    assert again.run == first.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "reading_of", refused)
+        assert opening.opened(steps.listed([files / "*.pt"])).run.reading == "Read as epoch-9 is."
 
 
 def test_no_file_that_can_be_read_is_one_sentence(files):
@@ -77,11 +88,11 @@ def test_no_file_that_can_be_read_is_one_sentence(files):
         opening.opened([files / "epoch-3.pt"])
 
 
-def test_a_file_that_changed_since_is_not_taken_for_the_checkpoint(files):
+def test_a_file_that_is_gone_is_one_sentence(files):
     opened = opening.opened(steps.listed([files / "epoch-9.pt"]))
-    network = opened.run.network(replace(opened.run.checkpoints[0], weights=hash_of(1)))
-    with pytest.raises(CannotCompute, match="have changed since the run was swept"):
-        network.module()
+    (files / "epoch-9.pt").unlink()
+    with pytest.raises(CannotCompute, match="Then sweep the run's checkpoints with --weights again"):
+        opened.run.network(opened.run.checkpoints[0]).module()
 
 
 def test_a_run_s_name_belongs_to_its_folders(files, tmp_path):

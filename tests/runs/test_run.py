@@ -2,11 +2,12 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import registry as networks
+from stiffcore.networks import catalogue, registry as networks
 from stiffcore.networks.network import Preprocessing
 from stiffcore.runs import kept, run as descriptions
 from stiffcore.runs.run import Checkpoint
@@ -17,6 +18,12 @@ from tests.made_up.runs import made_up, weights
 def folders(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(kept, "SHIPPED", tmp_path / "shipped")
+
+
+def of_one(network):
+    checkpoint = Checkpoint(1, 0, "a", weights(1), "a.pt")
+    structure = catalogue.architecture_of("resnet18")
+    return descriptions.of_networks([network], [checkpoint], "own-0123456789ab", "run", architecture=structure)
 
 
 def test_a_run_comes_back_as_it_was():
@@ -40,7 +47,7 @@ def test_the_drawn_training_has_the_most_checkpoints_and_every_seed_has_a_last()
 
 def test_accuracies_that_were_not_measured_stay_unknown():
     base = networks.find("resnet18")
-    run = descriptions.of_networks([base], [Checkpoint(1, 0, "a", weights(1), "a.pt")], "own-0123456789ab", "run")
+    run = of_one(base)
     kept.save(run)
     assert "accuracy_bundled" not in json.loads((kept.folder() / f"{run.name}.json").read_text())["checkpoints"][0]
     assert str(kept.find(run.name).checkpoints[0].accuracy_bundled) == "nan"
@@ -63,12 +70,14 @@ def test_accuracies_that_were_not_measured_stay_unknown():
         lambda v: v["checkpoints"][0].update(network="[x](http://a.b)"),
         lambda v: v["checkpoints"][0].update(accuracy_bundled=7),
         lambda v: v["checkpoints"][0].update(path=["/etc/passwd"]),
-        lambda v: v["blocks"][0].update(block=2),
-        lambda v: v["blocks"][0].update(output_shape=[10**30, 1, 1]),
-        lambda v: v["blocks"][0].update(inner_shapes=[[1] * 10**4]),
+        lambda v: v["architecture"].update(depths=[10**9, 2]),
+        lambda v: v["architecture"].update(unit="perceptron"),
+        lambda v: v["architecture"].update(more=1),
         lambda v: v["preprocessing"].update(standard_deviation=[0, 1, 1]),
-        lambda v: v.update(classes=["cat", "<b>"]),
-        lambda v: v.pop("blocks"),
+        lambda v: v["preprocessing"].update(image_size=10**9),
+        lambda v: v.update(reading=["a"]),
+        lambda v: v.update(doubt="x" * 601),
+        lambda v: v.pop("architecture"),
     ],
 )  # fmt: skip
 def test_a_description_with_a_wrong_value_is_not_used(change, caplog):
@@ -112,10 +121,23 @@ def test_checkpoints_of_two_structures_are_refused():
         descriptions.of_networks(pair, made, "own-0123456789ab", "run")
 
 
-def test_the_normalisation_stays_with_the_run():
-    import dataclasses
-
-    base = dataclasses.replace(networks.find("resnet18"), preprocessing=Preprocessing((0, 0, 0), (1, 1, 1), 32))
-    run = descriptions.of_networks([base], [Checkpoint(1, 0, "a", weights(1), "a.pt")], "own-0123456789ab", "run")
+def test_the_reading_and_its_doubt_stay_with_the_run():
+    read = {
+        "preprocessing": Preprocessing((0, 0, 0), (1, 1, 1), 32),
+        "reading": "Read in one way.",
+        "doubt": "Or another.",
+    }
+    base = replace(networks.find("resnet18"), **read)
+    run = of_one(base)
     kept.save(run)
-    assert kept.find(run.name).network(run.checkpoints[0]).preprocessing == base.preprocessing
+    found = kept.find(run.name).network(run.checkpoints[0])
+    assert (found.preprocessing, found.reading, found.doubt) == (base.preprocessing, base.reading, base.doubt)
+    assert found.architecture == "resnet18"
+
+
+def test_a_run_of_modules_in_memory_is_not_stored():
+    run = descriptions.of_networks(
+        [networks.find("resnet18")], [Checkpoint(1, 0, "a", weights(1), "a")], "own-0123456789ab", "run"
+    )
+    with pytest.raises(ValueError, match="cannot be read again"):
+        kept.save(run)

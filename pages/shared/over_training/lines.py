@@ -97,6 +97,7 @@ def _about(run: Run, drawn: pd.DataFrame, steps: pd.DataFrame, convention: Conve
         " / ".join(sorted(drawn["precision"].unique())),
     ]
     st.markdown(":green-badge[stored] " + " ".join(f":gray-badge[{part}]" for part in parts))
+    runs.caveats(run)
     st.caption("Lines: means over images; bands: the middle 90 % of the images. × marks a checkpoint without a value.")
 
 

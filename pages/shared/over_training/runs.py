@@ -45,6 +45,14 @@ def choose(known: dict[str, Run]) -> Run:
     return known[name]
 
 
+def caveats(run: Run) -> None:
+    """How its files were read, and why its numbers may be other networks'."""
+    if run.doubt:
+        st.warning(f"In doubt: {controls.escape_markdown(run.doubt)}", icon=":material/troubleshoot:")
+    if run.reading:
+        st.caption(controls.escape_markdown(run.reading))
+
+
 def identity_blocks(run: Run) -> list[int]:
     """Its square blocks with an identity skip."""
     return [block.block for block in run.blocks if block.is_identity]

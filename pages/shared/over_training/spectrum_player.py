@@ -130,6 +130,7 @@ def _below(
     lacking = [f"{one.step:,}" for one, result in zip(checkpoints, results, strict=True) if result is None]
     if lacking:
         st.caption(f"Not computed: {run.unit} {', '.join(lacking)}. Their frames say so; the axes fit the others.")
+    runs.caveats(run)
     if run.can_compute:
         computing.badge(there, title)
     request = there[0].request
