@@ -23,6 +23,11 @@ def factor(metric: str) -> int:
     return named(metric).factor
 
 
+def accuracy(share: float) -> str:
+    """``84.1 % right``, of a share from 0 to 1."""
+    return f"{100 * share:.1f} % right"
+
+
 def in_words(metric: str, value: float | None, missing: Missing | None = None) -> str:
     """A metric as a table shows it: four digits, a whole count, or ``undefined`` or ``not computed``."""
     if value is None or math.isnan(value):
