@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared.own_files import checkpoint as uploaded_checkpoint, image as uploaded_image
+from pages.shared.own_files import checkpoint as uploaded_checkpoint, image as uploaded_image, training
 from pages.shared.shell import navigation
 from pages.shared.state import controls
 from pages.shared.widgets import panels
@@ -28,6 +28,7 @@ with network, panels.error_boundary():
     st.subheader("A network")
     uploaded_checkpoint.upload()
     uploaded_checkpoint.show_uploaded()
+    training.offer()
 with image, panels.error_boundary():
     st.subheader("Images")
     uploaded_image.upload()

@@ -20,6 +20,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest, uploaded as uploaded_networks
 from stiffcore.progress import silent
+from stiffcore.runs import kept as runs_kept
 from stiffcore.storage import cache as result_cache
 from tests.app.visitor import wait_for
 from tests.made_up import readings as readings_made_up
@@ -106,14 +107,14 @@ def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(v
     assert spectrum.button("compute") is not None
 
 
-def made_up(architecture="resnet18") -> str:
+def made_up(architecture="resnet18", title="a.pt", digit="a") -> str:
     """The name of an uploaded network that is kept."""
-    sha256 = "ab" * 32
+    sha256 = f"{digit}b" * 32
     structure = catalogue.ARCHITECTURES[architecture]
     name = uploaded_networks.name_of(structure, sha256)
     uploaded_networks.save(
         uploaded_networks.UploadedWeights(
-            name, "a.pt", sha256, "made up", 0.1, cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9, structure
+            name, title, sha256, "made up", 0.1, cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9, structure
         ),
         b"x",
     )
@@ -289,6 +290,26 @@ def test_a_doubt_stands_beside_every_number(visitor, content, quick_test):
     store(request)
     spectrum = visitor().open(SPECTRUM, network=own.network, images="0", blocks="8", convention="branch")
     assert "in doubt] **ResNet18, uploaded: a.pt**: Two readings are equally right." in spectrum.texts("markdown")
+
+
+def test_networks_of_one_structure_become_a_run(visitor):
+    made_up(title="epoch-10.pt")
+    page = visitor().open(PAGE)
+    assert "Checkpoints of one training" not in page.texts("markdown"), "one is no training"
+    made_up("resnet50", title="epoch-7.pt")
+    made_up(title="epoch-2.pt", digit="c")
+    page = visitor().open(PAGE)
+    assert "read in one way: epoch 2 epoch-2.pt, epoch 10 epoch-10.pt." in page.texts("markdown")
+    page.run(page.button("make-run-0").click())
+    (run,) = (run for run in runs_kept.known() if runs_kept.is_own(run.name))
+    assert query(page, "Over training") == {"run": run.name}
+    assert [checkpoint.step for checkpoint in run.checkpoints] == [2, 10]
+    assert run.can_compute
+    page = visitor().open("pages/9_Over_training.py", run=run.name, lines="8", convention="branch")
+    assert "2 results are not stored yet" in page.texts("markdown")
+    assert not [code for code in page.at.get("code") if "--weights" in code.value], (
+        "they are in no folder of the visitor's"
+    )
 
 
 @pytest.mark.parametrize("bad", [b"", b"<html>", b"\x80\x02cos\nsystem\n(S'x'\ntR."])

@@ -48,7 +48,8 @@ def choose(known: dict[str, Run]) -> Run:
 def caveats(run: Run) -> None:
     """How its files were read, and why its numbers may be other networks'."""
     if run.doubt:
-        st.warning(f"In doubt: {controls.escape_markdown(run.doubt)}", icon=":material/troubleshoot:")
+        title = controls.escape_markdown(run.title)
+        st.markdown(f":orange-badge[in doubt] **{title}**: {controls.escape_markdown(run.doubt)}")
     if run.reading:
         st.caption(controls.escape_markdown(run.reading))
 
