@@ -1,5 +1,7 @@
 """Which run is shown, its rows, and how to get one."""
 
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
 
@@ -47,9 +49,7 @@ def choose(known: dict[str, Run]) -> Run:
 
 def caveats(run: Run) -> None:
     """How its files were read, and why its numbers may be other networks'."""
-    if run.doubt:
-        title = controls.escape_markdown(run.title)
-        st.markdown(f":orange-badge[in doubt] **{title}**: {controls.escape_markdown(run.doubt)}")
+    controls.doubts([replace(run.network(run.drawn[-1]), title=run.title)])
     if run.reading:
         st.caption(controls.escape_markdown(run.reading))
 
