@@ -93,7 +93,7 @@ def test_every_style_serialises_and_a_metric_without_any_value_too(style):
     assert sum(len(trace.x) for trace in empty.data if trace.marker.symbol == training.GAP) == 8
 
 
-@pytest.mark.parametrize(("value", "top"), [(0.0, 1), (0.3, 0.4), (2.3, 4), (4.0, 4), (9.9, 10), (11, 20)])
+@pytest.mark.parametrize(("value", "top"), [(0.0, 1), (0.31, 0.4), (2.3, 3), (4.0, 4), (5.3, 6), (9.9, 10), (11, 20)])
 def test_the_loss_axis_ends_at_a_round_number(value, top):
     assert training._above(value) == pytest.approx(top)
 

@@ -111,8 +111,8 @@ PREPARED = {
     ),
     "through-training": Scene(
         "A spectrum through training",
-        "The last block of a ResNet20 at one cat, from before the first step of its training to the last; press Play. "
-        "The axes stay, the points do not, and the title has the network's accuracy.",
+        "The last block of a ResNet20 at one cat, before the first step of its training and on; press Play. From a disc around 0 the "
+        "eigenvalues spread far to the right, where the ODE grows: training makes this block expand, not stiff.",
         TRAINING,
         {"training": "spectrum", "run": "resnet20", "convention": "branch", "played": "9", "images": CAT, "axes": "linear",
          "marks": "auto", "fit": "all", "step": "0"},

@@ -159,9 +159,9 @@ def _strip(fig: go.Figure, steps: pd.DataFrame, style: Style, unit: str) -> None
 
 
 def _above(value: float) -> float:
-    """The least of 1, 2, 4 and 10 times a power of ten that is not below a value."""
+    """The least of 1, 2, 3, 4, 6, 8 and 10 times a power of ten that is not below a value."""
     power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
-    return next(power * digit for digit in (1, 2, 4, 10) if power * digit >= value)
+    return next(power * digit for digit in (1, 2, 3, 4, 6, 8, 10) if power * digit >= value)
 
 
 def accuracies(steps: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, str]:
