@@ -180,7 +180,7 @@ def _geometries(module: nn.Module, chosen: list[_Seen]) -> tuple[list[BlockGeome
         if sizes is None and not keeps:
             left_out.append(part.name)
             continue
-        geometries.append(sizes or maps.geometry(number, part.input_shape, part.name))
+        geometries.append(sizes or BlockGeometry.of_map(number, part.input_shape, part.name))
     return geometries, left_out
 
 
