@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images.labels import LABELS
-from stiffcore.jacobians import forward, linearise, maps, structure
+from stiffcore.jacobians import forward, linearise, structure
 from stiffcore.networks import resnets
 from stiffcore.networks.geometry import MAP, BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing

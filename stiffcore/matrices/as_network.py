@@ -41,9 +41,15 @@ def of_file(path: Path, name: str = "") -> Network:
     """The network of the matrices in a file, which is read again whenever they are needed. Raises CannotCompute for another file."""
     path = path.expanduser().absolute()
     found = read.matrices(path)
-    tensors, names = [tensor for _, tensor in found], [uploads.clean_name(part, "") for part, _ in found]
+    tensors, names = [tensor for _, tensor in found], names_of(found)
     load = partial(load_again, path, sha256_of(tensors))
     return _network(tensors, name or uploads.clean_name(path.name), load, names)
+
+
+def names_of(found: Sequence[tuple[str, Tensor]]) -> tuple[str, ...]:
+    """What the matrices of a file are called there, safe to display; "" for one that only has a position in a stack."""
+    names = [uploads.clean_name(name, "") for name, _ in found]
+    return tuple("" if name.isdecimal() else name for name in names)
 
 
 def load_again(path: Path, sha256: str) -> Matrices:

@@ -157,7 +157,7 @@ def save(content: bytes, file_name: str) -> Saved:
     tensors = {f"{number:03}": tensor.contiguous() for number, (_, tensor) in enumerate(found, 1)}
     sha256 = as_network.sha256_of(list(tensors.values()))
     sides = tuple(len(tensor) for tensor in tensors.values())
-    names = tuple(uploads.clean_name(name, "") for name, _ in found)
+    names = as_network.names_of(found)
     about = UploadedMatrices(name_of(sha256), uploads.clean_name(file_name), sha256, sides, names, time.time())
     try:
         write_replaced(_path(about.network, "safetensors"), safetensors.torch.save(tensors))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Self
 
 from stiffcore.conventions import Convention
@@ -73,5 +72,8 @@ class BlockGeometry:
 
 def of_matrices(sides: Sequence[int], names: Sequence[str] = ()) -> tuple[BlockGeometry, ...]:
     """Matrices in place of a network's blocks. names: of each, kept as its path."""
-    named = zip_longest(sides, names, fillvalue="")
-    return tuple(BlockGeometry.of_map(number, (side,), name, MATRIX) for number, (side, name) in enumerate(named, 1))
+    named = names or [""] * len(sides)
+    return tuple(
+        BlockGeometry.of_map(number, (side,), name, MATRIX)
+        for number, (side, name) in enumerate(zip(sides, named, strict=True), 1)
+    )
