@@ -8,6 +8,11 @@ from stiffcore.metrics.metric import Bound, Unit
 from stiffcore.metrics.missing import NOT_COMPUTED, Missing
 
 
+def capital(text: str) -> str:
+    """With its first letter in upper case; the others stay, unlike with str.capitalize."""
+    return text[:1].upper() + text[1:]
+
+
 def title(metric: str) -> str:
     """The heading of a column: ``P, %``."""
     return named(metric).heading

@@ -14,33 +14,35 @@ from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import spectrum, spectrum_table, through_depth
 from stiffcore.figures.spectra.played import Look
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
 
 SECONDS_A_BLOCK = 1.2  # while it plays
 
 
 def show(network: str, convention: Convention, style: Style) -> None:
     """Choose an image and a look; see the stored blocks; offers to compute the missing ones."""
-    numbers = [block.block for block in catalogue.blocks(network)]
+    asked = ask.find_network(network)
+    numbers = [block.block for block in asked.blocks]
     first, others = panels.looks(panels.row(), style)
     with first:
         axes, marks = plane.axes_and_marks(convention)
         fit = plane.fit("depth-player", convention)
-    of_eigenvalues = [block.block for block in catalogue.blocks(network) if block.is_identity]
+    of_eigenvalues = [block.block for block in asked.blocks if block.is_identity]
     with others:
         overlay = stability_overlay.choose(network, of_eigenvalues, convention)
-    with panels.row():
-        (image,) = gallery.choose(network, gallery.first_of_each_label()[3:4], at_most=1)
-        gallery.strip(network, [image], {image: style.colour(0)})
+    image = 0
+    if asked.takes_images:
+        with panels.row():
+            (image,) = gallery.choose(network, gallery.first_of_each_label()[3:4], at_most=1)
+            gallery.strip(network, [image], {image: style.colour(0)})
     at = _at(network)
     controls.notes()
     requests = [ask.request(network, image, number, convention) for number in numbers]
-    title = f"{controls.NETWORK_TITLES[network]} through depth ({convention})"
+    title = f"{asked.title}, all {asked.nouns} ({convention})"
     with panels.error_boundary():
         by_block = {result.request.block: result for result in computing.results(requests, title)}
         blocks = {number: by_block.get(number) for number in numbers}
         if not any("singular_values" not in result.arrays for result in by_block.values()):
-            st.info("No block is stored yet: compute all blocks, then play.", icon=":material/info:")
+            st.info(f"No {asked.noun} is stored yet: compute all {asked.nouns}, then play.", icon=":material/info:")
             controls.copy_link()
             return
         _draw(blocks, convention, style, Look(fit, axes, marks, overlay.regions, overlay.step), at, title)
@@ -48,11 +50,12 @@ def show(network: str, convention: Convention, style: Style) -> None:
 
 def _at(network: str) -> int:
     """The block that is shown first: from the figure's report or from a link."""
-    numbers = [block.block for block in catalogue.blocks(network)]
+    asked = ask.find_network(network)
+    numbers = [block.block for block in asked.blocks]
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) not in numbers:
-            raise CannotCompute(f"Expected a block of {network} from 1 to {numbers[-1]}, got {text[:80]!r}.")
+            raise CannotCompute(f"Expected a {asked.noun} of {network} from 1 to {numbers[-1]}, got {text[:80]!r}.")
         return int(text)
 
     if choices.changed("depth of", network):
@@ -71,13 +74,19 @@ def _draw(blocks: through_depth.Blocks, convention: Convention, style: Style, lo
     _thinned(results, look.marks)
     missing = [str(number) for number, result in blocks.items() if result is None]
     if missing:
-        st.caption(f"Not computed: block {', '.join(missing)}. Their frames say so; the axes fit the others.")
+        st.caption(
+            f"Not computed: {request.network.noun} {', '.join(missing)}. Their frames say so; the axes fit the others."
+        )
     computing.badge(results, title)
-    name = f"depth-{request.network.name}-{convention}-{request.image.in_rows}"
+    name = f"depth-{request.network.name}-{convention}" + (
+        f"-{request.image.in_rows}" if request.network.takes_images else ""
+    )
     panels.downloads(
         figure, spectrum_table.points(results), name, title, spectrum_table.python([r.request for r in results])
     )
-    panels.equivalent_table(spectrum_table.metrics(results), "Every metric of every block that is stored.")
+    panels.equivalent_table(
+        spectrum_table.metrics(results), f"Every metric of every {request.network.noun} that is stored."
+    )
 
 
 def _thinned(results: Sequence[Result], marks: str) -> None:
@@ -86,9 +95,10 @@ def _thinned(results: Sequence[Result], marks: str) -> None:
         count, total = spectrum.drawn_and_all([result], marks)
         if count < total:
             st.caption(
-                f"Block {result.request.block}: showing {count:,} of {total:,} eigenvalues, including the extremes."
+                f"{result.request.geometry.title}: showing {count:,} of {total:,} eigenvalues, including the extremes."
             )
     dense = [str(r.request.block) for r in results if spectrum.is_density([r], marks)]
     if dense:
-        blocks = f"{'block' if len(dense) == 1 else 'blocks'} {', '.join(dense)}"
+        network = results[0].request.network
+        blocks = f"{network.noun if len(dense) == 1 else network.nouns} {', '.join(dense)}"
         st.caption(f"Drawn as a density of all eigenvalues: {blocks}. The outlined extremes are exact.")

@@ -66,7 +66,7 @@ def figure(
     fig = make_subplots(1, 1)
     panel = Panel(fig, 1, 1, style, {}, axes=Axes(scale))
     spectrum.plane(panel, shown)
-    stability_regions.draw(panel, look.regions, look.step)
+    stability_regions.draw(panel, look.regions, look.step, stability_regions.moved(drawn))
     fig.layout.annotations = made[at].layout.annotations
     fig.add_traces(made[at].data)
     fig.frames = list(made.values())
@@ -127,7 +127,7 @@ def _frame(
     cloud, ends = [None, None, *traces][-2:]
     empty = panel.markers(x=[], y=[], mode="markers", showlegend=False, hoverinfo="skip")
     parts = [heat or go.Heatmap(x=[], y=[], z=[[]], coloraxis="coloraxis"), cloud, ends, *rings]
-    stability_regions.name(panel, look.regions, look.step)
+    stability_regions.name(panel, look.regions, look.step, stability_regions.moved(drawn))
     _title(fig, frame, style)
     data = [empty if part is None else part for part in parts]
     return go.Frame(name=frame.label, data=data, layout={"annotations": fig.layout.annotations})
@@ -158,7 +158,8 @@ def _title(fig: go.Figure, frame: Frame, style: Style) -> None:
         if len(values):
             note += f"<br>singular values up to {values.max():.3g}"
     else:
-        for name in IN_TITLE:
+        takes_images = result.request.network.takes_images
+        for name in IN_TITLE if takes_images else IN_TITLE[:2]:  # a matrix has no outputs that could be dead
             value = wording.in_words(name, result.metrics.get(name), result.reasons.get(name))
             title, _, per_cent = wording.title(name).partition(", ")
             words.append(f"{title} {value}" + (f" {per_cent}" if per_cent and value[-1].isdigit() else ""))

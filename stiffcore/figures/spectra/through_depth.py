@@ -18,20 +18,24 @@ def figure(blocks: Blocks, convention: Convention, style: Style, look: Look, at:
     """at: the block that is shown first. At least one result needs eigenvalues or a density."""
     network = next(result.request.network for result in blocks.values() if result is not None)
     frames = [Frame(str(number), result, _words(number, network)) for number, result in blocks.items()]
-    return played.figure(frames, convention, style, look, str(at), "Block ", HEIGHT * (1.1 if style.talk else 1))
+    return played.figure(
+        frames, convention, style, look, str(at), f"{network.noun.capitalize()} ", HEIGHT * (1.1 if style.talk else 1)
+    )
 
 
-def _words(number: int, network: Network) -> tuple[str, str]:
+def _words(number: int, network: Network) -> tuple[str, ...]:
     block = network.block(number)
     size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}"
-    return f"<b>Block {number}</b>", size
+    named = [block.path] if block.path and not network.takes_images else []
+    return (f"<b>{block.title}</b>", *named, size)
 
 
 def alt_text(blocks: Blocks, network: Network, convention: Convention) -> str:
     """One sentence for screen readers; the table below has the numbers of every block."""
     there = [number for number, result in blocks.items() if result is not None]
     image = next(result.request.image for result in blocks.values() if result is not None)
+    at = f" at image {image.name}" if network.takes_images else ""
     return (
-        f"Eigenvalues in the complex plane, a frame per block of {network.title} on locked axes: blocks {there[0]} to {there[-1]} at "
-        f"image {image.name}, {convention.title}. The table has the numbers."
+        f"Eigenvalues in the complex plane, a frame per {network.noun} of {network.title} on locked axes: {network.nouns} "
+        f"{there[0]} to {there[-1]}{at}, {convention.title}. The table has the numbers."
     )
