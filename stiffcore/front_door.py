@@ -112,18 +112,23 @@ def _check_preprocessing(image_size: int, mean: Sequence[float], std: Sequence[f
             )
 
 
-def load_checkpoint(path: str | Path, name: str = "") -> Network:
-    """The network in a file of weights (a PyTorch state dict or safetensors), read without executing anything in it.
+def load_checkpoint(path: str | Path, name: str = "", stem: str = "", normalisation: str = "") -> Network:
+    """The network in a file of weights (a PyTorch file or safetensors), read without executing anything in it.
 
-    name: the network's name, by default the file's. Do not move the file: every worker of a sweep reads it again.
-    Raises CannotCompute for a file that is not a checkpoint of ResNet18, 34 or 50 in torchvision's names.
+    No file says whether there is a max-pool, and how images were normalised: what fits the images that ship best is taken.
+    ``reading`` says what that is and how well it fits, and ``doubt`` why it may be wrong. The first reading of a file takes seconds.
+
+    name: the network's name, by default the file's. stem: "pool" or "none"; normalisation: "cifar10", "std-0.2023", "half",
+        "imagenet", "mean-only", "0-to-1", "0-to-255" or "cifar100"; to overrule. Do not move the file: every worker of a sweep reads
+        it again.
+    Raises CannotCompute for a file that is not a checkpoint of a residual network under names that are known.
 
     >>> sc.load_checkpoint("best.pt").architecture
     'resnet18'
     """
     from stiffcore.checkpoints import inspect
 
-    return inspect.network_in(Path(path), name)
+    return inspect.network_in(Path(path), name, stem, normalisation)
 
 
 def image(image: int | np.ndarray | Image, *, name: str = "", label: int | None = None) -> Image:
