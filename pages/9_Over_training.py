@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared.over_training import lines, runs, spectrum_player
-from pages.shared.shell import navigation
+from pages.shared.shell import navigation, scenes
 from pages.shared.state import controls
 from pages.shared.widgets import panels
 from stiffcore.conventions import Convention
@@ -19,8 +19,9 @@ known = runs.known()
 if not known:
     runs.none()
     st.stop()
+above = st.container() if scenes.is_on() else None  # a scene begins with its figure; elsewhere the choices come first
 with panels.row():
     run = runs.choose(known)
     convention = controls.convention(Convention.SLICES)
     shown = controls.select("Show", "training", {name: title for name, (title, _) in SHOWN.items()}, "metric")
-SHOWN[shown][1](run, convention, style)
+SHOWN[shown][1](run, convention, style, above)

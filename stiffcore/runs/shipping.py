@@ -146,7 +146,8 @@ def ship_spectra(run: Run, requests: Iterable[Request], command: str) -> Path:
                 f"The spectrum of {request.network.name}, image {request.image.name}, block {request.block} under "
                 f"{request.convention} is not stored: compute it first."
             )
-        entries[request.key] = entry
+        asked_now = entry.header["request"] | {"network": request.network.name}  # it was computed under its file's name
+        entries[request.key] = result_cache.Entry(entry.header | {"request": asked_now}, entry.arrays)
     count, asked = (
         result_cache.write_shipped(path, entries.items()),
         [one.header["request"] for one in entries.values()],

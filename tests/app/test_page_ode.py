@@ -9,8 +9,7 @@ import pytest
 from pages.shared.odes import solvers as ode_solvers, systems as ode_systems
 from pages.shared.widgets import ode_table
 from stiffcore.odes import block_flow, example as stiff_example, stability, stiff_systems
-from tests.app.stiff_odes import PAGE, metrics, trace
-from tests.app.visitor import ROOT
+from tests.app.visitor import ODES as PAGE, ROOT, metrics, trace
 
 # Opening
 

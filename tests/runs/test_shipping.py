@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stiffcore import files
 from stiffcore.analysis import compute as analysis
 from stiffcore.analysis.requests import Request
 from stiffcore.conventions import Convention
@@ -11,7 +12,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
 from stiffcore.runs import kept, rows as run_rows, shipping as run_shipping
-from stiffcore.storage import cache as result_cache
+from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from stiffcore.storage.shipped import ShippedResults
 from stiffcore.sweeps import shipping
 from tests.made_up.runs import made_up, rows
@@ -99,6 +100,49 @@ def test_spectra_ship_beside_those_that_do(tmp_path, monkeypatch):
     assert (facts["rows"], facts["blocks"], facts["conventions"]) == (6, [6, 8], ["branch"])
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "a fresh checkout"))
     assert all(analysis.stored(request) is not None for request in requests)
+
+
+def problems(run) -> list[str]:
+    """What is wrong with a run that ships: its rows and its spectra have to be those of its checkpoints, and found again."""
+    found, weights = [], {one.weights: run.network(one) for one in run.checkpoints}
+    for name, facts in shipping.about().items():
+        if facts.get("run") != run.name and name != f"run-{run.name}.json":
+            continue
+        if not shipping.is_whole(shipping.FOLDER / name):
+            found.append(f"{name} is damaged")
+        elif facts["kind"] == "rows":
+            rows = run_rows.of_run(run, Convention(facts["convention"]), images.bundled())
+            if len(rows) != facts["rows"] or set(rows["weights"]) != set(weights):
+                found.append(f"{name} has rows that are not found")
+        elif facts["kind"] == "spectra":
+            for key, entry in shipped_results.entries_in(shipping.FOLDER / name).items():
+                asked = dict(entry.header["request"])
+                network, image = weights[entry.header["made"]["weights"]], images.find(asked.pop("image"))
+                if asked.pop("network") != network.name or Request(network, image, **asked).key != key:
+                    found.append(f"{name} has a spectrum that is not found")
+    return found
+
+
+def test_a_whole_run_is_found_again_and_a_damaged_one_is_not():
+    run = run_shipping.ship(made_up(), "made-up", "Made up")
+    path = run_shipping.ship_rows(run, Convention.SLICES, rows(made_up()), COMMAND)
+    plain = made_up()
+    store(*(Request(plain.network(one), images.find(0), 8, Convention.BRANCH, "spectrum") for one in plain.drawn))
+    asked = [Request(run.network(one), images.find(0), 8, Convention.BRANCH, "spectrum") for one in run.drawn]
+    run_shipping.ship_spectra(run, asked, COMMAND)
+    assert problems(run) == []
+    shipping.write(pd.read_parquet(path).assign(network="another"), path)
+    assert problems(run) == [f"{path.name} is damaged"]
+    shipping.note(path, shipping.about()[path.name], COMMAND)
+    assert problems(run) == [f"{path.name} has rows that are not found"]
+
+
+def test_every_run_that_ships_is_whole(monkeypatch):
+    for module, name in ((shipping, "FOLDER"), (kept, "SHIPPED")):
+        monkeypatch.setattr(module, name, files.SHIPPED)
+    there = sorted(path.stem.removeprefix("run-") for path in files.SHIPPED.glob("run-*.json"))
+    assert [run.name for run in kept.known()] == there
+    assert {run.name: problems(run) for run in kept.known()} == {name: [] for name in there}
 
 
 def test_damaged_rows_count_as_none(caplog):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared.jobs import computing
 from pages.shared.over_training import runs
@@ -20,8 +21,8 @@ from stiffcore.statistics import over_training
 from stiffcore.statistics.row_values import as_texts
 
 
-def show(run: Run, convention: Convention, style: Style) -> None:
-    """Choose, compute, draw."""
+def show(run: Run, convention: Convention, style: Style, above: DeltaGenerator | None) -> None:
+    """Choose, compute, draw. above: where the figure is drawn, if not below the choices."""
     with panels.row():
         metric = controls.select(
             "Metric", "metric", statistics.metric_titles(), "stiffness_index", st.selectbox, width=330
@@ -34,23 +35,32 @@ def show(run: Run, convention: Convention, style: Style) -> None:
     with panels.error_boundary():
         rows = runs.rows(run, convention)
         drawn = rows[(rows["seed"] == run.seed) & rows["block"].isin(blocks)] if len(rows) else rows
+        place = above or st.container()
         if drawn.empty:
             st.info(
                 f"No row of {controls.escape_markdown(run.title)} under {convention.title} is computed at these blocks.",
                 icon=":material/pending:",
             )
         else:
-            _draw(run, rows, drawn, metric, convention, axes, style)
+            _draw(run, rows, drawn, metric, convention, axes, style, place)
         _missing(run, convention, blocks, drawn)
         _seeds(run, rows, metric, convention, style)
 
 
 def _draw(
-    run: Run, rows: pd.DataFrame, drawn: pd.DataFrame, metric: str, convention: Convention, axes: str, style: Style
+    run: Run,
+    rows: pd.DataFrame,
+    drawn: pd.DataFrame,
+    metric: str,
+    convention: Convention,
+    axes: str,
+    style: Style,
+    place: DeltaGenerator,
 ) -> None:
     table, steps = over_training.table(drawn, metric), over_training.by_step(rows[rows["seed"] == run.seed])
     figure = training.figure(table, steps, metric, style, run.unit, axes, runs.order(run))
-    panels.chart(figure, "training", training.alt_text(table, metric, run.unit))
+    with place:
+        panels.chart(figure, "training", training.alt_text(table, metric, run.unit))
     _reasons(table, run.unit)
     _about(run, drawn, steps, convention)
     of = f"{run.title} · {convention.title}"

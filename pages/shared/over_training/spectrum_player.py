@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared.jobs import computing
 from pages.shared.over_training import runs
@@ -27,8 +28,8 @@ MOST_FRAMES = 30  # all of them are sent at once
 CHART = "training-player"
 
 
-def show(run: Run, convention: Convention, style: Style) -> None:
-    """Choose, compute, draw."""
+def show(run: Run, convention: Convention, style: Style, above: DeltaGenerator | None) -> None:
+    """Choose, compute, draw. above: where the figure is drawn, if not below the choices."""
     last = (runs.identity_blocks(run) or [len(run.blocks)])[-1]
     with panels.row():
         block = controls.select("Block", "played", runs.titles(run), last, st.selectbox, width=100)
@@ -44,7 +45,7 @@ def show(run: Run, convention: Convention, style: Style) -> None:
         image = ask.find_image(number)
         requests = [Request(run.network(one), image, block, convention, "spectrum") for one in checkpoints]
         title = f"{run.title} over training, block {block} at image {image.name} ({convention})"
-        figure_first = st.container()
+        figure_first = above or st.container()
         with st.container():  # below the figure, which so stays on the first screen
             results = _results(run, requests, title)
         if not any(result is not None and played.is_plane(result) for result in results):

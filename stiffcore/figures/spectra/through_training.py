@@ -29,7 +29,9 @@ def figure(
 ) -> go.Figure:
     """unit: of a step; at: the step that is shown first. At least one result needs eigenvalues or a density."""
     frames = [Frame(str(one.step), one.result, _words(one, unit)) for one in checkpoints]
-    return played.figure(frames, convention, style, look, str(at), f"{unit.capitalize()} ", HEIGHT)
+    return played.figure(
+        frames, convention, style, look, str(at), f"{unit.capitalize()} ", HEIGHT - (20 if style.talk else 0)
+    )
 
 
 def _words(one: Shown, unit: str) -> tuple[str, ...]:
