@@ -13,11 +13,6 @@ MODES = {
     "one": ("One view", spectrum_view.show),
     "depth": ("Through depth", depth_player.show),
 }
-QUESTIONS = {  # of matrices
-    Convention.BLOCK: "How does I + A, a step of forward Euler for x′ = A x, stretch and turn a vector?",
-    Convention.BRANCH: "Read as the ODE x′ = A x: how stiff is it?",
-}
-
 style = navigation.page("Spectrum")
 st.title("Spectrum")
 with panels.row():
@@ -25,5 +20,5 @@ with panels.row():
     of_matrices = matrices.is_name(network)
     convention = (controls.convention_of_matrices if of_matrices else controls.convention)(Convention.BRANCH)
     mode = controls.select("Show", "mode", {name: title for name, (title, _) in MODES.items()}, "one")
-st.caption(QUESTIONS[convention] if of_matrices else convention.question)
+st.caption(convention.question_of_a_matrix if of_matrices else convention.question)
 MODES[mode][1](network, convention, style)

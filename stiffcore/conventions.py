@@ -17,6 +17,8 @@ class Convention(StrEnum):
 
     title: str  # type: ignore[assignment]  # shown in the app; hides str.title, which nothing uses
     question: str  # the question that it answers
+    of_a_matrix: str  # what it takes of a matrix A in place of J_F, shown in the app; empty if nothing
+    question_of_a_matrix: str  # the question that it then answers
     has_matrix: bool  # J is one matrix, with n eigenvalues if it is square; else many slices
     has_skip: bool  # J contains the skip's Jacobian J_s
     masks_outputs: bool  # J contains D_out, which zeroes the rows of dead outputs
@@ -34,6 +36,8 @@ class Convention(StrEnum):
             "title": "As published (slices)",
             "question": "What the paper's numbers are: the eigenvalues of every trailing height × width slice of the Jacobian "
             "tensor, each decomposed on its own.",
+            "of_a_matrix": "",
+            "question_of_a_matrix": "",
             "has_matrix": False,
             "has_skip": True,
             "masks_outputs": True,
@@ -52,6 +56,8 @@ class Convention(StrEnum):
         {
             "title": "Whole block (block)",
             "question": "How does the block as a whole, skip and outer ReLU included, stretch and turn small changes of its input?",
+            "of_a_matrix": "I + A (block)",
+            "question_of_a_matrix": "How does I + A, a step of forward Euler for x′ = A x, stretch and turn a vector?",
             "has_matrix": True,
             "has_skip": True,
             "masks_outputs": True,
@@ -70,6 +76,8 @@ class Convention(StrEnum):
         {
             "title": "ODE right-hand side (branch)",
             "question": "Read as an ODE x′ = F(x) that the network integrates by forward Euler at step 1: how stiff is F?",
+            "of_a_matrix": "A (branch)",
+            "question_of_a_matrix": "Read as the ODE x′ = A x: how stiff is it?",
             "has_matrix": True,
             "has_skip": False,
             "masks_outputs": False,

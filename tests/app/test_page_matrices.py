@@ -86,7 +86,8 @@ def test_the_spectrum_page_shows_matrices_without_images(visitor, matrix):
     page = computed(visitor, matrix, blocks="1,3", convention="branch")
     assert not page.texts("warning", "error")
     assert "Matrix: a.npy, 3 of 12 × 12" in page.at.selectbox(key="choice-network").options
-    assert "images" not in page.url and "overlay" not in page.url
+    assert "images" not in page.url
+    assert "overlay" not in page.url
     figure = page.figures[0]
     assert [note.text for note in figure.layout.annotations[:2]] == ["Matrix 1 · n = 12", "Matrix 3 · n = 12"]
     assert figure.layout.showlegend is False

@@ -218,7 +218,7 @@ def doubts(networks: Iterable[Network]) -> None:
 CONVENTION_TITLES = {convention.value: convention.title for convention in Convention}
 
 
-MATRIX_CONVENTIONS = {Convention.BLOCK.value: "I + A (block)", Convention.BRANCH.value: "A (branch)"}
+MATRIX_CONVENTIONS = {convention.value: convention.of_a_matrix for convention in Convention if convention.of_a_matrix}
 
 
 def convention(default: Convention, name: str = "convention", **look) -> Convention:
@@ -231,7 +231,7 @@ def convention_of_matrices(default: Convention) -> Convention:
     is_linked = choices.is_linked("convention")
 
     def parse(text: str) -> str:
-        if text == Convention.SLICES and not is_linked:
+        if text in CONVENTION_TITLES and text not in MATRIX_CONVENTIONS and not is_linked:
             return default.value
         if text not in MATRIX_CONVENTIONS:
             raise CannotCompute(
