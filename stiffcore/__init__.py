@@ -29,13 +29,16 @@ if TYPE_CHECKING:
         rows,
         sweep,
     )
+    from stiffcore.front_door_runs import between_seeds, over_training, run_rows, sweep_run
 
-_WHERE = {"CannotCompute": "errors", "Cancelled": "errors"}
+_RUNS = ("between_seeds", "over_training", "run_rows", "sweep_run")
+_WHERE = {"CannotCompute": "errors", "Cancelled": "errors"} | dict.fromkeys(_RUNS, "front_door_runs")
 __all__ = [
     "Analysis",
     "Cancelled",
     "CannotCompute",
     "analyse",
+    "between_seeds",
     "by_block",
     "by_label",
     "correlate",
@@ -45,9 +48,12 @@ __all__ = [
     "load_checkpoint",
     "matrix",
     "network",
+    "over_training",
     "request",
     "rows",
+    "run_rows",
     "sweep",
+    "sweep_run",
 ]
 
 

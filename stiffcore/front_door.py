@@ -309,6 +309,14 @@ def _metrics(rows: "pd.DataFrame", metrics: Sequence[str] | None) -> Sequence[st
     return names
 
 
+def metric_of(rows: "pd.DataFrame", metric: str) -> str:
+    """The name itself. Raises ValueError for a name that is neither a metric nor a column of numbers, and for several."""
+    if not isinstance(metric, str):
+        raise ValueError(f"Expected the name of one metric, got {metric!r}: call it once for each.")
+    (name,) = _metrics(rows, metric)
+    return name
+
+
 def correlate(rows: "pd.DataFrame", metric: str, outcome: Literal["accuracy", "loss"] = "loss") -> "pd.DataFrame":
     """Pearson's and Spearman's correlation of a metric with accuracy or loss over the images, one row per block and one for all.
 
@@ -323,9 +331,7 @@ def correlate(rows: "pd.DataFrame", metric: str, outcome: Literal["accuracy", "l
         raise ValueError(
             f"Expected an outcome among {', '.join(correlation.OUTCOMES)}, got {outcome!r}: choose one of them."
         )
-    if not isinstance(metric, str):
-        raise ValueError(f"Expected the name of one metric, got {metric!r}: call it once for each.")
-    correlations = correlation.table(rows, _metrics(rows, metric))
+    correlations = correlation.table(rows, [metric_of(rows, metric)])
     return correlations[correlations["outcome"] == outcome].reset_index(drop=True)
 
 

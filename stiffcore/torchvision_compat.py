@@ -6,11 +6,11 @@ datasets and transforms work; the box operators, which this project does not use
 """
 
 import importlib
+import sys
 import threading
 from types import ModuleType
 
 _lock = threading.Lock()  # declaring a schema twice is an error
-_kept_alive: list[object] = []  # a torch.library.Library removes its schemas when it is collected
 
 
 def torchvision(submodule: str = "") -> ModuleType:
@@ -18,16 +18,19 @@ def torchvision(submodule: str = "") -> ModuleType:
     import torch
 
     with _lock:
-        if torch.version.cuda is None and torch.version.hip is None and not _kept_alive:
-            _declare(torch)
+        if torch.version.cuda is None and torch.version.hip is None and "torchvision" not in sys.modules:
+            schemas = _declared(torch)
+            # A torch.library.Library removes its schemas when it is collected: it lives as long as torchvision does, longer than
+            # this module where another version of this package takes its place (sweeps/guest.py).
+            importlib.import_module("torchvision").__dict__["schemas_of_stiffcore"] = schemas
     return importlib.import_module("torchvision" + (f".{submodule}" if submodule else ""))
 
 
-def _declare(torch: ModuleType) -> None:
+def _declared(torch: ModuleType) -> object:
     library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in (
         "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
         "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     ):
         library.define(schema)
-    _kept_alive.append(library)
+    return library

@@ -2,8 +2,8 @@
 
 A folder here tests the folder of stiffcore/ with its name. ``app`` runs the pages through app.py without a browser, and
 ``browser`` in Chromium on a real server. Fixtures stand in a conftest.py: here for all, else in the folder that uses them.
-Helpers stand in modules without tests: ``made_up`` (results with known numbers), ``app/visitor.py``, ``browser/window.py``. No
-test module imports from another (test_layers.py).
+Helpers stand in modules without tests: ``made_up`` (results with known numbers), ``app/visitor.py``, ``browser/window.py``,
+``sweeps/dask_processes.py``. No test module imports from another (test_layers.py).
 
 ``python -m pytest tests`` runs everything in two processes, in under five minutes on two idle cores. A quick loop is
 ``python -m pytest tests -m "not browser and not slow"``: two minutes. A file alone runs in this process, and ``--full`` adds the

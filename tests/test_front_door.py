@@ -361,3 +361,67 @@ def test_a_block_that_cannot_be_analysed_is_left_out_and_named(module):
     network = sc.network(other, image_size=SIDE)
     assert len(network.blocks) == 3
     assert network.reading.endswith("its parts: layer2.0.")
+
+
+# Runs
+
+
+@pytest.fixture
+def planted_sweeps(monkeypatch, tmp_path):
+    """Rows instead of computations: one per network, image 0 and block 8."""
+    from stiffcore.sweeps import together
+    from tests.made_up.rows import bundled
+
+    def rows(network, images, blocks, convention, *options):
+        frame = bundled(images=1)
+        return frame[frame["block"] == 8].assign(network=network.name, weights=network.weights_sha256)
+
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path))
+    monkeypatch.setattr(together, "rows", rows)
+
+
+def test_a_training_in_memory_is_swept_step_by_step(planted_sweeps):
+    rows = sc.sweep_run({7: "resnet18", 0: "resnet18-untrained"}, images=[0], blocks=[8])
+    assert rows[["step", "checkpoint"]].to_numpy().tolist() == [[0, "resnet18-untrained"], [7, "resnet18"]]
+    table = sc.over_training(rows, "stiffness_index")
+    assert table[["step", "block", "n"]].to_numpy().tolist() == [[0, 8, 1], [7, 8, 1]]
+    assert sc.between_seeds(rows, "stiffness_index")["n_seeds"].tolist() == [1]
+
+
+def test_files_are_a_run_that_is_remembered(planted_sweeps, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from stiffcore.checkpoints.reading.choose import Reading
+    from stiffcore.networks import catalogue
+    from stiffcore.networks.network import CIFAR10
+    from stiffcore.runs import kept, weights
+    from tests.made_up.runs import weights as hash_of
+
+    for step in (1, 2):
+        (tmp_path / f"epoch-{step}.pt").write_bytes(b"")
+    base = sc.network("resnet18")
+    named = {f"epoch-{step}.pt": hash_of(step) for step in (1, 2)}
+    reading = Reading(catalogue.architecture_of("resnet18"), CIFAR10, "Read in one way.")
+    monkeypatch.setattr(weights, "reading_of", lambda path, *options: reading)
+    monkeypatch.setattr(
+        weights, "network_of", lambda path, name, reading: replace(base, name=name, weights_sha256=named[name])
+    )
+    rows = sc.sweep_run(tmp_path / "epoch-*.pt", images=[0], blocks=[8])
+    assert rows["step"].tolist() == [1, 2]
+    (run,) = (run for run in kept.known() if kept.is_own(run.name))
+    assert set(rows["run"]) == {run.name}
+    assert sc.run_rows(run.name).empty, "the planted rows were not stored"
+
+
+@pytest.mark.parametrize("step", [-1, 0.5, True, "0"])
+def test_a_step_that_is_none_is_refused(step):
+    with pytest.raises(ValueError, match="steps as whole numbers from 0"):
+        sc.sweep_run({step: "resnet18"})
+
+
+def test_a_run_and_a_metric_that_are_none_are_refused(planted_sweeps):
+    with pytest.raises(sc.CannotCompute, match="sweep its checkpoints with --weights first"):
+        sc.run_rows("nothing")
+    rows = sc.sweep_run({0: "resnet18"}, images=[0], blocks=[8])
+    with pytest.raises(ValueError, match="got 'speed'"):
+        sc.over_training(rows, "speed")

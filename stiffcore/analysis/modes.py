@@ -40,7 +40,7 @@ _ARRAYS = ("right_map", "left_map", "right_channels", "left_channels")
 class Mode:
     """An eigenvalue's right and left eigenvector, each of norm 1, as maps and as norms per channel.
 
-    right_map, left_map: ‖·‖ over the channels at each pixel, shape (H, W). right_channels, left_channels: ‖·‖ over the pixels
+    right_map, left_map: ‖·‖ over the channels at each pixel, shape (H, W); of a matrix |x_k| and |w_k|, shape (1, n). right_channels, left_channels: ‖·‖ over the pixels
     of each channel, shape (C,). residual: ‖J x - λ x‖ / ‖x‖; left_residual: ‖Jᵀ w - λ w‖ / ‖w‖.
     """
 
@@ -138,7 +138,7 @@ def of_state(state: "BlockState", convention: Convention, eigenvalue: complex, r
     x, w = _normalised(x, eigenvalue), _normalised(w, eigenvalue)
     right, left = (_product(state, convention, v, transpose) for v, transpose in ((x, False), (w, True)))
     overlap = abs(w @ x)
-    planes = {"right": x.reshape(state.geometry.output_shape), "left": w.reshape(state.geometry.input_shape)}
+    planes = {"right": _planes(x, state.geometry.output_shape), "left": _planes(w, state.geometry.input_shape)}
     return {
         **{f"{name}_map": np.linalg.norm(plane, axis=0) for name, plane in planes.items()},
         **{f"{name}_channels": np.linalg.norm(plane, axis=(1, 2)) for name, plane in planes.items()},
@@ -146,6 +146,13 @@ def of_state(state: "BlockState", convention: Convention, eigenvalue: complex, r
         "left_residual": float(np.linalg.norm(left - eigenvalue * w)),
         "condition": float(1 / overlap) if overlap > 0 else float("inf"),
     }
+
+
+def _planes(vector: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A vector as (channels, rows, columns): one without channels in one row, one of tokens with its features as channels."""
+    if len(shape) == 1:
+        return vector.reshape(1, 1, -1)
+    return vector.reshape(shape).T[:, None] if len(shape) == 2 else vector.reshape(*shape[:2], -1)
 
 
 def core_vectors(core: np.ndarray, value: complex) -> tuple[np.ndarray, np.ndarray]:

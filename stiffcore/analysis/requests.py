@@ -33,6 +33,16 @@ class Request:
         """The block's sizes. Raises CannotCompute for a block that the network does not have."""
         return self.network.block(self.block)
 
+    @property
+    def part(self) -> str:
+        """``block 8``, or ``matrix 3``."""
+        return f"{self.network.noun} {self.block}"
+
+    @property
+    def where(self) -> str:
+        """``block 8 at image 0``, or ``matrix 3``."""
+        return f"{self.part} at image {self.image.name}" if self.network.takes_images else self.part
+
     def in_header(self) -> dict[str, object]:
         """The request in a stored result's header: names in place of the objects."""
         image = self.image.in_rows

@@ -135,13 +135,18 @@ def network_in(
     reading = readings.best(
         checkpoint.state, checkpoint.inspection.architectures, checkpoint.normaliser, stem, normalisation, progress
     )
+    return as_network(checkpoint, reading, path, name)
+
+
+def as_network(checkpoint: Checkpoint, reading: readings.Reading, path: Path, name: str = "") -> Network:
+    """The network of a checkpoint that was read from a file, as a reading says."""
     sha256 = resnets.key_sha256(checkpoint.state, reading.architecture)
     name = name or uploads.clean_name(path.name)
     return Network(
         name,
         sha256,
         reading.architecture.blocks(reading.preprocessing.image_size),
-        partial(_load_again, path, sha256, reading.architecture),
+        partial(load_again, path, sha256, reading.architecture),
         preprocessing=reading.preprocessing,
         classes=class_names(reading.architecture.classes),
         title=name,
@@ -153,7 +158,7 @@ def network_in(
     )
 
 
-def _load_again(path: Path, sha256: str, architecture: Architecture) -> nn.Module:
+def load_again(path: Path, sha256: str, architecture: Architecture) -> nn.Module:
     """The module of a checkpoint. Raises CannotCompute if the file has changed."""
     state, _ = read(content_of(path))
     if resnets.key_sha256(state, architecture) != sha256:

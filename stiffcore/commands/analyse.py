@@ -16,10 +16,10 @@ from stiffcore.analysis.results import Result
 from stiffcore.commands import analyse_table, own_networks, terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import decode as image_files, registry as images, uploaded as uploaded_images
-from stiffcore.images.image import Image
+from stiffcore.images import forms, picture_files, registry as images
+from stiffcore.images.image import NO_IMAGE, Image
 
-IMAGE_FILE = "a PNG or JPEG file; its central square is resized to 32 × 32"
+IMAGE_FILE = f"a {forms.NAMES} file; its central square is resized to 32 × 32"
 REFUSED = 2  # exit code, as for bad input
 
 
@@ -30,7 +30,9 @@ def add_parser(commands: terminal.Commands) -> None:
     _what(analyse)
     images = analyse.add_mutually_exclusive_group()
     images.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
-    images.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
+    images.add_argument(
+        "--image-file", nargs="+", metavar="FILE", help=f"{IMAGE_FILE}; also several, a folder, or a pattern in quotes"
+    )
     analyse.add_argument(
         "--blocks", default="all", help="all, identity, or numbers from 1 as in the paper: 8 or 6,8; default all"
     )
@@ -52,9 +54,9 @@ def add_parser(commands: terminal.Commands) -> None:
     analyse.set_defaults(run=_analyse, leaves_at_once=True)
     spectrum = commands.add_parser("spectrum", help="write one spectrum to an .npz file", description=_spectrum.__doc__)
     _what(spectrum)
-    image = spectrum.add_mutually_exclusive_group(required=True)
+    image = spectrum.add_mutually_exclusive_group()
     image.add_argument("--image", help="index in the CIFAR-10 test set")
-    image.add_argument("--image-file", type=Path, metavar="FILE", help=IMAGE_FILE)
+    image.add_argument("--image-file", metavar="FILE", help=IMAGE_FILE)
     spectrum.add_argument("--block", required=True, help="number from 1, as in the paper")
     spectrum.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
     spectrum.add_argument("--json", action="store_true", help="print the file's header as JSON")
@@ -63,6 +65,7 @@ def add_parser(commands: terminal.Commands) -> None:
 
 def _what(command: ArgumentParser) -> None:
     own_networks.add_options(command)
+    own_networks.add_matrix(command)
     command.add_argument(
         "--convention",
         required=True,
@@ -70,21 +73,13 @@ def _what(command: ArgumentParser) -> None:
     )
 
 
-def _images(text: str, file: Path | None) -> list[Image]:
-    if file is None:
-        return images.listed(text)
-    number = uploaded_images.register(image_files.read(image_files.content_of(file)), {"name": file.name})
-    terminal.say(f"{file.name} is image {number}.")
-    return [images.find(number)]
-
-
 def _analyse(arguments: Namespace) -> int:
     """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that
-    cannot be computed are listed at the end with their reasons, and the exit code is 2."""
+    cannot be computed are listed at the end with their reasons, files that are no pictures at the beginning; then the exit code is 2."""
     convention = Convention(arguments.convention)
+    chosen, refused_files = ([NO_IMAGE], 0) if arguments.matrix else _images(arguments)
     network = own_networks.network_of(arguments)
     blocks = terminal.parse_blocks(network, arguments.blocks)
-    chosen = _images(arguments.images, arguments.image_file)
     requests = [Request(network, image, block, convention, arguments.level) for image in chosen for block in blocks]
     if sys.stderr.isatty():
         terminal.say(estimate.of(requests).sentence)
@@ -103,7 +98,15 @@ def _analyse(arguments: Namespace) -> int:
         terminal.say(notice)
     for reason, places in refusals.items():
         terminal.say(" ".join(f"{', '.join(places)}: {reason}".split()))
-    return REFUSED if refusals else 0
+    return REFUSED if refusals or refused_files else 0
+
+
+def _images(arguments: Namespace) -> tuple[list[Image], int]:
+    """The images, and how many files were refused. Those of files are stored like uploads to the app."""
+    if arguments.image_file is None:
+        return images.listed(arguments.images), 0
+    with terminal.progress("file") as progress:
+        return picture_files.registered(arguments.image_file, terminal.say, progress)
 
 
 def _computed(requests: list[Request], show: Callable[[Result], None]) -> tuple[list[Result], dict[str, list[str]]]:
@@ -132,9 +135,9 @@ def _spectrum(arguments: Namespace) -> None:
     """Writes all eigenvalues of a block (complex128, including structural zeros and ones), or its singular values where
     it is not square, or under slices the density over the complex plane; with a JSON header."""
     convention = Convention(arguments.convention)
+    image, *more = _one_image(arguments)
     network = own_networks.network_of(arguments)
     block, *more_blocks = terminal.parse_blocks(network, arguments.block)
-    image, *more = _images(arguments.image or "", arguments.image_file)
     if more or more_blocks:
         raise CannotCompute(
             f"Expected one image and one block, got {1 + len(more)} and {1 + len(more_blocks)}: run the command once for each."
@@ -156,6 +159,17 @@ def _spectrum(arguments: Namespace) -> None:
         terminal.show_json(header | {"file": path, "arrays": {name: list(a.shape) for name, a in arrays.items()}})
     else:
         terminal.show(f"{path}: " + ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items()))
+
+
+def _one_image(arguments: Namespace) -> list[Image]:
+    """The image that a spectrum is of; none of a matrix. Raises CannotCompute where a network has none."""
+    if arguments.matrix:
+        return [NO_IMAGE]
+    if arguments.image_file is not None:
+        return picture_files.registered([arguments.image_file], terminal.say)[0]
+    if arguments.image is None:
+        raise CannotCompute("Expected --image NUMBER, or --image-file FILE, got neither: name an image.")
+    return images.listed(arguments.image)
 
 
 def whole_spectrum(result: Result) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from stiffcore.analysis.requests import QUANTITIES, Request
 from stiffcore.commands import own_networks, terminal
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.images import registry as images
+from stiffcore.images import registry as images, uploaded as uploaded_images
 from stiffcore.networks import registry as networks
 from stiffcore.storage import cache as result_cache
 
@@ -55,8 +55,9 @@ def run_perturb(arguments: argparse.Namespace) -> int:
             perturbed = perturbation.compute(request)
             rows.append(_row(perturbed))
             notices |= {perturbed.notice: None} if perturbed.notice else {}
-    for notice in notices:
-        terminal.say(notice)
+    for notice in (*notices, uploaded_images.notice()):
+        if notice:
+            terminal.say(notice)
     if arguments.json:
         terminal.show_json(rows)
         return 0

@@ -4,24 +4,27 @@ pandas, and what needs it, is imported by the functions that run, so that other 
 """
 
 import argparse
+import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stiffcore.analysis.requests import QUANTITIES
-from stiffcore.commands import terminal
+from stiffcore.commands import own_networks, terminal
 from stiffcore.conventions import Convention
+from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.networks.network import Network
 from stiffcore.sweeps import local as local_sweep, tasks as sweep_tasks
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from stiffcore.runs.run import Run
 
 FAILED = 1  # an exit code; 2 is bad input
 
@@ -33,7 +36,12 @@ def add_parser(subparsers: terminal.Commands) -> None:
         description="Compute every block at every image, with one process per core. Stored results are not computed again, so "
         "that an interrupted sweep continues where it stopped. Exit code 1 if a task failed, 130 after Ctrl-C.",
     )
-    add_network(parser)
+    add_network(parser, nargs="?")
+    add_checkpoints(
+        parser,
+        "checkpoints of one training, for example 'run/epoch-*.pt', instead of NETWORK: each row then has a step, from the file's "
+        "name or metadata. Files in several folders are several seeds. The page Over training draws the run",
+    )
     add_selection(parser)
     parser.add_argument(
         "--quantity",
@@ -41,20 +49,31 @@ def add_parser(subparsers: terminal.Commands) -> None:
         choices=QUANTITIES,
         help="each includes the ones before it; default counts",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one per GPU, else one per core")
-    parser.add_argument(
-        "--scheduler", metavar="ADDRESS", help="run on the Dask cluster at this address, for example tcp://host:8786"
-    )
+    add_where(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all rows as .parquet or .csv")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON, and no progress")
     parser.set_defaults(run=run_sweep)
 
 
-def add_network(parser: argparse.ArgumentParser) -> None:
-    """The network and the convention of a table of rows."""
-    parser.add_argument("network", metavar="NETWORK", help=", ".join(catalogue.NETWORKS))
+def add_network(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    """The network and the convention of a table of rows. nargs: "?" if the network may be left out."""
+    parser.add_argument("network", metavar="NETWORK", nargs=nargs, help=", ".join(catalogue.NETWORKS))
     parser.add_argument(
         "--convention", default=Convention.SLICES.value, metavar="NAME", help=f"{', '.join(Convention)}; default slices"
+    )
+
+
+def add_checkpoints(parser: argparse.ArgumentParser, what: str, required: bool = False) -> None:
+    """The files of a run. what: they are for."""
+    parser.add_argument("--weights", nargs="+", metavar="FILES", required=required, help=what)
+    own_networks.add_reading(parser)
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Where a sweep computes."""
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one per GPU, else one per core")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="run on the Dask cluster at this address, for example tcp://host:8786"
     )
 
 
@@ -68,47 +87,114 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@dataclass
+class Plan:
+    """What a sweep is about. rows: that exist; remaining: tasks; columns: of a network's rows, if it belongs to a run;
+    refused: file -> why it was left out."""
+
+    wanted: int
+    tasks: int
+    rows: list[dict]
+    remaining: list[sweep_tasks.Task]
+    columns: Mapping[Network, dict] = field(default_factory=dict)
+    run: "Run | None" = None
+    refused: dict[str, str] = field(default_factory=dict)
+    failures: dict[tuple[str, int | str, int], str] = field(default_factory=dict)  # checkpoint, image, block
+
+    def add(self, outcome: sweep_tasks.Outcome) -> None:
+        columns = self.columns.get(outcome.task.network, {})
+        self.rows += [row | columns for row in outcome.rows]
+        place = columns.get("checkpoint", ""), outcome.task.image.in_rows
+        self.failures |= {(*place, block): why for block, why in outcome.failures.items()}
+
+
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Computes and stores what is missing; then writes the table and lists the failures."""
-    from stiffcore.sweeps import shipping
-
     if arguments.workers is not None:  # also when there is nothing to compute
         local_sweep.check_workers(arguments.workers)
-    network, convention = networks.find(arguments.network), Convention(arguments.convention)
-    chosen, blocks = images.listed(arguments.images), terminal.parse_blocks(network, arguments.blocks)
-    tasks = sweep_tasks.plan(network, chosen, blocks, convention, arguments.quantity)
+    plan = _of_network(arguments) if arguments.weights is None else of_run(arguments)
     if arguments.out:
         terminal.writable(arguments.out)
+    return carry_out(plan, arguments)
+
+
+def carry_out(plan: Plan, arguments: argparse.Namespace) -> int:
+    """Computes and stores what is missing, adds it to the plan's rows, writes and reports. Returns the exit code."""
     if problem := terminal.cache_problem():  # before hours of work that would not be stored
         terminal.say(problem)
-    rows, remaining = sweep_tasks.split(tasks, shipping.rows(network, convention))
-    failures: dict[tuple[int | str, int], str] = {}
-    existing, began, code = len(rows), time.perf_counter(), 0
+    existing, began, code = len(plan.rows), time.perf_counter(), 0
     stop = threading.Event()
-    outcomes = _outcomes(remaining, arguments, stop.is_set)
+    outcomes = _outcomes(plan.remaining, arguments, stop.is_set)
     with (
         _stop_on_ctrl_c(stop, arguments),
         closing(outcomes),
-        closing(_Bar(len(tasks), len(tasks) - len(remaining), quiet=arguments.json)) as bar,
+        closing(_Bar(plan.tasks, plan.tasks - len(plan.remaining), quiet=arguments.json)) as bar,
     ):
         try:
             for outcome in outcomes:
-                rows += outcome.rows
-                failures |= {(outcome.task.image.in_rows, block): why for block, why in outcome.failures.items()}
-                bar.step(failures)
+                plan.add(outcome)
+                bar.step(plan.failures)
         except KeyboardInterrupt:
             code = terminal.INTERRUPTED
-    code = code or (FAILED if failures else 0)
-    if arguments.out and rows:
-        shipping.write(shipping.merged(_frame(rows)), arguments.out)
-    _report(arguments, existing, rows, failures, len(chosen) * len(blocks), time.perf_counter() - began, code)
+    code = code or (FAILED if plan.failures or plan.refused else 0)
+    if arguments.out and plan.rows:
+        _write(plan, arguments.out)
+    _report(arguments, plan, existing, time.perf_counter() - began, code)
     return code
 
 
-def _frame(rows: list[dict]) -> "pd.DataFrame":
+def _of_network(arguments: argparse.Namespace) -> Plan:
+    """A named network at some images."""
+    from stiffcore.sweeps import shipping
+
+    if arguments.network is None:
+        raise CannotCompute(f"Expected a network ({', '.join(catalogue.ARCHITECTURES)}) or --weights FILES: name one.")
+    network, convention = networks.find(arguments.network), Convention(arguments.convention)
+    chosen, blocks = images.listed(arguments.images), terminal.parse_blocks(network, arguments.blocks)
+    tasks = sweep_tasks.plan(network, chosen, blocks, convention, arguments.quantity)
+    return Plan(len(chosen) * len(blocks), len(tasks), *sweep_tasks.split(tasks, shipping.rows(network, convention)))
+
+
+def of_run(arguments: argparse.Namespace) -> Plan:
+    """Several checkpoints at some images. The run is remembered for the page Over training."""
+    from stiffcore.runs import kept, opening, rows as run_rows, steps
+
+    convention, chosen = Convention(arguments.convention), images.listed(arguments.images)
+    with terminal.progress("file") as progress:
+        paths = steps.listed(arguments.weights)
+        run = opening.opened(paths, images.bundled(), progress, arguments.stem, arguments.normalisation)
+    actual = run.run.architecture.family if run.run.architecture else ""
+    if arguments.network is not None and catalogue.architecture_of(arguments.network).family != actual:
+        raise CannotCompute(f"The files hold weights of {actual}, not of {arguments.network}: leave NETWORK out.")
+    terminal.say(run.run.reading)
+    doubt = f"In doubt: {run.run.doubt}" if run.run.doubt else ""
+    for said in (doubt, run.note, *(f"Left out, {file}: {why}" for file, why in run.refused.items())):
+        if said:
+            terminal.say(said)
+    blocks = terminal.parse_blocks(run.networks[0], arguments.blocks)
+    named = [networks.find(name) for name in catalogue.NETWORKS]
+    asked = (chosen, blocks, convention, arguments.quantity)
+    rows, remaining, columns = run_rows.plan(run.run, run.networks, *asked, named)
+    try:
+        kept.save(run.run)
+    except CannotCompute as error:  # the rows are computed all the same
+        terminal.say(str(error))
+    tasks = len(chosen) * len(run.networks)
+    return Plan(tasks * len(blocks), tasks, rows, remaining, columns, run.run, run.refused)
+
+
+def _write(plan: Plan, path: Path) -> None:
     import pandas as pd
 
-    return pd.DataFrame(rows)
+    from stiffcore.sweeps import shipping
+
+    frame = pd.DataFrame(plan.rows)
+    if plan.columns:
+        from stiffcore.runs import rows as run_rows
+
+        shipping.write(run_rows.with_accuracy(frame), path)
+    else:
+        shipping.write(shipping.merged(frame), path)
 
 
 @contextmanager
@@ -159,26 +245,50 @@ class _Bar:
         self._bar.close()
 
 
-def _report(
-    arguments: argparse.Namespace, existing: int, rows: list, failures: dict, wanted: int, seconds: float, code: int
-) -> None:
+def _report(arguments: argparse.Namespace, plan: Plan, existing: int, seconds: float, code: int) -> None:
     """Reports as text or JSON what was computed, what existed before, what failed and why."""
-    computed = len(rows) - existing
-    summary = {"wanted": wanted, "there": existing, "computed": computed, "failed": len(failures), "seconds": seconds}
+    computed, failed = len(plan.rows) - existing, len(plan.failures)
+    summary: dict[str, object] = {
+        "wanted": plan.wanted,
+        "there": existing,
+        "computed": computed,
+        "failed": failed,
+        "seconds": seconds,
+    }
     if arguments.json:
-        listed = [{"image": image, "block": block, "reason": why} for (image, block), why in failures.items()]
-        terminal.show_json(summary | {"failures": listed, "out": arguments.out, "exit_code": code})
+        terminal.show_json(summary | _details(plan) | {"out": arguments.out, "exit_code": code})
         return
-    counts = f"{computed:,} computed in {seconds:.0f} s, {existing:,} existed before, {len(failures):,} failed"
-    terminal.say(f"{counts}, of {wanted:,} blocks × images.")
+    counts = f"{computed:,} computed in {seconds:.0f} s, {existing:,} existed before, {failed:,} failed"
+    terminal.say(f"{counts}, of {plan.wanted:,} blocks × images{' × checkpoints' if plan.columns else ''}.")
     by_reason: dict[str, list[str]] = {}
-    for (image, block), why in failures.items():
-        by_reason.setdefault(why, []).append(f"image {image} block {block}")
+    for (file, image, block), why in plan.failures.items():
+        by_reason.setdefault(why, []).append(f"{file} image {image} block {block}".strip())
     for why, places in by_reason.items():
         more = f" and {len(places) - 5:,} more" if len(places) > 5 else ""
         terminal.say(f"Failed: {', '.join(places[:5])}{more}: {why}")
     if code == terminal.INTERRUPTED:
         terminal.say("Interrupted: run the same command again to compute what is missing.")
+
+
+def _details(plan: Plan) -> dict[str, object]:
+    """For JSON: what failed; of a run, its checkpoints and the files that were left out."""
+    failures: list[dict] = [
+        {"checkpoint": file, "image": image, "block": block, "reason": why}
+        for (file, image, block), why in plan.failures.items()
+    ]
+    if plan.columns:
+        refused = [{"file": file, "reason": why} for file, why in plan.refused.items()]
+        return {"failures": failures, "checkpoints": list(plan.columns.values()), "left_out": refused}
+    return {"failures": [{name: one[name] for name in ("image", "block", "reason")} for one in failures]}
+
+
+def run_command(run: "Run", convention: Convention, blocks: str, images: str, quantity: str) -> str:
+    """The command that computes an own run, from the folder that holds the folders of its checkpoints."""
+    places = dict.fromkeys((Path(one.path).parent.name, Path(one.path).suffix) for one in run.checkpoints)
+    patterns = " ".join(shlex.quote(f"{folder}/*{end}") for folder, end in places)
+    more = "" if quantity == "counts" else f" --quantity {quantity}"
+    chosen = f"--images {images} --blocks {blocks} --convention {convention}{more}"
+    return f"python -m stiffcore sweep --weights {patterns} {chosen}"
 
 
 def sweep_command(network: Network, convention: Convention, blocks: str = "", images: str = "bundled") -> str:

@@ -1,4 +1,4 @@
-"""``tables`` and, for maintainers, ``ship``: what the rows of a sweep are for.
+"""``tables`` and, for maintainers, ``ship`` and ``ship-run``: what the rows of a sweep are for.
 
 pandas is imported by the functions that run, so that other commands do not wait for it.
 """
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stiffcore.analysis.requests import QUANTITIES
-from stiffcore.commands import terminal
+from stiffcore.commands import sweep, terminal
 from stiffcore.commands.sweep import add_network, add_selection, sweep_command
 from stiffcore.conventions import Convention
+from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
 from stiffcore.networks.network import Network
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def add_parser(commands: terminal.Commands) -> None:
     _add_tables(commands)
     _add_ship(commands)
+    _add_ship_run(commands)
 
 
 def _add_tables(commands: terminal.Commands) -> None:
@@ -136,6 +138,54 @@ def run_ship(arguments: argparse.Namespace) -> int:
             _rows(network, convention, arguments.rows) if arguments.rows else pd.DataFrame(sweep_tasks.split(tasks)[0])
         )
         path = shipping.ship_rows(network, convention, new, command)
+    facts = shipping.about()[path.name]
+    terminal.show(f"{path.name}: {facts['rows']:,} rows, {facts['images']:,} images, {facts['bytes']:,} bytes.")
+    return 0
+
+
+def _add_ship_run(commands: terminal.Commands) -> None:
+    parser = commands.add_parser(
+        "ship-run",
+        help="for maintainers: compute a run's rows or spectra and put them into cache/shipped",
+        description="Compute what is missing of a training's checkpoints, as sweep does, and write the run's description, its rows and "
+        "the manifest to cache/shipped. Run it once for each convention and quantity: rows and spectra are merged with the shipped "
+        "ones, and those of other weights go. --quantity spectrum ships whole spectra of the training with the most checkpoints.",
+    )
+    parser.add_argument("name", metavar="NAME", help="of the run, for example resnet20")
+    parser.add_argument("--title", required=True, help="as the page Over training shows it")
+    sweep.add_checkpoints(parser, "the checkpoints; one folder for each seed", required=True)
+    parser.add_argument("--convention", default=Convention.SLICES.value, metavar="NAME", help="default slices")
+    add_selection(parser)
+    parser.add_argument("--quantity", default="counts", choices=QUANTITIES, help="default counts")
+    sweep.add_where(parser)
+    parser.set_defaults(run=run_ship_run, network=None, out=None, json=False)
+
+
+def run_ship_run(arguments: argparse.Namespace) -> int:
+    """Computes, then ships."""
+    import pandas as pd
+
+    from stiffcore.analysis.requests import Request
+    from stiffcore.runs import kept, shipping as run_shipping
+    from stiffcore.sweeps import shipping
+
+    if kept.is_own(arguments.name):
+        raise CannotCompute(f"Expected the name of a run that ships, got {arguments.name!r}: choose one without own-.")
+    plan, convention = sweep.of_run(arguments), Convention(arguments.convention)
+    if (code := sweep.carry_out(plan, arguments)) or plan.run is None:
+        return code
+    run = run_shipping.ship(plan.run, arguments.name, arguments.title)
+    selection = (convention, arguments.blocks, arguments.images, arguments.quantity)
+    command = sweep.run_command(plan.run, *selection).replace("sweep", f"ship-run {run.name}", 1)
+    if arguments.quantity == "spectrum":
+        blocks = terminal.parse_blocks(run.network(run.drawn[0]), arguments.blocks)
+        asked = [
+            (one, image, block) for one in run.drawn for image in images.listed(arguments.images) for block in blocks
+        ]
+        requests = [Request(run.network(one), image, block, convention, "spectrum") for one, image, block in asked]
+        path = run_shipping.ship_spectra(run, requests, command)
+    else:
+        path = run_shipping.ship_rows(run, convention, pd.DataFrame(plan.rows), command)
     facts = shipping.about()[path.name]
     terminal.show(f"{path.name}: {facts['rows']:,} rows, {facts['images']:,} images, {facts['bytes']:,} bytes.")
     return 0

@@ -3,11 +3,18 @@
 import datetime
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stiffcore.commands import terminal
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stiffcore.networks.trained_files import Snapshots
+    from stiffcore.networks.training import Recipe
 
 
 def add_parser(commands: terminal.Commands) -> None:
@@ -16,7 +23,8 @@ def add_parser(commands: terminal.Commands) -> None:
     source = fetch.add_mutually_exclusive_group()
     source.add_argument(
         "--from", dest="source", type=Path, metavar="FOLDER",
-        help="use files that you have: cifar-10-python.tar.gz, cifar-10-batches-py or an .npz, or a folder with one of them",
+        help="use files that you have, under any name: cifar-10-python.tar.gz, cifar-10-batches-py or an .npz, or a folder with "
+        "one of them",
     )  # fmt: skip
     source.add_argument("--url", default="", help="download the archive from this address instead")
     fetch.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -48,13 +56,26 @@ def _add_train(commands: terminal.Commands) -> None:
         "--warmup", type=float, default=0.2, help="share of the steps before the peak learning rate; default 0.2"
     )
     train.add_argument("--seed", type=int, default=0, help="default 0")
-    train.add_argument("--start-from", type=Path, metavar="FILE", help="safetensors file of initial weights")
+    train.add_argument(
+        "--weight-decay", type=float, default=5e-4, help="of weights of two dimensions and more; default 0.0005"
+    )
+    train.add_argument("--padding", type=int, default=4, help="pixels that a random crop may be shifted by; default 4")
+    train.add_argument(
+        "--start-from", type=Path, metavar="FILE", help="initial weights: any checkpoint that `analyse --weights` reads"
+    )
     train.add_argument(
         "--out", type=Path, metavar="FILE", help="default NETWORK.safetensors in the folder of the CIFAR-10 data"
     )
     train.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="default beside --out; removed after the training"
     )
+    train.add_argument(
+        "--snapshots", type=Path, metavar="FOLDER", help="also write the weights on the way: epoch-000.safetensors …"
+    )
+    train.add_argument(
+        "--snapshot-epochs", default="", metavar="EPOCHS",
+        help="after which epochs, 0 for before the first step; default 0,1,2,3,5,8,12,16,20,24,27,30, as far as they go, and the last",
+    )  # fmt: skip
     train.add_argument("--no-compile", action="store_true", help="do not compile the network")
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     train.set_defaults(run=_train)
@@ -69,27 +90,53 @@ def _train(arguments: Namespace) -> None:
     out = terminal.writable(arguments.out or cifar10.full_set_path().with_name(f"{arguments.network}.safetensors"))
     checkpoint = terminal.writable(arguments.checkpoint or out.with_suffix(".checkpoint.safetensors"))
     arrays = cifar10.load_arrays(arguments.data or cifar10.full_set_path())
-    from stiffcore.networks import resnets, training
+    from stiffcore.networks import resnets, trained_files, training
 
-    start, sha256 = None, ""
-    if arguments.start_from:
-        start = resnets.read_tensors(arguments.start_from)
-        resnets.check_state(start, resnets.template(arguments.network).state_dict(), str(arguments.start_from))
-        sha256 = resnets.tensors_sha256(start)
+    start = _start(arguments.start_from, arguments.network) if arguments.start_from else None
     recipe = training.Recipe(
         arguments.network, arguments.epochs, arguments.batch_size, arguments.learning_rate, arguments.warmup,
-        seed=arguments.seed, start_from=sha256,
+        weight_decay=arguments.weight_decay, seed=arguments.seed, padding=arguments.padding,
+        start_from=resnets.tensors_sha256(start) if start else "",
     )  # fmt: skip
+    snapshots = _snapshots(arguments, recipe)
     if done := training.epochs_done(checkpoint, recipe):
         terminal.say(f"Continuing after epoch {done} of {recipe.epochs}, from {checkpoint}.")
+    if snapshots:
+        snapshots.check(done)
     with terminal.progress("step") as progress:
-        model = training.train(recipe, arrays, checkpoint, start, progress, not arguments.no_compile)
-    accuracy = training.finish(model, recipe, arrays, out, datetime.date.today().isoformat())
+        model = training.train(recipe, arrays, checkpoint, start, progress, not arguments.no_compile, snapshots)
+    accuracy = trained_files.finish(model, recipe, arrays, out, datetime.date.today().isoformat())
     checkpoint.unlink(missing_ok=True)
     if arguments.json:
         terminal.show_json({"file": out, "accuracy": accuracy, "epochs": recipe.epochs})
     else:
         terminal.show(f"{out}: test accuracy {100 * accuracy:.2f} %")
+
+
+def _start(path: Path, network: str) -> "dict[str, Tensor]":
+    """The tensors of a checkpoint in any form that ``analyse --weights`` reads. Raises CannotCompute for another network's."""
+    from stiffcore.checkpoints import inspect as checkpoints
+
+    state, inspection = checkpoints.read(checkpoints.content_of(path))
+    if inspection.network != network:
+        raise CannotCompute(
+            f"{path} holds weights of {inspection.network}, not of {network}: name {inspection.network} instead, or another file."
+        )
+    return state
+
+
+def _snapshots(arguments: Namespace, recipe: "Recipe") -> "Snapshots | None":
+    from stiffcore.networks import trained_files
+
+    if arguments.snapshots is None:
+        if arguments.snapshot_epochs:
+            raise CannotCompute("Expected --snapshots FOLDER with --snapshot-epochs, got no folder: name one.")
+        return None
+    snapshots = trained_files.Snapshots(
+        arguments.snapshots, trained_files.snapshot_epochs(arguments.snapshot_epochs, recipe), recipe
+    )
+    terminal.writable(snapshots.path(snapshots.epochs[0]))
+    return snapshots
 
 
 def _fetch(arguments: Namespace) -> None:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.theme import Style
-from stiffcore.images.image import Image
+from stiffcore.images.image import NO_IMAGE, Image
 from stiffcore.images.labels import LABELS
 
 LARGEST_SVG = 2_000  # points in a figure; WebGL for more
@@ -43,7 +43,13 @@ def series_of(
             look = (style.muted, WITHOUT_LABEL) if label is None else (style.colour(label), style.shape(label))
             by_image[image] = Series(image.label_among(classes), *look)
             continue
-        name = image.name if label is None else f"{image.name} · {image.label_among(classes)}"
+        name = (
+            "eigenvalue"
+            if image == NO_IMAGE
+            else image.name
+            if label is None
+            else f"{image.name} · {image.label_among(classes)}"
+        )
         if any(series.name == name for series in by_image.values()):  # two files of one name
             name = f"{name} ({image.in_rows if image.number else image.sha256[:6]})"
         by_image[image] = Series(name, style.colour(len(by_image)), style.shape(len(by_image)))

@@ -8,6 +8,11 @@ from stiffcore.metrics.metric import Bound, Unit
 from stiffcore.metrics.missing import NOT_COMPUTED, Missing
 
 
+def capital(text: str) -> str:
+    """With its first letter in upper case; the others stay, unlike with str.capitalize."""
+    return text[:1].upper() + text[1:]
+
+
 def title(metric: str) -> str:
     """The heading of a column: ``P, %``."""
     return named(metric).heading
@@ -21,6 +26,11 @@ def meaning(metric: str) -> str:
 def factor(metric: str) -> int:
     """The factor from a value to the shown number: 100 for shares, which are shown in per cent."""
     return named(metric).factor
+
+
+def accuracy(share: float) -> str:
+    """``84.1 % right``, of a share from 0 to 1."""
+    return f"{100 * share:.1f} % right"
 
 
 def in_words(metric: str, value: float | None, missing: Missing | None = None) -> str:

@@ -3,25 +3,22 @@
 cropped to the centre square -> transparency over white -> sides over 1,280 averaged to 640 or more -> EXIF orientation applied
 -> Lanczos (antialiased) to 32×32
 
-Pillow needs up to four bytes per pixel for a decoded picture, 100 MB, and as much again for each copy. So only one picture is
-decoded at a time, and everything up to the averaging works on strips.
+Of an animation the first picture is taken. Pillow needs up to four bytes per pixel for a decoded picture, 100 MB, and as much again
+for each copy; its WebP decoder keeps three copies. So only one picture is decoded at a time, and everything up to the averaging
+works on strips.
 """
 
 import io
 import threading
+import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stiffcore.errors import CannotCompute
+from stiffcore.images import avif, forms
 
-LARGEST_FILE = 10 << 20  # bytes
-MOST_PIXELS = 25_000_000  # checked before decoding; a phone's 24 megapixels fit
-FORMATS = ("PNG", "JPEG")
-SMALLEST_SIDE = 8  # pixels
-MOST_SCANS = 300  # of a progressive JPEG: cameras make about ten; each costs a pass over all pixels
 SIDE, CUT_SIDE = 32, 320  # pixels: the network's input; the crop that is shown beside it
 STRIP = 64  # rows converted at a time
 TURNS = {  # EXIF orientation -> how to undo it, as PIL.ImageOps.exif_transpose does, here on the crop only
@@ -33,83 +30,98 @@ TURNS = {  # EXIF orientation -> how to undo it, as PIL.ImageOps.exif_transpose 
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-OTHER_KINDS = (  # (offset, bytes there, kind) of other files
-    (0, b"GIF8", "a GIF"),
-    (0, b"BM", "a BMP"),
-    (0, b"%PDF", "a PDF"),
-    (0, b"II*\0", "a TIFF"),
-    (0, b"MM\0*", "a TIFF"),
-    (8, b"WEBP", "a WebP"),
-    (4, b"ftyphe", "a HEIC"),
-    (4, b"ftypmif1", "a HEIC"),
-    (4, b"ftypavif", "an AVIF"),
-)
+NEARLY_UNIFORM = 7.0  # grey levels, see ``spread``
+# Pillow's warnings name files and lines of its own, and what matters of them is in our sentences. The filter is set once, since
+# ``warnings.catch_warnings`` would change the filters of a server's other threads.
+warnings.filterwarnings("ignore", module=r"PIL\b")
 _decoding = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded file. pixels: uint8 (32, 32, 3), a network's input. cut: uint8 (n, n, 3), n ≤ 320, the crop behind it."""
+    """A decoded file. pixels: uint8 (32, 32, 3), a network's input. cut: uint8 (n, n, 3), n ≤ 320, the crop behind it.
+
+    width, height: of the file's picture, with its EXIF orientation applied. form: PNG, JPEG, WebP, BMP or AVIF.
+    """
 
     pixels: np.ndarray
     cut: np.ndarray
-    form: str  # PNG or JPEG
-    width: int  # of the file's picture, with its EXIF orientation applied
+    form: str
+    width: int
     height: int
+    bits: int = 8  # per channel, in the file; only a PNG's 16 are told apart
+    is_animation: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what a visitor may not expect."""
+        notes = ["It is an animation: its first picture is taken."] if self.is_animation else []
+        if (levels := spread(self.pixels)) < NEARLY_UNIFORM:
+            deep = (
+                " The file has 16 bits, of which the upper 8 are used: stretch its values to the full range."
+                if self.bits > 8
+                else ""
+            )
+            notes.append(
+                f"It is nearly one colour: its 32 × 32 pixels vary by {levels:.1f} of 255 grey levels (standard deviation); below "
+                f"{NEARLY_UNIFORM:.0f}, networks see next to nothing.{deep}"
+            )
+        return tuple(notes)
 
 
-def content_of(path: Path) -> bytes:
-    """A file's bytes; its size is checked first."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise _refused(f"one of {path.stat().st_size / 2**20:.0f} MB", "make it smaller")
-        return path.read_bytes()
-    except OSError as error:
-        raise CannotCompute(f"Expected a picture in {path}, got {error.strerror}: name another file.") from error
+def spread(pixels: np.ndarray) -> float:
+    """How much a picture varies, in grey levels: √(mean over the channels of each one's variance).
+
+    uint8, shape: (height, width, 3). Below NEARLY_UNIFORM a picture is nearly one colour: all 60,000 images of CIFAR-10 are above 7.6;
+    their upper 8 bits, were they 12 bits in a file of 16, would be below 6.9.
+    """
+    return float(np.sqrt(pixels.reshape(-1, 3).astype(float).var(axis=0).mean()))
 
 
 def read(content: bytes) -> np.ndarray:
-    """uint8 (32, 32, 3) RGB of a PNG or JPEG. Raises CannotCompute, with one sentence, for a refused file."""
+    """uint8 (32, 32, 3) RGB of a picture. Raises CannotCompute, with one sentence, for a refused file."""
     return picture(content).pixels
 
 
 def picture(content: bytes) -> Picture:
-    """A PNG or JPEG, cropped and resized. Raises CannotCompute, with one sentence, for a refused file."""
-    if len(content) > LARGEST_FILE:
-        raise _refused(f"one of {len(content) / 2**20:.0f} MB", "make it smaller")
-    if content.count(b"\xff\xda") > MOST_SCANS:
-        raise _refused("one with far too many progressive scans", "save it again")
+    """A PNG, JPEG, WebP, BMP or AVIF, cropped and resized. Raises CannotCompute, with one sentence, for a refused file."""
+    if len(content) > forms.LARGEST_FILE:
+        raise forms.refused(f"one of {len(content) / 2**20:.0f} MB", "make it smaller")
+    form = forms.form_of(content)
     try:
         with _decoding:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check_size(image)
-                image.verify()  # checks a PNG's checksums, which decoding skips; needs reopening
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                return _picture(image)
+            return _decoded(content, form)
     except CannotCompute:
         raise
     except UnidentifiedImageError as error:
-        raise _refused(_kind(content), "save it as PNG or JPEG") from error
+        raise forms.refused(f"a damaged {forms.TITLES[form]}", "save it again, or use another") from error
     except Image.DecompressionBombError as error:
-        raise _refused("one of far too many pixels", "make it smaller") from error
+        raise forms.refused("one of far too many pixels", "make it smaller") from error
     except Exception as error:  # Pillow raises many types: OSError, SyntaxError, ValueError, struct.error, zlib's ...
-        raise _refused("a damaged one", "save it again, or use another") from error
+        raise forms.refused(f"a damaged {forms.TITLES[form]}", "save it again, or use another") from error
 
 
-def _check_size(image: Image.Image) -> None:
-    """Check the size in the file's header, before anything is decoded."""
+def _decoded(content: bytes, form: str) -> Picture:
+    """Raises CannotCompute, and anything else that Pillow raises for damaged files."""
+    forms.check_headers(content, form)
+    is_animation = form == "AVIF" and avif.is_sequence(content)
+    if form == "AVIF":
+        content = avif.as_still(content)
+    if form == "PNG":
+        with Image.open(io.BytesIO(content), formats=(form,)) as image:
+            forms.check_size(*image.size)
+            image.verify()  # its checksums, which decoding skips; needs reopening
+    with Image.open(io.BytesIO(content), formats=(form,)) as image:
+        forms.check_size(*image.size)  # in the file's header: nothing is decoded yet
+        forms.check_coding(image.tile, *image.size)
+        is_animation = is_animation or (form in ("PNG", "WEBP") and getattr(image, "is_animated", False))
+        bits = content[24] if form == "PNG" else 8  # the header comes first, and its bit depth there
+        return _picture(image, forms.TITLES[form], bits, is_animation)
+
+
+def _picture(image: Image.Image, form: str, bits: int, is_animation: bool) -> Picture:
+    """form: as it is displayed; a phone's JPEG with a second picture, which Pillow calls an MPO, is a JPEG."""
     width, height = image.size
-    if width * height > MOST_PIXELS:
-        raise _refused(f"one of {width:,} × {height:,} pixels", "make it smaller")
-    if min(width, height) < SMALLEST_SIDE:
-        raise _refused(f"one of {width:,} × {height:,} pixels", f"each side needs at least {SMALLEST_SIDE}")
-
-
-def _picture(image: Image.Image) -> Picture:
-    width, height = image.size
-    if image.format == "PNG" and getattr(image, "is_animated", False):
-        raise _refused("an animation", "save one of its pictures")
-    form = "PNG" if image.format == "PNG" else "JPEG"  # a phone's file with a second picture is an MPO
     image.draft("RGB", (CUT_SIDE, CUT_SIDE))  # decode a JPEG at the scale that is needed
     orientation = _orientation(image)
     cut = _middle(image)
@@ -119,7 +131,7 @@ def _picture(image: Image.Image) -> Picture:
     shown = cut.resize((CUT_SIDE, CUT_SIDE), Image.Resampling.LANCZOS) if cut.width > CUT_SIDE else cut
     if orientation >= 5:
         width, height = height, width
-    return Picture(np.asarray(seen), np.asarray(shown), form, width, height)
+    return Picture(np.asarray(seen), np.asarray(shown), form, width, height, bits, is_animation)
 
 
 def _middle(image: Image.Image) -> Image.Image:
@@ -152,20 +164,3 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
-
-
-def _kind(content: bytes) -> str:
-    for place, begins, kind in OTHER_KINDS:
-        if content[place:].startswith(begins):
-            return kind
-    start = content[:500].lstrip().lower()
-    if start.startswith((b"<svg", b"<?xml", b"<!doctype", b"<html")):
-        return "an HTML or SVG file"
-    return "an empty file" if not content else "another kind of file, despite its name"
-
-
-def _refused(got: str, what_to_do: str) -> CannotCompute:
-    return CannotCompute(
-        f"Expected a PNG or JPEG picture of up to {LARGEST_FILE >> 20} MB and {MOST_PIXELS // 10**6} megapixels, got {got}: "
-        f"{what_to_do}."
-    )

@@ -5,14 +5,12 @@ numpy arrays. Nothing else in the project unpickles.
 """
 
 import hashlib
-import http.client
 import io
 import logging
 import pickle
 import shutil
 import tarfile
-import urllib.error
-import urllib.request
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,25 +20,27 @@ from filelock import FileLock, Timeout
 
 from stiffcore import files
 from stiffcore.errors import CannotCompute
-from stiffcore.images import cifar10
+from stiffcore.images import cifar10, download, own_archive
 from stiffcore.progress import Progress
 from stiffcore.torchvision_compat import torchvision
 
-PATIENCE = 30.0  # seconds without a byte from the host
-CHUNK = 1 << 18  # bytes
+LARGEST_BATCH = 64 << 20  # bytes; the official ones have 31 MB
 DISK_NEEDED = 600 << 20  # bytes: the archive and the arrays side by side
-FOLDER_IN_ARCHIVE = "cifar-10-batches-py"
+MOST_UNPACKED = (
+    1 << 30
+)  # bytes of an archive's members that are read in search of the batches; all of CIFAR-10 is 186 MB
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """The official archive's address, and the hashes that verify it. batches: file -> MD5, the test batch last."""
+    """The official archive's address, and the hashes and the size that verify it. batches: file -> MD5, the test batch last."""
 
     url: str
     sha256: str
     batches: dict[str, str]
+    size: int = 0  # bytes; 0 if unknown
 
 
 def official(url: str = "") -> Archive:
@@ -50,6 +50,7 @@ def official(url: str = "") -> Archive:
         url or known.url,
         "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
         {name: md5 for name, md5 in known.train_list + known.test_list},
+        170_498_071,
     )
 
 
@@ -76,6 +77,8 @@ def fetch(archive: Archive, source: Path | None, progress: Progress) -> Path:
             _check(arrays, source or archive.url)
             progress(0, 0, "writing")
             _write(path, arrays)
+            if source is None:  # the downloaded archive; one's own stays
+                (path.parent / "cifar-10-python.tar.gz").unlink(missing_ok=True)
     except Timeout:
         raise CannotCompute(f"Another fetch-data is running in {path.parent}: wait until it has finished.") from None
     except OSError as error:
@@ -104,7 +107,6 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
             _log.warning(
                 "The data in %s were damaged or foreign: they were replaced, and are kept as %s.", path, aside.name
             )
-    (path.parent / "cifar-10-python.tar.gz").unlink(missing_ok=True)  # only a downloaded archive is there
 
 
 def _check(arrays: dict[str, np.ndarray], source: object) -> None:
@@ -122,51 +124,81 @@ def _check(arrays: dict[str, np.ndarray], source: object) -> None:
 def _from_host(archive: Archive, folder: Path, progress: Progress) -> dict[str, np.ndarray]:
     path = folder / "cifar-10-python.tar.gz"
     if not path.exists():
-        download(archive, path, progress)
+        download.download(archive.url, archive.sha256, path, progress)
     return _from_archive(archive, path, progress)
 
 
 def _from_files(archive: Archive, source: Path, progress: Progress) -> dict[str, np.ndarray]:
-    """From whatever form the user has; extracted batches first."""
-    batches = [source / FOLDER_IN_ARCHIVE, source]
-    candidates = [source] if source.is_file() else [source / "cifar-10-python.tar.gz", *sorted(source.glob("*.npz"))]
+    """From whatever form the user has, under any name: the first whose content is CIFAR-10's."""
     mine = cifar10.full_set_path()  # the file to be replaced is not a source
-    candidates = [file for file in candidates if not (file.exists() and mine.exists() and file.samefile(mine))]
-    for folder in batches:
-        if (folder / "test_batch").is_file():
-            return _from_batches(archive, _reader(folder), folder, progress)
-    for file in candidates:
-        if file.suffix == ".npz" and file.is_file():
-            return cifar10.load_arrays(file)
-        if file.is_file():
-            return _from_archive(archive, file, progress)
+    refusals: list[CannotCompute] = []
+    looked_at = own_archive.candidates(source, archive.size, mine)
+    for candidate in looked_at:
+        try:
+            arrays = _of_candidate(archive, candidate, progress)
+            _check(arrays, candidate.path)
+            return arrays
+        except CannotCompute as error:
+            refusals.append(error)
+    if len(refusals) == 1:
+        raise refusals[0]
+    names = own_archive.listed([str(candidate.path.relative_to(source)) for candidate in looked_at])
     raise CannotCompute(
-        f"Expected cifar-10-python.tar.gz, {FOLDER_IN_ARCHIVE} or an .npz file in {source}, got none of them: name the "
-        "folder that holds one."
+        f"Expected CIFAR-10 in {source}, got something else in each place that was looked at, {names}: name the folder that holds "
+        "the official archive or its files."
     )
 
 
+def _of_candidate(archive: Archive, candidate: own_archive.Candidate, progress: Progress) -> dict[str, np.ndarray]:
+    if candidate.kind == own_archive.BATCHES:
+        return _from_batches(archive, _reader(candidate.path), candidate.path, progress)
+    if candidate.kind == own_archive.ARRAYS:
+        return cifar10.load_arrays(candidate.path)
+    return _from_archive(archive, candidate.path, progress)
+
+
 def _from_archive(archive: Archive, path: Path, progress: Progress) -> dict[str, np.ndarray]:
-    progress(0, 0, "checking")
+    """From the official archive, or from one packed again: then each file's hash decides."""
+    progress(0, 0, f"checking {path.name}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != archive.sha256:
+    try:
+        contents = _batches_in(archive, path)  # nothing is extracted to disk
+        return _from_batches(archive, contents.__getitem__, path, progress)
+    except (CannotCompute, tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        if digest == archive.sha256:
+            raise
         raise CannotCompute(
             f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {digest[:12]}… in {path}: remove it and fetch again."
-        )
-    with tarfile.open(path, "r:gz") as tar:  # members are read by name; nothing is extracted to disk
-        return _from_batches(archive, lambda name: _member(tar, name), path, progress)
+        ) from error
+
+
+def _batches_in(archive: Archive, path: Path) -> dict[str, bytes]:
+    """The batches of a tar archive, packed or not, by their names in whatever folder; other members are passed over."""
+    contents: dict[str, bytes] = {}
+    passed = 0
+    with tarfile.open(path, "r|*") as tar:
+        for member in tar:
+            name = member.name.rpartition("/")[2]
+            passed += member.size
+            if passed > MOST_UNPACKED:
+                break
+            is_batch = name in archive.batches and name not in contents and member.size <= LARGEST_BATCH
+            if is_batch and (file := tar.extractfile(member)) is not None:
+                contents[name] = file.read()
+            if len(contents) == len(archive.batches):
+                break
+    return contents
 
 
 def _reader(folder: Path) -> Callable[[str], bytes]:
-    return lambda name: (folder / name).read_bytes()
+    def read(name: str) -> bytes:
+        path = folder / name
+        if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_BATCH):
+            raise KeyError("something that is no batch")
+        return path.read_bytes()
 
-
-def _member(tar: tarfile.TarFile, name: str) -> bytes:
-    file = tar.extractfile(f"{FOLDER_IN_ARCHIVE}/{name}")
-    if file is None:
-        raise KeyError(f"{name} is not a regular file")
-    return file.read()
+    return read
 
 
 def _from_batches(
@@ -205,50 +237,3 @@ class _ArraysOnly(pickle.Unpickler):
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         raise pickle.UnpicklingError(f"Expected numpy arrays only, got {module}.{name}.")
-
-
-def download(archive: Archive, path: Path, progress: Progress) -> None:
-    """Download to ``path``, resuming an interrupted download, and check the hash."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        _receive(archive.url, partial, progress)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
-        have = f" after {partial.stat().st_size >> 20} MB" if partial.exists() else ""
-        raise CannotCompute(
-            f"The download of {archive.url} failed{have} ({getattr(error, 'reason', error)}): run the command again to resume, "
-            "or use `--from FOLDER` with files that you already have."
-        ) from error
-    with partial.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != archive.sha256:
-        partial.unlink()
-        raise CannotCompute(
-            f"Expected the archive with SHA-256 {archive.sha256[:12]}…, got {digest[:12]}… from {archive.url}: run the command "
-            "again, or use `--from FOLDER` with files that you already have."
-        )
-    partial.replace(path)
-
-
-def _receive(url: str, partial: Path, progress: Progress) -> None:
-    """Append the missing part of ``url`` to ``partial``; a host without range requests sends everything again."""
-    if not url.startswith(("https://", "http://")):
-        raise ValueError("the address is not http or https")
-    have = partial.stat().st_size if partial.exists() else 0
-    headers = {"User-Agent": "stiffcore", **({"Range": f"bytes={have}-"} if have else {})}
-    try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is missing; the hash decides
-            return
-        raise
-    with response:
-        resumed = response.status == 206
-        done = have if resumed else 0
-        total = done + int(response.headers.get("Content-Length") or 0)
-        with partial.open("ab" if resumed else "wb") as file:
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                progress(done, total, "downloading")
-    if done < total:
-        raise ConnectionError(f"only {done:,} of {total:,} bytes")

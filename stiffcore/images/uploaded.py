@@ -30,6 +30,7 @@ SHAPE = (32, 32, 3)
 FIRST = 1_000_000
 LAST = FIRST + 0xFFFFFFF
 MOST = 500  # images; beyond it the least recently viewed are removed
+TOLD = 5  # names of removed images in a sentence
 LOOKED_AT_AGAIN = 3600.0  # seconds after which another view is recorded on disk
 _log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def note_prediction(number: int, weights: str, label: int) -> None:
 
 
 def notice() -> str | None:
-    """A sentence about images that could not be written to disk; returned once."""
+    """Sentences about images that could not be written to disk or had to make room; returned once."""
     return default().notice()
 
 
@@ -118,7 +119,8 @@ class UploadedImages:
         self.folder, self.most = folder, most
         self._lock = threading.RLock()
         self._kept: dict[int, tuple[UploadedImage, int]] = {}  # with its file's modification time in ns; 0: not on disk
-        self._notices: list[str] = []
+        self._disk_notice = ""
+        self._removed: list[str] = []  # names of images that had to make room, until they are told
 
     def register(self, pixels: np.ndarray, about: Mapping) -> int:
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != SHAPE:
@@ -172,7 +174,15 @@ class UploadedImages:
 
     def notice(self) -> str | None:
         with self._lock:
-            return self._notices.pop(0) if self._notices else None
+            sentences, removed = [self._disk_notice] if self._disk_notice else [], self._removed
+            if removed:
+                more = f" and {len(removed) - TOLD:,} more" if len(removed) > TOLD else ""
+                sentences.append(
+                    f"Only {self.most} images are kept; those that nobody has viewed for longest had to go: "
+                    f"{', '.join(removed[:TOLD])}{more}."
+                )
+            self._disk_notice, self._removed = "", []
+            return " ".join(sentences) or None
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.image"
@@ -187,10 +197,10 @@ class UploadedImages:
                 changed = path.stat().st_mtime_ns
             except OSError as error:
                 _log.warning("Uploaded image %s could not be stored in %s: %s", image.number, self.folder, error)
-                self._notices = [
+                self._disk_notice = (
                     f"Cannot write to the cache folder {self.folder} (“{error.strerror or error}”): the image is kept only until "
                     "the server ends; free space there or set STIFFCORE_CACHE to another folder."
-                ]
+                )
             self._kept[image.number] = image, changed
             self._drop_oldest()
 
@@ -201,6 +211,8 @@ class UploadedImages:
                 times[int(path.stem)] = path.stat().st_mtime
         times = {number: image.registered for number, (image, changed) in self._kept.items() if not changed} | times
         for number in sorted(times, key=times.__getitem__)[: max(0, len(times) - self.most)]:
+            image = self.find(number)
+            self._removed.append(image.name if image else str(number))
             self.remove(number)
 
     def _read(self, path: Path, changed: int) -> UploadedImage | None:

@@ -3,6 +3,7 @@
 Each maps a batch (N, *input shape) to (N, *output shape), and has its adjoint.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
+# The levels of torch's forward differentiation, and the switches of attention, belong to the process: of two threads at a time both
+# failed, or had a wrong product.
+_forward = threading.RLock()
 
 
 class Layer(Protocol):
@@ -106,7 +110,8 @@ class Derivative:
 
 def jvp(function: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """f(x) and J_f(x) v, by forward differentiation."""
-    both: tuple[Tensor, ...] = torch.func.jvp(function, (x,), (v,))
+    with _forward:
+        both: tuple[Tensor, ...] = torch.func.jvp(function, (x,), (v,))
     return both[0], both[1]
 
 
@@ -115,10 +120,11 @@ def _differentiable() -> Iterator[None]:
     """Attention by its plain formula: its fused kernels have no forward derivative."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
+    with _forward:
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)

@@ -11,12 +11,7 @@ from torch import Tensor
 
 from stiffcore.jacobians.layers import DenseMap, Derivative, Layer
 from stiffcore.jacobians.linearise import BlockState
-from stiffcore.networks.geometry import MAP, MATRIX, BlockGeometry
-
-
-def geometry(number: int, shape: tuple[int, ...], path: str = "", kind: str = MAP) -> BlockGeometry:
-    """The sizes of a map from a shape to itself. path: its name in a module."""
-    return BlockGeometry(number, kind, 1, shape, (), shape, has_outer_relu=False, path=path)
+from stiffcore.networks.geometry import MATRIX, BlockGeometry
 
 
 def of_function(function: Callable[[Tensor], Tensor], sizes: BlockGeometry, x: Tensor) -> BlockState:
@@ -27,7 +22,7 @@ def of_function(function: Callable[[Tensor], Tensor], sizes: BlockGeometry, x: T
 def of_matrix(matrix: Tensor, number: int) -> BlockState:
     """A matrix, float64 (n, n)."""
     x = torch.zeros(len(matrix), dtype=torch.float64)
-    return _state(DenseMap(matrix), geometry(number, tuple(x.shape), kind=MATRIX), x)
+    return _state(DenseMap(matrix), BlockGeometry.of_map(number, tuple(x.shape), kind=MATRIX), x)
 
 
 def _state(layer: Layer, sizes: BlockGeometry, x: Tensor) -> BlockState:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images.labels import LABELS
-from stiffcore.jacobians import forward, linearise, maps, structure
+from stiffcore.jacobians import forward, linearise, structure
 from stiffcore.networks import resnets
 from stiffcore.networks.geometry import MAP, BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing
@@ -180,7 +180,7 @@ def _geometries(module: nn.Module, chosen: list[_Seen]) -> tuple[list[BlockGeome
         if sizes is None and not keeps:
             left_out.append(part.name)
             continue
-        geometries.append(sizes or maps.geometry(number, part.input_shape, part.name))
+        geometries.append(sizes or BlockGeometry.of_map(number, part.input_shape, part.name))
     return geometries, left_out
 
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians import maps
 from stiffcore.matrices import read
-from stiffcore.networks.geometry import MATRIX
+from stiffcore.networks import geometry
 from stiffcore.networks.matrices import Matrices
 from stiffcore.networks.network import Network
 from stiffcore.storage import uploads
@@ -34,30 +33,39 @@ def of_arrays(matrix: np.ndarray | Sequence[np.ndarray], name: str = "") -> Netw
     tensors = [torch.from_numpy(np.array(part, np.float64)) for part in given]
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
         raise CannotCompute("Expected finite numbers, got NaN or infinity: leave such matrices out.")
-    sha256 = _sha256(tensors)
+    sha256 = sha256_of(tensors)
     return _network(tensors, name or f"matrix {sha256[:8]}", partial(Matrices, tensors))
 
 
 def of_file(path: Path, name: str = "") -> Network:
     """The network of the matrices in a file, which is read again whenever they are needed. Raises CannotCompute for another file."""
     path = path.expanduser().absolute()
-    tensors = [tensor for _, tensor in read.matrices(path)]
-    return _network(tensors, name or uploads.clean_name(path.name), partial(_load_again, path, _sha256(tensors)))
+    found = read.matrices(path)
+    tensors, names = [tensor for _, tensor in found], names_of(found)
+    load = partial(load_again, path, sha256_of(tensors))
+    return _network(tensors, name or uploads.clean_name(path.name), load, names)
 
 
-def _load_again(path: Path, sha256: str) -> Matrices:
+def names_of(found: Sequence[tuple[str, Tensor]]) -> tuple[str, ...]:
+    """What the matrices of a file are called there, safe to display; "" for one that only has a position in a stack."""
+    names = [uploads.clean_name(name, "") for name, _ in found]
+    return tuple("" if name.isdecimal() else name for name in names)
+
+
+def load_again(path: Path, sha256: str) -> Matrices:
+    """The matrices in a file that was read before. Raises CannotCompute if they have changed since."""
     tensors = [tensor for _, tensor in read.matrices(path)]
-    if _sha256(tensors) != sha256:
+    if sha256_of(tensors) != sha256:
         raise CannotCompute(f"The matrices in {path} have changed since they were read: name the file again.")
     return Matrices(tensors)
 
 
-def _network(tensors: list[Tensor], name: str, load: "partial[Matrices]") -> Network:
-    blocks = tuple(maps.geometry(number, (len(tensor),), kind=MATRIX) for number, tensor in enumerate(tensors, 1))
-    return Network(name, _sha256(tensors), blocks, load, classes=(), title=name)
+def _network(tensors: list[Tensor], name: str, load: "partial[Matrices]", names: Sequence[str] = ()) -> Network:
+    blocks = geometry.of_matrices([len(tensor) for tensor in tensors], names)
+    return Network(name, sha256_of(tensors), blocks, load, classes=(), title=name)
 
 
-def _sha256(tensors: list[Tensor]) -> str:
+def sha256_of(tensors: list[Tensor]) -> str:
     """Of the numbers, each matrix on its own: the same matrix has the same results in any file."""
     digest = hashlib.sha256(b"matrices")
     for tensor in tensors:

@@ -39,21 +39,21 @@ class Array:
         return len(self.shape) in (2, 3) and self.shape[-1] == self.shape[-2] > 0 and self.shape[0] > 0
 
 
-def matrices(content: bytes | Path) -> list[tuple[str, Tensor]]:
-    """The square matrices of an upload or of a file, each with its name there, float64 (n, n).
+def matrices(content: bytes | Path, largest: int = LARGEST) -> list[tuple[str, Tensor]]:
+    """The square matrices of an upload or of a file, each with its name there, float64 (n, n). largest: bytes of all of them.
 
     Raises CannotCompute for a file without any, for too many or too large ones, and for numbers that are not real and finite.
     """
-    arrays = _arrays(sources.of(content))
+    arrays = _arrays(sources.of(content), largest)
     square = [array for array in arrays if array.is_square]
     if not square:
         shapes = ", ".join(str(array.shape) for array in arrays[:3]) or "nothing"
         raise CannotCompute(f"Expected a square matrix, or a stack of them, got {shapes}: save one of shape (n, n).")
     number = sum(array.shape[0] if len(array.shape) == 3 else 1 for array in square)
     size = sum(8 * math.prod(array.shape) for array in square)
-    if number > MOST or size > LARGEST:
+    if number > MOST or size > largest:
         raise CannotCompute(
-            f"Expected up to {MOST} matrices of {LARGEST >> 20:,} MB together, got {number:,} of {size >> 20:,} MB: save fewer, or "
+            f"Expected up to {MOST} matrices of {largest >> 20:,} MB together in float64, got {number:,} of {size >> 20:,} MB: save fewer, or "
             "smaller ones."
         )
     return [matrix for array in square for matrix in _parts(array)]
@@ -72,11 +72,11 @@ def _parts(array: Array) -> Iterator[tuple[str, Tensor]]:
         yield f"{array.name} {number}".strip(), matrix.contiguous()
 
 
-def _arrays(source: sources.Source) -> list[Array]:
+def _arrays(source: sources.Source, largest: int) -> list[Array]:
     head = source.read(0, min(source.size, forms.HEAD))
     if head.startswith(b"\x93NUMPY"):
         return [_of_npy("", io.BytesIO(source.read(0, source.size)), source.size)]
-    if head.startswith(b"PK\x03\x04") and (arrays := _of_npz(source)):
+    if head.startswith(b"PK\x03\x04") and (arrays := _of_npz(source, largest)):
         return arrays
     if head[8:9] != b"{" and head:  # a single tensor has no name, which a network's tensors have
         archive = pickled(source, head)
@@ -110,15 +110,15 @@ def _of_npy(name: str, file: io.BytesIO, size: int) -> Array:
     return Array(name, tuple(shape), read)
 
 
-def _of_npz(source: sources.Source) -> list[Array]:
+def _of_npz(source: sources.Source, largest: int) -> list[Array]:
     """The arrays of an .npz archive; none where it is an archive of another kind."""
     try:
-        archive = zipfile.ZipFile(sources.Stream(source, LARGEST, b"PK\x01\x02", 2 * MOST))
+        archive = zipfile.ZipFile(sources.Stream(source, largest, b"PK\x01\x02", 2 * MOST))
         entries = archive.infolist()
         if not entries or not all(entry.filename.endswith(".npy") for entry in entries):
             return []
-        if sum(entry.file_size for entry in entries) > LARGEST:
-            raise CannotCompute(f"Expected arrays of up to {LARGEST >> 20:,} MB, got more: save fewer matrices.")
+        if sum(entry.file_size for entry in entries) > largest:
+            raise CannotCompute(f"Expected arrays of up to {largest >> 20:,} MB, got more: save fewer matrices.")
         arrays = []
         for entry in entries:
             with archive.open(entry) as file:

@@ -91,7 +91,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("spectral_radius", "max |λ|", "Spectral radius", lambda facts: facts.spectral_radius),
     Metric(
-        "live_fraction", "Live outputs", "Share of the block's outputs that are positive",
+        "live_fraction", "Live outputs", "Share of the block's outputs that its outer ReLU lets through; all of them without one",
         lambda facts: facts.live_fraction, Unit.SHARE, Group.MASKS,
     ),
     Metric(

@@ -42,7 +42,7 @@ class Facts:
     """
 
     convention: Convention
-    live_fraction: float  # share of the outer ReLU's outputs that are positive
+    live_fraction: float  # share of the outputs that the outer ReLU lets through, 1 without one
     missing: Missing
     nothing_negative: Missing = NOTHING_NEGATIVE
     n: int = 0  # eigenvalues; 0 where the block is not square

@@ -1,7 +1,9 @@
 """The sizes of a residual block. Imports no torch."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from stiffcore.conventions import Convention
 
@@ -25,7 +27,19 @@ class BlockGeometry:
     inner_shapes: tuple[tuple[int, int, int], ...]  # of the inner ReLUs: one (two convolutions) or two (three)
     output_shape: tuple[int, ...]
     has_outer_relu: bool = True  # a pre-activation block has none: J_block = I + J_F
-    path: str = ""  # the part's name in its module; empty where the residual blocks are found by their structure
+    path: str = (
+        ""  # the part's name in its module, or a matrix's in its file; empty where blocks are found by their structure
+    )
+
+    @classmethod
+    def of_map(cls, block: int, shape: tuple[int, ...], path: str = "", kind: str = MAP) -> Self:
+        """The sizes of a map from a shape to itself."""
+        return cls(block, kind, 1, shape, (), shape, has_outer_relu=False, path=path)
+
+    @property
+    def title(self) -> str:
+        """``Block 3``, ``Matrix 3``: as pages and figures name it."""
+        return f"{'Matrix' if self.kind == MATRIX else 'Block'} {self.block}"
 
     @property
     def n_in(self) -> int:
@@ -54,3 +68,12 @@ class BlockGeometry:
         if convention.has_matrix:
             return self.n_out if self.is_identity else 0
         return self.n_out * self.input_shape[0] * self.input_shape[1] if self.has_slices else 0
+
+
+def of_matrices(sides: Sequence[int], names: Sequence[str] = ()) -> tuple[BlockGeometry, ...]:
+    """Matrices in place of a network's blocks. names: of each, kept as its path."""
+    named = names or [""] * len(sides)
+    return tuple(
+        BlockGeometry.of_map(number, (side,), name, MATRIX)
+        for number, (side, name) in enumerate(zip(sides, named, strict=True), 1)
+    )

@@ -79,6 +79,15 @@ class Network:
         """Whether it is a network, and not matrices in place of one."""
         return not self.blocks or self.blocks[0].kind != MATRIX
 
+    @property
+    def noun(self) -> str:
+        """What its parts are called: block or matrix."""
+        return "block" if self.takes_images else "matrix"
+
+    @property
+    def nouns(self) -> str:
+        return "blocks" if self.takes_images else "matrices"
+
     def block(self, number: int) -> BlockGeometry:
         """The sizes of a block, counted from 1. Raises CannotCompute outside the network."""
         whole = isinstance(number, int | np.integer) and not isinstance(number, bool)

@@ -1,13 +1,14 @@
 """Trains the shipped weights: seeded, resumable, on a CPU or a GPU.
 
-Recipe: SGD with Nesterov momentum 0.9, one-cycle learning rate (linear warm-up, cosine decay), batch
-128, weight decay 5e-4 on weights of two dimensions and more, reflection-padded random crops and
-horizontal flips, bf16 autocast where the device has it, channels-last.
+Recipe, by default: SGD with Nesterov momentum 0.9, one-cycle learning rate (linear warm-up, cosine decay), batch 128, weight decay
+5e-4 on weights of two dimensions and more, random crops of images padded by 4 in reflection, horizontal flips, bf16 autocast where the
+device has it, channels-last.
 """
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import resnets
 from stiffcore.progress import Progress, silent
+
+ADDED = ("padding",)  # fields of a recipe that older files lack; what they do was done before, too
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Recipe:
     weight_decay: float = 5e-4
     seed: int = 0
     start_from: str = ""  # sha256 of the weights that it continues from; empty for a fresh start
+    padding: int = 4  # pixels that a crop may be shifted by
 
     def __post_init__(self) -> None:
         """Raises CannotCompute for values that cannot train."""
@@ -44,6 +48,8 @@ class Recipe:
             ("batch_size", self.batch_size >= 2, "at least 2"),  # batch norm needs two
             ("peak_learning_rate", 0 < self.peak_learning_rate < math.inf, "above 0"),
             ("warmup", 0 <= self.warmup <= 1, "from 0 to 1, a share of the steps"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "from 0"),
+            ("padding", 0 <= self.padding < 32, "from 0 to 31 pixels"),  # reflection needs less than the image
         ):
             if not good:
                 raise CannotCompute(f"Expected {name} {wanted}, got {getattr(self, name)}: choose another.")
@@ -60,9 +66,10 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 def augmented(
     images: Tensor,  # shape: (batch, 3, 32, 32)
     generator: torch.Generator,
+    padding: int = 4,
 ) -> Tensor:  # shape: (batch, 3, 32, 32)
-    """Random 32×32 crops of images padded by 4 in reflection, half of them mirrored."""
-    count, padding = len(images), 4
+    """Random 32×32 crops of images padded in reflection, half of them mirrored."""
+    count = len(images)
     padded = nn.functional.pad(images, (padding,) * 4, mode="reflect")
     down, right = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
     flip = torch.rand((count, 1), generator=generator) < 0.5
@@ -80,8 +87,12 @@ def train(
     start: dict[str, Tensor] | None = None,
     progress: Progress = silent,
     compiled: bool = True,
+    after: Callable[[nn.Module, int], None] | None = None,
 ) -> nn.Module:
     """Train, or resume from ``checkpoint``, which is written after every epoch.
+
+    after: called as after(model, epochs done) before the first step and after every epoch, before the checkpoint is written: what it writes is there when a
+    run goes on after that epoch. It must not change the model or torch's random numbers.
 
     A resumed run ends with the same weights as an uninterrupted one on the same machine.
     Raises CannotCompute if the checkpoint belongs to another recipe or is damaged, or if the loss is not finite.
@@ -101,9 +112,13 @@ def train(
     model = model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     optimiser = _optimiser(model, recipe)
     first_epoch = _resume(model, optimiser, checkpoint, recipe)
+    if after and not first_epoch:
+        after(model, 0)
     stepped = device.compiled(model) if compiled else model
     for epoch in range(first_epoch, recipe.epochs):
         _one_epoch(stepped, optimiser, images, labels, recipe, epoch, steps, progress)
+        if after:
+            after(model, epoch + 1)
         _save_checkpoint(model, optimiser, checkpoint, recipe, epoch + 1)
     return model.eval()
 
@@ -138,7 +153,9 @@ def _one_epoch(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
         chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        batch = augmented(images[chosen], generator).to(where).contiguous(memory_format=torch.channels_last)
+        batch = (
+            augmented(images[chosen], generator, recipe.padding).to(where).contiguous(memory_format=torch.channels_last)
+        )
         with torch.autocast(where.type, torch.bfloat16, enabled=device.has_bfloat16(where)):
             loss = nn.functional.cross_entropy(model(batch).float(), labels[chosen].to(where))
         optimiser.zero_grad(set_to_none=True)
@@ -174,20 +191,32 @@ def epochs_done(path: Path, recipe: Recipe) -> int:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
-        of, done = json.loads(metadata["recipe"]), int(metadata["epochs_done"])
+        of, done = recipe_in(metadata["recipe"]), int(metadata["epochs_done"])
     except Exception as error:  # safetensors, JSON, a missing field: all mean the same here
         raise CannotCompute(
             f"Expected a training checkpoint in {path}, got a damaged file ({error}): remove it to start again."
         ) from error
     if of != asdict(recipe):
-        differing = ", ".join(
-            f"{k} {of.get(k)!r} in place of {v!r}" for k, v in asdict(recipe).items() if of.get(k) != v
-        )
         raise CannotCompute(
-            f"Expected a checkpoint of this recipe in {path}, got {differing}: name another checkpoint file, or remove "
-            "this one to start again."
+            f"Expected a checkpoint of this recipe in {path}, got {differences(of, recipe)}: name another checkpoint file, or "
+            "remove this one to start again."
         )
     return done
+
+
+def recipe_in(text: str) -> dict[str, object]:
+    """A recipe's fields from its JSON: one that is younger than the file has its default. Raises ValueError for other JSON."""
+    given = json.loads(text)
+    if not isinstance(given, dict):
+        raise ValueError("its recipe is no object")
+    return {field.name: field.default for field in fields(Recipe) if field.name in ADDED} | given
+
+
+def differences(of: dict[str, object], recipe: Recipe) -> str:
+    """What is otherwise in a file's recipe: ``epochs 2 in place of 3``."""
+    wanted = asdict(recipe)
+    differing = [name for name in {**wanted, **of} if name not in of or name not in wanted or of[name] != wanted[name]]
+    return ", ".join(f"{name!s:.40} {of.get(name)!r:.80} in place of {wanted.get(name)!r}" for name in differing[:4])
 
 
 def _resume(model: nn.Module, optimiser: torch.optim.Optimizer, path: Path, recipe: Recipe) -> int:
@@ -204,34 +233,3 @@ def _resume(model: nn.Module, optimiser: torch.optim.Optimizer, path: Path, reci
             buffer = tensors[f"momentum.{name}"].to(parameter.device)
             optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
     return done
-
-
-def float16_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state in the form that ships: float16, batch-norm counters as integers."""
-    return {
-        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in model.state_dict().items()
-    }
-
-
-def finish(model: nn.Module, recipe: Recipe, arrays: dict[str, np.ndarray], path: Path, date: str) -> float:
-    """Write float16 safetensors with a metadata block, and return the test accuracy (0 to 1) of what was written.
-
-    arrays: test_images, test_labels. The metadata are strings: network, recipe (JSON), epochs, accuracy, date, torch.
-    """
-    state = float16_state(model)
-    resnets.check_state(state, resnets.template(recipe.network).state_dict(), f"the trained {recipe.network}")
-    shipped = resnets.with_weights(recipe.network, state, "").to(next(model.parameters()).device)
-    predicted, _ = resnets.predictions(shipped, arrays["test_images"])
-    accuracy = float((predicted == arrays["test_labels"]).mean())
-    metadata = {
-        "network": recipe.network,
-        "recipe": json.dumps(asdict(recipe)),
-        "epochs": str(recipe.epochs),
-        "accuracy": str(accuracy),
-        "date": date,
-        "torch": torch.__version__.split("+")[0],
-    }
-    with files.replaced(path) as partial:
-        save_file(state, partial, metadata)
-    return accuracy

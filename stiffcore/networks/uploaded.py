@@ -124,12 +124,13 @@ def _described(values: dict) -> UploadedWeights:
         values["architecture"] = architectures.CATALOGUE[values["network"].split("-")[0]].as_json()
         values["doubt"] = values.pop("hint")
     else:
-        made["preprocessing"] = _preprocessing(**values["preprocessing"])
+        made["preprocessing"] = preprocessing(**values["preprocessing"])
     made["architecture"] = architectures.from_json(values["architecture"])
     return UploadedWeights(**values | made)
 
 
-def _preprocessing(mean: list, standard_deviation: list, image_size: int) -> Preprocessing:
+def preprocessing(mean: list, standard_deviation: list, image_size: int) -> Preprocessing:
+    """The normalisation in a description. Raises ValueError or TypeError for what is none."""
     numbers = (*mean, *standard_deviation)
     if (
         len(mean) != 3

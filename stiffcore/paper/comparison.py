@@ -15,7 +15,6 @@ from stiffcore.statistics.tables import ALL, SHOWN
 
 CLOSE, COMPARABLE = 1.25, 2.0  # largest factor between two means that are called close, or comparable
 WIDEST_INTERVAL = 0.3  # of r; about 170 images where r is near 0
-SPREAD = (0.05, 0.95)  # quantiles over the images that a spread shows
 AGREEMENTS = {
     "equal": "the same number",
     "close": "means within a factor of 1.25; a published r inside our 95 % interval",
@@ -188,7 +187,7 @@ def _along_one(part: pd.DataFrame, metric: str, definable: bool) -> dict:
     if len(part):
         statistics = {name: value for name, value in tables.describe(part, metric).items() if name in statistics}
     values = tables.column(part, metric).dropna() if len(part) else pd.Series(dtype=float)
-    low, high = np.quantile(values, SPREAD) if len(values) else (np.nan, np.nan)
+    low, high = np.quantile(values, tables.SPREAD) if len(values) else (np.nan, np.nan)
     reason = None if statistics["n"] else main_reason(part, metric) if definable else NOT_SQUARE
     return statistics | {"low": low, "high": high, "state": _word(reason), "reason": reason}
 

@@ -32,6 +32,7 @@ FIRST_LOOK, NEXT_LOOK = 40, 1.25  # vectors, factor; solving the projected probl
 MOST_VECTORS = 900
 AGREEMENT = 1e-6  # of two starts, relative to the eigenvalue
 SEEDS = (0, 1)
+FULL_IS_POSSIBLE = 20_000  # side of a core whose whole spectrum fits into memory
 
 Product = Callable[[np.ndarray], np.ndarray]  # float64 (side,) -> (side,)
 
@@ -79,9 +80,10 @@ def outermost(
             disagreement = max(disagreement, apart)
             if max(apart, *residuals) > AGREEMENT * max(abs(values[end]), 1e-3):
                 got = " and ".join(f"{value:.6g}" for value in candidates)
+                instead = "ask for the full spectrum (counts)" if side <= FULL_IS_POSSIBLE else "choose a later block"
                 raise CannotCompute(
                     f"The starts of Arnoldi's iteration do not agree on a core of side {side} (they gave {got}, with residuals "
-                    f"up to {residual:.1e}): ask for the full spectrum (counts) instead."
+                    f"up to {residual:.1e}): {instead} instead."
                 )
     return Outermost(values, residual, disagreement)
 
@@ -104,7 +106,7 @@ def _from_one_start(
         if size >= look or size == most or invariant:
             look = int(np.ceil(size * NEXT_LOOK))
             whole = invariant or size == side  # then every Ritz value is an eigenvalue
-            chosen = _ritz_pairs(projected[:size, :size], 0.0 if whole else left_over, ends)
+            chosen = _ritz_pairs(projected[:size, :size], 0.0 if whole else left_over, ends, size == most)
             if size == most or whole or all(settled for _, _, settled in chosen.values()):
                 break
     return {
@@ -127,10 +129,12 @@ def _extend(product: Product, basis: np.ndarray, projected: np.ndarray, size: in
     return length
 
 
-def _ritz_pairs(hessenberg: np.ndarray, left_over: float, ends: tuple[str, ...]) -> dict:
+def _ritz_pairs(hessenberg: np.ndarray, left_over: float, ends: tuple[str, ...], is_last: bool = False) -> dict:
     """An end -> (Ritz value, its vector's weights in the basis, whether it is settled).
 
-    Settled: its residual is small, and no Ritz value that has not converged reaches past it within its own residual.
+    Settled: its residual is small, and no Ritz value that has not converged reaches past it within its own residual. is_last: no
+    further vector follows; a pair with a small residual then counts, and the agreement of the starts has to do: at the edge of a
+    dense cloud of a large matrix some value that has not converged always reaches past.
     """
     values, vectors = eig(hessenberg)
     residuals, chosen = left_over * abs(vectors[-1]), {}
@@ -140,6 +144,7 @@ def _ritz_pairs(hessenberg: np.ndarray, left_over: float, ends: tuple[str, ...])
         size = max(abs(values[at]), 1e-3)
         unconverged = residuals > FOUND_ROUGHLY * size
         settled = residuals[at] <= RESIDUAL * size and not (reach + residuals > reach[at])[unconverged].any()
+        settled = settled or (is_last and not unconverged[at])
         chosen[end] = values[at], vectors[:, at], settled
     return chosen
 

@@ -20,6 +20,7 @@ ALL = "all"
 SHOWN = tuple(metric.name for metric in definitions.METRICS if metric.main)
 STATISTICS = ["mean", "median", "std", "n", "n_undefined", "n_not_computed"]
 BLOCKS = ["n_blocks", "of_blocks"]  # of a row over all blocks: the blocks used, of those that can have a value
+SPREAD = (0.05, 0.95)  # quantiles: the middle 90 % of the images, of whiskers and bands
 FEWEST_POOLED = 10  # images in common; a block with fewer than that is left out of "all"
 
 

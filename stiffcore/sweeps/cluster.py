@@ -1,94 +1,61 @@
 """A sweep's tasks on a Dask cluster. Needs ``distributed``, which this project does not require: ``pip install
 distributed``.
 
-Every worker needs stiffcore installed. A plugin sends the weights once to each worker, so that all workers compute with
-the same ones. Results return to the caller's cache. If a worker dies, its tasks run again on another.
+Workers need Python, distributed and the packages of requirements.txt, but no stiffcore: this package's sources travel first
+(``package_file``), then the network, whatever it is (``network_file``), then tasks with their images' pixels (``travel``), as plain
+data. Dask puts files on workers that join or start again, too. ``guest`` receives them. Results return to the caller's cache. If a
+worker dies, its tasks run again on another.
 """
 
+import hashlib
+import importlib.util
+import sys
 import tempfile
+import threading
 import uuid
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from stiffcore.errors import CannotCompute
-from stiffcore.networks import manifest, uploaded as uploaded_networks
 from stiffcore.networks.network import Network
-from stiffcore.storage import cache as result_cache
-from stiffcore.sweeps import tasks as sweep_tasks
+from stiffcore.sweeps import guest, network_file, package_file, tasks as sweep_tasks, travel
 from stiffcore.sweeps.tasks import Outcome, Task
 
 if TYPE_CHECKING:
-    from distributed import Client, Worker
+    from distributed import Client, Future
 
 CONNECT_WITHIN = 10  # seconds
 AHEAD = 4  # tasks handed out per thread of a worker
-
-try:
-    from distributed import WorkerPlugin
-except ImportError:
-    WorkerPlugin = object  # type: ignore[assignment,misc]  # not installed: Weights is then never used
-
-
-class Weights(WorkerPlugin):
-    """Puts the weights of one network on a worker when the worker starts or joins, and sets torch to one thread."""
-
-    name = "stiffcore-weights"
-
-    def __init__(self, network: Network):
-        paths = {path.stem for path in manifest.FOLDER.glob("*.safetensors")}
-        source = network.name.split("-")[0]
-        shipped = {source, network.name} & paths
-        if not shipped or uploaded_networks.is_name(network.name):
-            raise CannotCompute(
-                f"A cluster has only the networks that ship, and {network.title or network.name} does not: "
-                "sweep it on this machine."
-            )
-        self.files = {"manifest.json": (manifest.FOLDER / "manifest.json").read_bytes()}
-        self.files |= {
-            f"{name}.safetensors": (manifest.FOLDER / f"{name}.safetensors").read_bytes() for name in shipped
-        }
-
-    def setup(self, worker: "Worker") -> None:
-        import torch
-
-        folder = Path(tempfile.mkdtemp(prefix="stiffcore-weights-", dir=worker.local_directory))
-        for name, content in self.files.items():
-            (folder / name).write_bytes(content)
-        self.before, manifest.FOLDER = manifest.FOLDER, folder
-        self.files = {}  # the worker's copy: the files are on its disk now
-        torch.set_num_threads(1)
-
-    def teardown(self, worker: "Worker") -> None:
-        manifest.FOLDER = self.before
-
-
-def compute(task: Task) -> tuple[Outcome, list[tuple]]:
-    """On a worker: the outcome, and (key, header, arrays) of each result, as the worker's cache holds it."""
-    outcome = sweep_tasks.compute(task)
-    keys = [request.key for request in task.requests if request.block not in outcome.failures]
-    entries = [(key, result_cache.default().get(key)) for key in keys]
-    return outcome, [(key, entry.header, entry.arrays) for key, entry in entries if entry is not None]
+TRIES = 3  # of a task that workers refuse
+LOOK = 5.0  # seconds between two checks whether workers have left
+GONE = "The Dask scheduler does not answer any more: start it again, then run the same command again to compute what is missing."
+CALLER = uuid.uuid4().hex  # names this process, which may have workers among its threads
 
 
 def run(tasks: Iterable[Task], scheduler: str) -> Generator[Outcome, None, None]:
     """Compute tasks on the cluster of a scheduler; yields outcomes as they arrive, one for each task.
 
-    scheduler: its address. Raises CannotCompute without the package, the cluster, or workers, and for uploaded images
-    or networks.
+    scheduler: its address. Raises CannotCompute without distributed, the cluster, or workers, for a worker that lacks a package or has
+    an unfit version of it, and for a network with parts that the workers cannot import.
     """
-    tasks = list(tasks)
-    if not all(task.image.is_official for task in tasks):
-        raise CannotCompute(
-            "A cluster has only the images of the test set, not uploaded ones: sweep those on this machine."
-        )
-    with _client(scheduler) as client:
+    of_network: dict[Network, list[Task]] = {}
+    for task in tasks:
+        of_network.setdefault(task.network, []).append(task)
+    with _client(scheduler) as client, tempfile.TemporaryDirectory(prefix="stiffcore-sweep-") as folder:
         if not client.scheduler_info()["workers"]:
             raise CannotCompute(
                 f"The Dask cluster at {scheduler} has no workers: start some with `dask worker {scheduler}`."
             )
-        client.register_plugin(Weights(tasks[0].network))
-        yield from _outcomes(client, tasks)
+        with _package(client, Path(folder)) as (receiver, order):
+            for network, of_one in of_network.items():
+                with _network(client, Path(folder), network, receiver, order) as complete:
+                    yield from _Sweep(client, of_one, receiver, complete).outcomes()
 
 
 def _client(scheduler: str) -> "Client":
@@ -105,35 +72,153 @@ def _client(scheduler: str) -> "Client":
         ) from error
 
 
-def _outcomes(client: "Client", tasks: list[Task]) -> Iterator[Outcome]:
-    from distributed import as_completed
-    from distributed.scheduler import KilledWorker
+@contextmanager
+def _package(client: "Client", folder: Path) -> Iterator[tuple[ModuleType, dict]]:
+    """Sends the receiver and the package. Gives the receiver's module, as the workers have it, and an order without a network."""
+    from distributed.diagnostics.plugin import SchedulerUploadFile
 
-    name, waiting, finished = uuid.uuid4().hex, iter(tasks), as_completed(loop=client.loop)
-    running = {}
-
-    def hand_out() -> None:
-        for task in waiting:
-            future = client.submit(compute, task, key=f"stiffcore-{name}-{task.image.in_rows}")
-            running[future] = task
-            finished.add(future)
-            if len(running) >= AHEAD * max(1, sum(client.nthreads().values())):
-                return
-
-    hand_out()
-    for future in finished:
-        task = running.pop(future)
+    receiver, text = _receiver(folder)
+    archive, version = package_file.archive()
+    package = folder / f"stiffcore-{uuid.uuid4().hex}.zip"
+    package.write_bytes(archive)
+    order = {"version": version, "package": package.name, "needed": package_file.needed(), "caller": CALLER}
+    upload = SchedulerUploadFile(str(text))
+    upload.idempotent = True
+    client.register_plugin(upload, name=receiver.__name__)  # the scheduler unpacks tasks, which name a function of it
+    with _on_workers(client, text, load=True), _on_workers(client, package):
         try:
-            outcome, entries = future.result()
-            for key, header, arrays in entries:
-                if result_cache.default().get(key) is None:
-                    result_cache.default().put(key, header, arrays)
+            yield receiver, order
+        finally:
+            _forgotten(client, receiver, order, package)
+
+
+@contextmanager
+def _network(client: "Client", folder: Path, network: Network, receiver: ModuleType, order: dict) -> Iterator[dict]:
+    """Sends a network, and has every worker load it. Gives the complete order."""
+    content = network_file.content(network)
+    file = folder / f"stiffcore-{uuid.uuid4().hex}.pt"
+    file.write_bytes(content)
+    complete = order | {"network": file.name, "network_sha256": hashlib.sha256(content).hexdigest()}
+    with _on_workers(client, file):
+        file.unlink()  # the plugin holds it
+        try:
+            for worker, answer in client.run(receiver.prepare, complete, on_error="return").items():
+                if not isinstance(answer, dict):
+                    raise CannotCompute(
+                        f"The worker {worker} cannot start the sweep ({answer!r:.200}): start it again."
+                    )
+                if "refused" in answer:
+                    raise CannotCompute(answer["refused"])
+            yield complete
+        finally:
+            _forgotten(client, receiver, order, file)
+
+
+def _receiver(folder: Path) -> tuple[ModuleType, Path]:
+    """``guest`` as a module with a name of its own, and its file: another version of it has another name."""
+    text = Path(guest.__file__).read_bytes()
+    name = f"stiffcore_guest_{hashlib.sha256(text).hexdigest()[:16]}"
+    path = folder / f"{name}.py"
+    path.write_bytes(text)
+    if name not in sys.modules:
+        loader = SourceFileLoader(name, str(path))
+        found = importlib.util.spec_from_loader(name, loader)
+        assert found is not None  # the loader names the file
+        sys.modules[name] = importlib.util.module_from_spec(found)
+        loader.exec_module(sys.modules[name])
+    return sys.modules[name], path
+
+
+@contextmanager
+def _on_workers(client: "Client", path: Path, load: bool = False) -> Iterator[None]:
+    """A file is in the folder of every worker, of those that join too, as long as the block lasts. load: as a module."""
+    from distributed.diagnostics.plugin import UploadFile
+
+    name = f"{path.name}-{uuid.uuid4().hex}"
+    try:
+        try:
+            client.register_plugin(UploadFile(str(path), load=load), name=name)
+        except Exception as error:  # of the worker's disk, or of the way there
+            raise CannotCompute(
+                f"A worker cannot store what the sweep sends it ({error!s:.200}): free space there, or start it with "
+                "`--local-directory` in a folder that it may write to."
+            ) from error
+        yield
+    finally:
+        with suppress(Exception):  # the cluster may be gone
+            client.unregister_worker_plugin(name)
+
+
+def _forgotten(client: "Client", receiver: ModuleType, order: dict, file: Path) -> None:
+    with suppress(Exception):
+        client.run(receiver.forget, order, [file.name], on_error="ignore")
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A task on the cluster. workers: the only ones that may compute it, empty for all; others have refused."""
+
+    task: Task
+    tries: int = 1
+    workers: frozenset[str] = frozenset()
+
+
+class _Sweep:
+    """The tasks of one network on the cluster: waiting and running."""
+
+    def __init__(self, client: "Client", tasks: Iterable[Task], receiver: ModuleType, order: dict):
+        self.client, self.receiver, self.order = client, receiver, order
+        self.waiting = deque(map(_Attempt, tasks))
+        self.running: dict[Future, _Attempt] = {}
+        self.arrived = threading.Event()  # set when a task ends
+        self.refusing: set[str] = set()  # workers that joined and cannot compute
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """One for each task, as they arrive."""
+        while self.waiting or self.running:
+            try:
+                self._hand_out(self.client.nthreads())
+            except OSError as error:
+                raise CannotCompute(GONE) from error
+            self.arrived.wait(LOOK)
+            self.arrived.clear()
+            for future in [future for future in self.running if future.done()]:
+                outcome = self._outcome(self.running.pop(future), future)
+                if outcome is not None:
+                    yield outcome
+
+    def _hand_out(self, threads: Mapping[str, int]) -> None:
+        """threads: of each worker. Tasks wait here rather than there, so that workers that join later have some, too."""
+        for future, attempt in list(self.running.items()):
+            if attempt.workers and not attempt.workers & threads.keys():  # all that may compute it have left
+                self.waiting.appendleft(self.running.pop(future))
+        fit = frozenset(threads.keys() - self.refusing) if self.refusing else frozenset()
+        while self.waiting and len(self.running) < AHEAD * max(1, sum(threads.values())):
+            attempt = replace(self.waiting.popleft(), workers=fit)
+            packed = travel.packed(attempt.task)
+            key = f"stiffcore-{uuid.uuid4().hex}"
+            future = self.client.submit(self.receiver.compute, self.order, packed, key=key, workers=list(fit) or None)
+            self.running[future] = attempt
+            future.add_done_callback(lambda _: self.arrived.set())
+
+    def _outcome(self, attempt: _Attempt, future: "Future") -> Outcome | None:
+        """None if the task was refused and waits again."""
+        from distributed import CancelledError
+        from distributed.scheduler import KilledWorker
+
+        try:
+            answer = future.result()
+            if "refused" not in answer:
+                return travel.arrived(attempt.task, answer)
+            why = answer["refused"]
+            if attempt.tries < TRIES:
+                self.refusing.add(answer["worker"])
+                self.waiting.appendleft(replace(attempt, tries=attempt.tries + 1))
+                return None
+        except CancelledError as error:
+            raise CannotCompute(GONE) from error
         except KilledWorker:
-            outcome = Outcome(task, (), dict.fromkeys(task.blocks, sweep_tasks.DIED))
+            why = sweep_tasks.DIED
         except Exception as error:
-            outcome = Outcome(
-                task, (), dict.fromkeys(task.blocks, f"{sweep_tasks.MISTAKE} ({type(error).__name__}: {error})")
-            )
-        del future  # releases it on the cluster
-        hand_out()
-        yield outcome
+            why = f"{sweep_tasks.MISTAKE} ({type(error).__name__}: {error})"
+        return Outcome(attempt.task, (), dict.fromkeys(attempt.task.blocks, why))

@@ -27,7 +27,8 @@ class StoredRows:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: dict[str, dict] = {}  # key -> the request in its header; empty: not a block's result
+        # key -> the request in its header, and the hash of its weights; empty: not a block's result
+        self._requests: dict[str, tuple[dict, str]] = {}
         self._rows: dict[str, dict[Network, dict | None]] = {}  # key -> its row; None: not current for that network
 
     def rows(self, network: Network, convention: Convention, images: Iterable[Image]) -> pd.DataFrame:
@@ -49,22 +50,30 @@ class StoredRows:
             self._rows.pop(gone, None)
         for new in keys - self._requests.keys():
             entry = result_cache.default().get(new)
-            asked = {} if entry is None else entry.header.get("request", {})
-            self._requests[new] = asked if isinstance(asked, dict) and "convention" in asked else {}
+            self._requests[new] = ({}, "") if entry is None else _asked_in(entry.header)
 
     def _asked(self, network: Network, convention: Convention, images: dict) -> list[str]:
-        wanted = (network.name, convention)
+        # By the weights, not by the name: the same file may have been swept under another one.
+        wanted = (network.weights_sha256, convention)
         return [
             key
-            for key, asked in self._requests.items()
-            if (asked.get("network"), asked.get("convention")) == wanted and asked.get("image") in images
+            for key, (asked, weights) in self._requests.items()
+            if (weights, asked.get("convention")) == wanted and asked.get("image") in images
         ]
 
     def _row(self, key: str, network: Network, images: dict) -> dict | None:
         of_networks = self._rows.setdefault(key, {})
         if network not in of_networks:
-            of_networks[network] = _row(key, self._requests[key], network, images)
+            of_networks[network] = _row(key, self._requests[key][0], network, images)
         return of_networks[network]
+
+
+def _asked_in(header: dict) -> tuple[dict, str]:
+    """The request of a block's result and the hash of its weights; nothing of another kind of result."""
+    asked, made = header.get("request"), header.get("made")
+    if not (isinstance(asked, dict) and isinstance(made, dict) and "convention" in asked):
+        return {}, ""
+    return asked, str(made.get("weights", ""))
 
 
 def _row(key: str, asked: dict, network: Network, images: dict) -> dict | None:

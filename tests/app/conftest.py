@@ -12,8 +12,7 @@ from stiffcore.analysis import compute as analysis
 from stiffcore.analysis.requests import Request
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from stiffcore.storage.shipped import ShippedResults
-from tests.app import stiff_odes
-from tests.app.visitor import Visitor
+from tests.app.visitor import ODES, Visitor
 from tests.made_up.spectra import made_up, store
 
 
@@ -70,4 +69,4 @@ def open_part(visitor, tmp_path, monkeypatch):
     """A function that opens one part of the Stiff ODEs page with the choices given; nothing ships."""
     nothing = ShippedResults(tmp_path)
     monkeypatch.setattr(result_cache, "shipped", lambda: nothing)
-    return lambda part, **choices: visitor().open(stiff_odes.PAGE, part=part, **choices)
+    return lambda part, **choices: visitor().open(ODES, part=part, **choices)

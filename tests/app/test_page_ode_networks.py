@@ -10,8 +10,7 @@ from pages.shared.odes import answer as ode_answer
 from pages.shared.state import service
 from stiffcore.odes import block_flow, ode_net, step_limits
 from stiffcore.storage import cache as result_cache
-from tests.app.stiff_odes import IMAGES, PAGE, metrics, trace
-from tests.app.visitor import ROOT, wait_for
+from tests.app.visitor import ODE_IMAGES as IMAGES, ODES as PAGE, ROOT, metrics, trace, wait_for
 from tests.made_up.asked import asked, asked_flow
 from tests.made_up.spectra import store
 

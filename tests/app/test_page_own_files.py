@@ -21,6 +21,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, decode as image_files, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest, uploaded as uploaded_networks
 from stiffcore.progress import silent
+from stiffcore.runs import kept as runs_kept
 from stiffcore.storage import cache as result_cache
 from tests.app.visitor import wait_for
 from tests.made_up import readings as readings_made_up
@@ -54,10 +55,11 @@ def picture(seed=0, form="PNG", size=(48, 40)) -> bytes:
     return file.getvalue()
 
 
-def upload(page, field: str, name: str, content: bytes):
-    """Brings a file, and waits for the job that looks into it."""
-    one = (name, content, "application/octet-stream")
-    page.run(page.at.file_uploader(key=field).set_value([one] if field == uploaded_checkpoint.FIELD else one))
+def upload(page, field: str, name: str, content: bytes, **others: bytes):
+    """Brings a file, and waits for the job that looks into it. others: more pictures, by name without ending."""
+    files = [(name, content, "application/octet-stream")]
+    files += [(f"{other}.png", more, "image/png") for other, more in others.items()]
+    page.run(page.at.file_uploader(key=field).set_value(files))
     return finished(page)
 
 
@@ -106,14 +108,14 @@ def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(v
     assert spectrum.button("compute") is not None
 
 
-def made_up(architecture="resnet18", **changes) -> str:
+def made_up(architecture="resnet18", title="a.pt", digit="a", **changes) -> str:
     """The name of an uploaded network that is kept. changes: of its architecture."""
-    sha256 = "ab" * 32
+    sha256 = f"{digit}b" * 32
     structure = replace(catalogue.ARCHITECTURES[architecture], **changes)
     name = uploaded_networks.name_of(structure, sha256)
     measured = (0.1, cifar10.bundled(), (3,) * 1000, (0.5,) * 1000) if structure.classes == 10 else (None, (), (), ())
     uploaded_networks.save(
-        uploaded_networks.UploadedWeights(name, "a.pt", sha256, "made up", *measured, 1e9, structure), b"x"
+        uploaded_networks.UploadedWeights(name, title, sha256, "made up", *measured, 1e9, structure), b"x"
     )
     return name
 
@@ -289,6 +291,26 @@ def test_a_doubt_stands_beside_every_number(visitor, content, quick_test):
     assert "in doubt] **ResNet18, uploaded: a.pt**: Two readings are equally right." in spectrum.texts("markdown")
 
 
+def test_networks_of_one_structure_become_a_run(visitor):
+    made_up(title="epoch-10.pt")
+    page = visitor().open(PAGE)
+    assert "Checkpoints of one training" not in page.texts("markdown"), "one is no training"
+    made_up("resnet50", title="epoch-7.pt")
+    made_up(title="epoch-2.pt", digit="c")
+    page = visitor().open(PAGE)
+    assert "read in one way: epoch 2 epoch-2.pt, epoch 10 epoch-10.pt." in page.texts("markdown")
+    page.run(page.button("make-run-0").click())
+    (run,) = (run for run in runs_kept.known() if runs_kept.is_own(run.name))
+    assert query(page, "Over training") == {"run": run.name}
+    assert [checkpoint.step for checkpoint in run.checkpoints] == [2, 10]
+    assert run.can_compute
+    page = visitor().open("pages/9_Over_training.py", run=run.name, lines="8", convention="branch")
+    assert "2 results are not stored yet" in page.texts("markdown")
+    assert not [code for code in page.at.get("code") if "--weights" in code.value], (
+        "they are in no folder of the visitor's"
+    )
+
+
 @pytest.mark.parametrize("bad", [b"", b"<html>", b"\x80\x02cos\nsystem\n(S'x'\ntR."])
 def test_a_bad_checkpoint_is_one_sentence_and_nothing_is_offered(visitor, bad):
     page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", bad)
@@ -391,6 +413,47 @@ def test_a_picture_is_shown_as_the_network_sees_it_then_kept_and_linked(visitor)
     assert page.url["own-label"] == "dog"
 
 
+def test_several_pictures_are_kept_and_looked_at_together(visitor):
+    one, two = picture(1), picture(2, "BMP")
+    page = upload(visitor().open(PAGE), uploaded_image.FIELD, "first.png", one, second=two, bad=b"GIF89a", again=one)
+    assert page.texts("error").startswith("bad.png: Expected a PNG, JPEG, WebP, BMP or AVIF picture")
+    assert "\n" not in page.texts("error")
+    assert "again.png has the same 32 × 32 pixels as first.png: they are one image." in page.texts("info")
+    numbers = [uploaded_images.number_of(image_files.read(content)) for content in (one, two)]
+    for form in ("first.png<br>PNG, 40 × 48", "second.png<br>BMP, 40 × 48"):
+        assert form in page.html()
+    assert uploaded_images.known() == ()
+    press(page, "Use these 2 images")
+    assert set(uploaded_images.known()) == set(numbers)
+    assert query(page, "Their spectra")["images"] == f"{numbers[0]},{numbers[1]}"
+    assert [query(page, "Compare")[f"{side}.images"] for side in "ab"] == [str(number) for number in numbers]
+    page.run(page.at.selectbox(key="choice-own-label").set_value("dog"))
+    press(page, "Keep the label")
+    assert [cifar10.label(number) for number in numbers] == [5, 5]
+
+
+def test_what_is_not_read_and_what_had_to_go_is_named(visitor, monkeypatch):
+    monkeypatch.setattr(uploaded_image, "AT_ONCE", 2)
+    page = visitor().open(PAGE)
+    monkeypatch.setattr(uploaded_images.default(), "most", 2)
+    uploaded_images.register(image_files.read(picture(8)), {"name": "the old one"})
+    upload(page, uploaded_image.FIELD, "a.png", picture(1), b=picture(2), c=picture(3), d=picture(4))
+    assert "2 files are read at once. Not read: c.png, d.png. Remove some of the others" in page.texts("warning")
+    press(page, "Use these 2 images")
+    assert {cifar10.name(number) for number in uploaded_images.known()} == {"a.png", "b.png"}
+    assert "Only 2 images are kept; those that nobody has viewed for longest had to go: the old one." in page.texts(
+        "warning"
+    )
+
+
+def test_a_nearly_uniform_picture_says_so(visitor):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 4096, (40, 40)).astype(np.uint16)).save(file, "PNG")
+    page = upload(visitor().open(PAGE), uploaded_image.FIELD, "dark.png", file.getvalue())
+    assert page.texts("warning").startswith("dark.png: It is nearly one colour: its 32 × 32 pixels vary by ")
+    assert [button.label for button in page.at.button if button.key == "use-image"] == ["Use this image"]
+
+
 def test_the_three_networks_say_what_they_see(visitor, monkeypatch):
     def all_losses(network, image):
         losses = np.full(10, 20.0)
@@ -403,13 +466,19 @@ def test_the_three_networks_say_what_they_see(visitor, monkeypatch):
     finished(press(page, "Predict"))
     for title in ("ResNet18", "ResNet34", "ResNet50"):
         assert f"| {title} | **cat 75.0 %** | dog 25.0 % |" in page.texts("markdown")
+    upload(page, uploaded_image.FIELD, "a.png", picture(), b_=picture(1))
+    press(page, "Use these 2 images")
+    finished(press(page, "Predict"))
+    assert "| Image | ResNet18 | ResNet34 | ResNet50 |" in page.texts("markdown")
+    for name in ("a.png", "b_.png"):
+        assert f"| {name} | cat 75.0 % | cat 75.0 % | cat 75.0 % |" in page.texts("markdown")
 
 
 @pytest.mark.parametrize("bad", [b"", b"<svg/>", b"GIF89a" + bytes(20), picture()[:-900]])
 def test_a_bad_picture_is_one_sentence(visitor, bad):
     page = upload(visitor().open(PAGE), uploaded_image.FIELD, "a.png", bad)
     said = page.texts("error")
-    assert said.startswith("Expected a PNG or JPEG picture")
+    assert said.startswith("a.png: Expected a PNG, JPEG, WebP, BMP or AVIF picture")
     assert "\n" not in said
     page = upload(page, uploaded_image.FIELD, "b.png", picture())
     assert not page.texts("error")

@@ -331,10 +331,10 @@ def test_extremes_are_chosen_from_a_list_and_computed_as_by_a_click(visitor, slo
     listed = page.at.selectbox(key="choice-eigenvalue")
     assert listed.value is None
     assert listed.options == [
-        "Block 8, image 0: rightmost, λ = 0.25 +0.5 i",
-        "Block 8, image 0: leftmost, λ = −1 +0 i",
-        "Block 8, image 1: rightmost, λ = 0.25 +0.5 i",
-        "Block 8, image 1: leftmost, λ = −1.001 +0 i",
+        "Block 8 at image 0: rightmost, λ = 0.25 +0.5 i",
+        "Block 8 at image 0: leftmost, λ = −1 +0 i",
+        "Block 8 at image 1: rightmost, λ = 0.25 +0.5 i",
+        "Block 8 at image 1: leftmost, λ = −1.001 +0 i",
     ], "the largest |λ| is the leftmost one here"
     page.run(listed.set_value("8.1.0"))
     assert page.url["eigenvalue"] == "8.1.0"
@@ -345,7 +345,7 @@ def test_extremes_are_chosen_from_a_list_and_computed_as_by_a_click(visitor, slo
     page.go(SPECTRUM, images="0", eigenvalue="8.0.2")
     shown = page.at.selectbox(key="choice-eigenvalue")
     assert shown.value == "8.0.2"
-    assert "Block 8, image 0: chosen, λ = 0.25 −0.5 i" in shown.options
+    assert "Block 8 at image 0: chosen, λ = 0.25 −0.5 i" in shown.options
 
 
 def test_a_mode_says_how_it_was_made_and_is_computed_again_on_request(visitor, monkeypatch):

@@ -56,6 +56,15 @@ def test_what_the_scenes_draw_ships(tmp_path, monkeypatch):
     assert analysis.stored(asked("resnet18", twin.image.number, 8, "branch", "spectrum")) is not None
     assert perturbation.stored_sweep(perturb_command.twin(), 8, Convention.BRANCH) is not None
     assert twin.seen[0] != twin.seen[1], "as the story says"
+    if "through-training" in scenes.SCENES:
+        through = [
+            analysis.stored(request)
+            for request in scenes.requests()
+            if request.network.name.startswith("resnet20-seed")
+        ]
+        first, last = through[0].metrics, through[-1].metrics
+        assert last["max_re"] > 2 * first["max_re"] > 0, "far to the right, as the story says"
+        assert last["max_re"] > 2 * abs(last["min_re"]), "and not to the left"
     for image in (0, 22, 12):
         assert block_flow.stored(asked_flow("resnet18", image, 8)) is not None
     for network in catalogue.PAPER:
@@ -142,6 +151,7 @@ DIRTY = {  # another value of every choice that a page of the scenes draws by
     "view": "overlay", "perturb": "noise", "strength": "9", "seed": "5", "among": "2", "part": "regions", "method": "rk4",
     "h": "0.01", "until": "0.5", "euler": "rk4", "planefit": "points", "show": "dog", "seen": "wrong", "page": "2",
     "a.show": "dog", "a.seen": "wrong", "a.page": "2", "b.show": "dog", "b.seen": "wrong", "b.page": "2",
+    "run": "own-0123456789ab", "training": "metric", "played": "1", "step": "5", "lines": "1", "vertical": "arcsinh",
     "a.network": "resnet34", "a.images": "1", "a.block": "3", "a.convention": "block", "a.label": "frog",
     "b.network": "resnet50", "b.images": "2", "b.block": "4", "b.convention": "block", "b.label": "ship",
 }  # fmt: skip

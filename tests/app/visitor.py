@@ -14,6 +14,8 @@ from tests.made_up.asked import asked
 ROOT = Path(__file__).parents[2]
 SPECTRUM = "pages/1_Spectrum.py"
 IMAGES = gallery.first_of_each_label()
+ODES = "pages/7_Stiff_ODEs.py"
+ODE_IMAGES = IMAGES[3:6]  # of its networks' part
 
 
 class Visitor:
@@ -83,3 +85,12 @@ def cells(html: str) -> dict[str, list[str]]:
     for name, line in re.findall(r"<tr><th scope=\"row\"[^>]*>(.*?)</th>(.*?)</tr>", html):
         found.setdefault(name, []).extend(re.sub("<[^>]+>", "", cell) for cell in re.findall("<td.*?</td>", line))
     return found
+
+
+def metrics(page: Visitor) -> dict[str, str]:
+    """The large numbers of a page by their labels."""
+    return {metric.label: metric.value for metric in page.at.metric}
+
+
+def trace(figure, name: str):
+    return next(trace for trace in figure.data if trace.name == name)

@@ -6,11 +6,15 @@ import numpy as np
 
 from pages.shared.widgets import gallery
 from stiffcore.analysis import modes
+from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
-from stiffcore.images import cifar10
+from stiffcore.conventions import Convention
+from stiffcore.images import cifar10, registry as images
 from stiffcore.networks import catalogue
+from stiffcore.runs import kept
 from stiffcore.storage import cache as result_cache
 from tests.made_up.asked import asked
+from tests.made_up.runs import made_up as made_up_run
 from tests.made_up.spectra import made_up, store
 
 QUICK, SLOW = 8, 4  # blocks of ResNet18: a spectrum takes seconds; long enough to be cancelled
@@ -23,6 +27,8 @@ A, B, C = gallery.first_of_each_label()[:3]  # to compare
 NETWORK = "resnet34-untrained"  # no rows of it ship
 IMAGES = cifar10.bundled()[:24]
 ALONE = IMAGES[5]  # its value lies far from the others', so that a click meets no other point
+RUN = made_up_run(path="/nowhere/epoch.pt")
+CAT = gallery.first_of_each_label()[3]
 VIEW = f"network={NETWORK}&convention=slices"
 
 
@@ -34,6 +40,7 @@ def plant() -> None:
         _cloud(image, 3000)
     _mode()
     _rows()
+    _run()
 
 
 def _cloud(image: int, count: int) -> None:
@@ -62,6 +69,15 @@ def _rows() -> None:
             }
             made = result.made | {"loss": 0.1 + 0.05 * at, "predicted": result.made["predicted"] if at % 5 else 0}
             _put(dataclasses.replace(result, metrics=result.metrics | values, made=made), {})
+
+
+def _run() -> None:
+    """A training: one block's spectrum at every step, the outermost eigenvalue further out at each, and a row of each."""
+    kept.save(RUN)
+    for at, checkpoint in enumerate(RUN.drawn):
+        request = Request(RUN.network(checkpoint), images.find(CAT), QUICK, Convention.BRANCH, "spectrum")
+        _put(made_up(request), {"eigenvalues": np.array([-1.0 - at, 0.5 + 1j, 0.5 - 1j])})
+        store(Request(RUN.network(checkpoint), images.find(CAT), QUICK, Convention.SLICES, "counts"))
 
 
 def _put(result: Result, arrays: dict) -> None:

@@ -54,11 +54,13 @@ def test_a_bad_picture_is_one_sentence_and_a_good_one_leads_to_its_spectrum(wind
     upload(visitor, "image", "cat.png", b"<svg onload=alert(1) xmlns='http://www.w3.org/2000/svg'/>")
     said = refusal(visitor)
     assert re.fullmatch(
-        r"(?s).*Expected a PNG or JPEG picture .* got an HTML or SVG file: save it as PNG or JPEG\.", said
+        r"(?s).*Expected a PNG, JPEG, WebP, BMP or AVIF picture .* got an HTML or SVG file: save it as PNG or JPEG\.",
+        said,
     )
     upload(visitor, "image", "our cat.jpg", photograph())
     visitor.page.get_by_alt_text("The same picture in 32 by 32 pixels").wait_for()
-    assert visitor.page.locator("[data-testid=stAlert]").count() == 0
+    assert visitor.page.locator("[data-testid=stAlert]").count() == 1, "the refused one's, which is still in the list"
+    assert "cat.png: Expected" in refusal(visitor)
     visitor.tell(visitor.button("Use this image").click)
     link = visitor.page.get_by_role("link", name="Its spectrum")
     link.wait_for()

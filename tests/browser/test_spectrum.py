@@ -77,7 +77,7 @@ def test_an_extreme_eigenvalue_is_chosen_by_keys_alone(window):
 
 def test_in_a_scene_the_page_keys_are_the_scenes_and_the_arrows_the_players(window):
     visitor = window(f"/Spectrum?scene=a-block-as-an-ode&mode=depth&images={MADE_UP}").figure()
-    visitor.when_figure("f.reportsBlock")
+    visitor.when_figure("f.reportsFrame")
     visitor.page.locator(".player small", has_text="Arrow keys").click()
     visitor.page.keyboard.press("ArrowRight")
     visitor.when_figure("f._fullLayout.sliders[0].active === 1")
@@ -98,7 +98,7 @@ def test_through_depth_by_keys_buttons_and_play(window):
     visitor = window(f"/Spectrum?mode=depth&images={MADE_UP}").figure()
     locked = visitor.of_figure("[...f._fullLayout.xaxis.range, ...f._fullLayout.yaxis.range]")
     assert visitor.of_figure("f._fullLayout.annotations.some(a => a.text === 'not computed')"), "block 1"
-    visitor.when_figure("f.reportsBlock")  # the page's script has found the figure, and hears its slider
+    visitor.when_figure("f.reportsFrame")  # the page's script has found the figure, and hears its slider
     visitor.page.locator(".player small").click()
     for key in ("ArrowRight", "PageDown", "ArrowRight"):
         visitor.page.keyboard.press(key)
@@ -120,7 +120,7 @@ def test_through_depth_by_keys_buttons_and_play(window):
 def test_keys_that_come_faster_than_frames_are_all_heard(window):
     """While plotly draws a frame, its full layout has sliders anew, and those on the page are still the old ones."""
     visitor = window(f"/Spectrum?mode=depth&images={MADE_UP}").figure()
-    visitor.when_figure("f.reportsBlock")
+    visitor.when_figure("f.reportsFrame")
     visitor.page.evaluate(
         """() => {
         const sliders = document.querySelector(".js-plotly-plot")._fullLayout.sliders;
@@ -132,7 +132,7 @@ def test_keys_that_come_faster_than_frames_are_all_heard(window):
 
 def test_a_late_frame_that_sets_the_slider_back_loses_no_key(window):
     visitor = window(f"/Spectrum?mode=depth&images={MADE_UP}").figure()
-    visitor.when_figure("f.reportsBlock")
+    visitor.when_figure("f.reportsFrame")
     visitor.page.evaluate(
         """() => {
         const press = () => document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));

@@ -48,6 +48,7 @@ HOSTILE = {
     "code as the default of a dict": lambda folder: with_pickle(b"\x80\x02ccollections\ndefaultdict\ncos\nsystem\n\x85R."),
     "a maker of a tensor that makes itself": lambda folder: with_pickle(b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\nq\x00(h\x00Nh\x00tR."),
     "objects in objects": lambda folder: with_pickle(b"\x80\x02" + b"cx\ny\n" * 100_000 + b")R" * 1 + b"\x85R" * 99_999 + b"."),
+    "states in states": lambda folder: with_pickle(b"\x80\x02" + b"cx\ny\n)R}X\x01\x00\x00\x00a" * 60_000 + b"N" + b"sb" * 60_000 + b"."),
     "an object that is its own state": lambda folder: with_pickle(b"\x80\x02cx\ny\n)Rq\x00h\x00bh\x00h\x00s" + b"."),
     "a dict in itself": lambda folder: with_pickle(b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s."),
     "a list in itself": lambda folder: with_pickle(b"\x80\x02]q\x00h\x00a."),

@@ -9,7 +9,7 @@ from stiffcore.conventions import Convention
 from stiffcore.figures import theme
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.spectra import through_depth
-from stiffcore.figures.spectra.through_depth import Look
+from stiffcore.figures.spectra.played import Look
 from stiffcore.figures.theme import Style
 from stiffcore.networks import registry as networks
 from tests.made_up.figures import planted

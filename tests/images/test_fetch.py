@@ -7,6 +7,7 @@ import os
 import pickle
 import tarfile
 import threading
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import pytest
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, fetch as cifar10_archive
-from stiffcore.images.fetch import FOLDER_IN_ARCHIVE, Archive
+from stiffcore.images.fetch import Archive
+
+FOLDER_IN_ARCHIVE = "cifar-10-batches-py"
 
 
 def quiet(done: int, total: int, what: str) -> None:
@@ -56,7 +59,7 @@ def content(batches) -> bytes:
 
 def archive_of(batches: dict[str, bytes], content: bytes, url: str = "http://127.0.0.1:1/closed") -> Archive:
     md5 = {name: hashlib.md5(value).hexdigest() for name, value in batches.items()}
-    return Archive(url, hashlib.sha256(content).hexdigest(), md5)
+    return Archive(url, hashlib.sha256(content).hexdigest(), md5, len(content))
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +159,7 @@ def test_a_damaged_data_set_is_replaced_and_kept_aside(damage, batches, content,
     with pytest.raises(CannotCompute):
         cifar10_archive.fetch(archive, data_folder, quiet)
     (data_folder / "mine.npz").unlink()
-    with pytest.raises(CannotCompute, match="got none of them"):
+    with pytest.raises(CannotCompute, match=r"under any name, in .*, got cifar10.lock, cifar10.npz: name the folder"):
         cifar10_archive.fetch(archive, data_folder, quiet)
     (data_folder / "cifar-10-python.tar.gz").write_bytes(content)
     assert cifar10_archive.fetch(archive, data_folder, quiet) == path
@@ -207,9 +210,89 @@ def test_files_of_ones_own_in_any_form(form, batches, content, tmp_path):
     check_fetched(cifar10_archive.fetch(archive_of(batches, content), source, quiet))
 
 
-def test_an_empty_folder_says_what_it_should_hold(batches, content, tmp_path):
-    with pytest.raises(CannotCompute, match=r"Expected cifar-10-python.tar.gz, cifar-10-batches-py or an .npz file"):
-        cifar10_archive.fetch(archive_of(batches, content), tmp_path, quiet)
+@pytest.mark.parametrize(
+    "name", ["cifar10 (1).tgz", "data.tar.gz", "archive of last year", "deeper/still/a.tar.gz", "packed again.tgz", "unpacked.tar"]
+)  # fmt: skip
+def test_an_archive_is_found_under_any_name_among_others(name, batches, content, tmp_path):
+    """By its size, then by its hash, or by the hashes of what is in it."""
+    mine = tmp_path / "mine"
+    (mine / name).parent.mkdir(parents=True)
+    if name in ("packed again.tgz", "unpacked.tar"):
+        with tarfile.open(mine / name, "w:gz" if name.endswith("tgz") else "w") as tar:
+            for batch_name, value in {"readme.html": b"<html>", **batches}.items():
+                member = tarfile.TarInfo(f"./elsewhere/{batch_name}")
+                member.size = len(value)
+                tar.addfile(member, io.BytesIO(value))
+    else:
+        (mine / name).write_bytes(content)
+    (mine / "aaa.tar.gz").write_bytes(b"no archive" + bytes(len(content) - 10))  # of the same size
+    (mine / "cifar-10-python.tar.gz").write_bytes(content[: len(content) // 3])
+    (mine / "notes.txt").write_text("nothing")
+    np.savez(mine / "other.npz", pictures=np.zeros(3))
+    (mine / "damaged.npz").write_bytes(b"PK\x03\x04")
+    check_fetched(cifar10_archive.fetch(archive_of(batches, content), mine, quiet))
+    assert (mine / name).exists()
+
+
+def test_a_folder_of_batches_may_have_any_name_and_be_damaged_beside_a_good_one(batches, content, tmp_path):
+    for folder, damage in {"a": b"!", "b": b""}.items():
+        (tmp_path / "mine" / folder).mkdir(parents=True)
+        for name, value in batches.items():
+            (tmp_path / "mine" / folder / name).write_bytes(value + damage)
+    check_fetched(cifar10_archive.fetch(archive_of(batches, content), tmp_path / "mine", quiet))
+
+
+def test_one_s_own_archive_in_the_folder_of_the_data_stays(batches, content, data_folder):
+    data_folder.mkdir()
+    (data_folder / "cifar-10-python.tar.gz").write_bytes(content)
+    cifar10_archive.fetch(archive_of(batches, content), data_folder, quiet)
+    assert (data_folder / "cifar-10-python.tar.gz").read_bytes() == content
+
+
+def test_what_was_looked_at_is_listed_if_nothing_fits(batches, content, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    with pytest.raises(
+        CannotCompute, match=r"Expected cifar-10-python.tar.gz, .* got an empty folder: name the folder"
+    ):
+        cifar10_archive.fetch(archive_of(batches, content), mine, quiet)
+    for at in range(9):
+        (mine / f"{at}.txt").write_text("x")
+    with pytest.raises(
+        CannotCompute, match=r"got 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, 5.txt and 3 more: name the folder"
+    ):
+        cifar10_archive.fetch(archive_of(batches, content), mine, quiet)
+    (mine / "x.tgz").write_bytes(bytes(len(content)))
+    (mine / "y.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(CannotCompute, match=r"got something else in each place that was looked at, x.tgz, y.npz: name"):
+        cifar10_archive.fetch(archive_of(batches, content), mine, quiet)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no pipes among its files")
+def test_pipes_are_not_waited_for(batches, content, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("cifar-10-python.tar.gz", "a.npz", "test_batch", "data_batch_1"):
+        os.mkfifo(mine / name)
+    with pytest.raises(CannotCompute, match="something that is no batch"):
+        cifar10_archive.fetch(archive_of(batches, content), mine, quiet)
+    with pytest.raises(CannotCompute, match="got a pipe or device: name another"):
+        cifar10_archive.fetch(archive_of(batches, content), mine / "a.npz", quiet)
+
+
+def test_an_npz_that_claims_huge_arrays_is_not_read(batches, content, tmp_path):
+    """By its list of contents: 40 kB would unpack to gigabytes."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    with zipfile.ZipFile(mine / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in cifar10.ARRAYS:
+            file.writestr(f"{name}.npy", bytes(1000))
+    listing = bytearray((mine / "bomb.npz").read_bytes())
+    at = listing.rindex(b"PK\x01\x02")
+    listing[at + 24 : at + 28] = b"\xff\xff\xff\x7f"
+    (mine / "bomb.npz").write_bytes(listing)
+    with pytest.raises(CannotCompute, match=r"under any name, in .*, got bomb.npz: name the folder"):
+        cifar10_archive.fetch(archive_of(batches, content), mine, quiet)
 
 
 def test_a_changed_batch_is_refused_before_it_is_read(batches, content, tmp_path):

@@ -17,7 +17,7 @@ from stiffcore.analysis.requests import PRECISION
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, perturbation as figures
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10
+from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.storage import cache as result_cache
 
 STRONGEST = 32  # grey levels on the slider; stiffcore allows more, but then the image is hard to recognise
@@ -43,7 +43,7 @@ def show(style: Style) -> None:
             controls.copy_link()
             return
         _badge(perturbed)
-        panels.notices([perturbed.notice])
+        panels.notices([perturbed.notice, uploaded_images.notice() or ""])
         twin = Side(side.network, perturbed.image.in_rows, side.block, side.convention)
         st.subheader(f"Block {side.block} at both images")
         compare_spectra.view({"A": side, "B": twin}, style, twin=f"twin = perturbation.compute({_python(request)})\n")

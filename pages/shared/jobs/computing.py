@@ -94,7 +94,7 @@ def _agreement(pairs: Sequence[tuple]) -> None:
 
 
 def name_of(request: Request) -> str:
-    return f"block {request.block} at image {request.image.name}"
+    return request.where
 
 
 def _offer(requests: Sequence[Request], wanted: tuple[Request, ...], title: str) -> None:

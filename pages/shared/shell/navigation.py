@@ -21,6 +21,12 @@ MENU = {
     ),
     "Statistics": (
         ("pages/2_Blocks.py", "Blocks", ":material/stacked_bar_chart:", "stiffness along the depth"),
+        (
+            "pages/9_Over_training.py",
+            "Over training",
+            ":material/trending_up:",
+            "stiffness from checkpoint to checkpoint",
+        ),
         ("pages/3_Labels.py", "Labels", ":material/label:", "does stiffness depend on the label?"),
         ("pages/4_Correlation.py", "Correlation", ":material/bubble_chart:", "stiffness against accuracy and loss"),
     ),

@@ -12,11 +12,13 @@ import streamlit as st
 from pages.shared.shell import remote
 from pages.shared.state import ask, choices
 from stiffcore.analysis.requests import Request
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
+from stiffcore.runs import kept
 
 NAME = "scene"  # the URL's parameter
 SPECTRUM, BLOCKS, LABELS = "pages/1_Spectrum.py", "pages/2_Blocks.py", "pages/3_Labels.py"
-COMPARE, ODES = "pages/5_Compare.py", "pages/7_Stiff_ODEs.py"
+COMPARE, ODES, TRAINING = "pages/5_Compare.py", "pages/7_Stiff_ODEs.py", "pages/9_Over_training.py"
 KEPT = ("talk",)  # the visitor's choices that scenes do not change
 CAT = "0"  # a test image; its spectra ship
 LOOK = """
@@ -53,7 +55,7 @@ def _side(letter: str, network: str, block: str, convention: str) -> dict[str, s
 
 _SIDE_BY_SIDE = {"view": "side", "fit": "all", "marks": "auto"}
 _DEPTH = {"images": CAT, "paper": "on", "baseline": "on", "live": "on", "yours": "off", "same": "off"}
-SCENES = {
+PREPARED = {
     "step-too-long": Scene(
         "A step too long",
         "The fast part of this equation is over at once, but a step of forward Euler still may not be longer than 0.002. "
@@ -107,6 +109,14 @@ SCENES = {
         {"compare": "spectra", "axes": "linear"} | _SIDE_BY_SIDE | _side("a", "resnet18", "8", "branch")
         | _side("b", "resnet18-untrained", "8", "branch"),
     ),
+    "through-training": Scene(
+        "A spectrum through training",
+        "The last block of a ResNet20 at one cat, before the first step of its training and on; press Play. From a disc around 0 the "
+        "eigenvalues spread far to the right, where the ODE grows: training makes this block expand, not stiff.",
+        TRAINING,
+        {"training": "spectrum", "run": "resnet20", "convention": "branch", "played": "9", "images": CAT, "axes": "linear",
+         "marks": "auto", "fit": "all", "step": "0"},
+    ),
     "labels": Scene(
         "Does it matter what is in the picture?",
         "The share of negative real parts in the last block, image by image, sorted by label. Labels do differ, but the variance "
@@ -123,6 +133,8 @@ SCENES = {
         | _side("a", "resnet18", "8", "branch"),
     ),
 }  # fmt: skip
+# A run is a later addition to what ships: its scene is there when its results are.
+SCENES = {name: one for name, one in PREPARED.items() if one.page != TRAINING or kept.find(one.link["run"]) is not None}
 
 
 def requests() -> list[Request]:
@@ -136,6 +148,11 @@ def requests() -> list[Request]:
             views = [
                 [link[f"{side}.{name}"] for name in ("network", "images", "block", "convention")] for side in sides
             ]
+        elif scene.page == TRAINING:
+            run, image = kept.get(link["run"]), ask.find_image(int(link["images"]))
+            view = int(link["played"]), Convention(link["convention"]), "spectrum"
+            wanted += [Request(run.network(checkpoint), image, *view) for checkpoint in run.drawn]
+            continue
         elif scene.page == SPECTRUM or link.get("part") == "blocks":
             views = [[link["network"], link["images"], link["blocks"], link.get("convention", "branch")]]
         else:
@@ -200,8 +217,8 @@ def _enter(name: str, link: Mapping[str, str]) -> None:
 
 def _leave() -> None:
     st.session_state.pop("in scene", None)
-    for kept in ("chosen", "written to the URL"):  # so that the same scene's link counts as new
-        st.session_state.get(kept, {}).pop(NAME, None)
+    for held in ("chosen", "written to the URL"):  # so that the same scene's link counts as new
+        st.session_state.get(held, {}).pop(NAME, None)
 
 
 def _current() -> str | None:

@@ -14,8 +14,9 @@ from stiffcore.analysis import modes
 from stiffcore.analysis.requests import PRECISION
 from stiffcore.analysis.results import Result
 from stiffcore.errors import CannotCompute
-from stiffcore.figures.spectra import eigenvalue_cloud, mode as figures
+from stiffcore.figures.spectra import eigenvalue_cloud, mode as figures, spectrum_table
 from stiffcore.figures.theme import Style
+from stiffcore.figures.wording import capital
 
 NONE = "none"
 EXTREMES = {  # a list offers these, for visitors without a mouse
@@ -23,6 +24,10 @@ EXTREMES = {  # a list offers these, for visitors without a mouse
     "leftmost": lambda values: np.argmin(values.real),
     "largest |λ|": lambda values: np.argmax(np.abs(values)),
 }
+OF_NETWORKS = (
+    "Maps: norm of the eigenvector over the channels at each pixel, mapped back from the core: x = W y to the outputs, w = Vᵀ z "
+    "to the inputs, J = W V (stiffcore/analysis/modes.py)."
+)
 Choice = tuple[int, int, int] | None  # block, image, position among the core's eigenvalues
 
 
@@ -61,7 +66,12 @@ def _take(result: Result, position: int) -> None:
 
 
 def _text(result: Result, position: int) -> str:
-    return f"{result.request.block}.{result.request.image.in_rows}.{position}"
+    return f"{result.request.block}.{_image(result)}.{position}"
+
+
+def _image(result: Result) -> int:
+    """The image's number in a choice; 0 for a matrix."""
+    return int(result.request.image.in_rows) if result.request.network.takes_images else 0
 
 
 def _of_point(results: Sequence[Result], point: dict, axes: str) -> tuple[Result, int] | None:
@@ -82,7 +92,7 @@ def chosen_of(results: Sequence[Result], chosen: Choice) -> tuple[Result, int] |
     """The result and position of a choice, if it is in view."""
     for result in results if chosen else ():
         block, image, position = chosen
-        if (result.request.block, result.request.image.in_rows) == (block, image) and has_modes(result):
+        if (result.request.block, _image(result)) == (block, image) and has_modes(result):
             return (result, position) if position < len(result.arrays["eigenvalues"]) else None
     return None
 
@@ -91,8 +101,8 @@ def check(results: Sequence[Result], chosen: Choice) -> None:
     """Refuses a link's eigenvalue that a spectrum in view does not have. A choice that is not in view is kept."""
     for result in results if chosen else ():
         count = len(result.arrays.get("eigenvalues", ()))
-        if (result.request.block, result.request.image.in_rows) == chosen[:2] and chosen[2] >= count:
-            note = f"Expected one of the {count:,} eigenvalues of block {chosen[0]}'s core, numbered from 0, got {chosen[2]}."
+        if (result.request.block, _image(result)) == chosen[:2] and chosen[2] >= count:
+            note = f"Expected one of the {count:,} eigenvalues of {result.request.network.noun} {chosen[0]}'s core, numbered from 0, got {chosen[2]}."
             choices.refuse("eigenvalue", NONE, note)
 
 
@@ -102,12 +112,10 @@ def by_name(results: Sequence[Result]) -> dict[tuple[int, int], str]:
     for at, result in enumerate(results):
         if not has_modes(result):
             continue
-        values, image = result.arrays["eigenvalues"], result.request.image.name
+        values = result.arrays["eigenvalues"]
         for name, position in EXTREMES.items():
             extreme = int(position(values))
-            title = (
-                f"Block {result.request.block}, image {image}: {name}, λ = {figures.in_words(complex(values[extreme]))}"
-            )
+            title = f"{capital(result.request.where)}: {name}, λ = {figures.in_words(complex(values[extreme]))}"
             names.setdefault((at, extreme), title)
     return names
 
@@ -118,8 +126,9 @@ def _list(results: Sequence[Result], found: tuple[Result, int] | None) -> None:
     names = {_text(results[at], position): name for (at, position), name in extremes.items()}
     if found is not None and _text(*found) not in names:
         result, position = found
-        clicked = f"Block {result.request.block}, image {result.request.image.name}"
-        names[_text(*found)] = f"{clicked}: chosen, λ = {figures.in_words(_value(result, position))}"
+        names[_text(*found)] = (
+            f"{capital(result.request.where)}: chosen, λ = {figures.in_words(_value(result, position))}"
+        )
     of = {_text(results[at], position): (results[at], position) for at, position in extremes}
     st.session_state[key] = _text(*found) if found else None
 
@@ -142,8 +151,8 @@ def show(results: Sequence[Result], chosen: Choice, style: Style) -> None:
     _list(results, found)
     if found is None:
         st.caption(
-            ":material/touch_app: Click an eigenvalue in the figure, or choose an extreme here, to see its mode over the "
-            "block's pixels."
+            ":material/touch_app: Click an eigenvalue in the figure, or choose an extreme here, to see its mode"
+            + (" over the block's pixels." if results[0].request.network.takes_images else ".")
         )
         return
     result, position = found
@@ -159,40 +168,44 @@ def show(results: Sequence[Result], chosen: Choice, style: Style) -> None:
 def _job(result: Result, position: int) -> tuple:
     """key, work, title"""
     request, value = result.request, _value(result, position)
-    title = f"{request.network.title}, block {request.block}: a mode"
+    title = f"{request.network.title}, {request.part}: a mode"
     return modes.key(request, value), lambda progress: modes.compute(request, value, progress), title
 
 
 def _draw(mode: modes.Mode, result: Result, style: Style) -> None:
     request = mode.request
-    figure = figures.figure(mode, result.arrays["eigenvalues"], style, gallery.thumbnail(request.image.in_rows))
+    takes_images = request.network.takes_images
+    picture = gallery.thumbnail(request.image.in_rows) if takes_images else ""
+    figure = figures.figure(mode, result.arrays["eigenvalues"], style, picture)
     panels.chart(figure, "mode", figures.alt_text(mode))
-    half = [_half(channels) for channels in (mode.right_channels, mode.left_channels)]
+    parts, right, left = "Channels", mode.right_channels, mode.left_channels
+    if not takes_images:
+        parts, right, left = "Components", mode.right_map[0], mode.left_map[0]
     ode_table.metrics(
         [
             ("Residual ‖Jx − λx‖ / ‖x‖", ode_table.number(mode.residual, 2)),
             ("Condition number of λ", ode_table.number(mode.condition)),
-            ("Channels with half of it, right", f"{half[0]} of {len(mode.right_channels)}"),
-            ("Channels with half of it, left", f"{half[1]} of {len(mode.left_channels)}"),
+            (f"{parts} with half of it, right", f"{_half(right)} of {len(right)}"),
+            (f"{parts} with half of it, left", f"{_half(left)} of {len(left)}"),
         ]
     )
+    shown = OF_NETWORKS if takes_images else "Curves: |xₖ| and |wₖ| of the right and the left eigenvector, of norm 1."
     st.caption(
-        f"Block {request.block} at image {controls.escape_markdown(request.image.name)}, {request.convention}. Maps: norm of "
-        "the eigenvector over the channels at each pixel, mapped back from the core: x = W y to the outputs, w = Vᵀ z to the "
-        "inputs, J = W V (stiffcore/analysis/modes.py). Residual: of the true Jacobian, in float64. Condition number ‖w‖‖x‖ / |wᵀx|: "
-        "how far λ moves for a change of J; 1 if J is normal."
+        f"{controls.escape_markdown(capital(request.where))}, {request.convention}. {shown} Residual: of the true Jacobian, in "
+        "float64. Condition number ‖w‖‖x‖ / |wᵀx|: how far λ moves for a change of J; 1 if J is normal."
     )
     _badge(mode)
     panels.notices([mode.notice])
     frame = _frame(mode)
     python = (
         "import stiffcore as sc\nfrom stiffcore.analysis import modes\n\n"
-        f"request = sc.request({request.network.name!r}, {request.image.in_rows}, {request.block}, {str(request.convention)!r}, "
+        f"request = sc.request({spectrum_table.arguments_in_python(request)}, "
         f'"spectrum")\nprint(modes.compute(request, {mode.eigenvalue!r}))\n'
     )
-    title = f"{request.network.title}, block {request.block}, λ = {figures.in_words(mode.eigenvalue)}"
+    title = f"{request.network.title}, {request.part}, λ = {figures.in_words(mode.eigenvalue)}"
     panels.downloads(figure, frame, f"mode-{request.network.name}-{request.block}", title, python, link=False)
-    panels.equivalent_table(frame, "Norm over the channels, per pixel, of the right and the left eigenvector.")
+    what = "Norm over the channels, per pixel," if takes_images else "Absolute value, per component,"
+    panels.equivalent_table(frame, f"{what} of the right and the left eigenvector.")
 
 
 def _badge(mode: modes.Mode) -> None:
@@ -200,7 +213,7 @@ def _badge(mode: modes.Mode) -> None:
     about = job_badge.parts("cpu", PRECISION, mode.seconds, request.network.weights_sha256, request.convention.title)
     job_badge.show(
         modes.key(request, value), lambda progress: modes.compute(request, value, progress, again=True), mode,
-        lambda made: {"the condition number": made.condition}, f"Block {request.block}: a mode", about,
+        lambda made: {"the condition number": made.condition}, f"{request.geometry.title}: a mode", about,
     )  # fmt: skip
 
 

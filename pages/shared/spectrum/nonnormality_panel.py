@@ -10,8 +10,9 @@ from pages.shared.widgets import ode_table, panels
 from stiffcore.analysis import nonnormality
 from stiffcore.analysis.requests import PRECISION
 from stiffcore.analysis.results import Result
-from stiffcore.figures.spectra import pseudospectra as figures
+from stiffcore.figures.spectra import pseudospectra as figures, spectrum_table
 from stiffcore.figures.theme import Style
+from stiffcore.figures.wording import capital
 
 
 def show(result: Result, style: Style) -> None:
@@ -19,14 +20,14 @@ def show(result: Result, style: Style) -> None:
     request, values = result.request, result.arrays["eigenvalues"]
     st.subheader("How far from normal")
     st.markdown(
-        f"Block {request.block} at image {controls.escape_markdown(request.image.name)}. Eigenvalues describe the long run; "
+        f"{controls.escape_markdown(capital(request.where))}. Eigenvalues describe the long run; "
         "with a non-normal matrix, much can happen before (Higham and Trefethen 1993)."
     )
     measured = nonnormality.stored(request)
     if measured is None:
         seconds = nonnormality.estimated_seconds(len(values))
         sentence = f"**Not stored yet.** One Schur form and a grid of resolvent norms: about {seconds:.0f} s."
-        title = f"{request.network.title}, block {request.block}: pseudospectra"
+        title = f"{request.network.title}, {request.part}: pseudospectra"
         work = lambda progress: nonnormality.compute(request, progress)  # noqa: E731 - as the other jobs
         measured = ode_jobs.offer(nonnormality.key(request), work, title, sentence, "Compute pseudospectra")
     if measured is not None:
@@ -51,13 +52,11 @@ def _draw(found: nonnormality.NonNormality, result: Result, style: Style) -> Non
     frame = _frame(found)
     python = (
         "import stiffcore as sc\nfrom stiffcore.analysis import nonnormality\n\n"
-        f"request = sc.request({request.network.name!r}, {request.image.in_rows}, {request.block}, {str(request.convention)!r}, "
+        f"request = sc.request({spectrum_table.arguments_in_python(request)}, "
         '"spectrum")\nprint(nonnormality.compute(request))\n'
     )
     name = f"pseudospectra-{request.network.name}-{request.block}"
-    panels.downloads(
-        figure, frame, name, f"Pseudospectra, {request.network.title}, block {request.block}", python, link=False
-    )
+    panels.downloads(figure, frame, name, f"Pseudospectra, {request.network.title}, {request.part}", python, link=False)
     panels.equivalent_table(frame.iloc[:: max(len(frame) // 200, 1)], "About two hundred points of the grid.")
 
 
@@ -69,7 +68,7 @@ def _badge(found: nonnormality.NonNormality) -> None:
         return {"ω(J)": made.numerical_abscissa, "‖J‖₂": made.norm, "Henrici's departure": made.departure}
 
     again = lambda progress: nonnormality.compute(request, progress, again=True)  # noqa: E731 - as the other jobs
-    job_badge.show(nonnormality.key(request), again, found, numbers, f"Block {request.block}: pseudospectra", about)
+    job_badge.show(nonnormality.key(request), again, found, numbers, f"{request.geometry.title}: pseudospectra", about)
 
 
 def _rows(found: nonnormality.NonNormality, result: Result) -> list[tuple[str, str]]:

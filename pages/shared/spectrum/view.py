@@ -17,7 +17,7 @@ from stiffcore.conventions import Convention
 from stiffcore.figures.panel import Series
 from stiffcore.figures.spectra import spectrum, spectrum_table
 from stiffcore.figures.theme import Style
-from stiffcore.images.image import Image
+from stiffcore.images.image import NO_IMAGE, Image
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,11 @@ def show(network: str, convention: Convention, style: Style) -> None:
     """Choose, compute, draw."""
     requests, look = _choose(network, convention, style)
     controls.notes()
-    blocks = ", ".join(str(block) for block in dict.fromkeys(request.block for request in requests))
-    title = f"{controls.NETWORK_TITLES[network]}, block {blocks} ({convention})"
+    blocks, asked = (
+        ", ".join(str(block) for block in dict.fromkeys(request.block for request in requests)),
+        requests[0].network,
+    )
+    title = f"{asked.title}, {asked.noun} {blocks} ({convention})"
     with panels.error_boundary():
         results = computing.results(requests, title)
         eigenmodes.check(results, look.chosen)
@@ -59,11 +62,14 @@ def _choose(network: str, convention: Convention, style: Style) -> tuple[list[Re
         shown = plane.fit("spectrum", convention)
     with others:
         overlay = stability_overlay.choose(network, blocks, convention)
-    with panels.row():
-        images = gallery.choose(network, gallery.first_of_each_label()[3:6])
-        colour_by = controls.select("Colour by", "overlay", spectrum.OVERLAYS, "image")
-        series = spectrum.series_of([*map(ask.find_image, images)], colour_by, style)
-        gallery.strip(network, images, {image.in_rows: look.colour for image, look in series.items()})
+    asked = ask.find_network(network)
+    images, colour_by, series = (0,), "image", spectrum.series_of([NO_IMAGE], "image", style)
+    if asked.takes_images:
+        with panels.row():
+            images = gallery.choose(network, gallery.first_of_each_label()[3:6])
+            colour_by = controls.select("Colour by", "overlay", spectrum.OVERLAYS, "image")
+            series = spectrum.series_of([*map(ask.find_image, images)], colour_by, style, asked.classes)
+            gallery.strip(network, images, {image.in_rows: look.colour for image, look in series.items()})
     requests = [ask.request(network, image, block, convention) for block in blocks for image in images]
     return requests, Look(colour_by, series, shown, axes, marks, overlay, eigenmodes.choice())
 
@@ -108,5 +114,5 @@ def _below(results: Sequence[Result], look: Look, style: Style) -> None:
     elif sides:
         st.caption(
             f"Modes and pseudospectra are available for cores up to {modes.LARGEST_CORE:,}. The smallest here has side "
-            f"{min(sides):,}: choose a later block."
+            f"{min(sides):,}" + (": choose a later block." if results[0].request.network.takes_images else ".")
         )

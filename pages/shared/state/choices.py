@@ -22,6 +22,7 @@ from typing import TypeVar
 import streamlit as st
 
 from stiffcore.errors import CannotCompute
+from stiffcore.matrices import own as matrices
 
 T = TypeVar("T")
 
@@ -63,6 +64,8 @@ def choose(name: str, text: str) -> None:
 
 
 def _propagate(name: str, text: str) -> None:
+    if matrices.is_name(text):  # only the page Spectrum shows them; what the others show stays
+        return
     for other, form in LINKED.get(name, ()):
         present = st.session_state["chosen"].get(other, "")
         if text != ALL and present != ALL and form(text) not in present.split(","):

@@ -6,10 +6,11 @@ from typing import TypeVar
 
 import streamlit as st
 
-from pages.shared.state import choices
+from pages.shared.state import ask, choices
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
+from stiffcore.matrices import own as own_matrices
 from stiffcore.networks import catalogue, registry, uploaded as uploaded_networks
 from stiffcore.networks.network import Network
 
@@ -182,14 +183,29 @@ def switch(label: str, name: str, default: bool = False, **look) -> bool:
     return _widget(st.toggle, label, name, value, text_of, **look)
 
 
-def network(label: str = "Network", name: str = "network", default: str = "resnet18", **look) -> str:
-    """One of all networks, baselines and uploaded networks."""
+def network(
+    label: str = "Network", name: str = "network", default: str = "resnet18", matrices: bool = False, **look
+) -> str:
+    """One of all networks, baselines and uploaded networks. matrices: or uploaded matrices.
+
+    Where there are no matrices, a choice of them shows the default, and holds again where there are.
+    """
+    is_linked = choices.is_linked(name)
 
     def parse(text: str) -> str:
-        catalogue.architecture(text[:80])  # the error says if an uploaded one was removed
-        return text
+        if not own_matrices.is_name(text):
+            catalogue.architecture(text[:80])  # the error says if an uploaded one was removed
+            return text
+        if matrices:
+            return own_matrices.find(text).name
+        if is_linked:
+            raise CannotCompute("Matrices are shown on the page Spectrum, in place of a network.")
+        return default
 
-    return select(label, name, dict(NETWORK_TITLES), default, draw=st.selectbox, parse=parse, **look)
+    titles = dict(NETWORK_TITLES)
+    if matrices:
+        titles |= {own.network: f"Matrix: {own.title}, {own.size}" for own in own_matrices.known()}
+    return select(label, name, titles, default, draw=st.selectbox, parse=parse, **look)
 
 
 def doubts(networks: Iterable[Network]) -> None:
@@ -202,9 +218,28 @@ def doubts(networks: Iterable[Network]) -> None:
 CONVENTION_TITLES = {convention.value: convention.title for convention in Convention}
 
 
+MATRIX_CONVENTIONS = {Convention.BLOCK.value: "I + A (block)", Convention.BRANCH.value: "A (branch)"}
+
+
 def convention(default: Convention, name: str = "convention", **look) -> Convention:
     """One convention; the visitor's choice on other pages is kept."""
     return Convention(select("Convention", name, CONVENTION_TITLES, default.value, **look))
+
+
+def convention_of_matrices(default: Convention) -> Convention:
+    """I + A or A. Slices, chosen for a network, become the default without a note and hold again for networks."""
+    is_linked = choices.is_linked("convention")
+
+    def parse(text: str) -> str:
+        if text == Convention.SLICES and not is_linked:
+            return default.value
+        if text not in MATRIX_CONVENTIONS:
+            raise CannotCompute(
+                f"Expected {' or '.join(MATRIX_CONVENTIONS)} for a matrix, which is not made of convolutions, got {text[:80]!r}."
+            )
+        return text
+
+    return Convention(select("Convention", "convention", MATRIX_CONVENTIONS, default.value, parse=parse))
 
 
 def conventions(default: Convention) -> tuple[Convention, ...]:
@@ -220,7 +255,8 @@ def convention_before(default: Convention) -> Convention:
 
 def blocks(network: str, default: Sequence[int] | None = None, at_most: int = MAX_BLOCKS, **look) -> tuple[int, ...]:
     """Blocks of a network, counted from 1; arrows mark those that change the shape. Opens on the last one."""
-    there = catalogue.blocks(network)
+    asked = ask.find_network(network)
+    there = asked.blocks
     if not choices.is_linked("blocks"):  # keep those blocks that the network has, without a note
         chosen = st.session_state.setdefault("chosen", {})
         kept = [part for part in chosen.get("blocks", "").split(",") if part.isdecimal()]
@@ -230,7 +266,9 @@ def blocks(network: str, default: Sequence[int] | None = None, at_most: int = MA
         elif ",".join(inside) != chosen["blocks"]:
             choices.choose("blocks", ",".join(inside))
     titles = {block.block: f"{block.block}" if block.is_identity else f"{block.block} ↘" for block in there}
-    return several_of("Blocks", "blocks", titles, default or (len(there),), at_most, **look)
+    if not asked.takes_images:
+        titles = {block.block: escape_markdown(f"{block.block} {block.path}") for block in there}
+    return several_of(asked.nouns.capitalize(), "blocks", titles, default or (len(there),), at_most, **look)
 
 
 def parse_images(text: str) -> tuple[int, ...]:

@@ -83,7 +83,12 @@ def metrics(results: Sequence[Result], colours: dict[int, str], style: theme.Sty
     }
     across = [result for inside in blocks.values() for result in inside]
     images = [result.request.image for result in across]
-    heads = [grid.Cell(at.label_name, small=at.name, dot=colours[at]) for at in images]
+    classes = [result.request.network.classes for result in across]
+    heads = [
+        grid.Cell(at.label_among(of), small=at.name, dot=colours[at]) for at, of in zip(images, classes, strict=True)
+    ]
+    if not across[0].request.network.takes_images:
+        heads = [grid.Cell(f"n = {result.request.geometry.n_in:,}") for result in across]
     body = [
         (
             grid.Cell(wording.title(name), title=wording.meaning(name)),
@@ -91,7 +96,9 @@ def metrics(results: Sequence[Result], colours: dict[int, str], style: theme.Sty
         )
         for name in names
     ]
-    grid.draw(body, heads, style, "", [(f"Block {block}", len(inside)) for block, inside in blocks.items()], "close")
+    grid.draw(
+        body, heads, style, "", [(inside[0].request.geometry.title, len(inside)) for inside in blocks.values()], "close"
+    )
     reasons(across, names)
 
 

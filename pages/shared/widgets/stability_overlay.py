@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from pages.shared.state import controls
+from pages.shared.state import ask, controls
 from pages.shared.widgets import ode_table, panels
 from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
@@ -14,7 +14,6 @@ from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.odes.stability_regions import UNIT_CIRCLE
 from stiffcore.figures.panel import Series
 from stiffcore.figures.theme import Style
-from stiffcore.networks import catalogue
 from stiffcore.odes import spectrum_stability
 
 NOT_SQUARE = "No overlay for a block that changes the shape: it has no eigenvalues, only singular values."
@@ -30,7 +29,8 @@ class Overlay:
 
 def choose(network: str, blocks: Sequence[int], convention: Convention) -> Overlay:
     """Regions and the step. Both stay visible if they do not apply, with the reason."""
-    has_eigenvalues = any(catalogue.block(network, block).is_identity for block in blocks)
+    asked = ask.find_network(network)
+    has_eigenvalues = any(asked.block(block).is_identity for block in blocks)
     usable = bool(convention.regions) and has_eigenvalues
     shown = convention if convention.regions else Convention.BRANCH  # does not apply, but stays visible
     titles = {name: stability_regions.TITLES[name] for name in shown.regions}
@@ -42,9 +42,9 @@ def choose(network: str, blocks: Sequence[int], convention: Convention) -> Overl
         )
         label = "Step h: the network's is 1"
         step = controls.number(label, "blockstep", 0.05, 2.0, 1.0, 0.05, width=300, disabled=off or not has_step)
-    if convention.about_regions:
-        st.caption(convention.about_regions)
-    if convention.has_matrix and not all(catalogue.block(network, block).is_identity for block in blocks):
+    if about := stability_regions.about(asked, convention):
+        st.caption(about)
+    if convention.has_matrix and not all(asked.block(block).is_identity for block in blocks):
         st.caption(NOT_SQUARE)
     return Overlay(regions if usable else (), step if has_step else 1.0)
 
@@ -69,7 +69,8 @@ def numbers(results: Sequence[Result], series: Mapping[int, Series], overlay: Ov
     shown = [result for result in results if "eigenvalues" in result.arrays]
     if not shown or not overlay.regions:
         return
-    heads = ["Image"]
+    network = shown[0].request.network
+    heads = ["Image" if network.takes_images else "Matrix"]
     for name in overlay.regions:
         title = stability_regions.TITLES[name]
         is_circle = name == UNIT_CIRCLE
@@ -87,7 +88,10 @@ def numbers(results: Sequence[Result], series: Mapping[int, Series], overlay: Ov
 
 
 def _row(result: Result, name: str, overlay: Overlay, several: bool) -> tuple[str, ...]:
-    cells = [f"{name}\nblock {result.request.block}" if several else name]
+    if result.request.network.takes_images:
+        cells = [f"{name}\nblock {result.request.block}" if several else name]
+    else:
+        cells = [str(result.request.block)]
     for region in overlay.regions:
         if region == UNIT_CIRCLE:
             cells.append(per_cent(_outside_unit_circle(result)))

@@ -31,7 +31,7 @@ READINGS = {  # title -> (convention, baseline): a claim is judged under these a
 PAPER = "The paper's tables"
 
 
-def _changed(path: Path) -> int:
+def changed(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
@@ -47,7 +47,7 @@ def stamp(network: str, convention: Convention) -> tuple:
         network,
         convention,
         str(shipping.FOLDER),
-        *map(_changed, files),
+        *map(changed, files),
         health["folder"],
         health["entries"],
         health["bytes"],
@@ -63,12 +63,12 @@ def rows(network: str, convention: Convention) -> pd.DataFrame:
 def _rows(key: tuple) -> pd.DataFrame:
     network, convention = key[:2]
     return shipping.merged(
-        shipped(network, convention), _stored_rows().rows(ask.find_network(network), convention, ask.bundled())
+        shipped(network, convention), stored_rows().rows(ask.find_network(network), convention, ask.bundled())
     )
 
 
 @st.cache_resource(show_spinner=False)
-def _stored_rows() -> StoredRows:
+def stored_rows() -> StoredRows:
     """One for the whole server, so that every result is read once."""
     return StoredRows()
 
@@ -76,7 +76,7 @@ def _stored_rows() -> StoredRows:
 def shipped(network: str, convention: Convention) -> pd.DataFrame:
     """The rows that ship alone: they do not change while something is computed."""
     path = shipping.rows_path(network, convention)
-    return _shipped(network, convention, str(path), _changed(path))
+    return _shipped(network, convention, str(path), changed(path))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -2,15 +2,18 @@
 
 The unit circle, |λ| ≤ 1, is the region of the block as a map, which has no step. Regions of one-step methods concern x'
 = F(x), and therefore only the convention ``branch`` (``Convention.regions``): the outer ReLU projects, and
-spec(J_block) is not 1 + spec(J_F).
+spec(J_block) is not 1 + spec(J_F). Without an outer ReLU it is, and the unit circle is forward Euler's disc moved by 1 (``moved``).
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from stiffcore.analysis.results import Result
+from stiffcore.conventions import Convention
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.panel import Panel
+from stiffcore.networks.network import Network
 from stiffcore.odes import stability
 
 UNIT_CIRCLE = "unit-circle"
@@ -31,9 +34,31 @@ DASHES = {
     "backward-euler": ("dashdot", "dash-dotted"),
     UNIT_CIRCLE: ("solid", "solid"),
 }
+MOVED = "|λ| = 1: forward Euler’s disc of {F}, moved by 1"
 DISCS = ("forward-euler", UNIT_CIRCLE)  # drawn as true circles where the axes are linear
 BEYOND = 100.0  # drawn units: an unbounded region ends so far out that panning reaches no edge
 FINEST = 0.15  # largest distance between two points of an outline on arcsinh axes, in drawn units
+
+
+def moved(results: Sequence[Result]) -> str:
+    """The ODE's matrix, J_F or A, if J = I + it at every block: what the unit circle's name says then; else ""."""
+    requests = [result.request for result in results]
+    is_moved = [
+        request.convention.has_matrix and request.convention.has_skip and not request.geometry.has_outer_relu
+        for request in requests
+    ]
+    if not requests or not all(is_moved):
+        return ""
+    return "J_F" if requests[0].network.takes_images else "A"
+
+
+def about(network: Network, convention: Convention) -> str:
+    """Why no other region applies under a convention; empty if all apply."""
+    if not (convention.has_matrix and convention.has_skip) or any(block.has_outer_relu for block in network.blocks):
+        return convention.about_regions
+    matrix = "J_F" if network.takes_images else "A"
+    why = "The block has no outer ReLU, so" if network.takes_images else "Read as a step of 1,"
+    return f"{why} J = I + {matrix}: the unit circle is forward Euler’s disc of {matrix}, moved by 1."
 
 
 def outline(name: str, step: float = 1.0) -> np.ndarray:
@@ -67,15 +92,15 @@ def extent(names: Sequence[str], step: float) -> tuple[float, float, float]:
     return float(middle - half), float(middle + half), float(half)
 
 
-def draw(panel: Panel, names: Sequence[str], step: float) -> None:
-    """Draw each region's inside, its outline on the panel's axes, and its name in the panel's corner."""
+def draw(panel: Panel, names: Sequence[str], step: float, moved: str = "") -> None:
+    """Draw each region's inside, its outline on the panel's axes, and its name in the panel's corner. moved: as of ``name``."""
     for each in names:
         _region(panel, each, step, len(names))
-    name(panel, names, step)
+    name(panel, names, step, moved)
 
 
-def name(panel: Panel, names: Sequence[str], step: float) -> None:
-    """Write the equation of each line in the panel's corner."""
+def name(panel: Panel, names: Sequence[str], step: float, moved: str = "") -> None:
+    """Write the equation of each line in the panel's corner. moved: the matrix whose disc the unit circle is, moved by 1."""
     if names:
         style = panel.style
         panel.figure.add_annotation(
@@ -86,15 +111,16 @@ def name(panel: Panel, names: Sequence[str], step: float) -> None:
             xanchor="left",
             yanchor="top",
             align="left",
-            text="<br>".join(_in_words(each, step, len(names)) for each in names),
+            text="<br>".join(_in_words(each, step, len(names), moved) for each in names),
             font={"color": style.region_line, "size": style.font_size - 2},
             **panel.place,
         )
 
 
-def _in_words(name: str, step: float, of: int) -> str:
+def _in_words(name: str, step: float, of: int, moved: str) -> str:
     line = "dashed" if of == 1 else DASHES[name][1]
-    return f"{line}: " + EQUATIONS[name].format(h="" if step == 1 else f"{step:g} ")
+    equation = MOVED if moved and name == UNIT_CIRCLE else EQUATIONS[name]
+    return f"{line}: " + equation.format(h="" if step == 1 else f"{step:g} ", F=moved)
 
 
 def _region(panel: Panel, name: str, step: float, of: int) -> None:

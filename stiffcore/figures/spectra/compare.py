@@ -14,6 +14,7 @@ from stiffcore.analysis.results import Result
 from stiffcore.figures import theme
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.odes import stability_regions
+from stiffcore.figures.odes.stability_regions import UNIT_CIRCLE
 from stiffcore.figures.panel import Panel, Series, draw_structural
 from stiffcore.figures.spectra import cloud_density, eigenvalue_cloud, slice_density
 from stiffcore.figures.theme import Style
@@ -174,7 +175,8 @@ def _plane(panel: Panel, inside: Sequence[Result], shown: tuple[float, float, fl
     margin = 0.08 * max(right - left, height, 1e-6)
     fig.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
     regions = [name for result in inside for name in result.request.convention.default_regions]
-    stability_regions.draw(panel, list(dict.fromkeys(regions)), 1.0)
+    of_block = [result for result in inside if UNIT_CIRCLE in result.request.convention.default_regions]
+    stability_regions.draw(panel, list(dict.fromkeys(regions)), 1.0, stability_regions.moved(of_block))
     look: dict[str, object] = {"title_text": "Re λ", "range": [left - margin, right + margin]}
     fig.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
     axis = fig.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")

@@ -54,16 +54,16 @@ def scale(results: Sequence[Result]) -> float:
     return axes.rounded(float(np.median(sizes))) if sizes.size else 1.0
 
 
-def nearest(results: Sequence[Result], image: int | None, x: float, y: float, kind: str) -> tuple[Result, int] | None:
+def nearest(results: Sequence[Result], image: int, x: float, y: float, kind: str) -> tuple[Result, int] | None:
     """The result whose eigenvalue is drawn closest to (x, y), and the position of the eigenvalue in the core. image:
-    the number of the image to search; None is returned if it has no eigenvalues.
+    the number of the image to search, as of ``panel.number_of``; None is returned if it has no eigenvalues.
 
     kind: of axes.AXES. Each block has its own scale; the smallest distance over all blocks counts.
     """
     closest, smallest = None, math.inf
     for result in results:
         values = result.arrays.get("eigenvalues", np.zeros(0))
-        if result.request.image.number != image or not len(values):
+        if number_of(result.request.image) != image or not len(values):
             continue
         inside = [other for other in results if other.request.block == result.request.block]
         drawn = axes.Axes(scale(inside) if kind == "arcsinh" else None)

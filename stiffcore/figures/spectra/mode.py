@@ -11,6 +11,7 @@ from stiffcore.figures.theme import Style
 TITLES = ("right: response", "left: excitation")
 HEIGHT = 330  # pixels
 LARGEST_SVG = 2_000  # points
+FEW_COMPONENTS = 40  # of a vector; each has a marker
 FEW_PIXELS = 16  # maps of at most so many pixels show their numbers
 
 
@@ -29,21 +30,11 @@ def figure(mode: Mode, eigenvalues: np.ndarray, style: Style, picture: str = "")
         look = {"xref": "x2", "yref": "y2", "x": 0, "y": 0, "sizex": 1, "sizey": 1, "xanchor": "left", "yanchor": "top"}
         fig.add_layout_image(source=picture, sizing="stretch", layer="below", **look)
         _pixels(fig, 2, 1, 1)
-    for at, values in enumerate((mode.right_map, mode.left_map)):
-        column = len(columns) - 1 + at
-        fig.add_trace(
-            go.Heatmap(
-                z=values.astype(np.float32),
-                coloraxis="coloraxis",
-                texttemplate="%{z:.2f}" if values.size <= FEW_PIXELS else None,
-                hovertemplate=f"{TITLES[at]}<br>row %{{y}}, column %{{x}}: %{{z:.3g}}<extra></extra>",
-            ),
-            row=1,
-            col=column,
-        )
-        _pixels(fig, column, values.shape[0], values.shape[1], half=0.5)
-    bar = {"title": {"text": "‖·‖ over channels", "side": "right"}, "thickness": 10, "outlinewidth": 0}
     top = float(max(mode.right_map.max(), mode.left_map.max()))
+    for at, values in enumerate((mode.right_map, mode.left_map)):
+        draw = _components if len(values) == 1 < values.size else _map
+        draw(fig, len(columns) - 1 + at, values, TITLES[at], style)
+    bar = {"title": {"text": "‖·‖ over channels", "side": "right"}, "thickness": 10, "outlinewidth": 0}
     theme.apply(fig, style).update_layout(
         height=HEIGHT * (1.15 if style.talk else 1),
         showlegend=False,
@@ -51,6 +42,38 @@ def figure(mode: Mode, eigenvalues: np.ndarray, style: Style, picture: str = "")
         margin={"t": 36, "b": 40, "l": 50, "r": 10},
     )
     return fig
+
+
+def _map(fig: go.Figure, column: int, values: np.ndarray, title: str, style: Style) -> None:
+    """A norm at each pixel."""
+    fig.add_trace(
+        go.Heatmap(
+            z=values.astype(np.float32),
+            coloraxis="coloraxis",
+            texttemplate="%{z:.2f}" if values.size <= FEW_PIXELS else None,
+            hovertemplate=f"{title}<br>row %{{y}}, column %{{x}}: %{{z:.3g}}<extra></extra>",
+        ),
+        row=1,
+        col=column,
+    )
+    _pixels(fig, column, values.shape[0], values.shape[1], half=0.5)
+
+
+def _components(fig: go.Figure, column: int, values: np.ndarray, title: str, style: Style) -> None:
+    """Absolute values along the components, where there are no pixels."""
+    fig.add_trace(
+        go.Scatter(
+            x=np.arange(1, values.size + 1),
+            y=values[0].astype(np.float32),
+            mode="lines+markers" if values.size <= FEW_COMPONENTS else "lines",
+            line={"color": style.colour(0), "width": style.line_width},
+            hovertemplate=f"{title}<br>component %{{x}}: %{{y:.3g}}<extra></extra>",
+        ),
+        row=1,
+        col=column,
+    )
+    fig.update_xaxes(title_text="component", row=1, col=column)
+    fig.update_yaxes(rangemode="tozero", row=1, col=column)
 
 
 def _plane(fig: go.Figure, value: complex, eigenvalues: np.ndarray, style: Style) -> None:
@@ -93,7 +116,8 @@ def _pixels(fig: go.Figure, column: int, rows: int, columns: int, half: float = 
 def alt_text(mode: Mode) -> str:
     """One sentence for screen readers; the table has the maps."""
     rows, columns = mode.right_map.shape
+    what = f"maps of {rows} × {columns} pixels: norms over the channels" if rows > 1 else f"{columns} absolute values"
     return (
-        f"Eigenvectors of the eigenvalue {in_words(mode.eigenvalue)} as maps of {rows} × {columns} pixels: norms over the "
-        f"channels. Residual {mode.residual:.1e}, condition number {mode.condition:.3g}."
+        f"Eigenvectors of the eigenvalue {in_words(mode.eigenvalue)} as {what}. Residual {mode.residual:.1e}, condition number "
+        f"{mode.condition:.3g}."
     )

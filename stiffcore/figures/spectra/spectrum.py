@@ -73,9 +73,10 @@ def _panel_title(result: Result) -> str:
     request = result.request
     block = request.geometry
     if not request.convention.has_matrix:
-        return f"Block {block.block} · {block.n_eigenvalues(request.convention):,} eigenvalues"
+        return f"{block.title} · {block.n_eigenvalues(request.convention):,} eigenvalues"
     size = f"n = {block.n_out:,}" if block.is_identity else f"{block.n_out:,} × {block.n_in:,}, not square: σ"
-    return f"Block {block.block} · {size}"
+    name = "" if request.network.takes_images or not block.path else f" · {block.path}"
+    return f"{block.title}{name} · {size}"
 
 
 def _scale(inside: Sequence[Result]) -> float:
@@ -98,7 +99,7 @@ def _draw(panel: Panel, inside: Sequence[Result], fit: str, step: float, regions
         for result in inside:
             eigenvalue_cloud.draw(panel, result)
     left, right = plane(panel, shown)
-    stability_regions.draw(panel, regions, step)
+    stability_regions.draw(panel, regions, step, stability_regions.moved(inside))
     for place, name in ((0, "n_zero"), (1, "n_one")):
         draw_structural(panel, place, [result.metrics.get(name) or 0 for result in inside], (left + right) / 2)
 
@@ -131,6 +132,7 @@ def _layout(fig: go.Figure, results: Sequence[Result], style: Style, blocks: Seq
         height=PANEL_HEIGHT.get(len(blocks), 820),
         # The visitor's zoom is kept until the network, convention, blocks or fit change.
         uirevision=f"{first.network.name} {first.convention} {blocks} {fit}",
+        showlegend=None if first.network.takes_images else False,  # with images the legend names them
         legend={"orientation": "h", "y": -0.1 if len(blocks) > 2 else -0.16, "yanchor": "top", "x": 0},
         hovermode="closest",
         margin={"t": 36, "b": 40, "l": 50, "r": 10},
@@ -143,9 +145,9 @@ def alt_text(results: Sequence[Result], marks: str = "points") -> str:
     """One sentence for screen readers; the table beside the figure has the numbers."""
     first = results[0].request
     blocks = ", ".join(str(block) for block in sorted({result.request.block for result in results}))
-    images = len({result.request.image for result in results})
+    images = f"{len({result.request.image for result in results})} images, " if first.network.takes_images else ""
     what = "Density of the eigenvalues" if is_density(results, marks) else "Eigenvalues"
     return (
-        f"{what} in the complex plane: {first.network.title}, block {blocks}, {images} images, "
+        f"{what} in the complex plane: {first.network.title}, {first.network.noun} {blocks}, {images}"
         f"{first.convention.title}. The table has the numbers."
     )

@@ -10,6 +10,7 @@ from stiffcore.analysis.results import Result
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import slice_density
 from stiffcore.metrics import definitions
+from stiffcore.networks.network import Network
 
 if TYPE_CHECKING:  # pandas would delay the first paint
     import pandas as pd
@@ -34,6 +35,8 @@ def metrics_present(results: Sequence[Result]) -> list[str]:
     """
     listed = {name for result in results for name in (*result.metrics, *result.reasons)}
     conventions = {result.request.convention for result in results}
+    if not any(result.request.network.takes_images for result in results):
+        listed.discard("live_fraction")  # a matrix has no outputs that could be dead
     return [
         metric.name
         for metric in definitions.in_table_order()
@@ -115,21 +118,34 @@ def _bins(density: np.ndarray, re_edges: np.ndarray, im_edges: np.ndarray) -> "p
     )
 
 
+def named_in_python(network: Network) -> str:
+    """The network as an argument in Python: its name, or the file of matrices."""
+    return repr(network.name) if network.takes_images else f"sc.matrix({network.title!r})"
+
+
+def arguments_in_python(request: Request) -> str:
+    """Network, image, block and convention as ``sc.request`` takes them."""
+    image = request.image.in_rows if request.network.takes_images else 0  # of no consequence for matrices
+    return f"{named_in_python(request.network)}, {image}, {request.block}, {str(request.convention)!r}"
+
+
 def python(requests: Sequence[Request]) -> str:
     """Python code that computes and draws the same."""
     first, convention = requests[0], requests[0].convention
-    if len(requests) == 1:
-        arguments = f'{first.network.name!r}, {first.image.in_rows}, {first.block}, {str(convention)!r}, "spectrum"'
-        return f"import stiffcore as sc\n\nsc.analyse({arguments}).plot().show()\n"
     images, blocks = (
         tuple(dict.fromkeys(values)) for values in ([r.image.in_rows for r in requests], [r.block for r in requests])
     )
+    if not first.network.takes_images:
+        images = (0,)  # of no consequence
+    if len(requests) == 1:
+        return f'import stiffcore as sc\n\nsc.analyse({arguments_in_python(first)}, "spectrum").plot().show()\n'
     return f"""import stiffcore as sc
 from stiffcore.figures.spectra import spectrum
 from stiffcore.figures.theme import Style
 
+network = sc.network({named_in_python(first.network)})
 results = [
-    sc.analyse({first.network.name!r}, image, block, {str(convention)!r}, "spectrum")
+    sc.analyse(network, image, block, {str(convention)!r}, "spectrum")
     for block in {blocks}
     for image in {images}
 ]
