@@ -4,6 +4,7 @@ import io
 import math
 import re
 import threading
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -107,16 +108,14 @@ def test_a_checkpoint_is_looked_into_then_loaded_tested_and_offered_everywhere(v
     assert spectrum.button("compute") is not None
 
 
-def made_up(architecture="resnet18", title="a.pt", digit="a") -> str:
-    """The name of an uploaded network that is kept."""
+def made_up(architecture="resnet18", title="a.pt", digit="a", **changes) -> str:
+    """The name of an uploaded network that is kept. changes: of its architecture."""
     sha256 = f"{digit}b" * 32
-    structure = catalogue.ARCHITECTURES[architecture]
+    structure = replace(catalogue.ARCHITECTURES[architecture], **changes)
     name = uploaded_networks.name_of(structure, sha256)
+    measured = (0.1, cifar10.bundled(), (3,) * 1000, (0.5,) * 1000) if structure.classes == 10 else (None, (), (), ())
     uploaded_networks.save(
-        uploaded_networks.UploadedWeights(
-            name, title, sha256, "made up", 0.1, cifar10.bundled(), (3,) * 1000, (0.5,) * 1000, 1e9, structure
-        ),
-        b"x",
+        uploaded_networks.UploadedWeights(name, title, sha256, "made up", *measured, 1e9, structure), b"x"
     )
     return name
 
@@ -356,6 +355,41 @@ def test_pages_about_many_images_show_their_empty_state_for_an_uploaded_network(
     assert not shown.texts("warning", "error")
     if path in ("pages/2_Blocks.py", "pages/3_Labels.py", "pages/4_Correlation.py"):
         assert name in shown.texts("code"), "the command that computes it"
+
+
+PAGES = (
+    "1_Spectrum",
+    "2_Blocks",
+    "3_Labels",
+    "4_Correlation",
+    "5_Compare",
+    "6_Published_tables",
+    "7_Stiff_ODEs",
+    "8_Own_files",
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architecture": "resnet18", "stem": "3x3"},
+        {"architecture": "resnet20", "classes": 100},
+        {"architecture": "resnet20", "classes": 0, "unit": "pre-activation", "shortcut": "convolution"},
+        {"architecture": "resnet50", "classes": 1000, "stem": "7x7-pool"},
+    ],
+    ids=("no pool", "a hundred classes", "no head", "ImageNet"),
+)
+def test_every_page_takes_a_network_that_is_not_in_the_paper(visitor, page, changes):
+    """Without published numbers, with another number of classes, blocks or sizes, and without a head."""
+    name = made_up(**changes)
+    url = {"network": name, "networks": name, "a.network": name, "b.network": "resnet18"}
+    shown = visitor().open(f"pages/{page}.py", **url)
+    assert not shown.texts("error")
+    assert "The default is shown" not in shown.texts("warning")
+    if page == "5_Compare":
+        for part in ("groups", "perturbed"):
+            assert not visitor().open(f"pages/{page}.py", compare=part, **url).texts("error")
 
 
 # An image

@@ -123,7 +123,7 @@ def _measured(examiner: measuring.Examiner, ways: list[Candidate]) -> kept.Kept:
     if accuracy < LEAST:
         doubt = (
             f"It is right at only {100 * accuracy:.1f} % of the images that ship: it may be untrained, or trained on other images or "
-            "with another order of the labels, so that its stem and normalisation are not certain."
+            "with another order of the labels, so that how to read it is not certain."
         )
     if not np.isfinite(seen.loss).all():
         doubt = "Its scores at some of the images that ship are not finite: it may be damaged."
