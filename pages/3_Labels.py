@@ -32,6 +32,8 @@ with panels.error_boundary():
 
     # Compute.
     statistics.about(rows, network, convention)
+    if not statistics.has_labels(network):
+        st.stop()
     values, paper = tables.per_image(rows, metric, block), label_numbers.published_labels(network, metric, block)
 
     # Draw.

@@ -29,7 +29,7 @@ controls.notes()
 with panels.error_boundary():
     rows = statistics.rows(network, convention)
     statistics.about(rows, network, convention)
-    if len(rows):
+    if statistics.has_labels(network) and len(rows):
         values = correlation_table.points(rows, measure, block)
 
         # Draw.

@@ -17,7 +17,7 @@ from stiffcore.images.labels import LABELS
 class Image:
     """pixels: uint8, shape (height, width, 3), RGB, read-only. sha256: of their bytes in (row, column, channel) order.
 
-    label: position in the network's classes, None if unlabelled. number: names the image in rows: its index in the official
+    label: position in the network's classes, of an image with a number in CIFAR-10's; None if unlabelled. number: names the image in rows: its index in the official
     test set, or an uploaded image's number; None for an array. is_official: one of CIFAR-10's, whose label never changes.
     on_prediction: called with the SHA-256 of a network's weights and its predicted label, after every prediction.
     """
@@ -53,7 +53,7 @@ class Image:
 
     def label_in(self, classes: Sequence[str]) -> int | None:
         """The label's position in a network's classes; None if unlabelled, or if CIFAR-10's labels are not the classes."""
-        is_other = self.is_official and tuple(classes) != LABELS
+        is_other = self.number is not None and tuple(classes) != LABELS
         return None if is_other or self.label is None or self.label >= len(classes) else self.label
 
     def label_among(self, classes: Sequence[str]) -> str:

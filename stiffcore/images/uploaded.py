@@ -30,6 +30,7 @@ SHAPE = (32, 32, 3)
 FIRST = 1_000_000
 LAST = FIRST + 0xFFFFFFF
 MOST = 500  # images; beyond it the least recently viewed are removed
+MOST_CLASSES = 1_000_000  # of a network that predicts
 TOLD = 5  # names of removed images in a sentence
 LOOKED_AT_AGAIN = 3600.0  # seconds after which another view is recorded on disk
 _log = logging.getLogger(__name__)
@@ -254,8 +255,8 @@ def _image(sha256: str, header: dict, pixels: np.ndarray) -> UploadedImage:
         raise ValueError(f"Expected a label from 0 to 9 or None, got {label!r}.")
     if pixels.dtype != np.uint8 or pixels.shape != SHAPE or not all(isinstance(text, str) for text in (name, kind)):
         raise ValueError("Expected an image with a name and a kind, got something else.")
-    if not all(type(seen) is int and 0 <= seen <= 9 for seen in predicted.values()):
-        raise ValueError(f"Expected predicted labels from 0 to 9, got {predicted!r}.")
+    if not all(type(seen) is int and 0 <= seen < MOST_CLASSES for seen in predicted.values()):
+        raise ValueError(f"Expected predicted labels from 0, got {predicted!r}.")
     pixels.flags.writeable = False
     return UploadedImage(_number(sha256), pixels, sha256, name, kind, label, float(registered), predicted, about)
 

@@ -70,6 +70,6 @@ def arrived(task: Task, values: dict) -> Outcome:
         if key in expected and result_cache.default().get(key) is None:
             result_cache.default().put(key, header, arrays)
     rows = tuple(row | {"convention": task.convention} for row in values["rows"])
-    if task.image.on_prediction and rows:
+    if task.image.on_prediction and rows and rows[0]["predicted"] is not None:  # None without a head
         task.image.on_prediction(task.network.weights_sha256, int(rows[0]["predicted"]))
     return Outcome(task, rows, values["failures"], values["seconds"], values["worker"], values["peak_memory"])

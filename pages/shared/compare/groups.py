@@ -137,6 +137,10 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
             icon=":material/call_split:",
         )
     rows = _rows(a, b)
+    labelled = [group for group in (a, b) if group.label != tables.ALL]
+    if not all([statistics.has_labels(network) for network in dict.fromkeys(group.network for group in labelled)]):
+        controls.copy_link()
+        return
     if any(of_group.empty for of_group in rows.values()):
         controls.copy_link()
         return

@@ -17,7 +17,7 @@ from stiffcore.analysis.requests import PRECISION
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare, perturbation as figures
 from stiffcore.figures.theme import Style
-from stiffcore.images import cifar10, uploaded as uploaded_images
+from stiffcore.images import uploaded as uploaded_images
 from stiffcore.storage import cache as result_cache
 
 STRONGEST = 32  # grey levels on the slider; stiffcore allows more, but then the image is hard to recognise
@@ -104,8 +104,11 @@ def _pictures(request: PerturbationRequest, perturbed: Perturbed | None, style: 
         pixels = perturbation.noise(request.image, request.strength, request.seed)
     if pixels is not None:
         cards.append(_difference(request.image.pixels, pixels, style))
-        said = ("no prediction",) if after is None else (f"seen as {cifar10.LABELS[after[0]]}", f"loss {after[1]:.3g}")
-        label = request.image.label  # without a label, no prediction is wrong
+        network = request.network
+        said = (
+            ("no prediction",) if after is None else (escape(gallery.said(network, after[0])), f"loss {after[1]:.3g}")
+        )
+        label = network.label_of(request.image)  # without a label, no prediction is wrong
         wrong = ' class="wrong"' if after and label is not None and after[0] != label else ""
         cards.append(
             f'<figure class="side"><img src="{gallery.data_uri(pixels)}" style="border-color:{looks["B"].colour}" '

@@ -10,10 +10,10 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages.shared.state import choices, controls
+from pages.shared.state import ask, choices, controls
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
-from stiffcore.networks import manifest
+from stiffcore.networks.network import Network
 
 PER_PAGE = 30  # three rows of ten
 OWN = "own"  # among the labels of the gallery: uploaded images
@@ -52,48 +52,58 @@ def data_uri(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def predicted(network: str, image: int) -> int | None:
-    """The label that a network predicts for a bundled or uploaded image; None if it has not been computed."""
+def predicted(network: Network, image: int) -> int | None:
+    """The class that a network predicts for a bundled or uploaded image; None if it has not been computed."""
+    if not uploaded_images.is_number(image):
+        return network.predicted.get(image)
     try:
-        entry = manifest.entry(network)
-        if uploaded_images.is_number(image):
-            return uploaded_images.get(image).predicted.get(entry.sha256)
-        return entry.predicted.get(image)
+        return uploaded_images.get(image).predicted.get(network.weights_sha256)
     except CannotCompute:
         return None
 
 
-def caption(network: str, image: int) -> str:
+def is_right(network: Network, image: int, seen: int | None) -> bool | None:
+    """Whether a predicted class is the image's label; None without either, and if CIFAR-10's labels are not the classes."""
+    label = cifar10.label(image)
+    return None if label is None or seen is None or network.classes != cifar10.LABELS else seen == label
+
+
+def class_name(network: Network, seen: int) -> str:
+    """``dog``, or ``class 57`` of a network whose classes have no names."""
+    name = network.class_name(seen)
+    return f"class {name}" if name.isdecimal() else name
+
+
+def said(network: Network, seen: int | None) -> str:
+    return "no prediction" if seen is None else f"seen as {class_name(network, seen)}"
+
+
+def caption(network: Network, image: int) -> str:
     """``cat`` if the network sees a cat, ``cat, seen as dog`` if it does not; after an uploaded image's name."""
-    label, seen = cifar10.label(image), predicted(network, image)
+    seen = predicted(network, image)
     own = f"{cifar10.name(image)}: " if uploaded_images.is_number(image) else ""
-    if seen is None or seen == label:
+    if seen is None or is_right(network, image, seen):
         return own + cifar10.label_name(image)
-    return f"{own}{cifar10.label_name(image)}, seen as {cifar10.LABELS[seen]}"
+    return f"{own}{cifar10.label_name(image)}, {said(network, seen)}"
 
 
 @lru_cache(maxsize=128)
 def matching(network: str, label: str, prediction: str) -> tuple[int, ...]:
     """The bundled images of a label ("any": all) that the network classifies right or wrong ("any": both)."""
-    kept = []
-    for image in cifar10.bundled():
-        seen = predicted(network, image)
-        is_right = seen == cifar10.label(image)
-        if label not in ("any", cifar10.LABELS[cifar10.label(image)]):
-            continue
-        if prediction == "any" or (seen is not None and is_right == (prediction == "right")):
-            kept.append(image)
-    return tuple(kept)
+    of_label = [image for image in cifar10.bundled() if label in ("any", cifar10.label_name(image))]
+    return _predicted_so(ask.find_network(network), of_label, prediction)
 
 
 def uploaded(network: str, prediction: str) -> tuple[int, ...]:
     """Uploaded images, newest first. Right and wrong include only those with a label and a prediction."""
-    kept = []
-    for image in uploaded_images.known():
-        seen, label = predicted(network, image), cifar10.label(image)
-        if prediction == "any" or (None not in (seen, label) and (seen == label) == (prediction == "right")):
-            kept.append(image)
-    return tuple(kept)
+    return _predicted_so(ask.find_network(network), uploaded_images.known(), prediction)
+
+
+def _predicted_so(network: Network, images: Sequence[int], prediction: str) -> tuple[int, ...]:
+    if prediction == "any":
+        return tuple(images)
+    wanted = prediction == "right"
+    return tuple(image for image in images if is_right(network, image, predicted(network, image)) is wanted)
 
 
 def first_of_each_label() -> tuple[int, ...]:
@@ -143,11 +153,13 @@ def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], nam
         st.info("No image matches this filter.", icon=":material/filter_alt_off:")
         return
 
+    asked = ask.find_network(network)
+
     def title(image: int) -> str:
-        seen, label = predicted(network, image), cifar10.label(image)
-        text = "" if seen is None else "✓" if seen == label else f"→ {cifar10.LABELS[seen]}"
+        seen, label = predicted(asked, image), cifar10.label(image)
+        text = "" if seen is None else "✓" if is_right(asked, image, seen) else f"→ {class_name(asked, seen)}"
         name = cifar10.name(image) if label is None else f"{cifar10.name(image)} {cifar10.label_name(image)}"
-        return f"![{controls.escape_markdown(caption(network, image))}]({thumbnail(image)}) {controls.escape_markdown(name)} {text}"
+        return f"![{controls.escape_markdown(caption(asked, image))}]({thumbnail(image)}) {controls.escape_markdown(name)} {text}"
 
     def changed() -> None:
         here = st.session_state[key]
@@ -167,12 +179,12 @@ def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], nam
 
 def strip(network: str, images: Sequence[int], colours: dict[int, str]) -> None:
     """The chosen images in the colours of their spectra, with the network's predictions."""
-    cards = []
+    cards, asked = [], ask.find_network(network)
     for image in images:
-        label, seen = cifar10.label(image), predicted(network, image)
-        wrong = ' class="wrong"' if None not in (seen, label) and seen != label else ""
-        prediction = "no prediction" if seen is None else f"seen as {cifar10.LABELS[seen]}"
-        alt, name = escape(caption(network, image)), escape(cifar10.name(image))
+        seen = predicted(asked, image)
+        wrong = ' class="wrong"' if is_right(asked, image, seen) is False else ""
+        prediction = escape(said(asked, seen))
+        alt, name = escape(caption(asked, image)), escape(cifar10.name(image))
         cards.append(
             f'<figure style="border-color:{colours[image]}"><img src="{thumbnail(image)}" alt="{alt}">'
             f"<figcaption><b>{cifar10.label_name(image)}</b> {name}<br><span{wrong}>{prediction}</span></figcaption></figure>"

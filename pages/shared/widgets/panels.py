@@ -13,6 +13,8 @@ from stiffcore.analysis.results import Result
 from stiffcore.errors import CannotCompute
 from stiffcore.figures import theme, wording
 from stiffcore.figures.spectra import spectrum_table
+from stiffcore.images.image import Image
+from stiffcore.images.labels import LABELS
 from stiffcore.metrics.missing import Missing
 
 if TYPE_CHECKING:  # pandas would delay the first paint
@@ -75,20 +77,14 @@ def drawn(count: int, total: int, as_density: bool = False) -> None:
         st.caption(f"Showing {count:,} of {total:,} eigenvalues, chosen at random; the extremes are always included.")
 
 
-def metrics(results: Sequence[Result], colours: dict[int, str], style: theme.Style) -> None:
+def metrics(results: Sequence[Result], colours: dict[Image, str], style: theme.Style) -> None:
     """Metrics down, spectra across; a missing number is a word, with the reason on hover and below the table."""
     names = spectrum_table.metrics_present(results)
     blocks = {
         block: [r for r in results if r.request.block == block] for block in sorted({r.request.block for r in results})
     }
     across = [result for inside in blocks.values() for result in inside]
-    images = [result.request.image for result in across]
-    classes = [result.request.network.classes for result in across]
-    heads = [
-        grid.Cell(at.label_among(of), small=at.name, dot=colours[at]) for at, of in zip(images, classes, strict=True)
-    ]
-    if not across[0].request.network.takes_images:
-        heads = [grid.Cell(f"n = {result.request.geometry.n_in:,}") for result in across]
+    heads = [_head(result, colours) for result in across]
     body = [
         (
             grid.Cell(wording.title(name), title=wording.meaning(name)),
@@ -100,6 +96,16 @@ def metrics(results: Sequence[Result], colours: dict[int, str], style: theme.Sty
         body, heads, style, "", [(inside[0].request.geometry.title, len(inside)) for inside in blocks.values()], "close"
     )
     reasons(across, names)
+
+
+def _head(result: Result, colours: dict[Image, str]) -> grid.Cell:
+    """The image with its label, if it has one among the network's classes; a matrix's size."""
+    image, network = result.request.image, result.request.network
+    if not network.takes_images:
+        return grid.Cell(f"n = {result.request.geometry.n_in:,}")
+    if network.label_of(image) is None and network.classes != LABELS:
+        return grid.Cell(image.name, dot=colours[image])
+    return grid.Cell(image.label_among(network.classes), small=image.name, dot=colours[image])
 
 
 def _cell(text: str, missing: Missing | None) -> grid.Cell:

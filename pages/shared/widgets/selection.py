@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages.shared.state import choices, controls
+from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery
 from stiffcore.conventions import Convention
 from stiffcore.figures import wording
@@ -48,7 +48,8 @@ def one_point(
     block = of_point or block
     of_image = rows[rows["image"] == image]
     first = of_image.iloc[0]
-    label, seen = (cifar10.LABELS[int(first[name])] for name in ("label", "predicted"))
+    asked = ask.find_network(network)
+    label, seen = (gallery.class_name(asked, int(first[name])) for name in ("label", "predicted"))
     with st.container(border=True):
         picture, text = st.columns([1, 2], vertical_alignment="center")
         picture.html(

@@ -15,7 +15,7 @@ from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import compare
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
-from stiffcore.networks import catalogue, manifest
+from stiffcore.networks import catalogue
 
 ROLES = {"a": "A, pinned", "b": "B, varied"}
 CHOICES = ("network", "images", "block", "convention")  # of a side; in the URL as a.network, b.block ...
@@ -96,11 +96,11 @@ def choose(side: str, default: Side, style: Style, role: str | None = None) -> S
 
 def card(mark: str, network: str, image: int, colour: str, seen: int | None = None, loss: float | None = None) -> str:
     """An image with its label and a network's prediction, as HTML. seen, loss: the caller's values, which take precedence."""
-    label, name, known = cifar10.label_name(image), escape(cifar10.name(image)), cifar10.label(image)
-    seen = gallery.predicted(network, image) if seen is None else seen
-    loss = manifest.entry(network).loss.get(image) if loss is None else loss
-    said = "no prediction" if seen is None else f"seen as {cifar10.LABELS[seen]}"
-    wrong = ' class="wrong"' if None not in (seen, known) and seen != known else ""
+    label, name, asked = cifar10.label_name(image), escape(cifar10.name(image)), ask.find_network(network)
+    seen = gallery.predicted(asked, image) if seen is None else seen
+    loss = asked.loss.get(image) if loss is None else loss
+    said = escape(gallery.said(asked, seen))
+    wrong = ' class="wrong"' if gallery.is_right(asked, image, seen) is False else ""
     size = "" if loss is None or math.isnan(loss) else f", loss {loss:.3g}"
     return (
         f'<figure class="side"><img src="{gallery.thumbnail(image)}" style="border-color:{colour}" alt="{escape(label)}">'

@@ -139,13 +139,15 @@ def python(requests: Sequence[Request]) -> str:
         images = (0,)  # of no consequence
     if len(requests) == 1:
         return f'import stiffcore as sc\n\nsc.analyse({arguments_in_python(first)}, "spectrum").plot().show()\n'
+    named, made = named_in_python(first.network), ""
+    if not first.network.takes_images:  # the file is read once
+        named, made = "matrices", f"matrices = {named}\n"
     return f"""import stiffcore as sc
 from stiffcore.figures.spectra import spectrum
 from stiffcore.figures.theme import Style
 
-network = sc.network({named_in_python(first.network)})
-results = [
-    sc.analyse(network, image, block, {str(convention)!r}, "spectrum")
+{made}results = [
+    sc.analyse({named}, image, block, {str(convention)!r}, "spectrum")
     for block in {blocks}
     for image in {images}
 ]
