@@ -16,7 +16,7 @@ from stiffcore.images import cifar10, registry as images, uploaded as uploaded_i
 from stiffcore.images.image import Image
 from stiffcore.jacobians import reference
 from stiffcore.networks import manifest, registry as networks, uploaded as uploaded_networks
-from stiffcore.networks.network import Network
+from stiffcore.networks.network import Network, Preprocessing
 from stiffcore.storage import cache as result_cache
 from stiffcore.torchvision_compat import torchvision
 
@@ -215,6 +215,15 @@ def input_of(network: Network, module: nn.Module, image: Image, part: nn.Module)
         module.double()(network.normalised(image).double()[None])
     hook.remove()
     return seen[0]
+
+
+def test_images_are_resized_where_a_network_says_so():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    made = Preprocessing(image_size=16, resizes=True)(pixels)
+    assert made.shape == (2, 3, 16, 16)
+    torch.testing.assert_close(made.mean((2, 3)), Preprocessing(image_size=8)(pixels).mean((2, 3)), atol=0.05, rtol=0)
+    with pytest.raises(sc.CannotCompute, match="Expected an image of 16 × 16 pixels"):
+        Preprocessing(image_size=16)(pixels)
 
 
 def test_what_takes_no_image_is_refused():

@@ -95,6 +95,11 @@ def check(request: PerturbationRequest) -> PerturbationRequest:
             f"Expected a network with a head, whose loss is compared, got {request.network.title or request.network.name} "
             "without one: choose another network."
         )
+    if request.kind == "fgsm" and request.image.pixels.shape[0] != request.network.preprocessing.image_size:
+        raise CannotCompute(
+            "Expected a network whose images are not resized, since an FGSM step is one of its input's pixels, got "
+            f"{request.network.title or request.network.name}: choose noise, or another network."
+        )
     if request.kind not in KINDS:
         raise CannotCompute(
             f"Expected a perturbation among {', '.join(KINDS)}, got {request.kind!r}: choose one of them."

@@ -24,15 +24,21 @@ KEPT = 3  # modules in memory; a ResNet50 takes 94 MB
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The normalisation of an image before the first layer, per channel: (x / 255 − mean) / standard deviation."""
+    """The normalisation of an image before the first layer, per channel: (x / 255 − mean) / standard deviation.
+
+    resizes: whether an image of another size is resized to the network's first (bicubic, by Pillow), instead of refused.
+    """
 
     mean: tuple[float, float, float] = cifar10.MEAN
     standard_deviation: tuple[float, float, float] = cifar10.STANDARD_DEVIATION
     image_size: int = cifar10.SHAPE[0]  # height and width, in pixels
+    resizes: bool = False
 
     def __call__(self, images: np.ndarray) -> "Tensor":
         """uint8 (N, height, width, 3) -> float32 (N, 3, height, width). Raises CannotCompute for images of another size."""
         side = self.image_size
+        if self.resizes and images.shape[1:] != (side, side, 3):
+            images = np.stack([_resized(image, side) for image in images])
         if images.shape[1:] != (side, side, 3):
             height, width = images.shape[1:3]
             raise CannotCompute(
@@ -40,6 +46,12 @@ class Preprocessing:
                 "choose another image."
             )
         return cifar10.normalised(images, self.mean, self.standard_deviation)
+
+
+def _resized(image: np.ndarray, side: int) -> np.ndarray:
+    from PIL import Image as Picture
+
+    return np.asarray(Picture.fromarray(image).resize((side, side), Picture.Resampling.BICUBIC))
 
 
 CIFAR10 = Preprocessing()
@@ -113,7 +125,10 @@ class Network:
         """What names this network and an image in the key of a result: the hashes of the weights and of the pixels, and the
         preprocessing if it is not CIFAR-10's usual one."""
         fields: dict[str, object] = {"weights": self.weights_sha256, "image": image.sha256}
-        return fields if self.preprocessing == CIFAR10 else fields | {"preprocessing": asdict(self.preprocessing)}
+        if self.preprocessing == CIFAR10:
+            return fields
+        about = asdict(self.preprocessing)
+        return fields | {"preprocessing": about if about.pop("resizes") is False else about | {"resizes": True}}
 
     def identity_blocks(self) -> tuple[BlockGeometry, ...]:
         """The blocks whose skip is the identity, and whose Jacobian is square."""

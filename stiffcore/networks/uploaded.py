@@ -129,7 +129,7 @@ def _described(values: dict) -> UploadedWeights:
     return UploadedWeights(**values | made)
 
 
-def preprocessing(mean: list, standard_deviation: list, image_size: int) -> Preprocessing:
+def preprocessing(mean: list, standard_deviation: list, image_size: int, resizes: bool = False) -> Preprocessing:
     """The normalisation in a description. Raises ValueError or TypeError for what is none."""
     numbers = (*mean, *standard_deviation)
     if (
@@ -141,7 +141,9 @@ def preprocessing(mean: list, standard_deviation: list, image_size: int) -> Prep
         raise ValueError("it has no mean and standard deviation of three channels")
     if type(image_size) is not int or not 1 <= image_size <= LARGEST_IMAGE:
         raise ValueError("it has no size of its images")
-    return Preprocessing(tuple(mean), tuple(standard_deviation), image_size)
+    if not isinstance(resizes, bool):
+        raise ValueError("it does not say whether images are resized")
+    return Preprocessing(tuple(mean), tuple(standard_deviation), image_size, resizes)
 
 
 def _is_number(value: object) -> bool:

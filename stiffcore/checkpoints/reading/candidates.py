@@ -26,7 +26,8 @@ class Candidate:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        return Preprocessing(self.normalisation.mean, self.normalisation.standard_deviation, self.image_size)
+        resizes = self.image_size != cifar10.SHAPE[0]  # the images that ship have another size
+        return Preprocessing(self.normalisation.mean, self.normalisation.standard_deviation, self.image_size, resizes)
 
     @property
     def words(self) -> str:
