@@ -43,6 +43,11 @@ class Request:
         """``block 8 at image 0``, or ``matrix 3``."""
         return f"{self.part} at image {self.image.name}" if self.network.takes_images else self.part
 
+    @property
+    def convention_title(self) -> str:
+        """The convention as it is shown, of a matrix ``A (branch)``."""
+        return self.convention.title if self.network.takes_images else self.convention.of_a_matrix
+
     def in_header(self) -> dict[str, object]:
         """The request in a stored result's header: names in place of the objects."""
         image = self.image.in_rows

@@ -107,6 +107,6 @@ def test_every_style_serialises(style):
     assert len(content["frames"]) == 5
     assert content["layout"]["sliders"][0]["activebgcolor"] == style.accent
     assert "Block 8" in content["layout"]["annotations"][0]["text"]
-    assert through_depth.alt_text(blocks(), networks.find("resnet18"), Convention.BRANCH).startswith(
+    assert through_depth.alt_text(blocks(), networks.find("resnet18")).startswith(
         "Eigenvalues in the complex plane, a frame"
     )

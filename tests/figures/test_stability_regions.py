@@ -1,14 +1,21 @@
 """Stability regions over spectra: where they are drawn, and what the numbers beside them say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.odes import stability_regions
-from stiffcore.figures.spectra import spectrum
+from stiffcore.figures.spectra import compare, spectrum, through_depth
+from stiffcore.figures.spectra.played import Look
 from stiffcore.figures.theme import Style
+from stiffcore.networks.architecture import Architecture
+from stiffcore.networks.network import Network
 from stiffcore.odes import spectrum_stability, stability
+from tests.made_up.asked import asked
 from tests.made_up.figures import planted
+from tests.made_up.spectra import made_up
 
 METHODS = [name for name in stability_regions.TITLES if name != stability_regions.UNIT_CIRCLE]
 
@@ -74,6 +81,46 @@ def test_several_regions_are_told_apart_by_dashes_and_named():
     assert {shape.line.dash for shape in outlines} == {"dash", "dot", "dashdot", "solid"}
     circles = {(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "circle"}
     assert circles == {(-8, 0), (-1, 1)}, "the unit circle knows no step"
+
+
+def of_structure(structure: Architecture, convention: str):
+    """A made-up spectrum of an identity block of a network of this structure."""
+    network = Network("made up", "ab" * 32, structure.blocks(32), lambda: None)
+    block = next(block.block for block in network.blocks if block.is_identity)
+    return made_up(asked(network, 0, block, convention, "spectrum"))
+
+
+PLAIN = Architecture("basic", (2, 2), (16, 32), stem="3x3", stem_channels=16)
+PREACTIVATED = replace(PLAIN, unit="pre-activation", last_norm=True)
+
+
+@pytest.mark.parametrize(
+    ("structure", "convention", "name"),
+    [
+        (PLAIN, "block", "dashed: |λ| = 1"),
+        (PLAIN, "branch", "dashed: |1 + λ| = 1, forward Euler"),
+        (PREACTIVATED, "block", "dashed: |λ| = 1: forward Euler’s disc of J_F, moved by 1"),
+        (PREACTIVATED, "branch", "dashed: |1 + λ| = 1, forward Euler"),
+    ],
+)
+def test_without_an_outer_relu_the_unit_circle_is_eulers_disc_moved_by_one(structure, convention, name):
+    result = of_structure(structure, convention)
+    network = result.request.network
+    depth = through_depth.figure(
+        {result.request.block: result}, result.request.convention, Style(), Look(regions=result.request.convention.default_regions),
+        result.request.block,
+    )  # fmt: skip
+    for figure in (spectrum.figure([result], Style()), compare.figure({"A": result}, Style()), depth):
+        assert [note.text for note in figure.layout.annotations if "dashed" in note.text] == [name]
+    about = stability_regions.about(network, result.request.convention)
+    assert ("J = I + J_F" in about) == (structure is PREACTIVATED and convention == "block")
+
+
+def test_sides_that_differ_in_the_outer_relu_share_the_plain_name():
+    both = [of_structure(structure, "block") for structure in (PLAIN, PREACTIVATED)]
+    assert stability_regions.moved(both) == ""
+    overlay = compare.figure(dict(zip("AB", both, strict=True)), Style(), view="overlay")
+    assert "dashed: |λ| = 1" in [note.text for note in overlay.layout.annotations]
 
 
 def test_no_region_where_none_is_chosen_and_none_behind_singular_values():

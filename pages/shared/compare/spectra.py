@@ -14,6 +14,7 @@ from stiffcore.analysis import distances as spectral_distances
 from stiffcore.analysis.distances import Distance
 from stiffcore.analysis.results import Result
 from stiffcore.figures import wording
+from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.spectra import compare, spectrum, spectrum_table
 from stiffcore.figures.theme import Style
 from stiffcore.metrics.missing import Missing
@@ -83,15 +84,18 @@ def _looks(sides: Mapping[str, Side], buttons: Callable | None) -> dict[str, str
 
 def _questions(sides: Mapping[str, Side]) -> None:
     """The question of the convention; where the sides differ, both, with a note that they are different questions."""
+    shown = [stability_regions.about_moved(side.request.network, side.convention) for side in sides.values()]
     asked = {letter: side.convention for letter, side in sides.items()}
     if len({*asked.values()}) == 1:
-        st.caption(next(iter(asked.values())).question)
+        st.caption(" ".join([next(iter(asked.values())).question, *dict.fromkeys(filter(None, shown))]))
         return
     lines = " ".join(f"**{letter}, {convention.title}**: {convention.question}" for letter, convention in asked.items())
     st.info(
         f"The two sides answer different questions, so a difference is not an error. {lines}",
         icon=":material/call_split:",
     )
+    for sentence in dict.fromkeys(filter(None, shown)):
+        st.caption(sentence)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Comparing …")

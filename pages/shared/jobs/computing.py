@@ -64,7 +64,7 @@ def _state_and_parts(results: Sequence[Result]) -> tuple[str, list[str]]:
         all_of("precision"),
         job_badge.took(sum(m.get("seconds") or 0 for m in made)),
         f"weights {all_of('weights', lambda sha: str(sha)[:8])}",
-        " / ".join(dict.fromkeys(r.request.convention.title for r in results)),
+        " / ".join(dict.fromkeys(r.request.convention_title for r in results)),
         f"key {all_of('key', lambda key: str(key)[:8])}" if len(results) == 1 else f"{len(results)} results",
     ]
     state = (

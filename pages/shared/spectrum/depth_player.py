@@ -70,7 +70,7 @@ def _draw(blocks: through_depth.Blocks, convention: Convention, style: Style, lo
     labels = [str(number) for number in blocks]
     # Page Down and Page Up belong to the scenes where one is on.
     player.buttons("depth-player", "Through depth", labels, "at", SECONDS_A_BLOCK, scenes.is_on())
-    panels.chart(figure, "depth-player", through_depth.alt_text(blocks, request.network, convention))
+    panels.chart(figure, "depth-player", through_depth.alt_text(blocks, request.network))
     _thinned(results, look.marks)
     missing = [str(number) for number, result in blocks.items() if result is None]
     if missing:

@@ -210,7 +210,7 @@ def _draw(mode: modes.Mode, result: Result, style: Style) -> None:
 
 def _badge(mode: modes.Mode) -> None:
     request, value = mode.request, mode.eigenvalue
-    about = job_badge.parts("cpu", PRECISION, mode.seconds, request.network.weights_sha256, request.convention.title)
+    about = job_badge.parts("cpu", PRECISION, mode.seconds, request.network.weights_sha256, request.convention_title)
     job_badge.show(
         modes.key(request, value), lambda progress: modes.compute(request, value, progress, again=True), mode,
         lambda made: {"the condition number": made.condition}, f"{request.geometry.title}: a mode", about,

@@ -62,7 +62,7 @@ def _draw(found: nonnormality.NonNormality, result: Result, style: Style) -> Non
 
 def _badge(found: nonnormality.NonNormality) -> None:
     request = found.request
-    about = job_badge.parts("cpu", PRECISION, found.seconds, request.network.weights_sha256, request.convention.title)
+    about = job_badge.parts("cpu", PRECISION, found.seconds, request.network.weights_sha256, request.convention_title)
 
     def numbers(made: nonnormality.NonNormality) -> dict[str, float]:
         return {"ω(J)": made.numerical_abscissa, "‖J‖₂": made.norm, "Henrici's departure": made.departure}

@@ -126,6 +126,12 @@ def is_linked(name: str) -> bool:
     return linked is not None and linked != st.session_state.get("written to the URL", {}).get(name)
 
 
+def asked_for(name: str) -> str:
+    """A choice's text before it is checked: of a new URL, else as chosen in this session, else ""."""
+    chosen: str = st.session_state.get("chosen", {}).get(name, "")
+    return st.query_params[name] if is_linked(name) else chosen
+
+
 def current(name: str, default: T, parse: Callable[[str], T], text_of: Callable[[T], str] = str) -> T:
     """The value of a choice: from a new URL, else as chosen in this session, else the page's default.
 

@@ -40,7 +40,7 @@ def choose(network: str, blocks: Sequence[int], convention: Convention) -> Overl
         regions = controls.several_of(
             "Stability regions", name, titles, shown.default_regions, none="none", disabled=off
         )
-        label = "Step h: the network's is 1"
+        label = "Step h: the network's is 1" if asked.takes_images else "Step h"
         step = controls.number(label, "blockstep", 0.05, 2.0, 1.0, 0.05, width=300, disabled=off or not has_step)
     if about := stability_regions.about(asked, convention):
         st.caption(about)

@@ -13,6 +13,7 @@ from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.figures.axes import Axes
 from stiffcore.figures.panel import Panel
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.odes import stability
 
@@ -41,24 +42,30 @@ FINEST = 0.15  # largest distance between two points of an outline on arcsinh ax
 
 
 def moved(results: Sequence[Result]) -> str:
-    """The ODE's matrix, J_F or A, if J = I + it at every block: what the unit circle's name says then; else ""."""
-    requests = [result.request for result in results]
-    is_moved = [
-        request.convention.has_matrix and request.convention.has_skip and not request.geometry.has_outer_relu
-        for request in requests
-    ]
-    if not requests or not all(is_moved):
+    """The ODE's matrix, J_F or A, if J = I + it at every block, so that the unit circle is its disc moved by 1; else ""."""
+    names = {_moved(result.request.network, result.request.convention, [result.request.geometry]) for result in results}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _moved(network: Network, convention: Convention, blocks: Sequence[BlockGeometry]) -> str:
+    if not (convention.has_matrix and convention.has_skip) or any(block.has_outer_relu for block in blocks):
         return ""
-    return "J_F" if requests[0].network.takes_images else "A"
+    return "J_F" if network.takes_images else "A"
+
+
+def about_moved(network: Network, convention: Convention) -> str:
+    """That the unit circle is forward Euler's disc moved by 1, where it is."""
+    disc = "the unit circle is forward Euler’s disc of {}, moved by 1."
+    return {
+        "": "",
+        "J_F": f"No outer ReLU, so J = I + J_F: {disc.format('J_F')}",
+        "A": f"A step of 1 multiplies by I + A: {disc.format('A')}",
+    }[_moved(network, convention, network.blocks)]
 
 
 def about(network: Network, convention: Convention) -> str:
     """Why no other region applies under a convention; empty if all apply."""
-    if not (convention.has_matrix and convention.has_skip) or any(block.has_outer_relu for block in network.blocks):
-        return convention.about_regions
-    matrix = "J_F" if network.takes_images else "A"
-    why = "The block has no outer ReLU, so" if network.takes_images else "Read as a step of 1,"
-    return f"{why} J = I + {matrix}: the unit circle is forward Euler’s disc of {matrix}, moved by 1."
+    return about_moved(network, convention) or convention.about_regions
 
 
 def outline(name: str, step: float = 1.0) -> np.ndarray:

@@ -149,5 +149,5 @@ def alt_text(results: Sequence[Result], marks: str = "points") -> str:
     what = "Density of the eigenvalues" if is_density(results, marks) else "Eigenvalues"
     return (
         f"{what} in the complex plane: {first.network.title}, {first.network.noun} {blocks}, {images}"
-        f"{first.convention.title}. The table has the numbers."
+        f"{first.convention_title}. The table has the numbers."
     )

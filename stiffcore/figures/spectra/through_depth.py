@@ -30,12 +30,12 @@ def _words(number: int, network: Network) -> tuple[str, ...]:
     return (f"<b>{block.title}</b>", *named, size)
 
 
-def alt_text(blocks: Blocks, network: Network, convention: Convention) -> str:
+def alt_text(blocks: Blocks, network: Network) -> str:
     """One sentence for screen readers; the table below has the numbers of every block."""
     there = [number for number, result in blocks.items() if result is not None]
-    image = next(result.request.image for result in blocks.values() if result is not None)
-    at = f" at image {image.name}" if network.takes_images else ""
+    request = next(result.request for result in blocks.values() if result is not None)
+    at, said = f" at image {request.image.name}" if network.takes_images else "", request.convention_title
     return (
         f"Eigenvalues in the complex plane, a frame per {network.noun} of {network.title} on locked axes: {network.nouns} "
-        f"{there[0]} to {there[-1]}{at}, {convention.title}. The table has the numbers."
+        f"{there[0]} to {there[-1]}{at}, {said}. The table has the numbers."
     )

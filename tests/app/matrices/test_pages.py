@@ -107,7 +107,7 @@ def test_under_block_the_unit_circle_is_eulers_disc_moved_by_one(visitor, matrix
     page = computed(visitor, matrix, blocks="2", convention="block")
     texts = [note.text for note in page.figures[0].layout.annotations]
     assert "dashed: |λ| = 1: forward Euler’s disc of A, moved by 1" in texts
-    assert "J = I + A: the unit circle is forward Euler’s disc of A, moved by 1." in page.texts("caption")
+    assert "multiplies by I + A: the unit circle is forward Euler’s disc of A, moved by 1." in page.texts("caption")
 
 
 def test_modes_and_pseudospectra_of_a_matrix(visitor, matrix):
