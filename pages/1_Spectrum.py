@@ -3,22 +3,21 @@
 import streamlit as st
 
 from pages.shared.shell import navigation
-from pages.shared.spectrum import depth_player, view as spectrum_view
+from pages.shared.spectrum import depth_player, menus, view as spectrum_view
 from pages.shared.state import controls
 from pages.shared.widgets import panels
 from stiffcore.conventions import Convention
-from stiffcore.matrices import own as matrices
 
 MODES = {
     "one": ("One view", spectrum_view.show),
     "depth": ("Through depth", depth_player.show),
 }
+
 style = navigation.page("Spectrum")
 st.title("Spectrum")
 with panels.row():
-    network = controls.network(width=190, matrices=True)
-    of_matrices = matrices.is_name(network)
-    convention = (controls.convention_of_matrices if of_matrices else controls.convention)(Convention.BRANCH)
+    network = menus.network()
+    convention = menus.convention(network, Convention.BRANCH)
     mode = controls.select("Show", "mode", {name: title for name, (title, _) in MODES.items()}, "one")
-st.caption(convention.question_of_a_matrix if of_matrices else convention.question)
+st.caption(menus.question(network, convention))
 MODES[mode][1](network, convention, style)

@@ -5,7 +5,7 @@ import streamlit as st
 from pages.shared.labels import numbers as label_numbers
 from pages.shared.shell import navigation
 from pages.shared.state import controls
-from pages.shared.widgets import panels, selection, statistics
+from pages.shared.widgets import labels as network_labels, panels, selection, statistics
 from stiffcore.conventions import Convention
 from stiffcore.figures import wording
 from stiffcore.figures.statistics import labels
@@ -32,7 +32,7 @@ with panels.error_boundary():
 
     # Compute.
     statistics.about(rows, network, convention)
-    if not statistics.has_labels(network):
+    if not network_labels.are_known(network):
         st.stop()
     values, paper = tables.per_image(rows, metric, block), label_numbers.published_labels(network, metric, block)
 

@@ -5,7 +5,7 @@ import streamlit as st
 from pages.shared.correlation import table as correlation_table
 from pages.shared.shell import navigation
 from pages.shared.state import controls
-from pages.shared.widgets import panels, selection, statistics
+from pages.shared.widgets import labels as network_labels, panels, selection, statistics
 from stiffcore.conventions import Convention
 from stiffcore.figures.statistics import correlation
 from stiffcore.networks import catalogue
@@ -29,7 +29,7 @@ controls.notes()
 with panels.error_boundary():
     rows = statistics.rows(network, convention)
     statistics.about(rows, network, convention)
-    if statistics.has_labels(network) and len(rows):
+    if network_labels.are_known(network) and len(rows):
         values = correlation_table.points(rows, measure, block)
 
         # Draw.

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.state import choices, controls
-from pages.shared.widgets import grid, panels, statistics
+from pages.shared.widgets import grid, labels as network_labels, panels, statistics
 from stiffcore.conventions import Convention
 from stiffcore.figures import wording
 from stiffcore.figures.spectra import compare
@@ -138,7 +138,7 @@ def _compare(a: Group, b: Group, metric: str, blocks: list[int], kind: str, styl
         )
     rows = _rows(a, b)
     labelled = [group for group in (a, b) if group.label != tables.ALL]
-    if not all([statistics.has_labels(network) for network in dict.fromkeys(group.network for group in labelled)]):
+    if not all([network_labels.are_known(network) for network in dict.fromkeys(group.network for group in labelled)]):
         controls.copy_link()
         return
     if any(of_group.empty for of_group in rows.values()):

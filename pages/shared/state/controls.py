@@ -10,7 +10,7 @@ from pages.shared.state import ask, choices
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.matrices import own as own_matrices
+from stiffcore.matrices import own as matrices
 from stiffcore.networks import catalogue, registry, uploaded as uploaded_networks
 from stiffcore.networks.network import Network
 
@@ -183,29 +183,20 @@ def switch(label: str, name: str, default: bool = False, **look) -> bool:
     return _widget(st.toggle, label, name, value, text_of, **look)
 
 
-def network(
-    label: str = "Network", name: str = "network", default: str = "resnet18", matrices: bool = False, **look
-) -> str:
-    """One of all networks, baselines and uploaded networks. matrices: or uploaded matrices.
-
-    Where there are no matrices, a choice of them shows the default, and holds again where there are.
-    """
+def network(label: str = "Network", name: str = "network", default: str = "resnet18", **look) -> str:
+    """One of all networks, baselines and uploaded networks. A choice of matrices shows the default, and holds again on the page
+    Spectrum."""
     is_linked = choices.is_linked(name)
 
     def parse(text: str) -> str:
-        if not own_matrices.is_name(text):
-            catalogue.architecture(text[:80])  # the error says if an uploaded one was removed
-            return text
-        if matrices:
-            return own_matrices.find(text).name
-        if is_linked:
+        if matrices.is_name(text) and not is_linked:
+            return default
+        if matrices.is_name(text):
             raise CannotCompute("Matrices are shown on the page Spectrum, in place of a network.")
-        return default
+        catalogue.architecture(text[:80])  # the error says if an uploaded one was removed
+        return text
 
-    titles = dict(NETWORK_TITLES)
-    if matrices:
-        titles |= {own.network: f"Matrix: {own.title}, {own.size}" for own in own_matrices.known()}
-    return select(label, name, titles, default, draw=st.selectbox, parse=parse, **look)
+    return select(label, name, dict(NETWORK_TITLES), default, draw=st.selectbox, parse=parse, **look)
 
 
 def doubts(networks: Iterable[Network]) -> None:
@@ -218,28 +209,9 @@ def doubts(networks: Iterable[Network]) -> None:
 CONVENTION_TITLES = {convention.value: convention.title for convention in Convention}
 
 
-MATRIX_CONVENTIONS = {convention.value: convention.of_a_matrix for convention in Convention if convention.of_a_matrix}
-
-
 def convention(default: Convention, name: str = "convention", **look) -> Convention:
     """One convention; the visitor's choice on other pages is kept."""
     return Convention(select("Convention", name, CONVENTION_TITLES, default.value, **look))
-
-
-def convention_of_matrices(default: Convention) -> Convention:
-    """I + A or A. Slices, chosen for a network, become the default without a note and hold again for networks."""
-    is_linked = choices.is_linked("convention")
-
-    def parse(text: str) -> str:
-        if text in CONVENTION_TITLES and text not in MATRIX_CONVENTIONS and not is_linked:
-            return default.value
-        if text not in MATRIX_CONVENTIONS:
-            raise CannotCompute(
-                f"Expected {' or '.join(MATRIX_CONVENTIONS)} for a matrix, which is not made of convolutions, got {text[:80]!r}."
-            )
-        return text
-
-    return Convention(select("Convention", "convention", MATRIX_CONVENTIONS, default.value, parse=parse))
 
 
 def conventions(default: Convention) -> tuple[Convention, ...]:

@@ -189,19 +189,6 @@ def _lacking(found: pd.DataFrame, network: str, convention: Convention) -> None:
         st.code(command, language="bash", wrap_lines=True)
 
 
-def has_labels(network: str) -> bool:
-    """Whether CIFAR-10's labels are the network's classes; if not, says that nothing depends on them."""
-    asked = ask.find_network(network)
-    if asked.classes == cifar10.LABELS:
-        return True
-    what = f"{len(asked.classes):,} classes, which are not CIFAR-10’s labels" if asked.classes else "no classes"
-    st.info(
-        f"{controls.escape_markdown(asked.title)} has {what}, so no image has a label or a loss, and there is nothing to show here.",
-        icon=":material/label_off:",
-    )
-    return False
-
-
 def pooled(found: pd.DataFrame, metric: str) -> None:
     """What "all blocks" stands for, and a badge if some blocks are not in it."""
     pool = tables.pool(found, metric)
