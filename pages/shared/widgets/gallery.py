@@ -52,8 +52,18 @@ def data_uri(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def predicted(network: Network, image: int) -> int | None:
+def _of(name: str) -> Network | None:
+    """A network by its name; None for the name of a run, whose checkpoints differ in what they predict."""
+    try:
+        return ask.find_network(name)
+    except CannotCompute:
+        return None
+
+
+def predicted(network: Network | None, image: int) -> int | None:
     """The class that a network predicts for a bundled or uploaded image; None if it has not been computed."""
+    if network is None:
+        return None
     if not uploaded_images.is_number(image):
         return network.predicted.get(image)
     try:
@@ -62,10 +72,12 @@ def predicted(network: Network, image: int) -> int | None:
         return None
 
 
-def is_right(network: Network, image: int, seen: int | None) -> bool | None:
+def is_right(network: Network | None, image: int, seen: int | None) -> bool | None:
     """Whether a predicted class is the image's label; None without either, and if CIFAR-10's labels are not the classes."""
     label = cifar10.label(image)
-    return None if label is None or seen is None or network.classes != cifar10.LABELS else seen == label
+    return (
+        None if label is None or seen is None or network is None or network.classes != cifar10.LABELS else seen == label
+    )
 
 
 def class_name(network: Network, seen: int) -> str:
@@ -78,11 +90,11 @@ def said(network: Network, seen: int | None) -> str:
     return "no prediction" if seen is None else f"seen as {class_name(network, seen)}"
 
 
-def caption(network: Network, image: int) -> str:
+def caption(network: Network | None, image: int) -> str:
     """``cat`` if the network sees a cat, ``cat, seen as dog`` if it does not; after an uploaded image's name."""
     seen = predicted(network, image)
     own = f"{cifar10.name(image)}: " if uploaded_images.is_number(image) else ""
-    if seen is None or is_right(network, image, seen):
+    if network is None or seen is None or is_right(network, image, seen):
         return own + cifar10.label_name(image)
     return f"{own}{cifar10.label_name(image)}, {said(network, seen)}"
 
@@ -91,15 +103,15 @@ def caption(network: Network, image: int) -> str:
 def matching(network: str, label: str, prediction: str) -> tuple[int, ...]:
     """The bundled images of a label ("any": all) that the network classifies right or wrong ("any": both)."""
     of_label = [image for image in cifar10.bundled() if label in ("any", cifar10.label_name(image))]
-    return _predicted_so(ask.find_network(network), of_label, prediction)
+    return _predicted_so(_of(network), of_label, prediction)
 
 
 def uploaded(network: str, prediction: str) -> tuple[int, ...]:
     """Uploaded images, newest first. Right and wrong include only those with a label and a prediction."""
-    return _predicted_so(ask.find_network(network), uploaded_images.known(), prediction)
+    return _predicted_so(_of(network), uploaded_images.known(), prediction)
 
 
-def _predicted_so(network: Network, images: Sequence[int], prediction: str) -> tuple[int, ...]:
+def _predicted_so(network: Network | None, images: Sequence[int], prediction: str) -> tuple[int, ...]:
     if prediction == "any":
         return tuple(images)
     wanted = prediction == "right"
@@ -153,11 +165,17 @@ def _thumbnails(network: str, shown: Sequence[int], chosen: tuple[int, ...], nam
         st.info("No image matches this filter.", icon=":material/filter_alt_off:")
         return
 
-    asked = ask.find_network(network)
+    asked = _of(network)
 
     def title(image: int) -> str:
         seen, label = predicted(asked, image), cifar10.label(image)
-        text = "" if seen is None else "✓" if is_right(asked, image, seen) else f"→ {class_name(asked, seen)}"
+        text = (
+            ""
+            if asked is None or seen is None
+            else "✓"
+            if is_right(asked, image, seen)
+            else f"→ {class_name(asked, seen)}"
+        )
         name = cifar10.name(image) if label is None else f"{cifar10.name(image)} {cifar10.label_name(image)}"
         return f"![{controls.escape_markdown(caption(asked, image))}]({thumbnail(image)}) {controls.escape_markdown(name)} {text}"
 
