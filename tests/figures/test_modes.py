@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+import stiffcore as sc
 from stiffcore.analysis import modes, nonnormality
 from stiffcore.figures.axes import Axes
-from stiffcore.figures.spectra import eigenvalue_cloud, mode as mode_figure, pseudospectra
+from stiffcore.figures.spectra import eigenvalue_cloud, mode as mode_figure, pseudospectra, spectrum
 from stiffcore.figures.theme import Style
 from tests.made_up.asked import asked
 from tests.made_up.figures import planted
@@ -77,3 +78,12 @@ def test_a_click_finds_the_eigenvalue_that_is_drawn_there(kind):
             x, y = np.float32(axes(value.real)), np.float32(axes(value.imag))  # as the browser has them
             assert eigenvalue_cloud.nearest(results, 0, float(x), float(y), kind) == (result, position)
     assert eigenvalue_cloud.nearest(results, 5, 0.0, 0.0, kind) is None
+
+
+def test_a_click_finds_the_eigenvalue_of_a_matrix_in_which_no_image_has_a_part():
+    result = sc.analyse(sc.matrix(np.diag([-1.0, -2.0, -5.0])), convention="branch", level="spectrum")
+    drawn = spectrum.figure([result], Style()).data[0]
+    at = drawn.x.tolist().index(-5)
+    found = eigenvalue_cloud.nearest([result], int(drawn.customdata[at]), float(drawn.x[at]), 0.0, "linear")
+    assert found is not None
+    assert result.arrays["eigenvalues"][found[1]] == -5
