@@ -17,13 +17,14 @@ from torch import nn
 import stiffcore as sc
 from stiffcore.analysis import compute as analysis
 from stiffcore.checkpoints import inspect as checkpoints, register
+from stiffcore.checkpoints.reading import choose as readings
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images, uploaded as uploaded_images
 from stiffcore.networks import manifest, registry as networks
-from stiffcore.progress import silent
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import cluster, guest, package_file, tasks as sweep_tasks
+from tests.made_up import readings as readings_made_up
 from tests.sweeps import dask_processes
 
 # Of a baseline at the last images that are bundled, because what ships is not computed again.
@@ -111,10 +112,9 @@ def test_a_checkpoint_in_a_file_that_the_workers_do_not_have(scheduler, tmp_path
 
 
 def test_an_uploaded_network_and_an_uploaded_image(scheduler, tmp_path, monkeypatch):
-    def self_test(model, progress=silent):  # the real one takes seconds, and is tested elsewhere
-        return checkpoints.SelfTest(0.5, "", np.arange(1000) % 10, np.full(1000, 2.0))
-
-    monkeypatch.setattr(checkpoints, "self_test", self_test)
+    monkeypatch.setattr(
+        readings, "best", readings_made_up.quick()
+    )  # the real one takes seconds, and is tested elsewhere
     state = load_file(manifest.FOLDER / "resnet18.safetensors")
     content = save(state | {"fc.bias": state["fc.bias"] + 0.02})
     network = networks.find(register.register(content, "a network").own.network)
