@@ -19,7 +19,8 @@ from stiffcore.spectra import full as full_spectra
 from stiffcore.spectra.certificate import Certificate
 from tests.made_up import blocks as small_blocks
 
-TABLE = {block.name: block for block in small_blocks.small_blocks()}
+# The benchmark is about the paper's networks, whose blocks are torchvision's.
+TABLE = {block.name: block for block in small_blocks.small_blocks() if block.name.startswith(("basic", "bottleneck"))}
 SQUARE = [name for name, block in TABLE.items() if block.geometry.is_identity]
 
 
@@ -275,7 +276,7 @@ def test_a_false_proof_is_caught(monkeypatch):
     monkeypatch.setattr(full_spectra, "certified", lambda state, prove: (Certificate("proved", "planted"), None))
     case = case_of("basic-identity")
     first, second = case.state.layers
-    larger = replace(case.state, convolutions=(replace(first, weight=10 * first.weight), second))
+    larger = replace(case.state, layers=(replace(first, weight=10 * first.weight), second))
     comparison = cases.outermost(replace(case, state=larger))
     run_rounds([comparison], 1, lambda line: None)
     negative = comparison.runs[cases.OURS][0].answer.counts["negative"][0]

@@ -81,9 +81,7 @@ def test_a_bad_picture_is_one_sentence_and_a_good_one_leads_to_its_spectrum(wind
 def test_a_bad_checkpoint_is_one_sentence_and_a_good_one_is_tested_and_chosen(window):
     visitor = window("/Own_files")
     upload(visitor, "checkpoint", "evil.pt", b"\x80\x02cos\nsystem\n(S'touch executed'\ntR.")
-    assert "an old or compressed format, which could hold code: save it with torch.save(model.state_dict()" in refusal(
-        visitor
-    )
+    assert "a pickle that torch.save did not write: save it with torch.save(model.state_dict()" in refusal(visitor)
     state = {f"module.{name}": value for name, value in load_file(manifest.FOLDER / "resnet18.safetensors").items()}
     state["module.fc.bias"] = state["module.fc.bias"] + 0.01  # nobody else's weights
     file = io.BytesIO()
@@ -91,9 +89,9 @@ def test_a_bad_checkpoint_is_one_sentence_and_a_good_one_is_tested_and_chosen(wi
     upload(visitor, "checkpoint", "best.pth", file.getvalue())
     visitor.page.get_by_text("best.pth: PyTorch, resnet18, 11,183,582 numbers").wait_for()
     visitor.tell(visitor.button("Load and test").click)
-    done = visitor.page.get_by_text(re.compile(r"best\.pth classifies [0-9.]+ % of the 1,000 shipped images"))
+    done = visitor.page.locator("[data-testid=stAlert]", has_text="Read with max-pool, with CIFAR-10's normalisation")
     done.wait_for(timeout=180_000)
-    accuracy = float(re.search(r"classifies ([0-9.]+) %", done.inner_text())[1])
+    accuracy = float(re.search(r"right at ([0-9.]+) %", done.inner_text())[1])
     assert accuracy > 50, "the shipped network's, nearly"
     visitor.settled()
     mine = visitor.page.locator("[class*=st-key-network-resnet18-own-]").get_by_role("link", name="Spectrum")

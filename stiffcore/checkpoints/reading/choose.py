@@ -111,7 +111,8 @@ def _measured(examiner: measuring.Examiner, ways: list[Candidate]) -> kept.Kept:
     sentence = f"Read {ways[chosen].words}: right at {100 * accuracy:.1f} % of the images that ship"
     doubt = ""
     if next_best is not None:
-        of = "" if images == len(examiner.images) else f" of {images}"
+        same = f" of the first {images} (it: {100 * right[chosen]:.1f} %)"  # both on the same images
+        of = "" if images == len(examiner.images) else same
         sentence += f"; next best, {ways[next_best].words}, {100 * right[next_best]:.1f} %{of}"
         if len(near) > 1 and chosen == favourite:
             sentence += ", which does not fit the statistics of its batch norms"
