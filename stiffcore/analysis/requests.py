@@ -68,7 +68,7 @@ class Request:
         self.network.block(self.block)
         label, classes = self.image.label, self.network.classes
         # An image with a number has CIFAR-10's label; `label_of` says whether it counts for this network.
-        if self.image.number is None and label is not None and not 0 <= label < len(classes):
+        if classes and self.image.number is None and label is not None and not 0 <= label < len(classes):
             raise CannotCompute(
                 f"Expected a label of {self.network.name} from 0 to {len(classes) - 1}, got {label} for image "
                 f"{self.image.name}: give the image one of them, or none."

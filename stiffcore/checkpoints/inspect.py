@@ -62,9 +62,14 @@ class Inspection:
         more = f"; {others} ignored" if self.ignored else ""
         types = " and ".join(self.types)
         if self.others:
-            left = " and ".join(_quoted(prefix) for prefix in self.others)
-            more += f"; of several networks {_quoted(self.prefix)} is used, not {left}"
+            more += f"; {self.of_several[0].lower()}{self.of_several[1:-1]}"
         return f"{self.format}, {self.network}, {self.n_parameters:,} numbers in {types}{more}."
+
+    @property
+    def of_several(self) -> str:
+        """Which of a file's networks is used, a sentence; "" if it holds one."""
+        left = " and ".join(_quoted(prefix) for prefix in self.others)
+        return f"Of several networks {_quoted(self.prefix)} is used, not {left}." if self.others else ""
 
 
 def _quoted(prefix: str) -> str:
@@ -115,7 +120,9 @@ def read_all(content: bytes | Path | Source, progress: Progress = silent) -> Che
     for name in expected.keys() - state.keys():  # counters of batches, and the bias of a head without one
         state[name] = torch.zeros(expected[name].shape, dtype=expected[name].dtype)
     state = {
-        name: value if value.is_floating_point() else value.to(torch.int64) for name, value in sorted(state.items())
+        # A counter of batches enters no number, and may be an average of several files' counters.
+        name: value.to(torch.int64) if name.endswith("num_batches_tracked") or not value.is_floating_point() else value
+        for name, value in sorted(state.items())
     }
     resnets.check_state(state, expected, "the checkpoint")
     normaliser = in_file(*map(tensor, inspection.normaliser)) if inspection.normaliser else None
@@ -151,7 +158,7 @@ def as_network(checkpoint: Checkpoint, reading: readings.Reading, path: Path, na
         classes=class_names(reading.architecture.classes),
         title=name,
         architecture=catalogue.paper_name(reading.architecture),
-        reading=reading.sentence,
+        reading=" ".join(filter(None, (reading.sentence, checkpoint.inspection.of_several))),
         doubt=reading.doubt,
         predicted=reading.predicted,
         loss=reading.loss,

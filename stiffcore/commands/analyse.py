@@ -29,7 +29,7 @@ def add_parser(commands: terminal.Commands) -> None:
     )
     _what(analyse)
     images = analyse.add_mutually_exclusive_group()
-    images.add_argument("--images", default="0", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
+    images.add_argument("--images", help="bundled, all, or 0,3,10:20 (end excluded); default 0")
     images.add_argument(
         "--image-file", nargs="+", metavar="FILE", help=f"{IMAGE_FILE}; also several, a folder, or a pattern in quotes"
     )
@@ -77,7 +77,7 @@ def _analyse(arguments: Namespace) -> int:
     """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that
     cannot be computed are listed at the end with their reasons, files that are no pictures at the beginning; then the exit code is 2."""
     convention = Convention(arguments.convention)
-    chosen, refused_files = ([NO_IMAGE], 0) if arguments.matrix else _images(arguments)
+    chosen, refused_files = _images(arguments)
     network = own_networks.network_of(arguments)
     blocks = terminal.parse_blocks(network, arguments.blocks)
     requests = [Request(network, image, block, convention, arguments.level) for image in chosen for block in blocks]
@@ -103,10 +103,20 @@ def _analyse(arguments: Namespace) -> int:
 
 def _images(arguments: Namespace) -> tuple[list[Image], int]:
     """The images, and how many files were refused. Those of files are stored like uploads to the app."""
+    if arguments.matrix is not None:
+        _check_no_image(arguments.images, arguments.image_file)
+        return [NO_IMAGE], 0
     if arguments.image_file is None:
-        return images.listed(arguments.images), 0
+        return images.listed(arguments.images or "0"), 0
     with terminal.progress("file") as progress:
         return picture_files.registered(arguments.image_file, terminal.say, progress)
+
+
+def _check_no_image(*given: object) -> None:
+    if any(one is not None for one in given):
+        raise CannotCompute(
+            "Expected --matrix FILE without images, which have no part in a matrix, got some: leave them out."
+        )
 
 
 def _computed(requests: list[Request], show: Callable[[Result], None]) -> tuple[list[Result], dict[str, list[str]]]:
@@ -163,7 +173,8 @@ def _spectrum(arguments: Namespace) -> None:
 
 def _one_image(arguments: Namespace) -> list[Image]:
     """The image that a spectrum is of; none of a matrix. Raises CannotCompute where a network has none."""
-    if arguments.matrix:
+    if arguments.matrix is not None:
+        _check_no_image(arguments.image, arguments.image_file)
         return [NO_IMAGE]
     if arguments.image_file is not None:
         return picture_files.registered([arguments.image_file], terminal.say)[0]

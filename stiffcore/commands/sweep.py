@@ -176,7 +176,8 @@ def of_run(arguments: argparse.Namespace) -> Plan:
     asked = (chosen, blocks, convention, arguments.quantity)
     rows, remaining, columns = run_rows.plan(run.run, run.networks, *asked, named)
     try:
-        kept.save(run.run)
+        if len(run.networks) > 1:  # one file is no training
+            kept.save(run.run)
     except CannotCompute as error:  # the rows are computed all the same
         terminal.say(str(error))
     tasks = len(chosen) * len(run.networks)

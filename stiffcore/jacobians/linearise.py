@@ -63,7 +63,8 @@ class BlockState:
         """The layers. Raises CannotCompute if one is no convolution: slices and formation by pixel need them."""
         if not all(isinstance(layer, ScaledConvolution) for layer in self.layers):
             raise CannotCompute(
-                f"Block {self.geometry.block} is not made of convolutions: choose block or branch in place of slices."
+                f"Block {self.geometry.block} is read as a map or a matrix, not as convolutions with ReLUs between them, and has no "
+                "slices: choose block or branch."
             )
         return cast(tuple[ScaledConvolution, ...], self.layers)
 

@@ -19,6 +19,10 @@ from stiffcore.networks.geometry import MAP, BlockGeometry
 from stiffcore.networks.network import Network, Preprocessing
 from stiffcore.torchvision_compat import torchvision
 
+AS_MAPS = (
+    "Read as maps x + F(x), F(x) = f(x) − x, with whatever activation ends them inside F, since they are no residual blocks of "
+    "convolutions and ReLUs that are known: {names}."
+)
 LEFT_OUT = "Left out, since only a map whose output has its input's shape is analysed without its parts: {names}."
 
 
@@ -100,8 +104,15 @@ def network(
         preprocessing,
         _names(scores, classes),
         name,
-        reading=LEFT_OUT.format(names=", ".join(left_out)) if left_out else "",
+        reading=_reading(geometries, left_out),
     )
+
+
+def _reading(geometries: list[BlockGeometry], left_out: list[str]) -> str:
+    """What is not as in a residual network of convolutions; "" if all is."""
+    as_maps = [geometry.path for geometry in geometries if geometry.kind == MAP]
+    sentences = ((AS_MAPS, as_maps), (LEFT_OUT, left_out))
+    return " ".join(sentence.format(names=", ".join(names)) for sentence, names in sentences if names)
 
 
 def _names(scores: int, classes: Sequence[str] | None) -> tuple[str, ...]:

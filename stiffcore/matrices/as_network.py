@@ -31,8 +31,11 @@ def of_arrays(matrix: np.ndarray | Sequence[np.ndarray], name: str = "") -> Netw
             "Expected real square matrices, (n, n) or a stack (k, n, n), got others: give arrays of numbers."
         ) from None
     tensors = [torch.from_numpy(np.array(part, np.float64)) for part in given]
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
-        raise CannotCompute("Expected finite numbers, got NaN or infinity: leave such matrices out.")
+    if not all(map(read.is_moderate, tensors)):
+        raise CannotCompute(
+            f"Expected finite numbers up to {read.LARGEST_NUMBER:.0e}, got larger ones, NaN or infinity: scale such matrices, or leave "
+            "them out."
+        )
     sha256 = sha256_of(tensors)
     return _network(tensors, name or f"matrix {sha256[:8]}", partial(Matrices, tensors))
 

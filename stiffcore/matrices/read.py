@@ -25,6 +25,13 @@ LARGEST = 1 << 30  # bytes of all of them in float64: a side of 11,585
 LARGEST_HEADER = 10_000  # bytes of an .npy file's; numpy's own limit
 REAL = "biuf"  # kinds of numpy's types: truth values, integers and real numbers
 
+LARGEST_NUMBER = 1e100  # its square is still a number
+
+
+def is_moderate(tensor: Tensor) -> bool:
+    """Whether all numbers are finite, and so small that their squares are."""
+    return bool((tensor.double().abs() <= LARGEST_NUMBER).all())
+
 
 @dataclass(frozen=True)
 class Array:
@@ -61,9 +68,10 @@ def matrices(content: bytes | Path, largest: int = LARGEST) -> list[tuple[str, T
 
 def _parts(array: Array) -> Iterator[tuple[str, Tensor]]:
     tensor = array.read()
-    if tensor.is_complex() or not torch.isfinite(tensor.double()).all():
+    if tensor.is_complex() or not is_moderate(tensor):
         raise CannotCompute(
-            f"Expected real, finite numbers in {array.name or 'the matrix'}, got others: save a real matrix without NaN or infinity."
+            f"Expected real, finite numbers up to {LARGEST_NUMBER:.0e} in {array.name or 'the matrix'}, got others: save a real "
+            "matrix, scaled if need be, without NaN or infinity."
         )
     if tensor.ndim == 2:
         yield array.name, tensor.double()

@@ -635,3 +635,13 @@ def test_a_path_is_read_like_an_upload_and_may_be_larger(state, tmp_path, monkey
             checkpoints.load(content)
     with pytest.raises(CannotCompute, match="No such file"):
         checkpoints.content_of(tmp_path / "nowhere")
+
+
+def test_averaged_counters_are_counters_and_a_second_network_is_said(state, tmp_path, monkeypatch):
+    """What averages of several files leave, and a file with a network beside it."""
+    monkeypatch.setattr(readings, "best", readings_made_up.quick())
+    soup = {name: (2 * value.double()) / 2 for name, value in state.items()}
+    torch.save({"model": soup, "ema": state}, tmp_path / "soup.pt")
+    network = checkpoints.network_in(tmp_path / "soup.pt")
+    assert network.module().bn1.num_batches_tracked.dtype == torch.int64
+    assert network.reading.endswith(" Of several networks “model.” is used, not “ema.”.")

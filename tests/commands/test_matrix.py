@@ -35,8 +35,9 @@ def test_spectrum_writes_the_eigenvalues(file, tmp_path, capsys):
     ("more", "said"),
     [
         (["resnet18", "--convention", "block"], "got a network beside it"),
-        (["--convention", "slices"], "is not made of convolutions"),
+        (["--convention", "slices"], "has no slices"),
         (["--convention", "block", "--blocks", "3"], "from 1 to 2"),
+        (["--convention", "block", "--images", "0,1"], "without images"),
     ],
 )
 def test_refusals_are_one_sentence(file, more, said, capsys):

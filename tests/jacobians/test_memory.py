@@ -113,6 +113,28 @@ def test_blocks_of_other_kinds_are_maps(made, class_name, convention):
     torch.testing.assert_close(operator.apply_transpose(state, Convention(convention), units), expected[:5])
 
 
+def test_what_is_read_as_a_map_is_said():
+    reading = sc.network(convnext(), image_size=16).reading
+    assert reading.startswith("Read as maps x + F(x)")
+    assert sc.network(Net(OptionA).eval(), image_size=SIDE).reading == ""
+
+
+def test_a_singular_value_that_dead_inputs_make_zero_is_zero():
+    """Of a pre-activation block that changes the shape, dead inputs make rows dependent where the skip reads none of them."""
+    net = Net(PreActivated).eval()
+    network = sc.network(net, image_size=SIDE)
+    found = sc.analyse(network, pixels(), 2, "block", "spectrum")
+    state = sc.linearise(network, pixels(), 2)
+    expected = np.linalg.svd(reference.dense_jacobian(state, Convention.BLOCK).numpy(), compute_uv=False)
+    values = found.arrays["singular_values"]
+    rank = int((expected > 1e-12 * expected[0]).sum())
+    assert int((values > 0).sum()) == rank < state.geometry.n_out
+    np.testing.assert_allclose(values[:rank], expected[:rank], rtol=1e-10)
+    if len(values) > rank:
+        assert found.metrics["smallest_singular_value"] == 0
+        assert str(found.reasons["condition_number"]) == "undefined: the smallest singular value is 0"
+
+
 def test_the_extremes_of_a_map_need_no_matrix():
     network = sc.network(Transformer().eval(), image_size=SIDE)
     whole = sc.analyse(network, pixels(), 1, "branch", "spectrum").metrics
@@ -137,6 +159,6 @@ class Headless(Net):
 def test_a_network_without_a_head_has_no_labels():
     network = sc.network(Headless(OptionA).eval(), image_size=SIDE)
     assert network.classes == ()
-    row = sc.analyse(network, sc.image(pixels().pixels), 1, "branch").row()
+    row = sc.analyse(network, pixels(), 1, "branch").row()  # a label that has no meaning here
     assert (row["label"], row["predicted"], row["correct"]) == (None, None, None)
     assert np.isnan(row["loss"])

@@ -37,7 +37,7 @@ def test_a_stack_has_a_block_for_each(tmp_path):
 
 
 def test_slices_are_refused():
-    with pytest.raises(sc.CannotCompute, match="is not made of convolutions"):
+    with pytest.raises(sc.CannotCompute, match="has no slices"):
         sc.analyse(sc.matrix(RANDOM), convention="slices")
 
 

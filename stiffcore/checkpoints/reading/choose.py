@@ -187,6 +187,7 @@ def _unmeasured(examiner: measuring.Examiner, ways: list[Candidate]) -> kept.Kep
     misfits = _misfits(examiner, ways)
     chosen, open_words = _by_statistics(ways, misfits)
     measured = "chosen by the statistics of its batch norms" if len(ways) > 1 else "as asked for"
+    measured = "as is usual for its classes" if open_words else measured
     sentence = f"Read {ways[chosen].words}, {measured}; {why}, so that no accuracy was measured."
     doubt = ""
     if open_words:
