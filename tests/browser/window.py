@@ -123,6 +123,15 @@ def said(log_file: Path) -> str:
     return log_file.read_text("utf-8", "replace")
 
 
+STILL = """() => {  // the panels of all figures have not moved for half a second
+    const boxes = [...document.querySelectorAll('.js-plotly-plot .nsewdrag')].map(e => e.getBoundingClientRect());
+    const now = JSON.stringify(boxes.map(b => [b.x, b.y, b.width, b.height]));
+    window.stillFor = now === window.lastBoxes ? window.stillFor + 1 : 0;
+    window.lastBoxes = now;
+    return window.stillFor >= 5;
+}"""
+
+
 class Window:
     """A browser window that notes requests to other hosts and errors of the page's scripts."""
 
@@ -204,14 +213,17 @@ class Window:
         return self
 
     def resized(self, width: int, height: int) -> "Window":
-        """Gives the window another size, and waits until every figure has followed; plotly.js does so a moment later, each by itself."""
+        """Gives the window another size, and waits until every figure has followed and its panels stay where they are: plotly.js
+        follows a moment later, each figure by itself, and more than once."""
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.wait_for_function(
             "() => {const f = [...document.querySelectorAll('.js-plotly-plot')]; const fits = e => "
             "e._fullLayout && e._fullLayout.width <= e.clientWidth + 1 && e.getBoundingClientRect().right <= innerWidth + 1;"
             "return f.length && f.every(fits)}"
         )
-        return self.settled()
+        self.settled()
+        self.page.wait_for_function(f"() => ({STILL})()", polling=100)
+        return self
 
     def drawn_images(self) -> list[int]:
         return sorted(set(self.of_figure("f._fullData.flatMap(t => t.customdata ? Array.from(t.customdata) : [])")))
