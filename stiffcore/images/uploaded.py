@@ -179,7 +179,7 @@ class UploadedImages:
             if removed:
                 more = f" and {len(removed) - TOLD:,} more" if len(removed) > TOLD else ""
                 sentences.append(
-                    f"Only {self.most} images are kept; those that nobody has viewed for longest had to go: "
+                    f"Only {self.most} images are kept; the least recently viewed ones were removed: "
                     f"{', '.join(removed[:TOLD])}{more}."
                 )
             self._disk_notice, self._removed = "", []

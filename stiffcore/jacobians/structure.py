@@ -46,10 +46,6 @@ class Structure:
     has_outer_relu: bool
 
     @property
-    def convolutions(self) -> tuple[nn.Conv2d, ...]:
-        return tuple(stage.convolution for stage in self.stages)
-
-    @property
     def is_preactivated(self) -> bool:
         return RELU in self.stages[0].before
 

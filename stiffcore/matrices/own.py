@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stiffcore.errors import CannotCompute
-from stiffcore.files import write_replaced
 from stiffcore.networks import geometry
 from stiffcore.networks.network import Network
 from stiffcore.storage import uploads
@@ -159,14 +158,8 @@ def save(content: bytes, file_name: str) -> Saved:
     sides = tuple(len(tensor) for tensor in tensors.values())
     names = as_network.names_of(found)
     about = UploadedMatrices(name_of(sha256), uploads.clean_name(file_name), sha256, sides, names, time.time())
-    try:
-        write_replaced(_path(about.network, "safetensors"), safetensors.torch.save(tensors))
-        write_replaced(_path(about.network, "json"), json.dumps(asdict(about)).encode())
-    except OSError as error:
-        raise CannotCompute(
-            f"Cannot write to the cache folder {folder()} (“{error.strerror or error}”): free space there or set "
-            "STIFFCORE_CACHE to another folder."
-        ) from error
+    contents = {"safetensors": safetensors.torch.save(tensors), "json": json.dumps(asdict(about)).encode()}
+    uploads.store({_path(about.network, ending): content for ending, content in contents.items()})
     oldest = [other for other in known() if other.network != about.network][MOST - 1 :]
     for other in oldest:
         remove(other.network)

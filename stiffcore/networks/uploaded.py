@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from stiffcore.errors import CannotCompute
-from stiffcore.files import write_replaced
 from stiffcore.images import cifar10
 from stiffcore.networks import architecture as architectures
 from stiffcore.networks.architecture import Architecture
@@ -174,14 +173,8 @@ def known() -> tuple[UploadedWeights, ...]:
 
 def save(about: UploadedWeights, tensors: bytes) -> list[str]:
     """Store a checked network. Returns the titles of the oldest, removed for it. Raises CannotCompute if the disk refuses."""
-    try:
-        write_replaced(tensors_path(about.network), tensors)
-        write_replaced(folder() / f"{about.network}.json", json.dumps(asdict(about)).encode())
-    except OSError as error:
-        raise CannotCompute(
-            f"Cannot write to the cache folder {folder()} (“{error.strerror or error}”): free space there or set "
-            "STIFFCORE_CACHE to another folder."
-        ) from error
+    description = json.dumps(asdict(about)).encode()
+    uploads.store({tensors_path(about.network): tensors, folder() / f"{about.network}.json": description})
     oldest = [other for other in known() if other.network != about.network][MOST - 1 :]
     for other in oldest:
         remove(other.network)

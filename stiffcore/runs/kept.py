@@ -12,9 +12,9 @@ from pathlib import Path
 
 from stiffcore import files
 from stiffcore.errors import CannotCompute
-from stiffcore.files import write_replaced
 from stiffcore.runs import run as descriptions
 from stiffcore.runs.run import NAME, Run
+from stiffcore.storage import uploads
 from stiffcore.storage.locations import default_folder
 
 LARGEST = 1 << 20  # bytes of a description
@@ -92,13 +92,7 @@ def save(run: Run) -> None:
     if not is_own(run.name):
         raise ValueError(f"Expected the name of a run of this machine, got {run.name!r}.")
     path = folder() / f"{run.name}.json"
-    try:
-        write_replaced(path, descriptions.as_json(run))
-    except OSError as error:
-        raise CannotCompute(
-            f"Cannot write to the cache folder {folder()} (“{error.strerror or error}”): free space there or set "
-            "STIFFCORE_CACHE to another folder."
-        ) from error
+    uploads.store({path: descriptions.as_json(run)})
 
 
 def remove(name: str) -> None:

@@ -2,8 +2,11 @@
 
 import os
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 from stiffcore.errors import CannotCompute
+from stiffcore.files import write_replaced
 
 LONGEST_NAME = 40  # characters
 # The other characters have no meaning in HTML, and load nothing in Markdown ...
@@ -32,3 +35,15 @@ def clean_name(text: str, otherwise: str = "uploaded file") -> str:
     if len(name) > LONGEST_NAME:
         name = f"{name[: LONGEST_NAME - 10]}…{name[-9:]}"
     return name or otherwise
+
+
+def store(contents: Mapping[Path, bytes]) -> None:
+    """Write the files of an upload, each in one step. Raises CannotCompute if the disk refuses."""
+    for path, content in contents.items():
+        try:
+            write_replaced(path, content)
+        except OSError as error:
+            raise CannotCompute(
+                f"Cannot write to the cache folder {path.parent} (“{error.strerror or error}”): free space there or set "
+                "STIFFCORE_CACHE to another folder."
+            ) from error

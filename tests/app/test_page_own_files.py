@@ -23,7 +23,7 @@ from stiffcore.networks import catalogue, manifest, uploaded as uploaded_network
 from stiffcore.progress import silent
 from stiffcore.runs import kept as runs_kept
 from stiffcore.storage import cache as result_cache
-from tests.app.visitor import wait_for
+from tests.app.visitor import finished, wait_for
 from tests.made_up import readings as readings_made_up
 from tests.made_up.asked import asked
 from tests.made_up.spectra import store
@@ -61,15 +61,6 @@ def upload(page, field: str, name: str, content: bytes, **others: bytes):
     files += [(f"{other}.png", more, "image/png") for other, more in others.items()]
     page.run(page.at.file_uploader(key=field).set_value(files))
     return finished(page)
-
-
-def finished(page):
-    def is_idle() -> bool:
-        return not any(job.active for key in page.at.session_state["jobs"] if (job := service.job_service().find(key)))
-
-    if "jobs" in page.at.session_state:
-        wait_for(is_idle, 60)
-    return page.run()
 
 
 def press(page, label: str):
@@ -441,9 +432,7 @@ def test_what_is_not_read_and_what_had_to_go_is_named(visitor, monkeypatch):
     assert "2 files are read at once. Not read: c.png, d.png. Remove some of the others" in page.texts("warning")
     press(page, "Use these 2 images")
     assert {cifar10.name(number) for number in uploaded_images.known()} == {"a.png", "b.png"}
-    assert "Only 2 images are kept; those that nobody has viewed for longest had to go: the old one." in page.texts(
-        "warning"
-    )
+    assert "Only 2 images are kept; the least recently viewed ones were removed: the old one." in page.texts("warning")
 
 
 def test_a_nearly_uniform_picture_says_so(visitor):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from pages.shared.state import controls
+from pages.shared.state import controls, service
 from pages.shared.widgets import gallery
 from stiffcore.analysis.requests import Request
 from tests.made_up.asked import asked
@@ -77,6 +77,17 @@ def wait_for(condition, seconds=20.0):
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.02)
+
+
+def finished(page: Visitor):
+    """The page, after its jobs."""
+
+    def is_idle() -> bool:
+        return not any(job.active for key in page.at.session_state["jobs"] if (job := service.job_service().find(key)))
+
+    if "jobs" in page.at.session_state:
+        wait_for(is_idle, 60)
+    return page.run()
 
 
 def cells(html: str) -> dict[str, list[str]]:

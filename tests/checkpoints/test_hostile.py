@@ -14,19 +14,17 @@ import torch
 from stiffcore.checkpoints import opened as opening
 from stiffcore.errors import CannotCompute
 from tests.checkpoints.written import (
+    FORMS,
     Trap,
     header_only,
     legacy,
     of_floats,
-    old,
     pickle_of,
     repacked,
     saved,
     with_pickle,
     with_storage,
 )
-
-FORMS = {"zip": saved, "before 1.6": old}
 
 # Hostile forms: name -> the bytes. Each is refused with one sentence, or read as tensors of its own size.
 

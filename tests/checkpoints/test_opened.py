@@ -27,6 +27,7 @@ from torch.nn.utils import parametrizations, prune
 from stiffcore.checkpoints import derived, opened as opening, pickled, sources, views
 from stiffcore.errors import CannotCompute
 from tests.checkpoints.written import (
+    FORMS,
     header_only,
     legacy,
     of_floats,
@@ -38,7 +39,6 @@ from tests.checkpoints.written import (
     with_storage,
 )
 
-FORMS = {"zip": saved, "before 1.6": old}
 TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.uint8, torch.int8,
          torch.int16, torch.bool, torch.complex64)  # fmt: skip
 NEW_TYPES = (torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16)

@@ -80,3 +80,6 @@ def with_storage(numel: bytes, rest: bytes) -> bytes:
         + rest
         + b"\x89ccollections\nOrderedDict\n)RtRs."
     )
+
+
+FORMS = {"zip": saved, "before 1.6": old}

@@ -149,7 +149,7 @@ def test_what_has_to_make_room_is_named(folder, monkeypatch):
     monkeypatch.setattr(uploaded_images.default(), "most", 2)
     picture_files.registered([str(folder / "a.png")], said.append)
     picture_files.registered([str(folder / "b.webp"), str(folder / "c.BMP")], said.append)
-    assert said[-1] == "Only 2 images are kept; those that nobody has viewed for longest had to go: a.png."
+    assert said[-1] == "Only 2 images are kept; the least recently viewed ones were removed: a.png."
     assert len(uploaded_images.known()) == 2
 
 

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images import decode as image_files, forms
+from tests.made_up import decoding
 from tests.made_up.pictures import PNG, chunk, noise, png, saved
 
 KINDS: dict = {}  # name -> function that makes the bytes of a malformed file
@@ -226,28 +226,13 @@ LARGE = {  # name -> the bytes, and the megabytes that its decoding may take; Pi
     "progressive": (lambda: saved(Image.new("RGB", (5000, 5000)), "JPEG", progressive=True, subsampling=0), 165),
     "progressive, for print": (lambda: saved(Image.new("CMYK", (5000, 5000)), "JPEG", progressive=True), 215),
 }
-MEASURE = """
-import sys, time
-from PIL import Image
-from stiffcore.images import decode as image_files
-def peak():
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-Image.init()
-content = sys.stdin.buffer.read()
-before, began = peak(), time.process_time()
-image_files.picture(content)
-print(peak() - before, time.process_time() - began)
-"""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
 @pytest.mark.parametrize("name", LARGE)
 def test_the_largest_pictures_that_are_taken_cost_little_memory_and_time(name):
-    """Pillow's memory is not Python's, so a separate process is measured."""
     make, megabytes = LARGE[name]
-    run = subprocess.run([sys.executable, "-c", MEASURE], input=make(), capture_output=True, check=True)
-    peak, seconds = map(float, run.stdout.split())
+    peak, seconds = decoding.cost(make())
     assert peak < megabytes
     assert seconds < 4
 

@@ -222,7 +222,7 @@ def test_a_disk_that_refuses_is_said(monkeypatch, content, quick_test):
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(uploaded_networks, "write_replaced", full)
+    monkeypatch.setattr(uploads, "write_replaced", full)
     with pytest.raises(CannotCompute, match=r"^Cannot write to the cache folder .* \(“No space left on device”\)"):
         register.register(content, "a")
     assert uploaded_networks.known() == ()

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from pages.shared.own_files import matrix as uploaded_matrix
-from pages.shared.state import service
 from stiffcore.analysis import compute as analysis
 from stiffcore.images.image import NO_IMAGE
 from stiffcore.matrices import own
-from tests.app.visitor import SPECTRUM, cells, wait_for
+from tests.app.visitor import SPECTRUM, cells, finished
 from tests.made_up.asked import asked
 
 pytestmark = pytest.mark.usefixtures("nothing_ships")
@@ -22,15 +21,6 @@ def npy(array) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()
-
-
-def finished(page):
-    def is_idle() -> bool:
-        return not any(job.active for key in page.at.session_state["jobs"] if (job := service.job_service().find(key)))
-
-    if "jobs" in page.at.session_state:
-        wait_for(is_idle, 60)
-    return page.run()
 
 
 def upload(page, **files: bytes):
