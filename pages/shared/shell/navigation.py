@@ -46,7 +46,7 @@ LOOK = """
   [data-testid="stSidebarUserContent"] {padding-top: 0;}
   [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] {gap: 0.3rem;}
   .stMainBlockContainer > div > [data-testid="stVerticalBlock"], .stMainBlockContainer > [data-testid="stVerticalBlock"] {gap: 0.75rem;}
-  @media (max-width: 1200px) {.st-key-beside [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
+  @media (max-width: 1200px) {[class*="st-key-beside"] [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
   .stMain h1 {padding: 0 0 0.6rem;}
   .stMain [data-testid="stPageLink"] a, .stMain [data-testid="stPageLink"] a * {white-space: normal; overflow: visible; height: auto;}
   .stMain [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums;}

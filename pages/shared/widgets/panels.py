@@ -44,9 +44,9 @@ def looks(row, style: theme.Style) -> tuple:
     return row, nullcontext()
 
 
-def responsive_columns(widths: Sequence[float]) -> list:
-    """Columns that stack if the window is narrower than about 1,200 pixels."""
-    return st.container(key="beside").columns(widths)
+def responsive_columns(widths: Sequence[float], name: str = "") -> list:
+    """Columns that stack if the window is narrower than about 1,200 pixels. name: of the second such row of a page."""
+    return st.container(key=f"beside{name and '-'}{name}").columns(widths)
 
 
 @contextmanager
