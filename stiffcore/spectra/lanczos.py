@@ -81,7 +81,7 @@ class _Running:
         self.projected = np.zeros((room, room))  # its upper triangle
         start = np.random.default_rng(iteration.seed).standard_normal(side)
         self.basis[0] = torch.from_numpy(start / np.linalg.norm(start))
-        self.size, self.look, self.products = 0, FIRST_LOOK, 0
+        self.size, self.look, self.products, self.restarted = 0, FIRST_LOOK, 0, 0
         self.ended = self.settled = False
 
     @property
@@ -97,15 +97,14 @@ class _Running:
 
     def extend(self, image: Tensor) -> None:
         """Takes the operator's image of the last vector, and ends or has a next one."""
-        basis = self.basis[: self.size + 1]
-        length = before = float(torch.linalg.norm(image))
-        for _ in range(2):
-            components = basis @ image
-            image = torch.addmv(image, basis.T, components, alpha=-1)
-            self.projected[: self.size + 1, self.size] += components.numpy()
+        # Its components along the last two vectors are large, those along others rounding, but for the first one after a restart.
+        image = self._without(image, max(0, self.size - 1) if self.size != self.restarted else 0)
+        before = float(torch.linalg.norm(image))
+        image = self._without(image)
+        length = float(torch.linalg.norm(image))
+        if length < CANCELLED * before:
+            image = self._without(image)
             length = float(torch.linalg.norm(image))
-            if length > CANCELLED * before:
-                break
         self.size, self.products = self.size + 1, self.products + 1
         invariant = length <= BREAKDOWN * np.abs(self.projected).max() or self.size == self.whole
         full = self.size == self.room or self.products == MOST_PRODUCTS
@@ -113,6 +112,13 @@ class _Running:
             self._look(0.0 if invariant else length, full)
         if not self.ended:
             self.basis[self.size] = image / length
+
+    def _without(self, image: Tensor, first: int = 0) -> Tensor:
+        """The image without its components along the basis from a vector on, which the projection takes up."""
+        basis = self.basis[first : self.size + 1]
+        components = basis @ image
+        self.projected[first : self.size + 1, self.size] += components.numpy()
+        return torch.addmv(image, basis.T, components, alpha=-1)
 
     def _ritz(self) -> tuple[np.ndarray, np.ndarray]:
         return np.linalg.eigh(self.projected[: self.size, : self.size], UPLO="U")
@@ -137,5 +143,5 @@ class _Running:
         )
         self.projected[:] = 0
         self.projected[range(len(chosen)), range(len(chosen))] = values[chosen]
-        self.size = len(chosen)
+        self.size = self.restarted = len(chosen)
         self.look = self.size + LOOK_EVERY

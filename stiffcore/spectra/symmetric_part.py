@@ -130,8 +130,11 @@ def _product(of_block: Products) -> lanczos.Product:
     rows, columns = of_block.shape
 
     def product(vectors: Tensor, kinds: Sequence[str]) -> Tensor:
-        if rows < columns:
-            return of_block.forward(of_block.backward(vectors))
+        if rows != columns:
+            inner, outer = (
+                (of_block.backward, of_block.forward) if rows < columns else (of_block.forward, of_block.backward)
+            )
+            return outer(inner(vectors))
         first = sum(kind == SYMMETRIC for kind in kinds)  # they stand in front
         forwards = of_block.forward(vectors)
         backwards = of_block.backward(torch.cat([vectors[:first], forwards[first:]]))
