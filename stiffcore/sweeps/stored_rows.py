@@ -78,7 +78,8 @@ def _asked_in(header: dict) -> tuple[dict, str]:
 
 def _row(key: str, asked: dict, network: Network, images: dict) -> dict | None:
     try:
-        objects = {"network": network, "image": images[asked["image"]]}
+        convention = Convention(asked["convention"])  # a header has its name
+        objects = {"network": network, "image": images[asked["image"]], "convention": convention}
         request = Request(**asked | objects)
         if request.key != key:
             return None

@@ -127,6 +127,13 @@ def has_norms(row: Mapping) -> bool:
     return all(name in given or not math.isnan(row.get(name, math.nan)) for name in NORMS)
 
 
+def with_norms(rows: "pd.DataFrame") -> "pd.Series":
+    """Which rows have the metrics of level norms, or say why not. Index as in rows."""
+    needed = rows.reindex(columns=[*NORMS, "reasons"])
+    have = [has_norms(row) for row in needed.to_dict("records")]
+    return rows["block"].map(bool) & have
+
+
 def norms_of(row: Mapping, other: Mapping) -> dict[str, object]:
     """The metrics of level norms of a row, and the reasons of another one with theirs."""
     given = {name: why for name, why in _reasons(row).items() if name in NORMS}
