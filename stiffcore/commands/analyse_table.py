@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from stiffcore.analysis.requests import Request
+from stiffcore.analysis.requests import QUANTITIES, Request
 from stiffcore.analysis.results import Result
 from stiffcore.commands import terminal
 from stiffcore.conventions import Convention
@@ -177,13 +177,16 @@ def _how(results: list[Result]) -> list[str]:
 
 def _more_than_asked(results: list[Result]) -> list[str]:
     """A stored result of a higher level serves a lower one, and all of it is shown."""
+    below_counts = QUANTITIES[: QUANTITIES.index("counts")]
     higher = [
-        r for r in results if r.request.quantity == "extremes" and r.made.get("quantity", "extremes") != "extremes"
+        r
+        for r in results
+        if r.request.quantity in below_counts and r.made.get("quantity", r.request.quantity) != r.request.quantity
     ]
     if not higher:
         return []
     blocks = ", ".join(map(str, sorted({result.request.block for result in higher})))
-    return [f"block {blocks}: a result of a higher level was stored, so its counts are shown, too"]
+    return [f"block {blocks}: a result of a higher level was stored, and all of it is shown"]
 
 
 def below(results: list[Result], columns: Iterable[str]) -> list[str]:

@@ -37,13 +37,8 @@ def compute(
     all of them take only seconds they are always computed: Lanczos takes as long and may not converge to the smallest.
     """
     geometry = state.geometry
-    smaller = min(geometry.n_out, geometry.n_in)
-    rank = min(smaller, int(state.kept_outputs(convention).sum()))
-    if not convention.has_skip:
-        rank = min(rank, *(int(mask.sum()) for mask in state.masks))
-    elif state.skip_is_masked:
-        rank = min(rank, int(state.masks[0].sum()))
-    zeros = smaller - rank
+    zeros = structural_zeros(state, convention)
+    rank = min(geometry.n_out, geometry.n_in) - zeros
     if rank == 0:
         return SingularValues(np.zeros(0), True, zeros, {})
     longest = geometry.n_in if convention.has_skip else max(geometry.n_in, geometry.n_out)
@@ -67,6 +62,17 @@ def compute(
     return SingularValues(
         values, True, zeros, {"trace_square_error": abs(float((values**2).sum()) - size) / (size or 1.0)}
     )
+
+
+def structural_zeros(state: BlockState, convention: Convention) -> int:
+    """How many singular values the masks make zero."""
+    smaller = min(state.geometry.n_out, state.geometry.n_in)
+    rank = min(smaller, int(state.kept_outputs(convention).sum()))
+    if not convention.has_skip:
+        rank = min(rank, *(int(mask.sum()) for mask in state.masks))
+    elif state.skip_is_masked:
+        rank = min(rank, int(state.masks[0].sum()))
+    return smaller - rank
 
 
 def _live_columns(state: BlockState) -> torch.Tensor:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.state import ask, choices, controls
-from pages.shared.widgets import gallery
+from pages.shared.widgets import gallery, levels
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.commands import sweep as sweep_command
@@ -126,12 +126,16 @@ def of_images(
     return shipping.merged(kept, pd.DataFrame(fresh))
 
 
-def not_shipped(network: str, convention: Convention, images: Sequence[int]) -> list[Request]:
-    """The requests, for every block, of images whose rows do not ship."""
+def not_shipped(network: str, convention: Convention, images: Sequence[int], metric: str) -> list[Request]:
+    """The requests, for every block, of images whose rows do not ship with a metric; of the level that computes it."""
     rows_that_ship = shipped(network, convention)
+    rows_that_ship = rows_that_ship[rows_that_ship["image"].isin(list(images))]
+    quantity = levels.needed(metric) if convention.has_matrix else "counts"
+    if convention.has_matrix:
+        rows_that_ship = rows_that_ship[levels.is_known(rows_that_ship, metric)]
     known = set(zip(rows_that_ship["image"], rows_that_ship["block"]))
     return [
-        ask.request(network, image, block.block, convention, "counts")
+        ask.request(network, image, block.block, convention, quantity)
         for image in images
         for block in catalogue.blocks(network)
         if (image, block.block) not in known
@@ -166,6 +170,7 @@ def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool
     if said := tables_text.undetermined(found):
         st.caption(said)
     _lacking(found, network, convention)
+    levels.about(found, network, convention)
 
 
 def _lacking(found: pd.DataFrame, network: str, convention: Convention) -> None:
