@@ -51,7 +51,7 @@ def test_a_mode_is_an_eigenvector_of_the_true_jacobian(block, convention):
 
 def test_every_layer_that_a_core_may_live_on_was_among_them():
     conventions = (Convention.BRANCH, Convention.BLOCK)
-    layers = {deflation.plan(block.state, convention).layer for block in IDENTITY for convention in conventions}
+    layers = {deflation.plan(block.state, convention).layers for block in IDENTITY for convention in conventions}
     assert layers == {"inner1", "inner2", "outer"}
 
 

@@ -7,7 +7,7 @@ import torch
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians import deflation, operator as jacobian, reference
+from stiffcore.jacobians import cycle, deflation, operator as jacobian, reference
 from tests.made_up.blocks import small_blocks
 
 BLOCKS = small_blocks()
@@ -38,9 +38,10 @@ def _deflated(core: deflation.Core) -> np.ndarray:
     return np.concatenate([values, np.zeros(core.plan.zeros), np.ones(core.plan.ones)])
 
 
-def _layers(block, convention):
-    layers = [f"inner{i + 1}" for i in range(len(block.state.inner_masks))]
-    return [*layers, "outer"] if convention == "block" else layers
+def _layers(block):
+    """Every layer alone, and the groups that 1×1 convolutions join."""
+    alone = [(f"inner{i + 1}",) for i in range(len(block.state.inner_masks))]
+    return [*alone, ("outer",), *cycle.joined(block.state)]
 
 
 def _with_conditions(matrix: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -84,8 +85,8 @@ def test_traces_of_powers_agree_to_1e10(block, convention):
 def test_every_layer_carries_the_same_core(block, convention):
     """AB against BA: the traces of the core's powers agree for every layer that it is formed on."""
     traces = []
-    for layer in _layers(block, convention):
-        core = deflation.form_core(block.state, convention, layer)
+    for layers in _layers(block):
+        core = deflation.form_core(block.state, convention, layers)
         square = core.matrix @ core.matrix
         traces.append([float(core.matrix.trace()), float(square.trace()), float((square @ core.matrix).trace())])
     for other in traces[1:]:
