@@ -23,9 +23,15 @@ OUTER = "outer"
 
 
 def masks(state: BlockState, convention: Convention) -> dict[str, Tensor]:
-    """The live units of each layer, from the first inner one to the outer one, where a block's output is its input again."""
+    """The units of each layer that carry anything, from the first inner one to the outer one, where a block's output is its
+    input again: those that the ReLUs let through, and whose channel has weights that are not all zero on both sides."""
     found = {f"inner{i + 1}": mask for i, mask in enumerate(state.inner_masks)}
     found[OUTER] = state.kept_outputs(convention) & state.masks[0]
+    names = list(found)
+    for i, layer in enumerate(state.layers):
+        if isinstance(layer, ScaledConvolution):  # zero-initialised residuals, pruned channels
+            found[names[i]] = found[names[i]] & layer.weight.flatten(1).any(1)[:, None, None]
+            found[names[i - 1]] = found[names[i - 1]] & layer.weight.transpose(0, 1).flatten(1).any(1)[:, None, None]
     return found
 
 
@@ -110,7 +116,7 @@ class Cycle:
             x = x * self.live[name]
 
     def _backward(self, vectors: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """The same walk in the other direction, by the adjoints; the values that arrive are masked."""
+        """The same walk in the other direction, by the adjoints."""
         given = self._parts(vectors)
         around = self.order[::-1]  # from the last layer of the rest to the first of the joined ones
         last, *others = self.layers[::-1]
@@ -119,67 +125,58 @@ class Cycle:
         x[:, self.units[last]] = given[last]
         before = last
         for name in others:
-            x = self._back(before, name, x)
+            x = self.maps[before].transpose(x, tuple(self.live[name].shape))
             yield name, x
+            x = x * self.live[name]
             x[:, self.units[name]] = given[name]
             before = name
         rest = len(around) - len(self.layers)
         for name in (*around[:rest], *self.layers[::-1]):
-            x = self._back(before, name, x)
+            x = self.maps[before].transpose(x, tuple(self.live[name].shape))
             yield name, x
+            x = x * self.live[name]
             before = name
 
-    def _back(self, name: str, to: str, x: Tensor) -> Tensor:
-        """From the layer ``name`` to the one before it."""
-        return self.maps[name].transpose(x, tuple(self.live[to].shape)) * self.live[to]
-
     def to_outputs(self, y: np.ndarray, value: complex) -> np.ndarray:
-        """W y: a vector K y = μ y followed through to the outputs. complex (side,), μ -> complex (n,); see modes.py.
-
-        Pixels that the walk reaches with a part of y only take their values from the second time round, which is μ times as large.
-        """
-        arrivals = (x for name, x in self._onward(_as_rows(y)) if name == OUTER)
-        if OUTER not in self.layers:
-            return _complex(next(arrivals) * self.kept)
-        whole, here = self._seen(self.layers)
-        if self.state.masks_inputs:  # D_0 keeps a part of the outputs from the core
-            here = torch.zeros_like(here)
-        return self._from_rounds(arrivals, y, value, whole, here) * self.kept.flatten().numpy()
+        """W y: a vector K y = μ y followed to the outputs. complex (side,), μ -> complex (n,); see modes.py."""
+        return self._at_outer(self._onward(_as_rows(y)), y, value, self.layers, self.kept)
 
     def to_inputs(self, z: np.ndarray, value: complex) -> np.ndarray:
         """D Vᵀ z: a vector zᵀ K = μ zᵀ followed back to the inputs. complex (side,), μ -> complex (n,); see modes.py."""
-        arrivals = (x for name, x in self._backward(_as_rows(z)) if name == OUTER)
-        if OUTER not in self.layers:
-            return _complex(next(arrivals))
-        return self._from_rounds(arrivals, z, value, *self._seen(self.layers[::-1]))
+        known = self.kept & self.state.masks[0]
+        return self._at_outer(self._backward(_as_rows(z)), z, value, self.layers[::-1], known)
 
-    def _seen(self, layers: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-        """Where the walk through ``layers`` comes to the outer layer with all of a pixel's units, and where they start there.
-
-        bool, shapes: the outer mask's.
-        """
-        shape = self.live[OUTER].shape
-        if len(layers) == 1:
-            return torch.zeros(shape, dtype=torch.bool), torch.ones(shape, dtype=torch.bool)
-        width = torch.stack([self.live[name].sum(0) for name in self.layers])
-        best = width.argmin(0)
-        place = {name: i for i, name in enumerate(self.layers)}
-        earlier = [place[name] for name in layers[: layers.index(OUTER)]]
-        whole = torch.isin(best, torch.tensor(earlier, dtype=best.dtype))
-        return whole.expand(shape), (best == place[OUTER]).expand(shape)
-
-    def _from_rounds(
-        self, arrivals: Iterator[Tensor], vector: np.ndarray, value: complex, whole: Tensor, here: Tensor
+    def _at_outer(
+        self,
+        walk: Iterator[tuple[str, Tensor]],
+        vector: np.ndarray,
+        value: complex,
+        layers: tuple[str, ...],  # in the direction of the walk
+        mask: Tensor,  # of the outer layer's units that are wanted
     ) -> np.ndarray:
-        first = _complex(next(arrivals))
-        start = torch.zeros(2, *self.live[OUTER].shape, dtype=torch.float64)
+        """The vector at the outer layer. Where the walk comes to it before it has met all of a pixel's units of the core, the
+        values are those of the second round, which is μ times as large."""
+        arrivals = (_complex(x * mask) for name, x in walk if name == OUTER)
+        found = next(arrivals)
+        if OUTER not in layers:
+            return found
+        start = torch.zeros(2, *mask.shape, dtype=torch.float64)
         start[:, self.units[OUTER]] = self._parts(_as_rows(vector))[OUTER]
-        found = np.where(here.flatten().numpy(), _complex(start), first)
-        done = (whole | here).flatten().numpy()
-        if done.all():
+        chosen = self._chosen()
+        here = ((chosen == self.layers.index(OUTER)) & (self.live[OUTER] | ~mask)).flatten().numpy()
+        earlier = torch.tensor([self.layers.index(name) for name in layers[: layers.index(OUTER)]], dtype=torch.long)
+        whole = torch.isin(chosen, earlier).expand(mask.shape).flatten().numpy()
+        found = np.where(here, _complex(start), found)
+        if (whole | here).all():
             return found
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(done, found, _complex(next(arrivals)) / value)
+            return np.where(whole | here, found, next(arrivals) / value)
+
+    def _chosen(self) -> Tensor:
+        """The place among ``layers`` of the layer that the core lives on. int64, shape: a pixel's, or that of a layer alone."""
+        if len(self.layers) == 1:
+            return torch.zeros(1, dtype=torch.long)
+        return torch.stack([self.live[name].sum(0) for name in self.layers]).argmin(0)
 
 
 def _as_rows(values: np.ndarray) -> Tensor:
