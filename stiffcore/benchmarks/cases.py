@@ -165,7 +165,8 @@ def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
     return Comparison(
         "1" if where.type == "cpu" else "5",
         f"full spectrum of {case.title}, block, float64, on {device.name(where)}",
-        case.facts | {"n": plan.n, "core_side": plan.side, "core_layers": list(plan.layers), "convention": Convention.BLOCK},
+        case.facts
+        | {"n": plan.n, "core_side": plan.side, "core_layers": list(plan.layers), "convention": Convention.BLOCK},
         contenders,
         pairs,
         mask_problem(case, where),

@@ -38,7 +38,9 @@ def masks(state: BlockState, convention: Convention) -> dict[str, Tensor]:
 def joined(state: BlockState) -> list[tuple[str, ...]]:
     """The layers in groups: within a group, 1×1 factors lead from each layer to the next one of the cycle."""
     order = [f"inner{i + 1}" for i in range(len(state.inner_masks))] + [OUTER]
-    starts = [i for i, layer in enumerate(state.layers) if not _keeps_pixels(layer)] or [0]  # a layer that is written from afar
+    starts = [i for i, layer in enumerate(state.layers) if not _keeps_pixels(layer)] or [
+        0
+    ]  # a layer that is written from afar
     ends = [*starts[1:], starts[0] + len(order)]
     return [tuple(order[i % len(order)] for i in range(start, end)) for start, end in zip(starts, ends, strict=True)]
 

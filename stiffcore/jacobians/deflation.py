@@ -36,7 +36,9 @@ AT_ONCE = 64  # unit vectors pushed through a map together
 class Plan:
     """The outcome of deflation, known before anything is formed."""
 
-    layers: tuple[str, ...]  # that the core lives on, "inner1", "inner2" … or "outer": at each pixel on the narrowest of them
+    layers: tuple[
+        str, ...
+    ]  # that the core lives on, "inner1", "inner2" … or "outer": at each pixel on the narrowest of them
     side: int
     n: int
     zeros: int  # structural multiplicity of the eigenvalue 0
