@@ -30,9 +30,12 @@ def outermost(
     """σ_max and σ_min; σ_min is NaN where it was not reached, or not asked for with ``both``, and 0.0 where it is within rounding of 0."""
     most = min(columns, MOST_STEPS, max(FIRST_LOOK, BASIS_MEMORY // (8 * columns)))
     basis = np.empty((most, columns))
-    alphas, betas, look, beta = [], [], FIRST_LOOK, 0.0
+    alphas: list[float] = []
+    betas: list[float] = []
+    look, beta = FIRST_LOOK, 0.0
     v = np.random.default_rng(0).standard_normal(columns)
-    v, u = v / np.linalg.norm(v), 0.0
+    v = v / np.linalg.norm(v)
+    u = np.zeros(1)
     largest, smallest = np.nan, np.nan
     for size in range(1, most + 1):
         basis[size - 1] = v

@@ -93,8 +93,8 @@ def _outer_singular_values(state: BlockState, convention: Convention, zeros: int
         return jacobian.apply_transpose(state, convention, _filled(w, live))[0][read].numpy()
 
     rows, columns = int(live.sum()), int(read.sum())
-    narrow = (backward, forward, rows) if rows <= columns else (forward, backward, columns)
-    largest, smallest = bidiagonal.outermost(*narrow, both=convention.has_skip)
+    product, adjoint = (backward, forward) if rows <= columns else (forward, backward)
+    largest, smallest = bidiagonal.outermost(product, adjoint, min(rows, columns), convention.has_skip)
     if smallest <= _rounding(state.geometry) * largest:
         smallest = 0.0
     return SingularValues(np.array([largest, smallest]), False, zeros, {})
