@@ -7,6 +7,7 @@ Differential Systems" (1991), ch. 6, over the eigenvalues with Re λ < 0 only; f
 import math
 
 from stiffcore.conventions import Convention
+from stiffcore.metrics import within
 from stiffcore.metrics.facts import Facts
 from stiffcore.metrics.metric import Bound, Derived, Found, Group, Metric, Short, Unit
 from stiffcore.metrics.missing import Missing, undefined
@@ -162,10 +163,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "percent_negative_beyond_geometry", "P beyond geometry",
-        "P minus the expected P for random entries on the same receptive field", unit=Unit.PER_CENT, conventions=SLICES,
-        elsewhere=ONLY_SLICES, correlated=True,
+        "Residual of P in its regression, within each block, on the expected P for random entries", unit=Unit.PER_CENT,
+        conventions=SLICES, elsewhere=ONLY_SLICES, correlated=True,
         derived=Derived(
-            "percent_negative", lambda column: column("percent_negative") - column("expected_percent_negative")
+            "percent_negative",
+            lambda column: within.residual(
+                column("percent_negative"), column("expected_percent_negative"), column("block")
+            ),
         ),
     ),
 )  # fmt: skip

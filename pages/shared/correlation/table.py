@@ -11,6 +11,7 @@ from stiffcore.metrics import definitions
 from stiffcore.metrics.metric import EVERY
 from stiffcore.metrics.missing import NOT_SQUARE, Missing
 from stiffcore.statistics import correlation, tables
+from stiffcore.statistics.row_values import filled
 
 OPENS_ON = "percent_negative"
 
@@ -30,6 +31,7 @@ def measures() -> dict[str, str]:
 
 def points(rows: pd.DataFrame, measure: str, block: int | str) -> pd.DataFrame:
     """A row per image and block with a value: image, label, predicted, correct, loss, block, value; for ``all``, of the pool."""
+    rows = filled(rows, [measure])
     kept = rows[tables.pool(rows, measure).holds(rows) if block == tables.ALL else rows["block"] == block]
     names = ["image", "label", "predicted", "correct", "loss", "block"]
     values = kept[names].assign(value=tables.column(kept, measure))
