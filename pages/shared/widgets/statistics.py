@@ -16,7 +16,7 @@ from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue, manifest
-from stiffcore.paper import claims, evidence, published, tables_text
+from stiffcore.paper import claims, evidence, published, resampled, tables_text
 from stiffcore.statistics import correlation, tables
 from stiffcore.statistics.row_values import as_texts
 from stiffcore.storage import cache as result_cache
@@ -109,7 +109,7 @@ def _verdicts(stamps: tuple) -> pd.DataFrame:
     by_reading = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
     for title, by_network in stamps:
         by_reading[title] = {
-            network: evidence.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
+            network: resampled.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
         }
     return claims.verdicts(by_reading)
 
