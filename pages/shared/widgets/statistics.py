@@ -240,6 +240,12 @@ def metric_titles(convention: Convention | None = None) -> dict[str, str]:
     return {metric.name: f"{metric.heading}: {metric.title}" for metric in usable}
 
 
+def caveat(metric: str) -> None:
+    """The sentence that stands wherever this metric does, if it has one."""
+    if said := definitions.named(metric).caveat:
+        st.caption(f":material/warning: {definitions.named(metric).symbol}: {said}")
+
+
 def networks_before() -> tuple[str, ...]:
     """The network that the visitor looked at on another page."""
     network = st.session_state.get("chosen", {}).get("network", "")
