@@ -8,6 +8,7 @@ is then compared with ``torch.func.jvp`` of the module itself.
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,7 @@ class Chain:
     head: Derived | None
     image_shape: tuple[int, int, int]
     scores: Tensor | None  # float64, (classes,)
+    model_error: float = 0.0  # relative difference of J v from the module's own
 
     @property
     def depth(self) -> int:
@@ -126,15 +128,15 @@ def of(network: Network, image: Image) -> Chain:
     names = list(forward.parts_of(model, network.blocks).values())
     calls, double = forward.pass_through(model, names, x, stop=False)
     outputs = _outputs(double, names, x)
-    scale = 1 / torch.tensor(network.preprocessing.standard_deviation, dtype=torch.float64)[:, None, None]
-    between: list[Derived | None] = [_stem(double, names[0], x, scale)]
+    between: list[Derived | None] = [_stem(double, names[0], x, _scale(network))]
     for before, after in zip(names, names[1:]):
         same = outputs[before].shape == calls[after].x[0].shape and torch.equal(outputs[before], calls[after].x[0])
         between.append(None if same else Derived(_between(double, before, after, x), outputs[before]))
     head = Derived(_between(double, names[-1], None, x), outputs[names[-1]]) if network.classes else None
     blocks = tuple(Block(state, _in_single(state)) for _, state in sorted(states.items()))
     scores = double(x[None])[0] if network.classes else None
-    return Chain(blocks, tuple(between), head, (x.shape[0], x.shape[1], x.shape[2]), scores)
+    chain = Chain(blocks, tuple(between), head, (x.shape[0], x.shape[1], x.shape[2]), scores)
+    return replace(chain, model_error=_difference(chain, network, double, x))
 
 
 def _in_single(state: BlockState) -> BlockState | None:
@@ -202,29 +204,22 @@ def _between(double: nn.Module, start: str | None, end: str | None, x: Tensor) -
     return function
 
 
-def check(chain: Chain, network: Network, image: Image) -> float:
+def _difference(chain: Chain, network: Network, double: nn.Module, x: Tensor) -> float:
     """The relative difference of J v, for a random v, by the chain and by torch.func.jvp of the module itself, from the image to the
     scores, or to the last block without a head. Raises CannotCompute where they differ: then the blocks do not follow each other."""
-    model, x = network.module(), network.normalised(image).double()
-    names = list(forward.parts_of(model, network.blocks).values())
-    _, double = forward.pass_through(model, names, x, stop=False)
-    scale = 1 / torch.tensor(network.preprocessing.standard_deviation, dtype=torch.float64)[:, None, None]
+    last = list(forward.parts_of(double, network.blocks).values())[-1]
     v = torch.randn(1, chain.n_image, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-
-    def last(pixels: Tensor) -> Tensor:
-        if network.classes:
-            return double((pixels * scale)[None])[0]
-        return _output_of(double, names[-1], (pixels * scale)[None])[0]
-
-    with layers.differentiable(), torch.no_grad():
-        expected = layers.jvp(last, x / scale, v[0].reshape(x.shape))[1].flatten()
+    inside = v[0].reshape(x.shape) * _scale(network)
+    whole = (lambda image: double(image[None])[0]) if network.classes else partial(_output_of, double, last)
+    with layers.differentiable():
+        expected = layers.jvp(whole, x, inside)[1].flatten()
     found = chain.enter(v)
     for number in range(1, chain.depth + 1):
         found = chain.step(number, found)
     if chain.head is not None:
         found = chain.head(found)
     error = float((found[0] - expected).norm() / expected.norm().clamp(min=torch.finfo(torch.float64).tiny))
-    if error > AGREES:
+    if not error <= AGREES:
         raise CannotCompute(
             f"Expected a network whose blocks follow each other, got {network.title or network.name}, whose derivative is not the "
             f"product of theirs (relative difference {error:.1e}): analyse its blocks one by one."
@@ -232,8 +227,13 @@ def check(chain: Chain, network: Network, image: Image) -> float:
     return error
 
 
+def _scale(network: Network) -> Tensor:
+    """The derivative of the normalisation, for pixels from 0 to 1; float64, shape (3, 1, 1)."""
+    return 1 / torch.tensor(network.preprocessing.standard_deviation, dtype=torch.float64)[:, None, None]
+
+
 def _output_of(double: nn.Module, name: str, x: Tensor) -> Tensor:
-    """The output of a part in a pass, with the batch dimension."""
+    """The output of a part in a pass, without the batch dimension."""
     caught: list[Tensor] = []
 
     def reached(_: nn.Module, __: tuple, output: object) -> None:
@@ -242,5 +242,5 @@ def _output_of(double: nn.Module, name: str, x: Tensor) -> Tensor:
 
     with ExitStack() as hooks, suppress(_Reached):
         hooks.callback(double.get_submodule(name).register_forward_hook(reached).remove)
-        double(x)
-    return caught[0]
+        double(x[None])
+    return caught[0][0]

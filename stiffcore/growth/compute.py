@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from stiffcore.growth.krylov import Problem
 
 __all__ = ["Growth", "GrowthRequest", "compute", "stored"]
-SEEDS = (1, 2)  # of the two starts
-WIDTH = 12  # of a block that looks for ten directions
+WIDTH = 4  # of a block that looks for ten directions; a wider one takes fewer steps, and more products
+MOST_ROWS = 100  # scores, of which J_logits is formed row by row
 FROM_IMAGE, FROM_FIRST, TO_SCORES = "image", "first", "scores"
 
 
@@ -53,7 +53,6 @@ def _fresh(request: GrowthRequest, report: Progress) -> Growth:
     with torch.no_grad():
         report(0, 1, "one forward pass, and every block linearised")
         chain = chains.of(network, request.image)
-        error = chains.check(chain, network, request.image)
         problems = _problems(chain)
         krylov.solve(chain, [one for pair in problems.values() for one in pair], report)
         report(1, 1, "norms and residuals in float64")
@@ -63,22 +62,26 @@ def _fresh(request: GrowthRequest, report: Progress) -> Growth:
     predicted, loss = _prediction(request, chain)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     seconds = round(time.perf_counter() - began, 3)
-    about = {"predicted": predicted, "loss": loss, "model_error": error, "seconds": seconds, "date": now}
+    about = {"predicted": predicted, "loss": loss, "model_error": chain.model_error, "seconds": seconds, "date": now}
     return Growth(request, **fields, **about, weights=network.weights_sha256)
 
 
 def _problems(chain: "Chain") -> "dict[tuple[str, int], tuple[Problem, Problem]]":
-    """(from where, depth) -> the problem from two starts: one direction at every depth, ten at the last, and ten to the scores."""
-    from stiffcore.growth.krylov import Problem
+    """(from where, depth) -> the problem from two starts: one direction at every depth, ten at the last, and ten to many scores."""
+    from stiffcore.growth.krylov import ROUGH, Problem
 
     found = {}
     for depth in range(1, chain.depth + 1):
-        ten = {"wanted": LEADING, "width": WIDTH} if depth == chain.depth else {}
         for start in (FROM_IMAGE, FROM_FIRST):
-            found[start, depth] = tuple(Problem(depth, start == FROM_IMAGE, seed, **ten) for seed in SEEDS)
-    if chain.head is not None:
-        scores = [Problem(chain.depth, True, seed, True, LEADING, WIDTH) for seed in SEEDS]
-        found[TO_SCORES, chain.depth] = tuple(scores)
+            first = Problem(depth, start == FROM_IMAGE, 1)
+            second = replace(first, seed=2, settled=ROUGH)
+            if depth == chain.depth:
+                first = replace(first, wanted=LEADING, width=WIDTH)
+                second = replace(first, seed=2) if start == FROM_IMAGE else second
+            found[start, depth] = first, second
+    if chain.scores is not None and len(chain.scores) > MOST_ROWS:
+        first = Problem(chain.depth, True, 1, True, LEADING, WIDTH)
+        found[TO_SCORES, chain.depth] = first, replace(first, seed=2)
     return found
 
 
@@ -88,7 +91,7 @@ def _measured(chain: "Chain", problems: "dict[tuple[str, int], tuple[Problem, Pr
 
     from stiffcore.growth import krylov
 
-    better = {at: max(pair, key=lambda one: float(one.values[0])) for at, pair in problems.items()}
+    better = {at: max(pair, key=lambda one: (one.wanted, float(one.values[0]))) for at, pair in problems.items()}
     frames = [torch.linalg.qr(one.vectors.double().T).Q.T for one in better.values()]
     forward = krylov.forward(chain, list(better.values()), frames)
     triplets = []
@@ -100,10 +103,24 @@ def _measured(chain: "Chain", problems: "dict[tuple[str, int], tuple[Problem, Pr
     for at, (_, values, right), adjoint in zip(better, triplets, back, strict=True):
         size = values.clamp(min=torch.finfo(torch.float64).tiny)
         residuals = (adjoint - values[:, None] * right).norm(dim=1) / size
-        first, second = (pair.values.sqrt() for pair in problems[at])
+        first, second = (one.values.sqrt()[: min(len(other.values) for other in problems[at])] for one in problems[at])
         agreement = (first - second).abs() / first.clamp(min=torch.finfo(torch.float64).tiny)
         found[at] = [tensor.numpy() for tensor in (values, right, residuals, agreement)]
+    if chain.head is not None and (TO_SCORES, chain.depth) not in found:
+        found[TO_SCORES, chain.depth] = _of_rows(chain)
     return _fields(chain, found)
+
+
+def _of_rows(chain: "Chain") -> list[np.ndarray]:
+    """The singular values and right singular vectors of J_logits, formed by one adjoint pass for each score."""
+    import torch
+
+    assert chain.head is not None and chain.scores is not None
+    rows = chain.head.transpose(torch.eye(len(chain.scores), dtype=torch.float64))
+    for number in range(chain.depth, 0, -1):
+        rows = chain.step_back(number, rows)
+    _, values, right = torch.linalg.svd(chain.leave(rows), full_matrices=False)
+    return [values[:LEADING].numpy(), right[:LEADING].numpy()]
 
 
 def _fields(chain: "Chain", found: dict[tuple[str, int], list[np.ndarray]]) -> dict:

@@ -15,8 +15,8 @@ from torch import Tensor
 from stiffcore.growth.chain import Chain, Derived
 from stiffcore.progress import Progress
 
-SETTLED = 1e-7  # relative change of the smallest wanted σ² in one step that counts as none
-RESIDUAL = 3e-3  # ‖AᵀA v − θ v‖ / θ at which θ has an error of its square over the relative gap
+CLOSE = (1e-5, 1e-2)  # change of a Ritz value θ in one step, and residual ‖AᵀA v − θ v‖, both over the largest θ
+ROUGH = (1e-4, 5e-2)  # of a second start, which has to show only that the first one missed nothing
 INVARIANT = 1e-5  # share of a product outside the space, below which it is rounding in float32
 MOST_COLUMNS = 200  # of a space
 
@@ -26,7 +26,7 @@ class Problem:
     """The leading singular values of one product, from one start.
 
     depth: k; of_image: whether J_stem belongs to it, else it starts at the input of the first block; to_scores: whether J_head does.
-    wanted: singular values; width: of the block, at least as many.
+    wanted: singular values; width: of the block. settled: when to stop, CLOSE or ROUGH.
     """
 
     depth: int
@@ -35,6 +35,7 @@ class Problem:
     to_scores: bool = False
     wanted: int = 1
     width: int = 1
+    settled: tuple[float, float] = CLOSE
     basis: Tensor = field(default_factory=lambda: torch.empty(0, 0))  # rows: orthonormal, (columns of the space, n)
     projected: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
     newest: Tensor = field(default_factory=lambda: torch.empty(0, 0))  # the last rows of the basis
@@ -65,7 +66,7 @@ class Problem:
         q, r = torch.linalg.qr(left.T)
         residuals = (r.double() @ vectors.flip(1)[old:, : self.wanted]).norm(dim=0)
         is_full = new + len(self.newest) > min(MOST_COLUMNS, self.basis.shape[1])
-        is_invariant = bool(left.norm() <= INVARIANT * product.norm())  # what is left of the product is rounding
+        is_invariant = bool(left.norm() <= INVARIANT * self.values[0])  # what is left of the product is rounding
         self.done = is_full or is_invariant or self._has_settled(before, residuals)
         self.vectors = vectors.flip(1)[:, : self.wanted].T.float() @ self.basis
         if not self.done:
@@ -75,10 +76,10 @@ class Problem:
     def _has_settled(self, before: Tensor, residuals: Tensor) -> bool:
         if not self.values[0] > 0:  # the zero map: dead blocks
             return True
-        if len(before) < self.wanted:
+        if len(before) < self.wanted or len(self.values) < self.wanted:
             return False
-        changes = (self.values - before).abs() / self.values[0]
-        return bool((changes <= SETTLED).all() and (residuals <= RESIDUAL * self.values[0]).all())
+        change, residual = (limit * self.values[0] for limit in self.settled)
+        return bool(((self.values - before).abs() <= change).all() and (residuals <= residual).all())
 
 
 def solve(chain: Chain, problems: Sequence[Problem], report: Progress) -> None:
