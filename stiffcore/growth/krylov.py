@@ -15,8 +15,8 @@ from torch import Tensor
 from stiffcore.growth.chain import Chain, Derived
 from stiffcore.progress import Progress
 
-CLOSE = (1e-5, 1e-2)  # change of a Ritz value θ in one step, and residual ‖AᵀA v − θ v‖, both over the largest θ
-ROUGH = (1e-4, 5e-2)  # of a second start, which has to show only that the first one missed nothing
+CLOSE = (1e-6, 2e-3)  # change of a Ritz value θ in one step, and residual ‖AᵀA v − θ v‖, both over the largest θ
+ROUGH = (1e-5, 1e-2)  # of a second start, which has to show only that the first one missed nothing
 INVARIANT = 1e-5  # share of a product outside the space, below which it is rounding in float32
 MOST_COLUMNS = 200  # of a space
 
