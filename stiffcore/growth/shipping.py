@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stiffcore import files
 from stiffcore.errors import CannotCompute
 from stiffcore.growth import compute, requests, rows
 from stiffcore.growth.requests import Growth, GrowthRequest
@@ -71,7 +70,7 @@ def _facts(kind: str, network: Network, table: pd.DataFrame) -> dict:
 
 
 def _ship_whole(results: Sequence[Growth], command: str) -> None:
-    path = files.SHIPPED / WHOLE
+    path = shipping.FOLDER / WHOLE
     entries = shipped_results.entries_in(path)
     networks = {growth.request.network for growth in results}
     current = {network.name: network.weights_sha256 for network in networks}
