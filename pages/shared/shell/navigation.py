@@ -17,6 +17,12 @@ MENU = {
         ("app.py", "Home", ":material/home:", ""),
         ("pages/1_Spectrum.py", "Spectrum", ":material/scatter_plot:", "any block at any image, in the complex plane"),
         ("pages/5_Compare.py", "Compare", ":material/compare:", "two spectra side by side, axes locked"),
+        (
+            "pages/10_Through_the_network.py",
+            "Through the network",
+            ":material/linear_scale:",
+            "how far a small change of an image grows, block by block",
+        ),
         ("pages/8_Own_files.py", "Own files", ":material/upload_file:", "a network or an image of your own"),
     ),
     "Statistics": (
@@ -48,7 +54,7 @@ LOOK = """
   .stMainBlockContainer > div > [data-testid="stVerticalBlock"], .stMainBlockContainer > [data-testid="stVerticalBlock"] {gap: 0.75rem;}
   @media (max-width: 1200px) {[class*="st-key-beside"] [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
   .stMain h1 {padding: 0 0 0.6rem;}
-  .stMain [data-testid="stPageLink"] a, .stMain [data-testid="stPageLink"] a * {white-space: normal; overflow: visible; height: auto;}
+  [data-testid="stPageLink"] a, [data-testid="stPageLink"] a * {white-space: normal; overflow: visible; height: auto;}
   .stMain [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums;}
   .menu-group {font-size: 0.74rem; letter-spacing: 0.08em; text-transform: uppercase; opacity: 0.65; margin: 0.7rem 0 0;}
   .st-key-choice-talk {margin-top: 0.9rem;}
