@@ -21,7 +21,7 @@ WITHOUT_TORCH = (
     "odes.step_limits odes.spectrum_stability metrics.definitions metrics.readme "
     "storage.cache analysis.requests analysis.results analysis.compute analysis.estimate analysis.agreement analysis.modes "
     "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local sweeps.tasks statistics.row_values "
-    "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
+    "statistics.tables statistics.label_spread statistics.partial statistics.correlation statistics.group_tests paper.published "
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
     "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main matrices.own "
     "runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training"

@@ -6,7 +6,6 @@ Where a correlation is undefined (constant input, fewer than three images, nothi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,11 @@ from stiffcore.imports import scipy_stats
 from stiffcore.metrics import definitions
 from stiffcore.metrics.missing import Missing, undefined
 from stiffcore.statistics import tables
+from stiffcore.statistics.resampling import RESAMPLES, interval, weights
 from stiffcore.statistics.row_values import column, main_reason, of_one_kind
 from stiffcore.statistics.tables import ALL
 
 OUTCOMES = {"accuracy": "correct", "loss": "loss"}  # -> column of the rows
-RESAMPLES = 2000  # of the bootstrap; its 2.5 % tails then rest on 50 values
 SIGNIFICANT = 0.05  # of the adjusted p
 
 
@@ -81,33 +80,16 @@ def _undefined(x: np.ndarray, y: np.ndarray, images: int, left_out: int) -> Miss
     return None
 
 
-@lru_cache(maxsize=4)
-def _weights(n: int, seed: int, resamples: int) -> np.ndarray:
-    """How often each of n groups is drawn in each resample; shape: (resamples, n)."""
-    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    drawn += n * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
-
-
 def _interval(x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:
     """Percentile bootstrap of r. r of a resample depends on its sums only, so that one matrix product serves all of
     them: with w the weights of a resample, r = (Σw Σwxy − Σwx Σwy) / sqrt((Σw Σwxx − (Σwx)²)(Σw Σwyy − (Σwy)²))."""
     x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
     _, group = np.unique(groups, return_inverse=True)
     n_groups = int(group.max()) + 1
-    if n_groups < 3:
-        return np.nan, np.nan
     terms = (np.ones_like(x), x, y, x * x, y * y, x * y)
     sums = np.stack([np.bincount(group, weights=term, minlength=n_groups) for term in terms], axis=1)
-    w, wx, wy, wxx, wyy, wxy = (_weights(n_groups, seed, resamples) @ sums).T
-    variances = (w * wxx - wx**2) * (w * wyy - wy**2)
-    # A resample with a single value (all images right, for example) has no correlation and is left out.
-    usable = variances > 1e-12 * w**4
-    if usable.mean() < 0.9:
-        return np.nan, np.nan
-    r = (w * wxy - wx * wy)[usable] / np.sqrt(variances[usable])
-    low, high = np.quantile(np.clip(r, -1, 1), (0.025, 0.975))
-    return float(low), float(high)
+    w, wx, wy, wxx, wyy, wxy = (weights(n_groups, seed, resamples) @ sums).T
+    return interval(w * wxy - wx * wy, w * wxx - wx**2, w * wyy - wy**2)
 
 
 def adjusted(p: np.ndarray) -> np.ndarray:
