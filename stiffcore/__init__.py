@@ -29,10 +29,12 @@ if TYPE_CHECKING:
         rows,
         sweep,
     )
+    from stiffcore.front_door_robustness import explains, robustness
     from stiffcore.front_door_runs import between_seeds, over_training, run_rows, sweep_run
 
 _RUNS = ("between_seeds", "over_training", "run_rows", "sweep_run")
 _WHERE = {"CannotCompute": "errors", "Cancelled": "errors"} | dict.fromkeys(_RUNS, "front_door_runs")
+_WHERE |= dict.fromkeys(("explains", "robustness"), "front_door_robustness")
 __all__ = [
     "Analysis",
     "Cancelled",
@@ -42,6 +44,7 @@ __all__ = [
     "by_block",
     "by_label",
     "correlate",
+    "explains",
     "image",
     "jacobian",
     "linearise",
@@ -50,6 +53,7 @@ __all__ = [
     "network",
     "over_training",
     "request",
+    "robustness",
     "rows",
     "run_rows",
     "sweep",
