@@ -71,7 +71,7 @@ def run_robustness(arguments: argparse.Namespace) -> int:
         plain = relations.assign(reason=["" if one is None else str(one) for one in relations["reason"]])
         terminal.show_json(
             {
-                "verdict": vars(verdict),
+                "verdict": vars(verdict) | {"sentence": verdict.sentence},
                 "relations": plain.to_dict("records"),
                 "rows": table.drop(columns="signs").to_dict("records"),
             }

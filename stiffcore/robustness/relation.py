@@ -109,12 +109,16 @@ class Material:
         Images that are predicted wrongly have no smallest perturbation and are left out.
         """
         attacked = self.robust[self.robust["pgd_radius"].notna() & self.robust["fgsm_step"].notna()]
-        found = self.values(measure).merge(attacked, on="image").assign(not_zero=np.nan)
+        values = self.values(measure)
+        if values.empty:
+            return attacked.iloc[:0].assign(**dict.fromkeys(("block", "value", "live_fraction", "not_zero"), np.nan))
+        found = values.merge(attacked, on="image").assign(not_zero=np.nan)
         if measure.column in self.robust:
             return found.assign(live_fraction=np.nan)
         if measure.counts_zeros and measure.convention is not None:
-            rows = self.rows[measure.convention]
-            left = rows[["image", "block"]].assign(not_zero=1 - rows["n_zero"] / rows["n_eigenvalues"])
+            names = ["image", "block", "n_zero", "n_eigenvalues"]
+            rows = self.rows[measure.convention].reindex(columns=names)
+            left = rows[["image", "block"]].assign(not_zero=1 - (rows["n_zero"] / rows["n_eigenvalues"]).astype(float))
             found = found.drop(columns="not_zero").merge(left.dropna(), on=["image", "block"])
         return found.merge(self.live_fractions(), on=["image", "block"])
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stiffcore.robustness.relation import MEASURES, OUTCOMES
+from stiffcore.robustness.relation import GIVEN, MEASURES, OUTCOMES
 from stiffcore.statistics.correlation import SIGNIFICANT
 
 EXPLAINS = 0.3  # r: 9 % of the variance of the ranks; Cohen's (1988) medium effect
@@ -31,11 +31,16 @@ RULE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """word: HOLDS, FAILS or OPEN. sentence: with the numbers that decide. readings: measure -> its word, of those with a value."""
+    """word: HOLDS, FAILS or OPEN. answer: for which readings; numbers: the largest r. readings: measure -> its word, of those judged."""
 
     word: str
-    sentence: str
+    answer: str
+    numbers: str
     readings: dict[str, str]
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.answer} {self.numbers}".strip()
 
 
 def of(table: pd.DataFrame, outcome: str = "pgd_radius") -> Verdict:
@@ -43,13 +48,12 @@ def of(table: pd.DataFrame, outcome: str = "pgd_radius") -> Verdict:
     cells = table[table["measure"].map(lambda name: MEASURES[name].stiffness) & table["partial_low"].notna()]
     judged = cells[cells["n"] >= FEWEST]
     if judged.empty:
-        return Verdict(
-            OPEN, f"No reading of stiffness has {FEWEST} images with a smallest perturbation at any block.", {}
-        )
+        few = f"No reading of stiffness has {FEWEST} images with a smallest perturbation at any block."
+        return Verdict(OPEN, few, "", {})
     readings = {str(name): _reading(part) for name, part in judged.groupby("measure", sort=False)}
     words = set(readings.values())
     word = HOLDS if HOLDS in words else FAILS if words == {FAILS} else OPEN
-    return Verdict(word, _sentence(table, judged, readings, outcome), readings)
+    return Verdict(word, _answer(judged, readings, outcome), _numbers(table, judged), readings)
 
 
 def _reading(cells: pd.DataFrame) -> str:
@@ -66,19 +70,30 @@ def _reach(cells: pd.DataFrame) -> pd.Series:
     return cells[["partial_low", "partial_high"]].abs().max(axis=1)
 
 
-def _sentence(table: pd.DataFrame, judged: pd.DataFrame, readings: dict[str, str], outcome: str) -> str:
+def _answer(judged: pd.DataFrame, readings: dict[str, str], outcome: str) -> str:
     parts = []
     for word in (HOLDS, FAILS, OPEN):
         names = [name for name, said in readings.items() if said == word]
         if names:
             parts.append(f"{word} for {_listed([MEASURES[name].title for name in names])} ({_images(judged, names)})")
-    strongest = judged.loc[judged["partial_r"].abs().idxmax()]
-    what = MEASURES[strongest["measure"]].title
+    return f"That stiffness explains the smallest {OUTCOMES[outcome]} {'; '.join(parts)}."
+
+
+def _numbers(table: pd.DataFrame, judged: pd.DataFrame) -> str:
+    raw, given = (judged.loc[judged[name].abs().idxmax()] for name in ("r", "partial_r"))
     return (
-        f"That stiffness explains the smallest {OUTCOMES[outcome]} {'; '.join(parts)}. The strongest partial r is that of {what} at "
-        f"block {strongest['block']}: {signed(strongest['partial_r'])} ({signed(strongest['partial_low'])} to "
-        f"{signed(strongest['partial_high'])}), raw {signed(strongest['r'])}.{_margin(table)}"
+        f"The largest raw r, {signed(raw['r'])} of {_where(raw)}, is {_interval(raw)} {GIVEN}; the largest partial r is "
+        f"{_interval(given)}, of {_where(given)}.{_margin(table)}"
     )
+
+
+def _where(cell: pd.Series) -> str:
+    return f"{MEASURES[cell['measure']].title} at block {cell['block']}"
+
+
+def _interval(cell: pd.Series) -> str:
+    """The partial r and its interval."""
+    return f"{signed(cell['partial_r'])} ({signed(cell['partial_low'])} to {signed(cell['partial_high'])})"
 
 
 def _images(judged: pd.DataFrame, names: list[str]) -> str:
