@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from pages.shared.robustness import missing, numbers, view
+from pages.shared.adversarial import missing, numbers, view
 from pages.shared.shell import navigation
 from pages.shared.state import controls
 from pages.shared.widgets import labels as network_labels, panels
-from stiffcore.robustness.relation import MEASURES, OUTCOMES
+from stiffcore.adversarial.relation import MEASURES, OUTCOMES
 
 style = navigation.page("Adversarial examples")
 st.title("Does stiffness explain adversarial examples?")

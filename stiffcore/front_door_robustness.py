@@ -36,7 +36,7 @@ def robustness(
 
     >>> rows = sc.robustness("resnet18", images="0:20")
     """
-    from stiffcore.robustness import compute, rows
+    from stiffcore.adversarial import compute, rows
 
     asked, chosen = front_door.network(network), front_door.images_of(images)
     shipped = rows.rows(asked)
@@ -61,7 +61,7 @@ def explains(
 
     >>> sc.explains("resnet18").attrs["verdict"]
     """
-    from stiffcore.robustness import collect, relation, verdict
+    from stiffcore.adversarial import collect, relation, verdict
 
     asked = front_door.network(network)
     table = relation.table(collect.material(asked, _images.bundled(), rows), outcome)

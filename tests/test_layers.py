@@ -31,7 +31,7 @@ WITHOUT_TORCH = (
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
     "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main matrices.own "
     "runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training "
-    "robustness.requests robustness.compute robustness.rows robustness.relation robustness.verdict robustness.collect"
+    "adversarial.requests adversarial.compute adversarial.rows adversarial.relation adversarial.verdict adversarial.collect"
 )
 HEAVY = ("torch", "torchvision", "numba", "streamlit")
 MAY_UNPICKLE = PACKAGE / "images" / "fetch.py"  # the official archive, after its hash check, arrays only

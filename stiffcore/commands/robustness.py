@@ -16,7 +16,7 @@ from stiffcore.networks.network import Network
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stiffcore.robustness.verdict import Verdict
+    from stiffcore.adversarial.verdict import Verdict
 
 SHOWN = {"image": 7, "label": 10, "seen": 10, "margin": 7, "FGSM": 7, "whole": 7, "then seen": 10, "PGD": 7}
 
@@ -50,7 +50,7 @@ def add_parser(commands: terminal.Commands) -> None:
 
 
 def run_robustness(arguments: argparse.Namespace) -> int:
-    from stiffcore.robustness import compute, rows
+    from stiffcore.adversarial import compute, rows
     from stiffcore.sweeps import shipping
 
     network = own_networks.network_of(arguments)
@@ -84,7 +84,7 @@ def run_robustness(arguments: argparse.Namespace) -> int:
 
 def _judged(network: Network, table: "pd.DataFrame") -> "tuple[Verdict, pd.DataFrame]":
     """The verdict and the table of correlations, from rows of stiffness that ship or are stored."""
-    from stiffcore.robustness import collect, relation, verdict
+    from stiffcore.adversarial import collect, relation, verdict
 
     relations = relation.table(collect.material(network, images.bundled(), table))
     return verdict.of(relations), relations
@@ -107,7 +107,7 @@ def _show(name: Callable[[int], str], table: "pd.DataFrame") -> None:
 
 
 def run_ship(arguments: argparse.Namespace) -> int:
-    from stiffcore.robustness import compute, rows
+    from stiffcore.adversarial import compute, rows
 
     network = networks.find(arguments.network)
     wanted = images.listed(arguments.images)

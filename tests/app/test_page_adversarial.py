@@ -7,10 +7,10 @@ import streamlit as st
 
 from pages.shared.state import service
 from stiffcore import files
+from stiffcore.adversarial import relation, rows as robustness_rows, verdict
 from stiffcore.growth import rows as growth_rows
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
-from stiffcore.robustness import relation, rows as robustness_rows, verdict
 from stiffcore.sweeps import shipping
 from tests.app.visitor import Visitor, wait_for
 from tests.made_up.rows import bundled, ship
@@ -125,7 +125,7 @@ def test_a_measure_that_is_not_computed_says_what_computes_it(visit, planted):
 
 
 def test_a_job_computes_the_next_images(visit, monkeypatch):
-    from stiffcore.robustness import compute
+    from stiffcore.adversarial import compute
 
     asked = []
 

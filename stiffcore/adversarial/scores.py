@@ -1,6 +1,6 @@
 """A network's scores and input gradients in batches of one fixed size, so that an image's numbers do not depend on its neighbours.
 
-torch's float32 kernels depend on the size of the batch, and for one size on nothing else in it (tests/robustness/test_scores.py).
+torch's float32 kernels depend on the size of the batch, and for one size on nothing else in it (tests/adversarial/test_scores.py).
 A step by the sign of a gradient turns the smallest difference into another image; hence every batch is filled up to BATCH.
 """
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from stiffcore import files
+from stiffcore.adversarial import compute
+from stiffcore.adversarial.compute import CLASSES, NUMBERS, Robustness
+from stiffcore.adversarial.requests import ALGORITHM, HOW
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks.network import Network
-from stiffcore.robustness import compute
-from stiffcore.robustness.compute import CLASSES, NUMBERS, Robustness
-from stiffcore.robustness.requests import ALGORITHM, HOW
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import shipping
 

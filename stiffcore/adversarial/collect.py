@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from stiffcore.adversarial import rows as robustness_rows
+from stiffcore.adversarial.relation import Material
 from stiffcore.conventions import Convention
 from stiffcore.growth import rows as growth_rows
 from stiffcore.images.image import Image
 from stiffcore.networks.network import Network
-from stiffcore.robustness import rows as robustness_rows
-from stiffcore.robustness.relation import Material
 from stiffcore.sweeps import shipping
 from stiffcore.sweeps.stored_rows import StoredRows
 

@@ -3,14 +3,14 @@
 import pandas as pd
 import streamlit as st
 
-from pages.shared.robustness import chosen_image, numbers
+from pages.shared.adversarial import chosen_image, numbers
 from pages.shared.state import controls
 from pages.shared.widgets import panels
+from stiffcore.adversarial import relation, verdict
+from stiffcore.adversarial.relation import NETWORK, Material, Measure
+from stiffcore.adversarial.requests import LIMIT
 from stiffcore.figures.statistics import robustness as figures
 from stiffcore.figures.theme import Style
-from stiffcore.robustness import relation, verdict
-from stiffcore.robustness.relation import NETWORK, Material, Measure
-from stiffcore.robustness.requests import LIMIT
 
 
 def draw(

@@ -7,11 +7,11 @@ import streamlit as st
 from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import grid, statistics
 from stiffcore import files
+from stiffcore.adversarial import collect, relation, verdict
+from stiffcore.adversarial.relation import MEASURES, NETWORK, Material, Measure
 from stiffcore.conventions import Convention
 from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
-from stiffcore.robustness import collect, relation, verdict
-from stiffcore.robustness.relation import MEASURES, NETWORK, Material, Measure
 from stiffcore.statistics.correlation import SIGNIFICANT
 
 OPENS_ON = "percent_negative.slices"

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from stiffcore.adversarial import relation, verdict
+from stiffcore.adversarial.relation import MEASURES, Material
 from stiffcore.conventions import Convention
-from stiffcore.robustness import relation, verdict
-from stiffcore.robustness.relation import MEASURES, Material
 
 N = 300
 

@@ -77,7 +77,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Material:
-    """robust: rows of ``robustness.rows``; rows: of a sweep, by convention; growth: of ``growth.rows``. All of one network."""
+    """robust: rows of ``adversarial.rows``; rows: of a sweep, by convention; growth: of ``growth.rows``. All of one network."""
 
     robust: pd.DataFrame
     rows: Mapping[Convention, pd.DataFrame]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stiffcore.robustness.relation import GIVEN, MEASURES, OUTCOMES
+from stiffcore.adversarial.relation import GIVEN, MEASURES, OUTCOMES
 from stiffcore.statistics.correlation import SIGNIFICANT
 
 EXPLAINS = 0.3  # r: 9 % of the variance of the ranks; Cohen's (1988) medium effect

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stiffcore.robustness.requests import LIMIT, PER_LEVEL, PGD_STEPS
+from stiffcore.adversarial.requests import LIMIT, PER_LEVEL, PGD_STEPS
 
 Changes = Callable[[np.ndarray], bool]
 Uphill = Callable[[np.ndarray], np.ndarray]

@@ -8,13 +8,13 @@ import streamlit as st
 
 from pages.shared.state import ask, choices
 from pages.shared.widgets import gallery, selection, sides
+from stiffcore.adversarial import rows as robustness_rows
+from stiffcore.adversarial.relation import NETWORK, Measure
 from stiffcore.analysis import perturbation
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.figures.spectra import compare
 from stiffcore.figures.theme import Style
-from stiffcore.robustness import rows as robustness_rows
-from stiffcore.robustness.relation import NETWORK, Measure
 
 
 def show(event, robust: pd.DataFrame, network: str, measure: Measure, block: int | str, style: Style) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stiffcore.adversarial.requests import LIMIT, PARTS, PER_LEVEL, PGD_MOVE, PGD_STEPS, SEED
+from stiffcore.adversarial.scores import BATCH, Scores, changed, margins
 from stiffcore.images.image import Image
 from stiffcore.networks.network import Network
-from stiffcore.robustness.requests import LIMIT, PARTS, PER_LEVEL, PGD_MOVE, PGD_STEPS, SEED
-from stiffcore.robustness.scores import BATCH, Scores, changed, margins
 
 Tick = Callable[[], None]  # called between two batches; may raise Cancelled
 GRID = LIMIT * PER_LEVEL  # steps of the grid

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from stiffcore import files
+from stiffcore.adversarial import compute, rows
 from stiffcore.analysis import perturbation
 from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks, resnets
-from stiffcore.robustness import compute, rows
 from stiffcore.sweeps import shipping
 from tests.made_up import attacked
 

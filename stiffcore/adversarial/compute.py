@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stiffcore.adversarial.requests import ALGORITHM, LIMIT, PER_LEVEL, check, key
 from stiffcore.images.image import Image
 from stiffcore.metrics.missing import Missing, not_computed, undefined
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
-from stiffcore.robustness.requests import ALGORITHM, LIMIT, PER_LEVEL, check, key
 from stiffcore.storage import cache as result_cache, kept
 
 if TYPE_CHECKING:
-    from stiffcore.robustness.attacks import Attacked, Found
-    from stiffcore.robustness.scores import Scores
+    from stiffcore.adversarial.attacks import Attacked, Found
+    from stiffcore.adversarial.scores import Scores
 
 WRONG = undefined("the network predicts it wrongly without any change")
 UNCONFIRMED = not_computed("in float64 the perturbed image is predicted as before")
@@ -107,8 +107,8 @@ def _fresh(
 ) -> Iterator[Robustness]:
     if not images:
         return
-    from stiffcore.robustness import attacks
-    from stiffcore.robustness.scores import Scores
+    from stiffcore.adversarial import attacks
+    from stiffcore.adversarial.scores import Scores
 
     began, finished, scores = time.perf_counter(), 0, Scores(network)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from stiffcore.adversarial.scores import BATCH, Scores, changed, margins
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
-from stiffcore.robustness.scores import BATCH, Scores, changed, margins
 from tests.made_up import attacked
 
 

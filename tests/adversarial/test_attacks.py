@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from stiffcore.adversarial import attacks, compute, reference, requests
+from stiffcore.adversarial.scores import BATCH, Scores, changed
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
-from stiffcore.robustness import attacks, compute, reference, requests
-from stiffcore.robustness.scores import BATCH, Scores, changed
 from tests.made_up import attacked
 
 UP = requests.PER_LEVEL

@@ -6,8 +6,8 @@ import streamlit as st
 from pages.shared.jobs import ode_jobs
 from pages.shared.state import ask, controls
 from pages.shared.widgets import panels
-from stiffcore.robustness import compute
-from stiffcore.robustness.requests import HOW, check
+from stiffcore.adversarial import compute
+from stiffcore.adversarial.requests import HOW, check
 from stiffcore.storage import cache as result_cache
 
 AT_A_TIME = 60  # images of a job: enough for the verdict's rule; about a minute for ResNet18 on an idle core
