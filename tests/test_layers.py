@@ -18,6 +18,7 @@ FRONT = (
     "__init__",
     "__main__",
     "front_door",
+    "front_door_growth",
     "front_door_runs",
     "front_door_robustness",
 )  # above the layout: they offer what stands in it
@@ -30,6 +31,7 @@ WITHOUT_TORCH = (
     "statistics.tables statistics.label_spread statistics.partial statistics.correlation statistics.group_tests paper.published "
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
     "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main matrices.own "
+    "growth.requests growth.compute growth.rows growth.estimate growth.shipping "
     "runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training "
     "adversarial.requests adversarial.compute adversarial.rows adversarial.relation adversarial.verdict adversarial.collect"
 )
@@ -140,6 +142,7 @@ REGISTRIES = {
 }
 DOORS = (
     "front_door",
+    "front_door_growth",
     "front_door_runs",
     "front_door_robustness",
     "commands",

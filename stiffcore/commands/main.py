@@ -17,6 +17,7 @@ from stiffcore.commands import (
     analyse,
     benchmark,
     doctor,
+    growth,
     ode,
     perturb,
     robustness,
@@ -28,7 +29,7 @@ from stiffcore.commands import (
 from stiffcore.errors import Cancelled, CannotCompute
 
 BAD_INPUT = 2
-COMMANDS = (analyse, benchmark, doctor, ode, perturb, robustness, sweep, tables, train)
+COMMANDS = (analyse, benchmark, doctor, growth, ode, perturb, robustness, sweep, tables, train)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -148,6 +148,8 @@ def as_entry(growth: Growth) -> result_cache.Entry:
 def from_entry(request: GrowthRequest, entry: result_cache.Entry) -> Growth:
     """The result in an entry. Raises KeyError, TypeError or ValueError for an entry of another form."""
     fields: dict[str, Any] = {name: entry.arrays[name] for name in _ARRAYS}
+    for name in ("input_directions", "logit_directions"):
+        fields[name] = fields[name].astype(np.float32)  # what ships is in float16
     blocks = len(request.network.blocks)
     if len(fields["growth"]) != blocks or len(fields["log_stretch"]) != blocks:
         raise ValueError(f"it is not of {blocks} blocks")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from stiffcore import files
 from stiffcore.growth import requests
 from stiffcore.growth.requests import Growth, GrowthRequest
 from stiffcore.images.image import Image
@@ -26,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def path_of(network: Network) -> Path:
-    return files.SHIPPED / f"growth-{network.name}.parquet"
+    return shipping.FOLDER / f"growth-{network.name}.parquet"
 
 
 def rows(network: Network) -> pd.DataFrame:

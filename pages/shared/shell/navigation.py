@@ -17,6 +17,12 @@ MENU = {
         ("app.py", "Home", ":material/home:", ""),
         ("pages/1_Spectrum.py", "Spectrum", ":material/scatter_plot:", "any block at any image, in the complex plane"),
         ("pages/5_Compare.py", "Compare", ":material/compare:", "two spectra side by side, axes locked"),
+        (
+            "pages/10_Through_the_network.py",
+            "Through the network",
+            ":material/linear_scale:",
+            "how far a small change of an image grows, block by block",
+        ),
         ("pages/8_Own_files.py", "Own files", ":material/upload_file:", "a network or an image of your own"),
     ),
     "Statistics": (
