@@ -31,6 +31,7 @@ with panels.row():
 with panels.row():
     on = {name: controls.switch(title, name, True) for name, title in depth.OVERLAYS.items()}
 controls.notes()
+statistics.caveat(metric)
 
 # Compute.
 shown = [(network, convention) for network in networks for convention in conventions]

@@ -28,11 +28,11 @@ WITHOUT_TORCH = (
     "odes.step_limits odes.spectrum_stability metrics.definitions metrics.readme "
     "storage.cache analysis.requests analysis.results analysis.compute analysis.estimate analysis.agreement analysis.modes "
     "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local sweeps.tasks statistics.row_values "
-    "statistics.tables statistics.label_spread statistics.partial statistics.correlation statistics.group_tests paper.published "
-    "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
+    "statistics.tables statistics.label_spread statistics.partial statistics.permutation statistics.resampling statistics.correlation statistics.group_tests paper.published "
+    "paper.comparison paper.tables_text paper.estimate paper.evidence paper.resampled paper.findings paper.claims sweeps.stored_rows odes.one_step odes.example "
     "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main matrices.own "
+    "metrics.within runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training "
     "growth.requests growth.compute growth.rows growth.estimate growth.shipping "
-    "runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training "
     "adversarial.requests adversarial.compute adversarial.rows adversarial.relation adversarial.verdict adversarial.collect"
 )
 HEAVY = ("torch", "torchvision", "numba", "streamlit")

@@ -186,6 +186,14 @@ def _more_than_asked(results: list[Result]) -> list[str]:
     return [f"block {blocks}: a result of a higher level was stored, so its counts are shown, too"]
 
 
+def _beside_the_axis(results: list[Result], columns: Iterable[str]) -> list[str]:
+    """A line for the columns of the wide table with a caveat, if any of them has a value."""
+    shown = [definitions.named(name) for name in columns]
+    kept = [m for m in shown if m.caveat and any(math.isfinite(r.metrics.get(m.name, math.nan)) for r in results)]
+    return [f"{', '.join(metric.name for metric in kept)}: {kept[0].caveat}"] if kept else []
+
+
 def below(results: list[Result], columns: Iterable[str]) -> list[str]:
     """The notes below the table: missing values and why, intervals, how the values were computed."""
-    return [*_explained(results, columns), *_left_open(results), *_how(results), *_more_than_asked(results)]
+    notes = [*_explained(results, columns), *_left_open(results), *_beside_the_axis(results, columns)]
+    return [*notes, *_how(results), *_more_than_asked(results)]

@@ -29,9 +29,7 @@ def add_parser(commands: terminal.Commands) -> None:
         description="Compute, or take from the cache, the growth of networks at images, and write the rows to cache/shipped, and with "
         "their directions those of --whole. It can be stopped and run again.",
     )
-    ship.add_argument(
-        "networks", metavar="NETWORK", nargs="*", default=FIRST_SET, help=f"default {' '.join(FIRST_SET)}"
-    )
+    ship.add_argument("networks", metavar="NETWORK", nargs="*", default=FIRST_SET, help=f"default {' '.join(FIRST_SET)}")
     ship.add_argument("--images", required=True, help="bundled, all, or 0,3,10:20 (end excluded)")
     ship.add_argument("--whole", default="0", help="images whose directions ship, too; default 0")
     ship.set_defaults(run=run_ship)

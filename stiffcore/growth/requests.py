@@ -134,12 +134,7 @@ def stored(request: GrowthRequest) -> Growth | None:
 
 def as_entry(growth: Growth) -> result_cache.Entry:
     """The cache entry of a result."""
-    header = {
-        "kind": "growth",
-        "algorithm": ALGORITHM,
-        "request": growth.request.in_header(),
-        "predicted": growth.predicted,
-    }
+    header = {"kind": "growth", "algorithm": ALGORITHM, "request": growth.request.in_header(), "predicted": growth.predicted}
     header |= {"numbers": result_cache.numbers_to_json({name: getattr(growth, name) for name in _NUMBERS})}
     header |= {"weights": growth.weights, "date": growth.date}
     return result_cache.Entry(header, {name: getattr(growth, name) for name in _ARRAYS})

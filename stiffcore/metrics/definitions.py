@@ -7,12 +7,17 @@ Differential Systems" (1991), ch. 6, over the eigenvalues with Re λ < 0 only; f
 import math
 
 from stiffcore.conventions import Convention
+from stiffcore.metrics import within
 from stiffcore.metrics.facts import Facts
 from stiffcore.metrics.metric import Bound, Derived, Found, Group, Metric, Short, Unit
 from stiffcore.metrics.missing import Missing, undefined
 
 ONLY_BRANCH = undefined("forward Euler's step concerns the ODE right-hand side (branch)")
 ONLY_SLICES = undefined("geometry's P belongs to slices")
+BESIDE_THE_AXIS = (
+    "Of a cloud that crosses the imaginary axis it depends on whichever eigenvalue lies next to the axis, and says nothing about "
+    "the others."
+)
 BRANCH, SLICES = (Convention.BRANCH,), (Convention.SLICES,)
 MATRIX = tuple(convention for convention in Convention if convention.has_matrix)
 
@@ -79,7 +84,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "stiffness_ratio", "Ratio", "Stiffness ratio: max |Re λ| / min |Re λ| over Re λ < 0", _stiffness_ratio,
-        bound=Bound.AT_LEAST, needs_spectrum=SLICES, source="after Lambert 1991, ch. 6", short=Short("ratio", 9, 6),
+        bound=Bound.AT_LEAST, needs_spectrum=SLICES, source="after Lambert 1991, ch. 6", caveat=BESIDE_THE_AXIS,
     ),
     Metric(
         "max_re", "max Re λ", "Largest real part", lambda facts: facts.max_re,
@@ -102,7 +107,8 @@ METRICS: tuple[Metric, ...] = (
         "largest_stable_step", "Largest step",
         "Largest step at which forward Euler damps every eigenvalue with Re λ < 0",
         lambda facts: _of_forward_euler(facts, "largest_stable_step"), Unit.NUMBER, Group.STEPS, BRANCH, ONLY_BRANCH,
-        bound=Bound.AT_MOST, source="min −2 Re λ / |λ|² over Re λ < 0", short=Short("step", 9, 7),
+        bound=Bound.AT_MOST, source="min −2 Re λ / |λ|² over Re λ < 0",
+        caveat=BESIDE_THE_AXIS,
     ),
     Metric(
         "share_positive", "Re λ > 0",
@@ -162,10 +168,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "percent_negative_beyond_geometry", "P beyond geometry",
-        "P minus the expected P for random entries on the same receptive field", unit=Unit.PER_CENT, conventions=SLICES,
-        elsewhere=ONLY_SLICES, correlated=True,
+        "Residual of P in its regression, within each block, on the expected P for random entries", unit=Unit.PER_CENT,
+        conventions=SLICES, elsewhere=ONLY_SLICES, correlated=True,
         derived=Derived(
-            "percent_negative", lambda column: column("percent_negative") - column("expected_percent_negative")
+            "percent_negative",
+            lambda column: within.residual(
+                column("percent_negative"), column("expected_percent_negative"), column("block")
+            ),
         ),
     ),
 )  # fmt: skip

@@ -104,6 +104,9 @@ class Metric:
     correlated: bool = False  # is correlated with accuracy and loss
     wide: bool = True  # a column of the command line's wide table
     short: Short | None = None
+    caveat: str = (
+        ""  # one sentence that stands beside the number; of a cloud that crosses the axis, main tables leave it out
+    )
 
     @property
     def heading(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from stiffcore.imports import scipy_stats
 from stiffcore.metrics.missing import Missing, undefined
+from stiffcore.statistics import permutation
 from stiffcore.statistics.resampling import RESAMPLES, interval, weights
 
 ROUNDING = 1e-10  # a residual below this part of its variable is rounding: the covariates determine the variable
@@ -29,7 +30,7 @@ class Partial:
     low: float
     high: float
     n: int  # images used
-    n_left_out: int  # images at which a variable or a covariate is undefined or not computed
+    n_left_out: int  # images without a label, or at which a variable or a covariate is undefined or not computed
     reason: Missing | None = None
 
 
@@ -50,7 +51,7 @@ def partial(
     columns, labels, left_out = _complete([x, y, *numbers], labels)
     (x, y), (residuals, used) = columns[:2], _given(columns, labels)
     freedom = len(x) - 2 - used
-    reason = _undefined(x, y, residuals[:2], freedom, left_out)
+    reason = _undefined([x, y], residuals[:2], len(x), freedom, left_out)
     if reason is not None:
         return Partial(np.nan, np.nan, np.nan, np.nan, len(x), left_out, reason)
     r = float(np.clip(residuals[0] @ residuals[1] / np.sqrt(np.prod(_squares(residuals[:2]))), -1, 1))
@@ -62,15 +63,38 @@ def partial(
     return Partial(r, p, low, high, len(x), left_out)
 
 
-def residuals(x: np.ndarray, numbers: Sequence[np.ndarray] = (), labels: np.ndarray | None = None) -> np.ndarray:
-    """What is left of x, shape (n,), after its regression on the covariates; NaN where x or a covariate is not finite."""
-    x = np.asarray(x, dtype=float)
-    known = np.isfinite(np.stack([x, *(np.asarray(number, dtype=float) for number in numbers)])).all(axis=0)
-    columns, kept, _ = _complete([x, *numbers], labels)
-    left = np.full(len(x), np.nan)
-    if len(columns[0]):
-        left[known] = _project(columns[0], _basis(columns[1:], kept)[0], kept)
-    return left
+def pooled(
+    x: np.ndarray,
+    y: np.ndarray,
+    numbers: Sequence[np.ndarray] = (),
+    labels: np.ndarray | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    permutations: int = permutation.TIMES,
+) -> Partial:
+    """The partial correlation of all pairs of image and block: x, y and numbers of shape (images, blocks), labels (images,).
+
+    Each block has regressions of its own, and r is that of all residuals, Σ e_x e_y / √(Σ e_x² Σ e_y²). p permutes the
+    images' residuals e_x within labels (Kennedy 1995), resamples draw images; both keep an image's blocks together. n and
+    n_left_out count images. permutations: 0 for no p.
+    """
+    blocks, each = np.shape(x)[1], 2 + len(numbers)
+    flat = [np.asarray(variable)[:, block] for block in range(blocks) for variable in (x, y, *numbers)]
+    columns, labels, left_out = _complete(flat, labels)
+    given = [_given(columns[at : at + each], labels) for at in range(0, len(columns), each)]
+    e_x, e_y = (np.stack([left[which] for left, _ in given], axis=1) for which in (0, 1))
+    freedom = len(e_x) - 2 - max(used for _, used in given)
+    whole = [np.concatenate(columns[which::each]) for which in (0, 1)]
+    reason = _undefined(whole, [e_x.T.ravel(), e_y.T.ravel()], len(e_x), freedom, left_out)
+    if reason is not None:
+        return Partial(np.nan, np.nan, np.nan, np.nan, len(e_x), left_out, reason)
+    r = float(np.clip((e_x * e_y).sum() / np.sqrt((e_x**2).sum() * (e_y**2).sum()), -1, 1))
+    p = permutation.p_value(e_x, e_y, labels, seed, permutations) if permutations else np.nan
+    if not resamples:
+        return Partial(r, p, np.nan, np.nan, len(e_x), left_out)
+    drawn = weights(len(e_x), seed, resamples)
+    sums = np.sum([products(drawn, left, labels) for left, _ in given], axis=0)
+    return Partial(r, p, *interval(*sums), len(e_x), left_out)
 
 
 def _complete(variables: Sequence[np.ndarray], labels: np.ndarray | None) -> tuple[list[np.ndarray], np.ndarray, int]:
@@ -81,7 +105,8 @@ def _complete(variables: Sequence[np.ndarray], labels: np.ndarray | None) -> tup
     labels = np.zeros(len(columns[0]), dtype=int) if labels is None else np.asarray(labels)
     if labels.shape != columns[0].shape:
         raise ValueError(f"Expected a label for each of {len(columns[0])} images, got {labels.shape}.")
-    known = np.isfinite(np.stack(columns)).all(axis=0)
+    labelled = np.array([label is not None and label == label for label in labels.tolist()], dtype=bool)
+    known = np.isfinite(np.stack(columns)).all(axis=0) & labelled
     _, kept = np.unique(labels[known], return_inverse=True)
     return [column[known] for column in columns], kept, int((~known).sum())
 
@@ -132,11 +157,13 @@ def _given(columns: Sequence[np.ndarray], labels: np.ndarray) -> tuple[list[np.n
     return [_project(column, basis, labels) for column in columns[:2]] + basis, used
 
 
-def _undefined(x: np.ndarray, y: np.ndarray, left: Sequence[np.ndarray], freedom: int, left_out: int) -> Missing | None:
+def _undefined(
+    variables: Sequence[np.ndarray], left: Sequence[np.ndarray], images: int, freedom: int, left_out: int
+) -> Missing | None:
     if freedom < 1:
         also = f"; {left_out} are undefined or not computed" if left_out else ""
-        return undefined(f"too few images for so many covariates ({len(x)}{also})")
-    for variable, rest, name in zip((x, y), left, ("stiffness", "outcome"), strict=True):
+        return undefined(f"too few images for so many covariates ({images}{also})")
+    for variable, rest, name in zip(variables, left, ("stiffness", "outcome"), strict=True):
         if not _varies(variable, rest):
             return undefined(f"given the covariates, the {name} does not vary")
     return None
@@ -145,20 +172,21 @@ def _undefined(x: np.ndarray, y: np.ndarray, left: Sequence[np.ndarray], freedom
 def products(drawn: np.ndarray, columns: Sequence[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """Σ e_x e_y, Σ e_x², Σ e_y² of the residuals e in every resample, each of shape (resamples,).
 
-    drawn: how often each image is drawn, shape (resamples, n). columns: x, y and the covariates' numbers. With C the
-    weighted products of the columns within labels, (Σ w c cᵀ) − Σ_labels (Σ w c)(Σ w c)ᵀ / Σ w, what is asked for is the
-    Schur complement of the covariates in C. All sums are one matrix product; a label that is not drawn drops out.
+    drawn: how often each image is drawn, shape (resamples, n), the images in the order of their labels. columns: x, y and
+    the covariates' numbers. With C the weighted products of the columns within labels, Σ_labels (Σ w c cᵀ −
+    (Σ w c)(Σ w c)ᵀ / Σ w), what is asked for is the Schur complement of the covariates in C. All sums are matrix products,
+    one a label; a label that is not drawn drops out.
     """
-    stacked, indicator = np.stack(columns, axis=1), np.eye(labels.max() + 1)[labels]
-    q, g = stacked.shape[1], indicator.shape[1]
-    terms = [
-        (stacked[:, :, None] * stacked[:, None, :]).reshape(len(labels), -1),
-        (indicator[:, :, None] * stacked[:, None, :]).reshape(len(labels), -1),
-        indicator,
-    ]
-    whole, of_label, count = np.split(drawn @ np.concatenate(terms, axis=1), [q * q, q * q + g * q], axis=1)
-    sums = of_label.reshape(-1, g, q) / np.sqrt(np.maximum(count, 1))[:, :, None]
-    C = whole.reshape(-1, q, q) - sums.transpose(0, 2, 1) @ sums
+    order = np.argsort(labels, kind="stable")
+    stacked = np.stack(columns, axis=1)[order]
+    n, q = stacked.shape
+    squares = (stacked[:, :, None] * stacked[:, None, :]).reshape(n, -1)
+    terms, ends = np.concatenate([squares, stacked, np.ones((n, 1))], axis=1), np.cumsum(np.bincount(labels))
+    C = np.zeros((len(drawn), q, q))
+    for start, end in zip((0, *ends), ends):
+        of_label = drawn[:, start:end] @ terms[start:end]
+        sums = of_label[:, q * q : -1] / np.sqrt(np.maximum(of_label[:, -1:], 1))
+        C += of_label[:, : q * q].reshape(-1, q, q) - sums[:, :, None] * sums[:, None, :]
     if q > 2:
         inverse = np.linalg.pinv(C[:, 2:, 2:], rcond=1e-10, hermitian=True)
         C = C[:, :2, :2] - C[:, :2, 2:] @ inverse @ C[:, 2:, :2]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from stiffcore.statistics.correlation import correlate
-from stiffcore.statistics.partial import partial, residuals
+from stiffcore.statistics.partial import partial, pooled
 
 
 def by_regression(x, y, numbers, labels):
@@ -127,12 +127,53 @@ def test_variables_of_other_shapes_are_refused():
         partial(np.ones(3), np.ones(3), labels=np.ones(2))
 
 
-def test_residuals_are_orthogonal_to_the_covariates():
-    x, z = np.random.default_rng(6).normal(size=(2, 50)) + 10
-    labels = np.arange(50) % 3
-    x[7] = np.nan
-    left = residuals(x, [z], labels)
-    assert np.isnan(left[7])
-    known = np.arange(50) != 7
-    assert abs(left[known] @ z[known]) < 1e-12
-    assert np.bincount(labels[known], weights=left[known]) == pytest.approx(0, abs=1e-12)
+def blocks_of_images(images=60, seed=8):
+    """x, y, z of shape (images, 3) and labels; y is the image's, as a loss is."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(images, 3)) * [1, 2, 3] + [10, 20, 30]
+    y = np.repeat(rng.normal(size=(images, 1)) + z.sum(axis=1, keepdims=True) / 3, 3, axis=1)
+    x = z * [1, -2, 0.5] + rng.normal(size=(images, 3)) + 0.4 * y
+    return x, y, z, np.arange(images) % 5
+
+
+def test_pooled_is_the_correlation_of_each_blocks_residuals():
+    x, y, z, labels = blocks_of_images()
+    e_x, e_y = np.empty_like(x), np.empty_like(y)
+    for block in range(3):
+        design = np.column_stack([labels[:, None] == range(5), z[:, block]]).astype(float)
+        for left, v in ((e_x, x), (e_y, y)):
+            left[:, block] = v[:, block] - design @ np.linalg.lstsq(design, v[:, block], rcond=None)[0]
+    found = pooled(x, y, [z], labels)
+    assert found.r == pytest.approx(np.corrcoef(e_x.ravel(), e_y.ravel())[0, 1])
+    assert found.low < found.r < found.high
+    assert found.p < 0.01
+    assert pooled(x, y, [z], labels, permutations=0, resamples=0).r == found.r
+
+
+def test_pooled_over_one_block_is_the_partial_correlation():
+    x, y, z, labels = (v[:, :1] if v.ndim > 1 else v for v in blocks_of_images())
+    one, alone = pooled(x, y, [z], labels), partial(x[:, 0], y[:, 0], [z[:, 0]], labels)
+    assert (one.r, one.low, one.high, one.n) == pytest.approx((alone.r, alone.low, alone.high, alone.n))
+    assert one.p == pytest.approx(alone.p, abs=0.02)
+
+
+def test_pooled_p_is_uniform_where_the_covariates_explain_all():
+    """The outcome goes with the covariate, and so does the stiffness: alone they correlate, given it they do not."""
+    found = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(size=(40, 2))
+        y = np.repeat(z.sum(axis=1, keepdims=True) + rng.normal(size=(40, 1)), 2, axis=1)
+        found.append(pooled(z + rng.normal(size=(40, 2)), y, [z], np.arange(40) % 4, resamples=0, permutations=199).p)
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+
+
+def test_pooled_leaves_out_images_without_a_value_or_a_label():
+    x, y, z, labels = blocks_of_images()
+    whole = pooled(x[2:], y[2:], [z[2:]], labels[2:], permutations=0)
+    x[0, 2], labels = np.nan, labels.astype(object)
+    labels[1] = None
+    found = pooled(x, y, [z], labels, permutations=0)
+    assert (found.r, found.n, found.n_left_out) == (pytest.approx(whole.r), 58, 2)
+    assert "fewer" not in str(found.reason)
+    assert "outcome does not vary" in str(pooled(x, np.ones_like(y), [z], labels).reason)

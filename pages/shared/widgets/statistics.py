@@ -16,7 +16,7 @@ from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue, manifest
-from stiffcore.paper import claims, evidence, published, tables_text
+from stiffcore.paper import claims, evidence, published, resampled, tables_text
 from stiffcore.statistics import correlation, tables
 from stiffcore.statistics.row_values import as_texts
 from stiffcore.storage import cache as result_cache
@@ -109,7 +109,7 @@ def _verdicts(stamps: tuple) -> pd.DataFrame:
     by_reading = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
     for title, by_network in stamps:
         by_reading[title] = {
-            network: evidence.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
+            network: resampled.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
         }
     return claims.verdicts(by_reading)
 
@@ -238,6 +238,12 @@ def metric_titles(convention: Convention | None = None) -> dict[str, str]:
     chosen = [metric for metric in definitions.METRICS if metric.is_chosen]
     usable = [metric for metric in chosen if convention is None or metric.is_of(convention)]
     return {metric.name: f"{metric.heading}: {metric.title}" for metric in usable}
+
+
+def caveat(metric: str) -> None:
+    """The sentence that stands wherever this metric does, if it has one."""
+    if said := definitions.named(metric).caveat:
+        st.caption(f":material/warning: {definitions.named(metric).symbol}: {said}")
 
 
 def networks_before() -> tuple[str, ...]:

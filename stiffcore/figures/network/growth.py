@@ -27,9 +27,7 @@ def figure(results: Sequence[Growth], names: Sequence[str], start: str, style: S
         _exponents(fig, growth, name, place, style)
     fig.add_hline(y=1, line={"color": style.muted, "width": 1, "dash": "dot"}, row=1, col=1)
     fig.add_hline(y=0, line={"color": style.muted, "width": 1, "dash": "dot"}, row=1, col=2)
-    fig.update_xaxes(
-        title_text="block", dtick=1 if deepest < 9 else 2, range=[0.6, deepest + 0.4], zeroline=False, col=1
-    )
+    fig.update_xaxes(title_text="block", dtick=1 if deepest < 9 else 2, range=[0.6, deepest + 0.4], zeroline=False, col=1)
     fig.update_xaxes(title_text="direction i", dtick=1 if not style.talk else 3, zeroline=False, col=2)
     fig.update_yaxes(title_text="‖J v‖ / ‖v‖", type="log", row=1, col=1, **_ticks(results, start))
     fig.update_yaxes(title_text="(1/L) log σᵢ", zeroline=False, row=1, col=2)
