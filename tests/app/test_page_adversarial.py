@@ -119,9 +119,9 @@ def test_a_point_of_a_link_that_has_no_perturbation_is_refused(visit, planted, p
 
 
 def test_a_measure_that_is_not_computed_says_what_computes_it(visit, planted):
-    page = visit(against="growth_from_image")
+    page = visit(against="norm_block.block")
     assert "no image has both numbers" in page.texts("info")
-    assert "python -m stiffcore growth resnet18" in page.texts("caption")
+    assert "sweep resnet18 --convention block" in page.texts("caption")
 
 
 def test_a_job_computes_the_next_images(visit, monkeypatch):
