@@ -63,8 +63,8 @@ MEASURES = {
         Measure("percent_negative", Convention.BRANCH, "P", True),
         Measure("stiffness_indicator", Convention.BRANCH, "s", True),
         Measure("log_norm_upper", Convention.BRANCH, "M"),
-        Measure("norm_branch", Convention.BRANCH, "‖J‖ of F"),
-        Measure("norm_block", Convention.BLOCK, "‖J‖ of the block"),
+        Measure("norm_branch", Convention.BRANCH, "‖J_F‖"),
+        Measure("norm_block", Convention.BLOCK, "‖J_block‖"),
         Measure("growth_from_image", None, "growth from the image"),
         Measure("margin", None, "margin"),
     )
