@@ -32,10 +32,12 @@ if TYPE_CHECKING:
         sweep,
     )
     from stiffcore.front_door_growth import growth
+    from stiffcore.front_door_robustness import explains, robustness
     from stiffcore.front_door_runs import between_seeds, over_training, run_rows, sweep_run
 
 _RUNS = ("between_seeds", "over_training", "run_rows", "sweep_run")
 _WHERE = {"CannotCompute": "errors", "Cancelled": "errors"} | dict.fromkeys(_RUNS, "front_door_runs")
+_WHERE |= dict.fromkeys(("explains", "robustness"), "front_door_robustness")
 _WHERE |= {"growth": "front_door_growth"}
 __all__ = [
     "Analysis",
@@ -46,6 +48,7 @@ __all__ = [
     "by_block",
     "by_label",
     "correlate",
+    "explains",
     "growth",
     "image",
     "jacobian",
@@ -55,6 +58,7 @@ __all__ = [
     "network",
     "over_training",
     "request",
+    "robustness",
     "rows",
     "run_rows",
     "sweep",

@@ -236,14 +236,14 @@ def sweep(
     from stiffcore.sweeps import together
 
     asked = _network(network)
-    chosen = _images(images) if asked.takes_images else [NO_IMAGE]
+    chosen = images_of(images) if asked.takes_images else [NO_IMAGE]
     if isinstance(blocks, str):
         blocks = terminal.parse_blocks(asked, blocks)
     numbers = list(blocks) if isinstance(blocks, Iterable) else [blocks]
     return together.rows(asked, chosen, numbers, Convention(convention), level, workers, progress)
 
 
-def _images(wanted: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image]) -> list[Image]:
+def images_of(wanted: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image]) -> list[Image]:
     if isinstance(wanted, str):
         return images.listed(wanted)
     if isinstance(wanted, np.ndarray | Image) or not isinstance(wanted, Iterable):

@@ -35,13 +35,19 @@ MENU = {
         ),
         ("pages/3_Labels.py", "Labels", ":material/label:", "does stiffness depend on the label?"),
         ("pages/4_Correlation.py", "Correlation", ":material/bubble_chart:", "stiffness against accuracy and loss"),
+        (
+            "pages/11_Adversarial_examples.py",
+            "Adversarial examples",
+            ":material/security:",
+            "how small a change fools the network, against stiffness",
+        ),
     ),
     "The paper": (
         ("pages/6_Published_tables.py", "Published tables", ":material/table_view:", "their numbers beside ours"),
         ("pages/7_Stiff_ODEs.py", "Stiff ODEs", ":material/show_chart:", "what stiffness does to a solver"),
     ),
 }
-MENU_WIDTH = 215  # pixels
+MENU_WIDTH = 236  # pixels
 # Streamlit's own spacing is made for long pages; an instrument should fit on one screen.
 LOOK = """
 <style>
