@@ -23,9 +23,7 @@ def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
 
     spectrum = slice_spectra.slice_spectrum(state, quantity, stage)
     live = state.live_outputs / state.geometry.n_out
-    stage(1, 1, "baselines")
-    expected = spectrum.half_of_the_others if state.masks_inputs else slice_spectra.expected_percent_negative(state)
-    known = facts.of_slices(spectrum, live, expected, quantity != "extremes")
+    known = facts.of_slices(spectrum, live, spectrum.expected_percent_negative, quantity != "extremes")
     arrays = {}
     if spectrum.density is not None and spectrum.re_edges is not None and spectrum.im_edges is not None:
         arrays = {"density": spectrum.density, "re_edges": spectrum.re_edges, "im_edges": spectrum.im_edges}

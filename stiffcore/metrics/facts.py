@@ -174,15 +174,20 @@ def of_slices(
 def of_singular_values(
     singular: "SingularValues", n_out: int, n_in: int, convention: Convention, live_fraction: float
 ) -> Facts:
-    """Facts of a block that is not square: it has singular values, and no metric of eigenvalues is defined."""
+    """Facts of a block that is not square: it has singular values, and no metric of eigenvalues is defined.
+
+    A smallest one that is 0, by structure or within rounding, is undefined, and so is the condition number.
+    """
     values = singular.values
-    why = ZERO if singular.complete else UNREACHED if convention.masks_outputs else ONLY_LARGEST
+    is_zero = len(values) > 0 and values[-1] == 0
+    why = ZERO if is_zero else UNREACHED if convention.masks_outputs else ONLY_LARGEST
+    smallest = math.nan if is_zero or not len(values) else float(values[-1])
     return Facts(
         convention,
         live_fraction,
         not_square(n_out, n_in),
         zeros=singular.structural_zeros,
-        singular_values=(float(values[0]), float(values[-1])) if len(values) else (math.nan, math.nan),
+        singular_values=(float(values[0]) if len(values) else math.nan, smallest),
         no_singular_value=why if len(values) else NO_LIVE_OUTPUT if convention.masks_outputs else NO_LIVE_INNER,
     )
 

@@ -105,7 +105,7 @@ def test_what_rounding_cannot_tell_is_undetermined():
 
 
 def test_extremes_alone_leave_counts_not_computed():
-    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan(("inner1",), 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(facts.of_extremes(extremes, made, Convention.BLOCK, 0.7))
     assert metrics["stiffness_index"] == pytest.approx(-3)
     for name in ("percent_negative", "stiffness_ratio", "n_negative"):
@@ -114,7 +114,7 @@ def test_extremes_alone_leave_counts_not_computed():
 
 
 def test_a_certificate_settles_the_counts():
-    extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan(("inner1",), 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(
         facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("proved", "how"))
     )
@@ -125,7 +125,7 @@ def test_a_certificate_settles_the_counts():
 
 
 def test_a_proved_number_of_negative_eigenvalues_is_counted():
-    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan(("inner1",), 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(
         facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("proved", "how", negative=2))
     )
@@ -135,7 +135,7 @@ def test_a_proved_number_of_negative_eigenvalues_is_counted():
 
 
 def test_an_estimate_is_no_count():
-    extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan(("inner1",), 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(
         facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("estimated", "‖…‖ < 1"))
     )
