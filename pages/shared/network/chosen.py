@@ -53,7 +53,11 @@ def _network(growth: Growth) -> str:
 def _image(growth: Growth) -> str:
     image, network = growth.request.image, growth.request.network
     label = image.label_among(network.classes)
-    wrong = f", seen as {network.class_name(growth.predicted)}" if growth.correct is False and growth.predicted is not None else ""
+    wrong = (
+        f", seen as {network.class_name(growth.predicted)}"
+        if growth.correct is False and growth.predicted is not None
+        else ""
+    )
     return f"image {image.name} · {label}{wrong}"
 
 
@@ -75,4 +79,6 @@ def label(growth: Growth) -> str:
     """``ResNet18 at image 0, a cat``."""
     image = growth.request.image
     name = image.label_among(growth.request.network.classes)
-    return f"{_network(growth)} at image {cifar10.name(image.number) if image.number is not None else image.name} ({name})"
+    return (
+        f"{_network(growth)} at image {cifar10.name(image.number) if image.number is not None else image.name} ({name})"
+    )
