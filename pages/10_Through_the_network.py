@@ -38,4 +38,5 @@ with panels.error_boundary():
         with panels.row():
             one = chosen.line(found, names)
             target = controls.select("Singular values", "target", directions.TARGETS, "last")
+        controls.notes()
         numbers.directions(one, target, style)

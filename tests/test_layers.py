@@ -14,7 +14,13 @@ PACKAGE = ROOT / "stiffcore"
 
 # The layout in stiffcore/README.md: what stands in a folder imports from this folder, and from what stands above it there.
 ORDER = re.findall(r"^    ([a-z0-9_]+) {2,}\S", (PACKAGE / "README.md").read_text("utf-8"), re.MULTILINE)
-FRONT = ("__init__", "__main__", "front_door", "front_door_growth", "front_door_runs")  # above the layout: they offer what stands in it
+FRONT = (
+    "__init__",
+    "__main__",
+    "front_door",
+    "front_door_growth",
+    "front_door_runs",
+)  # above the layout: they offer what stands in it
 MODULES_IN_A_FOLDER = 14
 WITHOUT_TORCH = (
     "networks.uploaded images.uploaded images.decode images.forms images.avif images.picture_files networks.catalogue networks.architecture networks.geometry networks.manifest images.cifar10 odes.stability "

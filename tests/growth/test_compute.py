@@ -84,7 +84,8 @@ def dense(network: Network, image) -> tuple[list[Tensor], list[Tensor], Tensor]:
     def outputs(inside: Tensor) -> tuple[Tensor, ...]:
         caught = []
         hooks = [
-            double.get_submodule(name).register_forward_hook(lambda _, __, out: caught.append(out.flatten() + 0)) for name in names
+            double.get_submodule(name).register_forward_hook(lambda _, __, out: caught.append(out.flatten() + 0))
+            for name in names
         ]
         scores = double((inside * scale)[None]).flatten()
         for hook in hooks:
@@ -162,7 +163,9 @@ def test_a_transformer_s_blocks_are_maps_of_the_same_chain():
     vit = torchvision("models.vision_transformer").VisionTransformer
     network = made(lambda: vit(8, 4, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16, num_classes=10))
     with torch.no_grad():
-        network.module().heads[0].weight.normal_(0, 0.5, generator=torch.Generator().manual_seed(0))  # torchvision begins with 0
+        network.module().heads[0].weight.normal_(
+            0, 0.5, generator=torch.Generator().manual_seed(0)
+        )  # torchvision begins with 0
     found = sc.growth(network, pixels())
     by_depth, scores = dense(network, pixels())
     np.testing.assert_allclose(found.growth, [norm(matrix) for matrix in by_depth], rtol=1e-5)
@@ -238,7 +241,9 @@ def test_the_real_network_agrees_with_jvp_and_vjp_of_the_module():
     assert found.growth[-1] == found.singular_values[0]
     _, pullback = torch.func.vjp(last, x)
     (back,) = pullback(pushed)
-    np.testing.assert_allclose(back.numpy(), found.singular_values[0] ** 2 * v.numpy(), atol=1e-3 * found.singular_values[0] ** 2 / 55)
+    np.testing.assert_allclose(
+        back.numpy(), found.singular_values[0] ** 2 * v.numpy(), atol=1e-3 * found.singular_values[0] ** 2 / 55
+    )
     assert found.residuals.max() < 5e-3
     assert found.singular_agreement.max() < 1e-4
     assert (found.predicted, found.correct) == (network.predicted[7], network.predicted[7] == image.label)

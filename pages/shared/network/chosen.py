@@ -20,7 +20,7 @@ def lines() -> tuple[tuple[str, ...], tuple[int, ...]]:
     side = controls.select("Compare", "between", SIDES, "networks")
     if side == "networks":
         networks = controls.several_of(
-            "Networks", "through", controls.NETWORK_TITLES, _pair(), MOST, st.multiselect, width=370
+            "Networks", "through", controls.NETWORK_TITLES, _pair(), MOST, st.multiselect, width=330
         )
         return networks, gallery.choose(networks[0], WITH_DIRECTIONS[:1], at_most=1)
     network = controls.network(width=220)
@@ -53,7 +53,11 @@ def _network(growth: Growth) -> str:
 def _image(growth: Growth) -> str:
     image, network = growth.request.image, growth.request.network
     label = image.label_among(network.classes)
-    wrong = f", seen as {network.class_name(growth.predicted)}" if growth.correct is False and growth.predicted is not None else ""
+    wrong = (
+        f", seen as {network.class_name(growth.predicted)}"
+        if growth.correct is False and growth.predicted is not None
+        else ""
+    )
     return f"image {image.name} · {label}{wrong}"
 
 
@@ -61,9 +65,9 @@ def line(found: Sequence[Growth], titles: Sequence[str]) -> Growth:
     """The line whose directions are drawn."""
     by_text = {_text(growth): (growth, title) for growth, title in zip(found, titles, strict=True)}
     shown = {text: title for text, (_, title) in by_text.items()}
-    if choices.asked_for("of-line") not in shown:
-        choices.forget("of-line")
-    text = controls.select("Of", "of-line", shown, next(iter(shown)), draw=st.selectbox, width=300)
+    if choices.asked_for("direction") not in shown:
+        choices.forget("direction")
+    text = controls.select("Of", "direction", shown, next(iter(shown)), draw=st.selectbox, width=300)
     return by_text[text][0]
 
 
@@ -75,4 +79,6 @@ def label(growth: Growth) -> str:
     """``ResNet18 at image 0, a cat``."""
     image = growth.request.image
     name = image.label_among(growth.request.network.classes)
-    return f"{_network(growth)} at image {cifar10.name(image.number) if image.number is not None else image.name} ({name})"
+    return (
+        f"{_network(growth)} at image {cifar10.name(image.number) if image.number is not None else image.name} ({name})"
+    )

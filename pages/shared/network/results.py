@@ -56,5 +56,7 @@ def badge(found: Sequence[Growth], names: Sequence[str]) -> None:
         "cpu", PRECISION, job_badge.took(sum(growth.seconds for growth in found)), f"weights {weights}",
         f"residual {residual:.0e}", f"two starts agree to {agreement:.0e}", f"J v of the module to {model:.0e}",
     ]  # fmt: skip
-    st.markdown(":green-badge[stored] " + " ".join(f":gray-badge[{controls.escape_markdown(part)}]" for part in parts if part))
+    st.markdown(
+        ":green-badge[stored] " + " ".join(f":gray-badge[{controls.escape_markdown(part)}]" for part in parts if part)
+    )
     controls.doubts(growth.request.network for growth in found)
