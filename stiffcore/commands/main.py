@@ -16,8 +16,6 @@ from typing import NoReturn
 from stiffcore.commands import (
     analyse,
     benchmark,
-    benchmark_app,
-    benchmark_sweep,
     doctor,
     growth,
     ode,
@@ -30,7 +28,7 @@ from stiffcore.commands import (
 from stiffcore.errors import Cancelled, CannotCompute
 
 BAD_INPUT = 2
-COMMANDS = (analyse, benchmark, benchmark_app, benchmark_sweep, doctor, growth, ode, perturb, sweep, tables, train)
+COMMANDS = (analyse, benchmark, doctor, growth, ode, perturb, sweep, tables, train)
 
 
 class _Parser(argparse.ArgumentParser):
