@@ -13,7 +13,7 @@ st.title("How far does a small change grow?")
 
 # Choose.
 with panels.row():
-    networks, images = chosen.lines()
+    networks, images = chosen.lines(style)
     start = controls.select("Growth", "start", growth.STARTS, "image")
 controls.notes()
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery
+from stiffcore.figures.theme import Style
 from stiffcore.growth.requests import Growth, GrowthRequest
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
@@ -15,12 +16,15 @@ MOST = 6  # lines
 WITH_DIRECTIONS = (0, 22, 12)  # images whose whole results ship
 
 
-def lines() -> tuple[tuple[str, ...], tuple[int, ...]]:
+def lines(style: Style) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The networks and the images: one of the two is single."""
+    width = (
+        295 if style.talk else 330
+    )  # all controls in one row at 1280 pixels; talk mode has smaller controls in a smaller page
     side = controls.select("Compare", "between", SIDES, "networks")
     if side == "networks":
         networks = controls.several_of(
-            "Networks", "through", controls.NETWORK_TITLES, _pair(), MOST, st.multiselect, width=330
+            "Networks", "through", controls.NETWORK_TITLES, _pair(), MOST, st.multiselect, width=width
         )
         return networks, gallery.choose(networks[0], WITH_DIRECTIONS[:1], at_most=1)
     network = controls.network(width=220)
