@@ -7,6 +7,7 @@ from stiffcore.growth import compute
 from stiffcore.growth.requests import Growth, GrowthRequest, check
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
+from stiffcore.progress import Progress
 
 FIRST_SET = ("resnet18", "resnet34", "resnet50", "resnet18-untrained", "resnet34-untrained", "resnet50-untrained")
 
@@ -29,7 +30,9 @@ def add_parser(commands: terminal.Commands) -> None:
         description="Compute, or take from the cache, the growth of networks at images, and write the rows to cache/shipped, and with "
         "their directions those of --whole. It can be stopped and run again.",
     )
-    ship.add_argument("networks", metavar="NETWORK", nargs="*", default=FIRST_SET, help=f"default {' '.join(FIRST_SET)}")
+    ship.add_argument(
+        "networks", metavar="NETWORK", nargs="*", default=FIRST_SET, help=f"default {' '.join(FIRST_SET)}"
+    )
     ship.add_argument("--images", required=True, help="bundled, all, or 0,3,10:20 (end excluded)")
     ship.add_argument("--whole", default="0", help="images whose directions ship, too; default 0")
     ship.set_defaults(run=run_ship)
@@ -53,7 +56,7 @@ def run_growth(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _counted(progress, at: int, total: int, request: GrowthRequest):
+def _counted(progress: Progress, at: int, total: int, request: GrowthRequest) -> Progress:
     return lambda _, __, what: progress(at, total, f"{request.where}: {what}")
 
 

@@ -3,7 +3,9 @@
 from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network
 
-SECONDS_PER_BILLION = 25.0  # multiply-adds of one pass through the blocks; measured on one core with ResNet18, 34 and 50
+SECONDS_PER_BILLION = (
+    25.0  # multiply-adds of one pass through the blocks; measured on one core with ResNet18, 34 and 50
+)
 AT_LEAST = 1.0  # seconds: the forward pass, the stem, the head
 
 

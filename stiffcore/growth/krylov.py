@@ -89,7 +89,9 @@ def solve(chain: Chain, problems: Sequence[Problem], report: Progress) -> None:
     active = list(problems)
     while active:
         report(len(problems) - len(active), len(problems), "leading directions, in float32")
-        for problem, product in zip(active, normal_products(chain, active, [one.newest for one in active]), strict=True):
+        for problem, product in zip(
+            active, normal_products(chain, active, [one.newest for one in active]), strict=True
+        ):
             problem.take(product)
         active = [problem for problem in active if not problem.done]
 

@@ -1,7 +1,7 @@
 """For maintainers: the growth that ships. Rows of many images, and whole results with their directions of a few.
 
-    growth-<network>.parquet    a row for each block at each image (growth/rows.py)
-    spectra-growth.parquet      whole results by key, of all networks; read with the spectra. Directions in float16: they are pictures
+growth-<network>.parquet    a row for each block at each image (growth/rows.py)
+spectra-growth.parquet      whole results by key, of all networks; read with the spectra. Directions in float16: they are pictures
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from stiffcore.figures import theme
 from stiffcore.figures.theme import Style
 from stiffcore.growth.requests import Growth
 
-STARTS = {"image": "From the image", "first": "From the first block"}
+STARTS = {"image": "From the image", "first": "From block 1"}
 HEIGHT = 400  # pixels: whole on the first screen below the page's controls
 DASHES = ("solid", "dash")  # the largest growth, and that of random directions
 WIDTHS = (0.66, 0.34)  # of the two panels
@@ -27,7 +27,9 @@ def figure(results: Sequence[Growth], names: Sequence[str], start: str, style: S
         _exponents(fig, growth, name, place, style)
     fig.add_hline(y=1, line={"color": style.muted, "width": 1, "dash": "dot"}, row=1, col=1)
     fig.add_hline(y=0, line={"color": style.muted, "width": 1, "dash": "dot"}, row=1, col=2)
-    fig.update_xaxes(title_text="block", dtick=1 if deepest < 9 else 2, range=[0.6, deepest + 0.4], zeroline=False, col=1)
+    fig.update_xaxes(
+        title_text="block", dtick=1 if deepest < 9 else 2, range=[0.6, deepest + 0.4], zeroline=False, col=1
+    )
     fig.update_xaxes(title_text="direction i", dtick=1 if not style.talk else 3, zeroline=False, col=2)
     fig.update_yaxes(title_text="‖J v‖ / ‖v‖", type="log", row=1, col=1, **_ticks(results, start))
     fig.update_yaxes(title_text="(1/L) log σᵢ", zeroline=False, row=1, col=2)
