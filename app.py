@@ -16,7 +16,7 @@ st.title("How stiff is a residual network?")
 st.markdown(
     "A residual block computes x′ = ReLU(F(x) + x): one step of forward Euler for the ODE with right-hand side F. "
     "Whether such an ODE is *stiff* shows in the eigenvalues of the block's Jacobian. This app computes and draws "
-    "them: exact spectra of ResNet18, 34 and 50 at CIFAR-10 images, beside the published numbers."
+    "them: whole spectra of ResNet18, 34 and 50 at CIFAR-10 images, beside the published numbers."
 )
 
 controls.notes()
