@@ -10,9 +10,7 @@ style = navigation.page("Home")
 st.title("How stiff is a residual network?")
 controls.notes()
 with panels.error_boundary():
-    from pages.shared.home import (
-        answer,
-    )  # it needs pandas, which takes longer to import than a visitor waits for the title
+    from pages.shared.home import answer  # needs pandas, which takes longer than a visitor waits for the title
 
     answer.section(style)
 pages, about = panels.responsive_columns([1.2, 1], "links")

@@ -1,7 +1,8 @@
-"""Two baselines that separate learning from geometry: seeded initial weights, and the trained weights shuffled.
+"""Two baselines that separate learning from geometry: seeded random weights, and the trained weights shuffled.
 
-``untrained``: convolutions drawn from N(0, 2 / (C_out k²)) (He et al. 2015, by fan-out, as torchvision initialises
-them), the last layer uniform within ±1/√fan_in, batch norm scale 1 and shift 0.
+``untrained``: a random initialisation, not the one that the shipped weights' training began with. Convolutions drawn from
+N(0, 2 / (C_out k²)) (He et al. 2015, by fan-out, as torchvision initialises them), the last layer uniform within ±1/√fan_in,
+batch norm scale 1 and shift 0.
 ``shuffled``: every convolution and linear weight tensor randomly permuted; batch norm scale and shift kept.
 
 The batch-norm statistics of both are re-estimated on the bundled images. The last bits of such a sum of rounded numbers may

@@ -1,6 +1,6 @@
 """The ``slices`` convention: the eigenvalues of every trailing H × W slice of a block's Jacobian tensor.
 
-Exact, without forming the tensor: a slice is restricted to the indices that can carry a non-zero eigenvalue
+In float64, without forming the tensor: a slice is restricted to the indices that can carry a non-zero eigenvalue
 (``patches``); all further eigenvalues are structural zeros. Closed forms and Routh's criterion count signs (``kernels``);
 LAPACK (``solver``) solves the matrices whose signs these leave open, and those that may hold an extreme.
 """

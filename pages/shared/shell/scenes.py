@@ -103,7 +103,7 @@ PREPARED = {
     ),
     "trained-and-untrained": Scene(
         "Trained and untrained",
-        "The last block at the same cat, with trained weights and with initial weights. Differences come from training; what both "
+        "The last block at the same cat, with trained weights and with a random initialisation. Differences come from training; what both "
         "share comes from the architecture.",
         COMPARE,
         {"compare": "spectra", "axes": "linear"} | _SIDE_BY_SIDE | _side("a", "resnet18", "8", "branch")

@@ -101,4 +101,4 @@ def _thinned(results: Sequence[Result], marks: str) -> None:
     if dense:
         network = results[0].request.network
         blocks = f"{network.noun if len(dense) == 1 else network.nouns} {', '.join(dense)}"
-        st.caption(f"Drawn as a density of all eigenvalues: {blocks}. The outlined extremes are exact.")
+        st.caption(f"Drawn as a density of all eigenvalues: {blocks}. The outlined extremes are single eigenvalues.")

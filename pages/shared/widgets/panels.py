@@ -71,7 +71,7 @@ def drawn(count: int, total: int, as_density: bool = False) -> None:
     """Says so if only some eigenvalues are drawn, or if they are drawn as a density."""
     if as_density:
         st.caption(
-            f"All {total:,} eigenvalues, drawn as a density; the outlined extremes are exact. “Points” draws each one."
+            f"All {total:,} eigenvalues, drawn as a density; the outlined extremes are single eigenvalues. “Points” draws each one."
         )
     elif count < total:
         st.caption(f"Showing {count:,} of {total:,} eigenvalues, chosen at random; the extremes are always included.")

@@ -1,4 +1,4 @@
-"""Too many eigenvalues for points: counts in equal bins, with each image's exact extremes on top."""
+"""Too many eigenvalues for points: counts in equal bins, with each image's own extremes on top."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The millions of eigenvalues of the ``slices`` convention: their density, and each image's exact extremes."""
+"""The millions of eigenvalues of the ``slices`` convention: their density, and each image's own extremes."""
 
 from collections.abc import Sequence
 
@@ -67,7 +67,7 @@ def scale(inside: Sequence[Result]) -> float:
 
 
 def draw(panel: Panel, inside: Sequence[Result]) -> None:
-    """Draw counts on a log colour scale, summed over the images, and each image's exact extremes on the real axis."""
+    """Draw counts on a log colour scale, summed over the images, and each image's own extremes on the real axis."""
     heat(panel, *summed(inside))
     draw_extremes(panel, inside)
 
@@ -91,7 +91,7 @@ def heat(panel: Panel, counts: np.ndarray, re_edges: np.ndarray, im_edges: np.nd
 
 
 def draw_extremes(panel: Panel, inside: Sequence[Result]) -> None:
-    """Draw each image's exact smallest and largest real part, on the real axis."""
+    """Draw each image's own smallest and largest real part, on the real axis."""
     for result in inside:
         look, ends = panel.series[result.request.image], (result.metrics["min_re"], result.metrics["max_re"])
         panel.figure.add_trace(
@@ -110,7 +110,7 @@ def draw_extremes(panel: Panel, inside: Sequence[Result]) -> None:
 
 
 def extent(inside: Sequence[Result], fit: str) -> tuple[float, float, float]:
-    """The (left, right, height) of a panel: of its exact extremes and filled bins, or of the bulk of the density."""
+    """The (left, right, height) of a panel: of its own extremes and filled bins, or of the bulk of the density."""
     counts, re_edges, im_edges = summed(inside)
     if fit == "bulk" and counts.any():
         low, high = _percentiles(re_edges, counts.sum(0))
