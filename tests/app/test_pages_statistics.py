@@ -125,6 +125,51 @@ def test_the_condition_number_of_blocks_that_are_not_square_is_shown(visit, conv
     assert "σ max / σ min" in labels.figures[0].layout.title.text
 
 
+def test_rows_of_level_norms_show_s_and_say_what_computes_the_rest(visit):
+    """Branch: 6 images with s alone, 4 with everything but s."""
+    frame = bundled(convention="branch", images=10)
+    few = frame["image"].isin(sorted(set(frame["image"]))[:6]) & (frame["n_in"] == frame["n_out"])
+    why = '{"percent_negative": "not computed: needs eigenvalues (level extremes)", "norm_block": "undefined: ‖J_block‖ belongs to block"}'
+    norms = {"quantity": "norms", "percent_negative": np.nan, "stiffness_index": np.nan, "reasons": why}
+    growth = {"stiffness_indicator": 0.25, "log_norm_lower": -1.0, "log_norm_upper": 1.5, "norm_branch": 2.0}
+    frame = frame.assign(quantity="counts", norm_block=np.nan, **dict.fromkeys(growth, np.nan))
+    for name, value in (norms | growth).items():
+        frame.loc[few, name] = value
+    ship(frame)
+    page = visit(BLOCKS, conventions="branch", metric="stiffness_indicator", yours="off")
+    (figure,) = page.figures
+    bars = next(trace for trace in figure.data if trace.type == "bar")
+    assert [value for value in bars.y if np.isfinite(value)] == [0.25] * 5
+    assert "resnet18 --images 0:6 --blocks 1,2,4,6,8 --convention branch --quantity counts" in page.texts("code")
+    assert "--convention branch --quantity norms" in page.texts("code")
+    (figure,) = visit(BLOCKS, conventions="branch", metric="percent_negative", yours="off").figures
+    bars = next(trace for trace in figure.data if trace.type == "bar")
+    assert max(value for value in bars.y if np.isfinite(value)) > 20  # of the other four
+    page = visit(LABELS, convention="branch", metric="stiffness_indicator", of="8")
+    (figure,) = page.figures
+    assert sum(len(trace.y) for trace in figure.data if trace.type == "box") == 6
+
+
+def test_images_at_which_s_is_known_need_nothing_to_be_computed_for_it(visit):
+    frame = bundled(convention="branch", images=4).assign(
+        quantity="norms",
+        stiffness_indicator=0.25,
+        log_norm_lower=-1.0,
+        log_norm_upper=1.5,
+        norm_branch=2.0,
+        norm_block=3.0,
+    )
+    ship(frame)
+    image = int(frame["image"].iloc[0])
+    assert statistics.not_shipped("resnet18", Convention.BRANCH, [image], "stiffness_indicator") == []
+    asked = statistics.not_shipped("resnet18", Convention.BRANCH, [image], "percent_negative")
+    assert {request.quantity for request in asked} == {"counts"}
+    other = cifar10.bundled()[30]
+    asked = statistics.not_shipped("resnet18", Convention.BRANCH, [other], "norm_branch")
+    assert [request.quantity for request in asked] == ["norms"] * 8
+    assert statistics.not_shipped("resnet18", Convention.SLICES, [other], "norm_branch")[0].quantity == "counts"
+
+
 def test_blocks_knows_what_is_not_square_with_nothing_computed(visit):
     page = visit(BLOCKS, conventions="branch", yours="off")
     texts = [note.text for note in page.figures[0].layout.annotations]
