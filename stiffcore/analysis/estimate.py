@@ -41,6 +41,11 @@ def of(requests: Iterable[Request], again: bool = False) -> Estimate:
     return Estimate(seconds, most, len(missing), sentence)
 
 
+def seconds(request: Request) -> float:
+    """The seconds of a single request on one core, whether it is stored or not."""
+    return _cost(request)[0]
+
+
 def _cost(request: Request) -> tuple[float, int]:
     geometry = request.geometry
     if not request.convention.has_matrix:

@@ -21,6 +21,7 @@ from stiffcore.commands import (
     doctor,
     ode,
     perturb,
+    rebuild,
     sweep,
     tables,
     terminal,
@@ -29,7 +30,7 @@ from stiffcore.commands import (
 from stiffcore.errors import Cancelled, CannotCompute
 
 BAD_INPUT = 2
-COMMANDS = (analyse, benchmark, benchmark_app, benchmark_sweep, doctor, ode, perturb, sweep, tables, train)
+COMMANDS = (analyse, benchmark, benchmark_app, benchmark_sweep, doctor, ode, perturb, rebuild, sweep, tables, train)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,28 @@ class Task:
     @property
     def requests(self) -> list[Request]:
         return [Request(self.network, self.image, b, self.convention, self.quantity) for b in self.blocks]
+
+    def carried_out(self) -> "Outcome":
+        """Computed in this process."""
+        return compute(self)
+
+
+@dataclass(frozen=True)
+class Errand(Task):
+    """Other work about a network at an image, for the same workers: ``work(network, image)``, a function of a module, stores its own result.
+    It counts as one block, 0. On this machine only: a cluster's workers know tasks."""
+
+    blocks: tuple[int, ...] = (0,)
+    convention: Convention = Convention.SLICES
+    work: Callable[[Network, Image], object] = lambda network, image: None
+
+    def carried_out(self) -> "Outcome":
+        began, failures = time.perf_counter(), {}
+        try:
+            self.work(self.network, self.image)
+        except CannotCompute as error:
+            failures[0] = str(error)
+        return Outcome(self, (), failures, time.perf_counter() - began, os.getpid(), _peak_memory())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""The list of what ships, in the order in which the app needs it: change what ships here, and run ``python -m stiffcore rebuild``.
+
+A line is a target: its name, its network, and at how many images which blocks are computed at which level; more images, or another
+network, are another number or another line. Images are the first ones of each label.
+"""
+
+from stiffcore.conventions import Convention
+from stiffcore.networks import catalogue
+from stiffcore.rebuild.golden import Golden
+from stiffcore.rebuild.odes import Odes
+from stiffcore.rebuild.rows import IDENTITY, Part, Rows
+from stiffcore.rebuild.spectra import Spectra
+from stiffcore.rebuild.target import Target
+from stiffcore.rebuild.twins import Twins
+from stiffcore.rebuild.weights import Weights
+
+SLICES, BLOCK, BRANCH = Convention.SLICES, Convention.BLOCK, Convention.BRANCH
+ONE, TEN = 1, 10  # images: the cat of the scenes; one of each label
+
+
+def every() -> list[Target]:
+    """All targets, in order. Sources stand before what is made from them."""
+    return [
+        *(Weights(f"{network}/weights", network) for network in catalogue.SHIPPED),
+        *SPECTRA_FIRST,
+        *ROWS,
+        Odes("odes"),
+        Twins("twins"),
+        *SPECTRA,
+        *BASELINES,
+        Golden("golden"),
+    ]
+
+
+# What the home page and the scenes draw.
+SPECTRA_FIRST: tuple[Target, ...] = (
+    Spectra("resnet18/spectra-branch", "resnet18", BRANCH, (Part(TEN, (8,)), Part(ONE, (3, 4, 5, 6, 7)))),
+    Spectra("resnet18/spectra-block", "resnet18", BLOCK, (Part(TEN, (8,)),)),
+    Spectra("resnet18/spectra-slices", "resnet18", SLICES, (Part(TEN, (8,)), Part(ONE))),
+    Spectra("resnet18-untrained/spectra-branch", "resnet18-untrained", BRANCH, (Part(ONE, (8,)),)),
+    Spectra("resnet18-shuffled/spectra-branch", "resnet18-shuffled", BRANCH, (Part(ONE, (8,)),)),
+)
+ROWS: tuple[Target, ...] = (
+    Rows("resnet18/slices", "resnet18", SLICES, (Part(1000),)),
+    Rows("resnet18/branch", "resnet18", BRANCH, (Part(100, (4, 6, 8)), Part(5, (2,)), Part(ONE, (1,)))),
+    Rows("resnet18/block", "resnet18", BLOCK, (Part(100, IDENTITY),)),
+    Rows("resnet34/slices", "resnet34", SLICES, (Part(300),)),
+    Rows("resnet50/slices", "resnet50", SLICES, (Part(300, (16,)), Part(100))),
+    Rows("resnet34/block", "resnet34", BLOCK, (Part(20, IDENTITY),)),
+    Rows("resnet50/block", "resnet50", BLOCK, (Part(20, IDENTITY),)),
+    Rows("resnet34/branch", "resnet34", BRANCH, (Part(50, (15, 16)),)),
+    Rows("resnet50/branch", "resnet50", BRANCH, (Part(50, (15, 16)),)),
+)
+SPECTRA: tuple[Target, ...] = (
+    Spectra("resnet34/spectra-branch", "resnet34", BRANCH, (Part(TEN, (15, 16)),)),
+    Spectra("resnet34/spectra-block", "resnet34", BLOCK, (Part(TEN, (15, 16)),)),
+    Spectra("resnet50/spectra-branch", "resnet50", BRANCH, (Part(TEN, (15, 16)),)),
+    Spectra("resnet50/spectra-block", "resnet50", BLOCK, (Part(TEN, (15, 16)),)),
+    # Depth players: minutes each, and few look at them first.
+    Spectra("resnet18/spectra-branch-early", "resnet18", BRANCH, (Part(ONE, (1, 2)),)),
+)
+BASELINES: tuple[Target, ...] = tuple(
+    target
+    for baseline in ("resnet18-untrained", "resnet18-shuffled")
+    for target in (
+        Rows(f"{baseline}/slices", baseline, SLICES, (Part(100),)),
+        Rows(f"{baseline}/branch", baseline, BRANCH, (Part(20, (8,)),)),
+    )
+)
