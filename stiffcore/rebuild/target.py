@@ -29,7 +29,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Workers:
-    """Where a rebuild computes: processes of one thread each, or a Dask cluster; errands always on this machine.
+    """Where a rebuild computes: processes of one thread each, this process if it is one, or a Dask cluster; errands always on this machine.
 
     stop: asked several times a second; once it is true, KeyboardInterrupt is raised.
     """
@@ -52,7 +52,13 @@ class Workers:
             from stiffcore.sweeps import cluster
 
             return cluster.run(tasks, self.scheduler)
-        return local.run(tasks, self.count, self.stop)
+        return self._here(tasks) if self.count == 1 else local.run(tasks, self.count, self.stop)
+
+    def _here(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
+        for task in tasks:
+            if self.stop():
+                raise KeyboardInterrupt
+            yield task.carried_out()
 
     def carry_out(self, errands: Iterable[Errand], what: str) -> None:
         """Does the errands. Raises CannotCompute with the first reason if any failed, after the others are done."""
