@@ -131,7 +131,9 @@ def number(value: float) -> str:
 def table(heads: list[str] | tuple[str, ...], rows: list[list[str]]) -> str:
     """A table in Markdown."""
     lines = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in (heads, *rows)]
-    return "".join(f"{line}\n" for line in [f"| {lines[0]} |", f"|{'---|' * len(heads)}", *(f"| {one} |" for one in lines[1:])])
+    return "".join(
+        f"{line}\n" for line in [f"| {lines[0]} |", f"|{'---|' * len(heads)}", *(f"| {one} |" for one in lines[1:])]
+    )
 
 
 SECTIONS: dict[str, Callable[[], str]] = {"table-2": table_2, "weights": weights, "recipe": recipe}
