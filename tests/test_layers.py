@@ -24,7 +24,8 @@ WITHOUT_TORCH = (
     "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
     "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
     "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main matrices.own "
-    "runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training"
+    "runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training "
+    "networks.training.recipes paper.earlier rebuild.targets rebuild.plan"
 )
 HEAVY = ("torch", "torchvision", "numba", "streamlit")
 MAY_UNPICKLE = PACKAGE / "images" / "fetch.py"  # the official archive, after its hash check, arrays only
@@ -135,6 +136,7 @@ DOORS = (
     "front_door",
     "front_door_runs",
     "commands",
+    "rebuild",
     "benchmarks",
     "checkpoints",
     "networks",

@@ -21,12 +21,12 @@ from stiffcore.commands import (
     doctor,
     ode,
     perturb,
-    rebuild,
     sweep,
     tables,
     terminal,
     train,
 )
+from stiffcore.commands.maintainers import rebuild
 from stiffcore.errors import Cancelled, CannotCompute
 
 BAD_INPUT = 2
