@@ -25,7 +25,8 @@ def of(requests: Iterable[Request]) -> float:
     cost: dict[tuple[str, str, str, int], float] = {}
     total = 0.0
     for request in requests:
-        at = request.network.name, str(request.convention), request.quantity, request.block
+        # A run's checkpoints are called resnet20-seed-0-epoch-3.
+        at = request.network.name.partition("-seed-")[0], str(request.convention), request.quantity, request.block
         if at not in cost:
             by_block = known.get(" ".join(at[:3]), {})
             cost[at] = by_block.get(str(request.block)) or estimate.seconds(request)

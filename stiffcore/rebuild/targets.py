@@ -8,9 +8,11 @@ from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue
 from stiffcore.rebuild.golden import Golden
 from stiffcore.rebuild.odes import Odes
+from stiffcore.rebuild.readme import Readme
 from stiffcore.rebuild.rows import IDENTITY, Part, Rows
 from stiffcore.rebuild.spectra import Spectra
 from stiffcore.rebuild.target import Target
+from stiffcore.rebuild.trainings import Training
 from stiffcore.rebuild.twins import Twins
 from stiffcore.rebuild.weights import Weights
 
@@ -28,7 +30,9 @@ def every() -> list[Target]:
         Twins("twins"),
         *SPECTRA,
         *BASELINES,
+        *RUNS,
         Golden("golden"),
+        Readme("readme", follows=tuple(f"{network}/slices" for network in catalogue.PAPER)),
     ]
 
 
@@ -66,4 +70,12 @@ BASELINES: tuple[Target, ...] = tuple(
         Rows(f"{baseline}/slices", baseline, SLICES, (Part(100),)),
         Rows(f"{baseline}/branch", baseline, BRANCH, (Part(20, (8,)),)),
     )
+)
+RESNET20 = ("resnet20", "ResNet20, from its first step on")
+RUNS: tuple[Target, ...] = (
+    Training("resnet20/run-spectra", *RESNET20, BRANCH, ONE, (3, 6, 9), "spectrum"),
+    Training("resnet20/run-slices", *RESNET20, SLICES, 100),
+    Training("resnet20/run-branch", *RESNET20, BRANCH, 100, quantity="extremes"),
+    Training("resnet20/run-block", *RESNET20, BLOCK, 100, (5, 6, 8, 9), "extremes"),
+    Training("resnet20/run-block-early", *RESNET20, BLOCK, 10, (1, 2, 3), "extremes"),  # up to 12 s each
 )
