@@ -31,11 +31,14 @@ with panels.row():
 with panels.row():
     on = {name: controls.switch(title, name, True) for name, title in depth.OVERLAYS.items()}
 controls.notes()
+statistics.caveat(metric)
 
 # Compute.
 shown = [(network, convention) for network in networks for convention in conventions]
 with panels.error_boundary():
-    missing = [request for view in shown for request in statistics.not_shipped(*view, images)] if on["yours"] else []
+    missing = (
+        [request for view in shown for request in statistics.not_shipped(*view, images, metric)] if on["yours"] else []
+    )
     title = f"{', '.join(controls.NETWORK_TITLES[n] for n in networks)} along the depth, images {', '.join(map(str, images))}"
     fresh = computing.results(missing, title) if missing else []
     rows = {view: statistics.rows(*view) for view in shown}

@@ -29,6 +29,7 @@ with panels.error_boundary():
     with above:
         block = statistics.one_block(network, label_numbers.opens_on(rows, network, metric))
     controls.notes()
+    statistics.caveat(metric)
 
     # Compute.
     statistics.about(rows, network, convention)

@@ -40,8 +40,9 @@ with panels.error_boundary():
                 title = statistics.view_title(
                     f"{correlation_table.symbol(measure)} and loss", network, convention, block
                 )
-                figure = correlation.figure(values, title, style, log_loss, axis)
-                alt = correlation.alt_text(values, title)
+                said = correlation_table.in_a_line(rows, measure, block)
+                figure = correlation.figure(values, title, style, log_loss, axis, said)
+                alt = correlation.alt_text(values, title, said)
                 event = panels.chart(figure, "correlation", alt, on_select="rerun", selection_mode="points")
                 name = f"correlation-{measure}-{network}-{convention}"
                 code = f'for outcome in ("accuracy", "loss"):\n    print(sc.correlate(rows, "{measure}", outcome))'

@@ -8,7 +8,9 @@
 See README.md, "From Python". Attributes are imported at first use, so this module imports neither torch nor pandas.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,10 +31,14 @@ if TYPE_CHECKING:
         rows,
         sweep,
     )
+    from stiffcore.front_door_growth import growth
+    from stiffcore.front_door_robustness import explains, robustness
     from stiffcore.front_door_runs import between_seeds, over_training, run_rows, sweep_run
 
 _RUNS = ("between_seeds", "over_training", "run_rows", "sweep_run")
 _WHERE = {"CannotCompute": "errors", "Cancelled": "errors"} | dict.fromkeys(_RUNS, "front_door_runs")
+_WHERE |= dict.fromkeys(("explains", "robustness"), "front_door_robustness")
+_WHERE |= {"growth": "front_door_growth"}
 __all__ = [
     "Analysis",
     "Cancelled",
@@ -42,6 +48,8 @@ __all__ = [
     "by_block",
     "by_label",
     "correlate",
+    "explains",
+    "growth",
     "image",
     "jacobian",
     "linearise",
@@ -50,6 +58,7 @@ __all__ = [
     "network",
     "over_training",
     "request",
+    "robustness",
     "rows",
     "run_rows",
     "sweep",
@@ -65,3 +74,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Importing a folder of a function's name, such as growth/, sets no attribute: ``sc.growth`` stays the function."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from stiffcore.jacobians.linearise import BlockState
 
-Level = Literal["extremes", "counts", "spectrum"]
+Level = Literal["norms", "extremes", "counts", "spectrum"]
 ALL = "all"
 BUNDLED = "bundled"
 
@@ -178,8 +178,9 @@ def request(
 ) -> Request:
     """What to compute, in the form that the package's functions take.
 
-    block: counted from 1. convention: "slices", "block" or "branch". level: "extremes" (the outermost eigenvalues), "counts"
-    (every metric) or "spectrum" (the eigenvalues, too). Raises CannotCompute for an unknown block, convention or level.
+    block: counted from 1. convention: "slices", "block" or "branch". level: "norms" (logarithmic norms, stiffness indicator and
+    norm of "block" and "branch", in less than a second), "extremes" (the outermost eigenvalues, too), "counts" (every metric) or
+    "spectrum" (the eigenvalues, too). Raises CannotCompute for an unknown block, convention or level.
     """
     asked = _network(network)
     seen = _image(image) if asked.takes_images else NO_IMAGE
@@ -235,14 +236,14 @@ def sweep(
     from stiffcore.sweeps import together
 
     asked = _network(network)
-    chosen = _images(images) if asked.takes_images else [NO_IMAGE]
+    chosen = images_of(images) if asked.takes_images else [NO_IMAGE]
     if isinstance(blocks, str):
         blocks = terminal.parse_blocks(asked, blocks)
     numbers = list(blocks) if isinstance(blocks, Iterable) else [blocks]
     return together.rows(asked, chosen, numbers, Convention(convention), level, workers, progress)
 
 
-def _images(wanted: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image]) -> list[Image]:
+def images_of(wanted: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image]) -> list[Image]:
     if isinstance(wanted, str):
         return images.listed(wanted)
     if isinstance(wanted, np.ndarray | Image) or not isinstance(wanted, Iterable):

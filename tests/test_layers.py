@@ -14,18 +14,27 @@ PACKAGE = ROOT / "stiffcore"
 
 # The layout in stiffcore/README.md: what stands in a folder imports from this folder, and from what stands above it there.
 ORDER = re.findall(r"^    ([a-z0-9_]+) {2,}\S", (PACKAGE / "README.md").read_text("utf-8"), re.MULTILINE)
-FRONT = ("__init__", "__main__", "front_door", "front_door_runs")  # above the layout: they offer what stands in it
+FRONT = (
+    "__init__",
+    "__main__",
+    "front_door",
+    "front_door_growth",
+    "front_door_runs",
+    "front_door_robustness",
+)  # above the layout: they offer what stands in it
 MODULES_IN_A_FOLDER = 14
 WITHOUT_TORCH = (
     "networks.uploaded images.uploaded images.decode images.forms images.avif images.picture_files networks.catalogue networks.architecture networks.geometry networks.manifest images.cifar10 odes.stability "
     "odes.step_limits odes.spectrum_stability metrics.definitions metrics.readme "
     "storage.cache analysis.requests analysis.results analysis.compute analysis.estimate analysis.agreement analysis.modes "
     "analysis.nonnormality analysis.distances analysis.perturbation sweeps.shipping sweeps.local sweeps.tasks statistics.row_values "
-    "statistics.tables statistics.label_spread statistics.correlation statistics.group_tests paper.published "
-    "paper.comparison paper.tables_text paper.evidence paper.claims sweeps.stored_rows odes.one_step odes.example "
+    "statistics.tables statistics.label_spread statistics.partial statistics.permutation statistics.resampling statistics.correlation statistics.group_tests paper.published "
+    "paper.comparison paper.tables_text paper.estimate paper.evidence paper.resampled paper.findings paper.claims sweeps.stored_rows odes.one_step odes.example "
     "odes.stiff_systems odes.ode_net odes.block_flow conventions jobs commands.main matrices.own "
-    "runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training "
-    "networks.training.recipes paper.earlier rebuild.targets rebuild.plan"
+    "metrics.within runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training "
+    "growth.requests growth.compute growth.rows growth.estimate growth.shipping "
+    "adversarial.requests adversarial.compute adversarial.rows adversarial.relation adversarial.verdict adversarial.collect"
+    " networks.training.recipes paper.earlier rebuild.targets rebuild.plan"
 )
 HEAVY = ("torch", "torchvision", "numba", "streamlit")
 MAY_UNPICKLE = PACKAGE / "images" / "fetch.py"  # the official archive, after its hash check, arrays only
@@ -134,7 +143,9 @@ REGISTRIES = {
 }
 DOORS = (
     "front_door",
+    "front_door_growth",
     "front_door_runs",
+    "front_door_robustness",
     "commands",
     "rebuild",
     "benchmarks",

@@ -10,7 +10,7 @@ from stiffcore.jacobians.linearise import BlockState
 from stiffcore.metrics import facts
 from stiffcore.metrics.facts import Facts
 from stiffcore.progress import Progress
-from stiffcore.spectra import full as full_spectra, singular_values
+from stiffcore.spectra import full as full_spectra, singular_values, symmetric_part
 from stiffcore.spectra.certificate import Certificate
 
 # facts; arrays and health as in requests.Result; what else its `made` records
@@ -23,9 +23,7 @@ def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
 
     spectrum = slice_spectra.slice_spectrum(state, quantity, stage)
     live = state.live_outputs / state.geometry.n_out
-    stage(1, 1, "baselines")
-    expected = spectrum.half_of_the_others if state.masks_inputs else slice_spectra.expected_percent_negative(state)
-    known = facts.of_slices(spectrum, live, expected, quantity != "extremes")
+    known = facts.of_slices(spectrum, live, spectrum.expected_percent_negative, quantity != "extremes")
     arrays = {}
     if spectrum.density is not None and spectrum.re_edges is not None and spectrum.im_edges is not None:
         arrays = {"density": spectrum.density, "re_edges": spectrum.re_edges, "im_edges": spectrum.im_edges}
@@ -33,16 +31,41 @@ def of_slices(state: BlockState, quantity: str, stage: Progress) -> Computed:
 
 
 def of_matrix(state: BlockState, convention: Convention, quantity: str, stage: Progress) -> Computed:
-    """The facts of ``block`` or ``branch`` by the cheapest sufficient method; also the eigenvalues or singular values, if the
-    quantity is the spectrum."""
+    """The facts of ``block`` or ``branch`` by the cheapest sufficient method, with m, M and ‖J‖₂ at every level; also the
+    eigenvalues or singular values, if the quantity is the spectrum."""
+    if quantity == "norms":
+        return _norms_alone(state, convention, stage)
+    if not state.geometry.is_identity:
+        return _of_singular_values(state, convention, quantity, stage)
+    known, arrays, health, extra = _of_eigenvalues(state, convention, quantity, stage)
+    norms = symmetric_part.compute(state, convention, stage)
+    return facts.with_norms(known, norms), arrays, health | norms.health, extra
+
+
+def _norms_alone(state: BlockState, convention: Convention, stage: Progress) -> Computed:
     geometry = state.geometry
+    norms = symmetric_part.compute(state, convention, stage)
+    plan = deflation.plan(state, convention) if geometry.is_identity else None
+    zeros = 0 if plan else singular_values.structural_zeros(state, convention)
     live = state.live_outputs / geometry.n_out
+    known = facts.of_norms(norms, convention, live, geometry.n_out, geometry.n_in, plan, zeros)
+    return known, {}, norms.health, {}
+
+
+def _of_singular_values(state: BlockState, convention: Convention, quantity: str, stage: Progress) -> Computed:
+    """Of a block that is not square: the largest singular value is its norm."""
+    geometry = state.geometry
+    singular = singular_values.compute(state, convention, quantity != "extremes", stage)
+    live = state.live_outputs / geometry.n_out
+    known = facts.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
+    arrays = {"singular_values": singular.values} if quantity == "spectrum" else {}
+    largest = symmetric_part.Norms(None, None, float(singular.values[0]) if len(singular.values) else 0.0, {})
+    return facts.with_norms(known, largest), arrays, singular.health, {"complete": singular.complete}
+
+
+def _of_eigenvalues(state: BlockState, convention: Convention, quantity: str, stage: Progress) -> Computed:
+    live = state.live_outputs / state.geometry.n_out
     full = quantity == "spectrum"
-    if not geometry.is_identity:
-        singular = singular_values.compute(state, convention, quantity != "extremes", stage)
-        known = facts.of_singular_values(singular, geometry.n_out, geometry.n_in, convention, live)
-        arrays = {"singular_values": singular.values} if full else {}
-        return known, arrays, singular.health, {"complete": singular.complete}
     core, certificate = None, None
     extra: dict[str, object] = {}
     if convention.counts_are_provable and not full:

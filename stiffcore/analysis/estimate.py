@@ -22,6 +22,8 @@ class Estimate:
 SECONDS_PER_SIDE_CUBED = 3e-10  # one full spectrum in float64; two are computed, of K and of its transpose
 SECONDS_PER_EXTREMES = 1.0
 SHARE_OF_PROOF = 0.04  # of a full spectrum's seconds: one or two Cholesky factorisations and forming the core
+SECONDS_PER_NORM = 2e-5  # times the block's inputs or outputs: 0.4 s for 16,384
+BYTES_PER_NORM = 4000  # times the same: four bases of a hundred vectors, and the windows of a batch
 SECONDS_PER_SLICE_EIGENVALUE = {"extremes": 4e-8, "counts": 5e-8, "spectrum": 2e-7}
 SECONDS_TO_LOAD = 2.0
 TYPICAL_LIVE_SHARE = 0.45  # of the units of an inner layer
@@ -50,6 +52,9 @@ def _cost(request: Request) -> tuple[float, int]:
     geometry = request.geometry
     if not request.convention.has_matrix:
         return SECONDS_PER_SLICE_EIGENVALUE[request.quantity] * geometry.n_eigenvalues(request.convention), 3 * 10**8
+    longest = max(geometry.n_in, geometry.n_out)
+    if request.quantity == "norms":
+        return 0.1 + SECONDS_PER_NORM * longest, BYTES_PER_NORM * longest
     side = TYPICAL_LIVE_SHARE * min(map(math.prod, geometry.inner_shapes)) if geometry.inner_shapes else geometry.n_in
     if not geometry.is_identity:
         rows = 0.4 * geometry.n_out

@@ -1,14 +1,15 @@
 """An eigenvalue's mode: the eigenvectors of a block's Jacobian J, mapped back from the core to the block's own space.
 
-The core K is a product of the block's factors in the cyclic order that starts at its layer (deflation.py). Let ``W`` map that
-layer to the outputs and ``V`` the inputs to that layer, masks included: ``J_F = W V``, ``K = V W`` (under ``block`` both with
-the outer mask D, and J = D (J_F + I)). With μ = λ - shift, K y = μ y and zᵀ K = μ zᵀ,
+The core K is the product of the block's factors once around the cycle of its layers, from the core's layer on (deflation.py). Let
+``W`` map that layer to the outputs and ``V`` the inputs to that layer, masks included: ``J_F = W V``, ``K = V W`` (under ``block``
+both with the outer mask D, and J = D (J_F + I)). With μ = λ - shift, K y = μ y and zᵀ K = μ zᵀ,
 
     right:  x = W y               J x = λ x          what the block does to a direction of its inputs
     left:   branch  w = Vᵀ z      wᵀ J = λ wᵀ        which changes of the inputs excite it
             block   w = Jᵀ u / λ with u = D Vᵀ z, since J's rows of dead outputs are zero but its columns are not
 
-(if the core is on the outputs themselves, W and V are the identity on them). Inverse iteration with K in float64 gives y and z.
+(if the core is on the outputs themselves, W and V are the identity on them; where it is on several layers, on one of them at each
+pixel, pixels of layers behind the outputs are reached by one more round, divided by μ). Inverse iteration with K in float64 gives y and z.
 Residuals use the true J, by its convolutions. The condition number of λ is ``‖w‖ ‖x‖ / |wᵀ x|``: a perturbation of J of norm ε
 moves λ by at most about ε times that (Wilkinson 1965); it is 1 for a normal matrix. Imports torch only to compute.
 """
@@ -124,15 +125,16 @@ def compute(request: Request, eigenvalue: complex, progress: Progress | None = N
 def of_state(state: "BlockState", convention: Convention, eigenvalue: complex, report: Progress) -> dict:
     """The fields of a Mode for a linearise.BlockState."""
     from stiffcore.jacobians import deflation
+    from stiffcore.jacobians.cycle import Cycle
 
     plan = deflation.plan(state, convention)
     check(convention, plan.side)
     report(1, 3, f"forming a core of side {plan.side}")
     core = deflation.form_core(state, convention).matrix.numpy()
     report(2, 3, "inverse iteration")
-    y, z = core_vectors(core, complex(eigenvalue) - plan.shift)
-    x = deflation.to_outputs(state, convention, y)
-    w = deflation.to_inputs(state, convention, z)
+    around, value = Cycle(state, convention, plan.layers), complex(eigenvalue) - plan.shift
+    y, z = core_vectors(core, value)
+    x, w = around.to_outputs(y, value), around.to_inputs(z, value)
     if convention.masks_outputs and eigenvalue != 0:
         w = _product(state, convention, w, transpose=True) / eigenvalue
     x, w = _normalised(x, eigenvalue), _normalised(w, eigenvalue)

@@ -166,17 +166,24 @@ def outermost(state: "BlockState", convention: Convention) -> tuple[float, float
         return product(v, jacobian.apply, jacobian.apply_transpose)
 
     start = np.random.default_rng(0).standard_normal(n)
+    size = np.linalg.norm(product(start, jacobian.apply))
     largest = []
-    for operator in (symmetric, gram):
-        linear = LinearOperator((n, n), matvec=operator, dtype=np.float64)
-        largest.append(float(eigsh(linear, k=1, which="LA", v0=start, tol=1e-10, return_eigenvectors=False)[0]))
+    for operator, scale in ((symmetric, size), (gram, size**2)):
+        if np.linalg.norm(operator(start)) <= n * np.finfo(float).eps * scale:  # zero; ARPACK would refuse it
+            largest.append(0.0)
+        elif n == 1:  # a number, which ARPACK refuses, too
+            largest.append(float(operator(np.ones(1))[0]))
+        else:
+            linear = LinearOperator((n, n), matvec=operator, dtype=np.float64)
+            largest.append(float(eigsh(linear, k=1, which="LA", v0=start, tol=1e-10, return_eigenvectors=False)[0]))
     return largest[0], float(np.sqrt(max(largest[1], 0.0)))
 
 
 def grid(eigenvalues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where resolvent norms are computed: an even grid around the eigenvalues, denser where there are many."""
     left, right, height = eigenvalues.real.min(), eigenvalues.real.max(), np.abs(eigenvalues.imag).max()
-    margin = 0.25 * max(right - left, 2 * height, 1e-3)
+    extent = max(right - left, 2 * height)
+    margin = 0.25 * (max(extent, 1e-3) if extent else 1.0)  # all at one point: a unit around it
     shares = (np.arange(COLUMNS) + 0.5) / COLUMNS
     x = np.union1d(np.linspace(left - margin, right + margin, COLUMNS), np.quantile(eigenvalues.real, shares))
     by_height = np.quantile(np.abs(eigenvalues.imag), (np.arange(ROWS) + 0.5) / ROWS)

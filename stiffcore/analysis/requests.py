@@ -15,7 +15,7 @@ FORMAT = 1  # of stored results: raise it when the stored fields change
 # ARPACK and when Lyapunov's proofs were added: both give the same numbers to 1e-9, the tolerance of the golden values.
 ALGORITHM = 1
 PRECISION = "float64"
-QUANTITIES = ("extremes", "counts", "spectrum")  # each holds what the ones before it hold
+QUANTITIES = ("norms", "extremes", "counts", "spectrum")  # each holds what the ones before it hold
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,16 @@ class Request:
                 f"Expected a label of {self.network.name} from 0 to {len(classes) - 1}, got {label} for image "
                 f"{self.image.name}: give the image one of them, or none."
             )
-        check_quantity(self.quantity)
+        check_quantity(self.quantity, self.convention)
         return self
 
 
-def check_quantity(quantity: str) -> None:
-    """Raises CannotCompute for a quantity that does not exist."""
+def check_quantity(quantity: str, convention: Convention) -> None:
+    """Raises CannotCompute for a quantity that does not exist, or not under this convention."""
     if quantity not in QUANTITIES:
         raise CannotCompute(f"Expected a level among {', '.join(QUANTITIES)}, got {quantity!r}: choose one of them.")
+    if quantity == QUANTITIES[0] and not convention.has_matrix:
+        others = " or ".join(other for other in Convention if other.has_matrix)
+        raise CannotCompute(
+            f"Level {quantity} computes norms of one matrix, and {convention} are many: choose {others}, or another level."
+        )

@@ -165,7 +165,8 @@ def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
     return Comparison(
         "1" if where.type == "cpu" else "5",
         f"full spectrum of {case.title}, block, float64, on {device.name(where)}",
-        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": Convention.BLOCK},
+        case.facts
+        | {"n": plan.n, "core_side": plan.side, "core_layers": list(plan.layers), "convention": Convention.BLOCK},
         contenders,
         pairs,
         mask_problem(case, where),
@@ -205,7 +206,7 @@ def outermost(case: Case, where: torch.device = CPU) -> Comparison:
     return Comparison(
         "2" if where.type == "cpu" else "5",
         f"extremes and certificate of {case.title}, block, float64, full spectrum on {device.name(where)}",
-        case.facts | {"n": plan.n, "core_side": plan.side, "core_layer": plan.layer, "convention": Convention.BLOCK}
+        case.facts | {"n": plan.n, "core_side": plan.side, "core_layers": list(plan.layers), "convention": Convention.BLOCK}
         | {"branch_core_side": deflation.plan(case.state, Convention.BRANCH).side},
         contenders,
         [(slow, (fast,)) for slow in full for fast in (EXTREMES, PROOF, COUNTED)],

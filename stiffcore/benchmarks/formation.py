@@ -26,7 +26,7 @@ def comparison_of(case: Case) -> Comparison:
     ]
     facts = {
         "core_side": plan.side,
-        "core_layer": plan.layer,
+        "core_layers": list(plan.layers),
         "convention": Convention.BLOCK,
         "flops": flops(case.state),
     }

@@ -11,7 +11,7 @@ import numpy as np
 
 from stiffcore import files
 from stiffcore.analysis import compute as analysis, estimate
-from stiffcore.analysis.requests import Request
+from stiffcore.analysis.requests import QUANTITIES, Request
 from stiffcore.analysis.results import Result
 from stiffcore.commands import analyse_table, own_networks, terminal
 from stiffcore.conventions import Convention
@@ -38,9 +38,10 @@ def add_parser(commands: terminal.Commands) -> None:
     )
     analyse.add_argument(
         "--level",
-        choices=("extremes", "counts"),
+        choices=QUANTITIES[:-1],
         default="counts",
-        help="extremes: no full spectrum is needed; counts: also the counts by sign; default counts",
+        help="norms: logarithmic norms, the stiffness indicator s and norms, in less than a second; extremes: also the outermost "
+        "eigenvalues; counts: also the counts by sign; default counts",
     )
     form = analyse.add_mutually_exclusive_group()
     form.add_argument(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from stiffcore.analysis.requests import Request
+from stiffcore.analysis.requests import QUANTITIES, Request
 from stiffcore.analysis.results import Result
 from stiffcore.commands import terminal
 from stiffcore.conventions import Convention
@@ -177,15 +177,26 @@ def _how(results: list[Result]) -> list[str]:
 
 def _more_than_asked(results: list[Result]) -> list[str]:
     """A stored result of a higher level serves a lower one, and all of it is shown."""
+    below_counts = QUANTITIES[: QUANTITIES.index("counts")]
     higher = [
-        r for r in results if r.request.quantity == "extremes" and r.made.get("quantity", "extremes") != "extremes"
+        r
+        for r in results
+        if r.request.quantity in below_counts and r.made.get("quantity", r.request.quantity) != r.request.quantity
     ]
     if not higher:
         return []
     blocks = ", ".join(map(str, sorted({result.request.block for result in higher})))
-    return [f"block {blocks}: a result of a higher level was stored, so its counts are shown, too"]
+    return [f"block {blocks}: a result of a higher level was stored, and all of it is shown"]
+
+
+def _beside_the_axis(results: list[Result], columns: Iterable[str]) -> list[str]:
+    """A line for the columns of the wide table with a caveat, if any of them has a value."""
+    shown = [definitions.named(name) for name in columns]
+    kept = [m for m in shown if m.caveat and any(math.isfinite(r.metrics.get(m.name, math.nan)) for r in results)]
+    return [f"{', '.join(metric.name for metric in kept)}: {kept[0].caveat}"] if kept else []
 
 
 def below(results: list[Result], columns: Iterable[str]) -> list[str]:
     """The notes below the table: missing values and why, intervals, how the values were computed."""
-    return [*_explained(results, columns), *_left_open(results), *_how(results), *_more_than_asked(results)]
+    notes = [*_explained(results, columns), *_left_open(results), *_beside_the_axis(results, columns)]
+    return [*notes, *_how(results), *_more_than_asked(results)]

@@ -1,4 +1,4 @@
-"""``benchmark``: our methods against the direct ones, measured on this machine."""
+"""``benchmark``, ``benchmark-app`` and ``benchmark-sweep``: the speed of our methods, the app and sweeps on this machine."""
 
 from argparse import Namespace
 
@@ -8,8 +8,14 @@ from stiffcore.networks import registry as networks
 
 
 def add_parser(commands: terminal.Commands) -> None:
+    _add_methods(commands)
+    _add_app(commands)
+    _add_sweep(commands)
+
+
+def _add_methods(commands: terminal.Commands) -> None:
     benchmark = commands.add_parser(
-        "benchmark", help="measure our methods against the direct ones", description=_benchmark.__doc__
+        "benchmark", help="measure our methods against the direct ones", description=_methods.__doc__
     )
     extent = benchmark.add_mutually_exclusive_group()
     extent.add_argument(
@@ -29,10 +35,10 @@ def add_parser(commands: terminal.Commands) -> None:
         help="only these identity blocks, for example resnet50:16, without the slices",
     )
     benchmark.add_argument("--json", action="store_true", help="print the measurements as JSON")
-    benchmark.set_defaults(run=_benchmark, leaves_at_once=True)
+    benchmark.set_defaults(run=_methods, leaves_at_once=True)
 
 
-def _benchmark(arguments: Namespace) -> int:
+def _methods(arguments: Namespace) -> int:
     """Compares our spectra with those of dense Jacobians and naive slices, in one process, in interleaved rounds, in
     the same precision and with the same masks. Prints median and spread, and ratios where counts and extremes agree.
     Exit code 1 where they do not."""
@@ -59,3 +65,62 @@ def _only(text: str | None) -> tuple[str, list[int]] | None:
             f"Block {changing[0]} of {name} is not an identity block, so it has no eigenvalues: leave it out."
         )
     return name, blocks
+
+
+def _add_app(commands: terminal.Commands) -> None:
+    benchmark = commands.add_parser(
+        "benchmark-app",
+        help="measure the app: first paint, stored views, many sessions",
+        description=_app.__doc__,
+    )
+    benchmark.add_argument("--no-browser", action="store_true", help="skip the measurements that need Chromium")
+    benchmark.add_argument(
+        "--sessions",
+        type=int,
+        default=50,
+        metavar="N",
+        help="number of sessions that press Compute at once; default 50",
+    )
+    benchmark.add_argument("--json", action="store_true", help="print the measurements as JSON")
+    benchmark.set_defaults(run=_app)
+
+
+def _app(arguments: Namespace) -> int:
+    """Starts the app in separate processes, each with an empty cache, and measures: seconds to the first paint of a
+    cold server, 65,536 points in Chromium, stored views, and many sessions that compute at once. Run it on an otherwise
+    idle machine. Exit code 1 if a spectrum was computed twice, or torch was imported before the first figure."""
+    from stiffcore.benchmarks import app as benchmark_app
+
+    report = benchmark_app.run(terminal.say, browser=not arguments.no_browser, n_sessions=arguments.sessions)
+    if arguments.json:
+        terminal.show_json(report)
+    else:
+        terminal.show(benchmark_app.as_text(report))
+    return benchmark_app.exit_code(report)
+
+
+def _add_sweep(commands: terminal.Commands) -> None:
+    parser = commands.add_parser(
+        "benchmark-sweep",
+        help="measure the speed of sweeps",
+        description="Measure images per minute with one worker and with two, overhead per task, and how cost and memory grow "
+        "with the number of images. Run it on an otherwise idle machine.",
+    )
+    parser.add_argument("--full", action="store_true", help="every network and convention, and 1,000 images")
+    parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
+    parser.set_defaults(run=_sweep)
+
+
+def _sweep(arguments: Namespace) -> int:
+    from stiffcore.benchmarks import sweep as benchmark_sweep
+
+    report = benchmark_sweep.run(arguments.full, terminal.say if arguments.json else terminal.show)
+    if arguments.json:
+        terminal.show_json(report)
+    else:
+        for line in report["rates"]:
+            if "speed_up_of_two_workers" in line:
+                terminal.show(
+                    f"{line['network']} {line['convention']}: two workers are {line['speed_up_of_two_workers']:.2f} × as fast as one"
+                )
+    return 0

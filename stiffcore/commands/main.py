@@ -16,11 +16,11 @@ from typing import NoReturn
 from stiffcore.commands import (
     analyse,
     benchmark,
-    benchmark_app,
-    benchmark_sweep,
     doctor,
+    growth,
     ode,
     perturb,
+    robustness,
     sweep,
     tables,
     terminal,
@@ -30,7 +30,7 @@ from stiffcore.commands.maintainers import rebuild
 from stiffcore.errors import Cancelled, CannotCompute
 
 BAD_INPUT = 2
-COMMANDS = (analyse, benchmark, benchmark_app, benchmark_sweep, doctor, ode, perturb, rebuild, sweep, tables, train)
+COMMANDS = (analyse, benchmark, doctor, growth, ode, perturb, rebuild, robustness, sweep, tables, train)
 
 
 class _Parser(argparse.ArgumentParser):

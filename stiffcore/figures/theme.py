@@ -154,6 +154,12 @@ def apply(figure: go.Figure, style: Style) -> go.Figure:
     return figure.update_layout(template=template(style))
 
 
+def faint(colour: str, opacity: float) -> str:
+    """A colour ``#rrggbb`` with an opacity from 0 to 1, as plotly takes it for a fill."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
 def over(title: str, style: Style) -> dict:
     """A title at the upper edge of the figure, above the legend."""
     return {

@@ -19,8 +19,9 @@ def title(metric: str) -> str:
 
 
 def meaning(metric: str) -> str:
-    """What a metric is, in one line."""
-    return named(metric).title
+    """What a metric is, in one line, with its caveat."""
+    about = named(metric)
+    return f"{about.title}. {about.caveat}" if about.caveat else about.title
 
 
 def factor(metric: str) -> int:

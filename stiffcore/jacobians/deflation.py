@@ -1,26 +1,30 @@
 """From a block's sparse factors to a small dense core and the multiplicities of the eigenvalues 0 and 1.
 
-With ``b_i`` the live units of an inner ReLU, ``a`` the live outputs (all outputs under ``branch``, and without an outer ReLU) and
-``o`` those of them that D_0 lets back in (all of them in post-activation blocks),
+With ``b_i(p)`` the live units of an inner ReLU at pixel p, ``a`` the live outputs (all outputs under ``branch``, and without an outer
+ReLU) and ``o(p)`` those of them at p that D_0 lets back in (all of them in post-activation blocks),
 
-    block:   spec(J) = {0}^(n-a) ∪ {1}^(a-r) ∪ (1 + spec(K)),   r = min(o, b1, b2)
-    branch:  spec(J) = {0}^(n-r) ∪ spec(K),                     r = min(o, b1, b2)
+    block:   spec(J) = {0}^(n-a) ∪ {1}^(a-r) ∪ (1 + spec(K))
+    branch:  spec(J) = {0}^(n-r) ∪ spec(K)
 
-where K is the product of the factors in the cyclic order that starts at the smallest layer: ``UV`` and ``VU`` share their
-non-zero eigenvalues. Formed by locality where all factors are convolutions: K is a sum, over the pixels q of one layer, of products
-of the few rows and columns that q's neighbourhood touches; else by applying the factors to the identity.
+where K is the product of the factors once around the cycle of layers, from the narrowest place on, and r its side: ``UV`` and ``VU``
+share their non-zero eigenvalues. Layers that 1×1 factors join are cut pixel by pixel (see ``cycle``):
+
+    basic blocks: r = min(o, b1)        bottlenecks: r = Σ_p min(o(p), b1(p), b2(p))
+
+K is formed by locality where all factors are convolutions: a sum, over the pixels of one layer, of products of the few rows and columns
+that a pixel's neighbourhood touches; else by applying the factors to the identity.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
+from stiffcore.jacobians import cycle
+from stiffcore.jacobians.cycle import Cycle
 from stiffcore.jacobians.layers import DenseMap, ScaledConvolution
 from stiffcore.jacobians.linearise import BlockState
 
@@ -32,7 +36,9 @@ AT_ONCE = 64  # unit vectors pushed through a map together
 class Plan:
     """The outcome of deflation, known before anything is formed."""
 
-    layer: str  # the layer that the core lives on: "outer", "inner1" or "inner2"
+    layers: tuple[
+        str, ...
+    ]  # that the core lives on, "inner1", "inner2" … or "outer": at each pixel on the narrowest of them
     side: int
     n: int
     zeros: int  # structural multiplicity of the eigenvalue 0
@@ -48,8 +54,8 @@ class Core:
     matrix: Tensor  # float64, shape: (side, side), without the shift
 
 
-def plan(state: BlockState, convention: Convention, layer: str | None = None) -> Plan:
-    """The core's layer (the smallest, unless one is named), its side and the structural multiplicities.
+def plan(state: BlockState, convention: Convention, layers: tuple[str, ...] | None = None) -> Plan:
+    """The core's layers (the narrowest group, unless joined ones are named), its side and the structural multiplicities.
 
     Raises CannotCompute for a block that is not an identity block: it has no eigenvalues.
     """
@@ -59,41 +65,44 @@ def plan(state: BlockState, convention: Convention, layer: str | None = None) ->
             f"Block {geometry.block} is not an identity block ({geometry.n_out} × {geometry.n_in}) and has no eigenvalues: "
             "ask for its singular values, or use the convention slices."
         )
-    sizes = {name: int(mask.sum()) for name, mask in masks(state, convention).items()}
-    n = geometry.n_out
-    layer = layer or min(sizes, key=sizes.__getitem__)
-    side, kept = sizes[layer], int(state.kept_outputs(convention).sum())
+    live = cycle.masks(state, convention)
+    groups = [layers] if layers else cycle.joined(state)
+    sizes = {group: sum(int(mask.sum()) for mask in cycle.narrowest(live, group).values()) for group in groups}
+    group = min(sizes, key=sizes.__getitem__)
+    n, side, kept = geometry.n_out, sizes[group], int(state.kept_outputs(convention).sum())
     if convention.has_skip:
-        return Plan(layer, side, n, n - kept, kept - side, 1)
-    return Plan(layer, side, n, n - side, 0, 0)
+        return Plan(group, side, n, n - kept, kept - side, 1)
+    return Plan(group, side, n, n - side, 0, 0)
 
 
-def form_core(state: BlockState, convention: Convention, layer: str | None = None) -> Core:
-    """The core, dense and in float64, on the CPU; on another layer than the smallest where one is named.
+def form_core(state: BlockState, convention: Convention, layers: tuple[str, ...] | None = None) -> Core:
+    """The core, dense and in float64, on the CPU; on other layers than the narrowest where joined ones are named.
 
     Raises CannotCompute for a block that is not an identity block.
     """
-    planned = plan(state, convention, layer)
-    factors = _local_factors(state)
+    planned = plan(state, convention, layers)
+    factors = _local_factors(state, cycle.masks(state, convention), planned.layers)
     if factors is None:
         return Core(planned, _by_columns(state, convention, planned))
     matrix = torch.zeros(planned.side, planned.side, dtype=torch.float64)
-    for rows, left, columns, right in factors(state.convolutions, masks(state, convention), planned.layer):
-        if len(rows) and len(columns) and left.shape[1]:
-            matrix[rows[:, None], columns[None, :]] += left @ right
+    for rows, columns, values in factors:
+        matrix[rows[:, None], columns[None, :]] += values
     return Core(planned, matrix)
 
 
-def _local_factors(
-    state: BlockState,
-) -> "Callable[[tuple[ScaledConvolution, ...], dict[str, Tensor], str], Factors] | None":
-    """How the core is formed pixel by pixel; None where the layers are no such convolutions."""
-    if not all(isinstance(layer, ScaledConvolution) for layer in state.layers):
+# rows, columns, values: K[rows, columns] += values
+Parts = Iterator[tuple[Tensor, Tensor, Tensor]]
+
+
+def _local_factors(state: BlockState, live: dict[str, Tensor], layers: tuple[str, ...]) -> Parts | None:
+    """The core in parts, pixel by pixel; None where the layers are no such convolutions."""
+    if not all(isinstance(layer, ScaledConvolution) and layer.radius is not None for layer in state.layers):
         return None
-    reaches = [convolution.radius for convolution in state.convolutions]
-    if len(reaches) == 2 and None not in reaches:
-        return _basic_factors
-    return _bottleneck_factors if reaches == [0, 1, 0] else None
+    convolutions = state.convolutions
+    wide = sum(convolution.radius != 0 for convolution in convolutions)
+    if wide <= 1:
+        return _between_pixels(convolutions, live, layers)
+    return _basic_parts(convolutions, live, layers[0]) if len(convolutions) == 2 else None
 
 
 def _by_columns(state: BlockState, convention: Convention, planned: Plan) -> Tensor:
@@ -105,7 +114,7 @@ def _by_columns(state: BlockState, convention: Convention, planned: Plan) -> Ten
             f"Expected a side of at most {LARGEST_BY_COLUMNS:,} for all eigenvalues of a map that is not made of two or three "
             f"convolutions, got {planned.side:,}: ask for the extremes only, which need no matrix."
         )
-    product = _product(state, convention, planned)
+    product = Cycle(state, convention, planned.layers).product
     matrix = torch.empty(planned.side, planned.side, dtype=torch.float64)
     for at in range(0, planned.side, AT_ONCE):
         chosen = range(at, min(at + AT_ONCE, planned.side))
@@ -115,21 +124,20 @@ def _by_columns(state: BlockState, convention: Convention, planned: Plan) -> Ten
     return matrix
 
 
-def masks(state: BlockState, convention: Convention) -> dict[str, Tensor]:
-    """The layers that a core can live on, from the first inner one to the outer one, where a block's output is its input again."""
-    found = {f"inner{i + 1}": mask for i, mask in enumerate(state.inner_masks)}
-    found["outer"] = state.kept_outputs(convention) & state.masks[0]
-    return found
+def core_product(state: BlockState, convention: Convention, transpose: bool = False) -> Callable[[Tensor], Tensor]:
+    """v -> (shift + K) v, or its transpose, computed by the layers; v: float64, shape (side,)."""
+    planned = plan(state, convention)
+    around = Cycle(state, convention, planned.layers)
+    product = around.transposed if transpose else around.product
+    return lambda v: planned.shift * v + product(v[None])[0]
 
 
-def by_pixel(state: BlockState, convention: Convention, layer: str) -> Tensor:
+def by_pixel(state: BlockState, convention: Convention, layers: tuple[str, ...]) -> Tensor:
     """The core's units in the order of their pixels, which makes the core of a large image a band matrix. int64, shape: (side,)."""
-    mask = masks(state, convention)[layer]
-    if mask.ndim != 3:  # a map without pixels
-        return torch.arange(int(mask.sum()))
-    _, height, width = mask.shape
-    pixels = torch.arange(height * width).reshape(1, height, width).expand_as(mask)[mask]
-    return torch.argsort(pixels, stable=True)
+    around = Cycle(state, convention, layers)
+    if any(mask.ndim != 3 for mask in around.units.values()):  # a map without pixels
+        return torch.arange(sum(int(mask.sum()) for mask in around.units.values()))
+    return torch.argsort(around.pixels(), stable=True)
 
 
 class _Neighbourhood:
@@ -168,143 +176,70 @@ def _pixels(mask: Tensor) -> Iterator[tuple[int, int, Tensor]]:
             yield y, x, mask[:, y, x].nonzero()[:, 0]
 
 
-# rows, left, columns, right: K[rows, columns] += left @ right
-Factors = Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]
-
-
-def _basic_factors(layers: tuple[ScaledConvolution, ...], masks: dict[str, Tensor], layer: str) -> Factors:
+def _basic_parts(layers: tuple[ScaledConvolution, ...], live: dict[str, Tensor], layer: str) -> Parts:
     """On the inner layer K = L1 D_out L2; on the outer one K = L2 D1 L1; summed over the other's pixels."""
     first, second = layers
     other, writes, reads = ("outer", first, second) if layer == "inner1" else ("inner1", second, first)
-    around = {radius: _Neighbourhood(masks[layer], radius) for radius in {writes.radius or 0, reads.radius or 0}}
+    around = {radius: _Neighbourhood(live[layer], radius) for radius in {writes.radius or 0, reads.radius or 0}}
     written, reading = _written(writes), _reading(reads)
-    for y, x, live in _pixels(masks[other]):
+    for y, x, there in _pixels(live[other]):
         rows, above = around[writes.radius or 0].at(y, x)
         columns, below = around[reads.radius or 0].at(y, x)
-        yield rows, written[above][:, live], columns, reading[live][:, below]
+        if len(rows) and len(columns) and len(there):
+            yield rows, columns, written[above][:, there] @ reading[there][:, below]
 
 
-def _bottleneck_factors(layers: tuple[ScaledConvolution, ...], masks: dict[str, Tensor], layer: str) -> Factors:
-    """K in the cyclic order that starts at ``layer``; L1 D_out L3 never leaves its pixel.
+def _between_pixels(layers: tuple[ScaledConvolution, ...], live: dict[str, Tensor], group: tuple[str, ...]) -> Parts:
+    """K[p, q] = X(p) L(p − q) Y(q) for pixels p, q: L is the only factor that reaches beyond its pixel, Y(q) leads from the
+    core's units at q to the layer that L reads, and X(p) from the layer that L writes to the core's units at p."""
+    names = list(live)
+    at = next((i for i, layer in enumerate(layers) if layer.radius), names.index(group[0]))
+    order, maps = names[at:] + names[:at], layers[at + 1 :] + layers[:at]
+    spread, radius = layers[at], layers[at].radius or 0
+    numbers = _numbers(cycle.narrowest(live, group))
+    kept = {(y, x): (units, *_within_pixel(order, maps, live, y, x, name)) for y, x, name, units in numbers}
+    for (y, x), (rows, into, _) in kept.items():
+        written = live[order[0]][:, y, x].nonzero()[:, 0]
+        for there in _around(y, x, radius):
+            if there not in kept:
+                continue
+            columns, _, out_of = kept[there]
+            read = live[order[-1]][:, there[0], there[1]].nonzero()[:, 0]
+            kernel = spread.weight[:, :, there[0] - y + radius, there[1] - x + radius]
+            values = kernel.index_select(0, written).index_select(1, read)
+            values = values if into is None else into @ values
+            yield rows, columns, values if out_of is None else values @ out_of
 
-    inner1: K = (L1 D_out L3) D2 L2;   inner2: K = L2 D1 (L1 D_out L3);   outer: K = L3 D2 (L2 D1 L1).
+
+def _numbers(units: dict[str, Tensor]) -> Iterator[tuple[int, int, str, Tensor]]:
+    """Each pixel that has units of the core, their layer, and their indices in the core."""
+    before = 0
+    for name, mask in units.items():
+        index = torch.full(mask.shape, -1)
+        index[mask] = torch.arange(before, before + int(mask.sum()))
+        before += int(mask.sum())
+        for y, x, channels in _pixels(mask):
+            if len(channels):
+                yield y, x, name, index[channels, y, x]
+
+
+def _within_pixel(
+    order: list[str], maps: tuple[ScaledConvolution, ...], live: dict[str, Tensor], y: int, x: int, name: str
+) -> tuple[Tensor | None, Tensor | None]:
+    """The products of 1×1 factors at a pixel from the first layer of ``order`` to ``name``, and from ``name`` to the last layer.
+
+    shapes: (units of name, of the first), (of the last, of name); None for an empty product. maps: what leads to order[1], …
     """
-    narrow, spread, wide = layers
-    a1, a3 = narrow.weight[:, :, 0, 0], wide.weight[:, :, 0, 0]  # shapes: (c, 4c), (4c, c)
-    here = {name: _Neighbourhood(mask, radius=0) for name, mask in masks.items()}
-    around = {name: _Neighbourhood(mask, radius=1) for name, mask in masks.items()}
-    through_outer = _at_each_pixel(a1, masks["outer"], a3)
-    if layer == "inner1":
-        reading = _reading(spread)
-        for y, x, live in _pixels(masks["inner2"]):
-            rows, local = here["inner1"].at(y, x)
-            columns, near = around["inner1"].at(y, x)
-            yield rows, through_outer(y, x)[local][:, live], columns, reading[live][:, near]
-    elif layer == "inner2":
-        written = _written(spread)
-        for y, x, live in _pixels(masks["inner1"]):
-            rows, near = around["inner2"].at(y, x)
-            columns, local = here["inner2"].at(y, x)
-            yield rows, written[near][:, live], columns, through_outer(y, x)[live][:, local]
-    else:
-        yield from _bottleneck_outer_factors(spread, a1, a3, masks, here["outer"])
+    products: list[Tensor | None] = [None, None]
+    for position, (before, after, layer) in enumerate(zip(order, order[1:], maps, strict=False)):
+        side = int(position >= order.index(name))
+        factor = layer.weight[:, :, 0, 0][live[after][:, y, x]][:, live[before][:, y, x]]
+        so_far = products[side]
+        products[side] = factor if so_far is None else factor @ so_far
+    return products[0], products[1]
 
 
-def _at_each_pixel(a1: Tensor, outer: Tensor, a3: Tensor) -> Callable[[int, int], Tensor]:
-    """(y, x) -> A1 D_out A3 at that pixel. shape: (c, c)."""
-    everything = a1 @ a3 if bool(outer.all()) else None  # the same at each pixel under branch
-
-    def product(y: int, x: int) -> Tensor:
-        if everything is not None:
-            return everything
-        live = outer[:, y, x]
-        return a1[:, live] @ a3[live]
-
-    return product
-
-
-def _bottleneck_outer_factors(
-    spread: ScaledConvolution, a1: Tensor, a3: Tensor, masks: dict[str, Tensor], here: _Neighbourhood
-) -> Factors:
-    """K = A3 D2 (A2 D1 A1), for the rare case that the outer layer has the fewest live units."""
-    for y, x, live in _pixels(masks["inner1"]):
-        columns, local = here.at(y, x)
-        for down in (-1, 0, 1):
-            for right in (-1, 0, 1):
-                if not (0 <= y + down < masks["inner2"].shape[1] and 0 <= x + right < masks["inner2"].shape[2]):
-                    continue
-                rows, out = here.at(y + down, x + right)
-                second = masks["inner2"][:, y + down, x + right]
-                kernel = spread.weight[:, :, 1 - down, 1 - right]
-                yield rows, a3[out][:, second] @ kernel[second][:, live], columns, a1[live][:, local]
-
-
-def core_product(state: BlockState, convention: Convention, transpose: bool = False) -> Callable[[Tensor], Tensor]:
-    """v -> (shift + K) v, or its transpose, computed by the layers; v: float64, shape (side,)."""
-    planned = plan(state, convention)
-    product = _product(state, convention, planned, transpose)
-    return lambda v: planned.shift * v + product(v[None])[0]
-
-
-def _product(
-    state: BlockState, convention: Convention, planned: Plan, transpose: bool = False
-) -> Callable[[Tensor], Tensor]:
-    """V -> V Kᵀ, or V K, for vectors as rows; V: float64, shape (number, side)."""
-    layers = masks(state, convention)
-    order = list(layers)
-    start = order.index(planned.layer)
-    cycle = [order[(start + i) % len(order)] for i in range(len(order) + 1)]  # from the core's layer back to it
-    maps = dict(zip(order, state.layers, strict=True))  # by the layer that each of them writes
-    live = layers[planned.layer]
-    steps = [(maps[after], layers[before].double(), layers[after].double()) for before, after in pairwise(cycle)]
-
-    def product(vectors: Tensor) -> Tensor:
-        x = torch.zeros(len(vectors), *live.shape, dtype=torch.float64)
-        x[:, live] = vectors
-        if transpose:
-            for layer, before, _ in reversed(steps):
-                x = layer.transpose(x, tuple(before.shape)) * before
-        else:
-            for layer, _, after in steps:
-                x = layer(x) * after
-        return x[:, live]
-
-    return product
-
-
-def to_outputs(state: BlockState, convention: Convention, y: np.ndarray) -> np.ndarray:
-    """W y: from the core's layer on through the rest of the block. y: complex (side,) -> complex (n,); see modes.py."""
-    planned, layers = plan(state, convention), masks(state, convention)
-    order = list(layers)
-    x = _placed(layers[planned.layer], y)
-    first = order.index(planned.layer) + 1
-    if first == len(order) and state.masks_inputs:
-        first = 0  # D_0 keeps a part of the outputs from the core: they follow from one more round
-    for position in range(first, len(order)):
-        after = layers[order[position]] if position < len(order) - 1 else state.kept_outputs(convention)
-        x = state.layers[position](x) * after
-    return _complex(x)
-
-
-def to_inputs(state: BlockState, convention: Convention, z: np.ndarray) -> np.ndarray:
-    """D Vᵀ z: from the core's layer back to the block's inputs. z: complex (side,) -> complex (n,); see modes.py."""
-    planned, layers = plan(state, convention), masks(state, convention)
-    order = list(layers)
-    x = _placed(layers[planned.layer], z)
-    for position in reversed(range(order.index(planned.layer) + 1) if planned.layer != "outer" else ()):
-        before = layers[order[position - 1]] if position else layers["outer"]
-        x = state.layers[position].transpose(x, tuple(before.shape)) * before
-    return _complex(x)
-
-
-def _placed(mask: Tensor, values: np.ndarray) -> Tensor:
-    """Complex values at a layer's live units, as two real images. shape: (2, C, H, W)"""
-    x = torch.zeros(2, *mask.shape, dtype=torch.float64)
-    x[:, mask] = torch.from_numpy(np.stack([values.real, values.imag]))
-    return x
-
-
-def _complex(x: Tensor) -> np.ndarray:
-    real, imaginary = x.flatten(1).numpy()
-    values: np.ndarray = real + 1j * imaginary
-    return values
+def _around(y: int, x: int, radius: int) -> Iterator[tuple[int, int]]:
+    for down in range(-radius, radius + 1):
+        for right in range(-radius, radius + 1):
+            yield y + down, x + right

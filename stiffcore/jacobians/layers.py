@@ -93,12 +93,12 @@ class Derivative:
     at: Tensor  # float64, shape: the input's
 
     def __call__(self, x: Tensor) -> Tensor:
-        with _differentiable():
+        with differentiable():
             product = torch.func.vmap(lambda v: jvp(self.function, self.at, v)[1])(x)
         return product.detach() - x
 
     def transpose(self, y: Tensor, input_shape: Shape) -> Tensor:
-        with _differentiable():
+        with differentiable():
             pullback = torch.func.vjp(self.function, self.at)[1]
             product = torch.func.vmap(lambda w: pullback(w)[0])(y)
         return product.detach() - y
@@ -116,7 +116,7 @@ def jvp(function: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Ten
 
 
 @contextmanager
-def _differentiable() -> Iterator[None]:
+def differentiable() -> Iterator[None]:
     """Attention by its plain formula: its fused kernels have no forward derivative."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 

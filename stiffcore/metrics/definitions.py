@@ -1,18 +1,28 @@
 """Every metric, once. Results, tables, menus, the command line and the README read this list.
 
 Sources: the paper's Eq. 10 (S) and Eq. 11 (P, read as its text says: Re λ < 0); Lambert, "Numerical Methods for Ordinary
-Differential Systems" (1991), ch. 6, over the eigenvalues with Re λ < 0 only; forward Euler at step 1.
+Differential Systems" (1991), ch. 6, over the eigenvalues with Re λ < 0 only; forward Euler at step 1; Söderlind, Jay and Calvo, "Stiffness
+1952-2012: Sixty years in search of a definition", BIT 55 (2015), pp. 531-558 (m, M and s = (m + M)/2).
 """
 
 import math
+from collections.abc import Callable
 
 from stiffcore.conventions import Convention
+from stiffcore.metrics import within
 from stiffcore.metrics.facts import Facts
 from stiffcore.metrics.metric import Bound, Derived, Found, Group, Metric, Short, Unit
 from stiffcore.metrics.missing import Missing, undefined
 
 ONLY_BRANCH = undefined("forward Euler's step concerns the ODE right-hand side (branch)")
 ONLY_SLICES = undefined("geometry's P belongs to slices")
+NO_MATRIX = undefined("slices are not one matrix, which logarithmic norms and norms need (block, branch)")
+OF_BLOCK, OF_BRANCH = undefined("‖J_block‖ belongs to block"), undefined("‖J_F‖ belongs to branch")
+BLOCK = (Convention.BLOCK,)
+BESIDE_THE_AXIS = (
+    "Of a cloud that crosses the imaginary axis it depends on whichever eigenvalue lies next to the axis, and says nothing about "
+    "the others."
+)
 BRANCH, SLICES = (Convention.BRANCH,), (Convention.SLICES,)
 MATRIX = tuple(convention for convention in Convention if convention.has_matrix)
 
@@ -67,6 +77,19 @@ def _condition_number(facts: Facts) -> Found:
     return facts.no_singular_value if math.isnan(number) else number
 
 
+def _log_norm(facts: Facts, of: Callable[[float, float], float]) -> Found:
+    """A function of the lower and the upper logarithmic norm; facts.missing says that a block is not square."""
+    if not facts.is_square:
+        return None
+    return facts.no_norm if facts.log_norms is None else of(*facts.log_norms)
+
+
+def _norm(facts: Facts, convention: Convention, elsewhere: Missing) -> Found:
+    if facts.convention != convention:
+        return elsewhere
+    return facts.no_norm if facts.norm is None else facts.norm
+
+
 METRICS: tuple[Metric, ...] = (
     Metric(
         "stiffness_index", "S", "Stiffness index: max Re λ / min Re λ", _stiffness_index, source="paper, Eq. 10",
@@ -79,7 +102,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "stiffness_ratio", "Ratio", "Stiffness ratio: max |Re λ| / min |Re λ| over Re λ < 0", _stiffness_ratio,
-        bound=Bound.AT_LEAST, needs_spectrum=SLICES, source="after Lambert 1991, ch. 6", short=Short("ratio", 9, 6),
+        bound=Bound.AT_LEAST, needs_spectrum=SLICES, source="after Lambert 1991, ch. 6", caveat=BESIDE_THE_AXIS,
     ),
     Metric(
         "max_re", "max Re λ", "Largest real part", lambda facts: facts.max_re,
@@ -88,6 +111,32 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "min_re", "min Re λ", "Smallest real part", lambda facts: facts.min_re,
         short=Short("min Re", 9, 4, explained=False),
+    ),
+    Metric(
+        "stiffness_indicator", "s", "Stiffness indicator: mean of the lower and the upper logarithmic norm",
+        lambda facts: _log_norm(facts, lambda low, high: (low + high) / 2), group=Group.GROWTH, conventions=MATRIX,
+        elsewhere=NO_MATRIX, source="Söderlind, Jay and Calvo 2015", phrase="stiffness indicator", correlated=True,
+        short=Short("s", 8, 6),
+    ),
+    Metric(
+        "log_norm_lower", "m", "Lower logarithmic norm: smallest eigenvalue of (J + Jᵀ)/2",
+        lambda facts: _log_norm(facts, min), group=Group.GROWTH, conventions=MATRIX, elsewhere=NO_MATRIX,
+        source="Dahlquist 1958", phrase="lower logarithmic norm",
+    ),
+    Metric(
+        "log_norm_upper", "M", "Upper logarithmic norm: largest eigenvalue of (J + Jᵀ)/2",
+        lambda facts: _log_norm(facts, max), group=Group.GROWTH, conventions=MATRIX, elsewhere=NO_MATRIX,
+        source="Dahlquist 1958", phrase="upper logarithmic norm",
+    ),
+    Metric(
+        "norm_branch", "‖J_F‖", "Spectral norm of the branch's Jacobian: most that F stretches a small change of its input",
+        lambda facts: _norm(facts, Convention.BRANCH, OF_BRANCH), group=Group.GROWTH, conventions=BRANCH,
+        elsewhere=OF_BRANCH, every_block=True, phrase="norm of the branch",
+    ),
+    Metric(
+        "norm_block", "‖J_block‖", "Spectral norm of the block's Jacobian: most that the block stretches a small change of its input",
+        lambda facts: _norm(facts, Convention.BLOCK, OF_BLOCK), group=Group.GROWTH, conventions=BLOCK,
+        elsewhere=OF_BLOCK, every_block=True, phrase="norm of the block",
     ),
     Metric("spectral_radius", "max |λ|", "Spectral radius", lambda facts: facts.spectral_radius),
     Metric(
@@ -102,7 +151,8 @@ METRICS: tuple[Metric, ...] = (
         "largest_stable_step", "Largest step",
         "Largest step at which forward Euler damps every eigenvalue with Re λ < 0",
         lambda facts: _of_forward_euler(facts, "largest_stable_step"), Unit.NUMBER, Group.STEPS, BRANCH, ONLY_BRANCH,
-        bound=Bound.AT_MOST, source="min −2 Re λ / |λ|² over Re λ < 0", short=Short("step", 9, 7),
+        bound=Bound.AT_MOST, source="min −2 Re λ / |λ|² over Re λ < 0",
+        caveat=BESIDE_THE_AXIS,
     ),
     Metric(
         "share_positive", "Re λ > 0",
@@ -162,10 +212,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "percent_negative_beyond_geometry", "P beyond geometry",
-        "P minus the expected P for random entries on the same receptive field", unit=Unit.PER_CENT, conventions=SLICES,
-        elsewhere=ONLY_SLICES, correlated=True,
+        "Residual of P in its regression, within each block, on the expected P for random entries", unit=Unit.PER_CENT,
+        conventions=SLICES, elsewhere=ONLY_SLICES, correlated=True,
         derived=Derived(
-            "percent_negative", lambda column: column("percent_negative") - column("expected_percent_negative")
+            "percent_negative",
+            lambda column: within.residual(
+                column("percent_negative"), column("expected_percent_negative"), column("block")
+            ),
         ),
     ),
 )  # fmt: skip

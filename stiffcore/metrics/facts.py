@@ -4,7 +4,7 @@
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # they import torch
     from stiffcore.spectra.certificate import Certificate
     from stiffcore.spectra.full import Extremes, Spectrum
     from stiffcore.spectra.singular_values import SingularValues
+    from stiffcore.spectra.symmetric_part import Norms
 
 # These texts are part of stored and shipped results: keep them.
 NOTHING_NEGATIVE = undefined("no eigenvalue has a negative real part")
@@ -30,6 +31,10 @@ NEEDS_NEGATIVE = not_computed("needs every negative eigenvalue, and only their n
 NO_LIVE_OUTPUT, NO_LIVE_INNER = undefined("no live output"), undefined("no live inner unit")
 ZERO = undefined("the smallest singular value is 0")
 UNREACHED = not_computed("Lanczos' iteration did not reach it")
+NEEDS_EXTREMES = not_computed("needs eigenvalues, of which level norms computes none (level extremes)")
+NEEDS_COUNTS_OF_SINGULAR = not_computed("level norms computes only the largest one (level counts)")
+NEEDS_NORMS = not_computed("needs Lanczos' iteration on (J + Jᵀ)/2 and JᵀJ (level norms)")
+UNSETTLED = not_computed("Lanczos' iteration did not settle, or its two starts did not agree")
 ONLY_LARGEST = not_computed("only the largest one is, for a block of this size")
 
 
@@ -61,6 +66,9 @@ class Facts:
     without_skip: tuple[float, float] | None = None  # max Re λ, min Re λ of the slices without the skip's 1
     singular_values: tuple[float, float] | None = None  # the largest and the smallest; NaN where no_singular_value
     no_singular_value: Missing | None = None
+    log_norms: tuple[float, float] | None = None  # the lower and the upper one: the ends of the spectrum of (J + Jᵀ)/2
+    norm: float | None = None  # ‖J‖₂
+    no_norm: Missing = NEEDS_NORMS  # why there are none of a matrix that could have them
 
     @property
     def is_square(self) -> bool:
@@ -166,14 +174,46 @@ def of_slices(
 def of_singular_values(
     singular: "SingularValues", n_out: int, n_in: int, convention: Convention, live_fraction: float
 ) -> Facts:
-    """Facts of a block that is not square: it has singular values, and no metric of eigenvalues is defined."""
+    """Facts of a block that is not square: it has singular values, and no metric of eigenvalues is defined.
+
+    A smallest one that is 0, by structure or within rounding, is undefined, and so is the condition number.
+    """
     values = singular.values
-    why = ZERO if singular.complete else UNREACHED if convention.masks_outputs else ONLY_LARGEST
+    is_zero = len(values) > 0 and values[-1] == 0
+    why = ZERO if is_zero else UNREACHED if convention.masks_outputs else ONLY_LARGEST
+    smallest = math.nan if is_zero or not len(values) else float(values[-1])
     return Facts(
         convention,
         live_fraction,
         not_square(n_out, n_in),
         zeros=singular.structural_zeros,
-        singular_values=(float(values[0]), float(values[-1])) if len(values) else (math.nan, math.nan),
+        singular_values=(float(values[0]) if len(values) else math.nan, smallest),
         no_singular_value=why if len(values) else NO_LIVE_OUTPUT if convention.masks_outputs else NO_LIVE_INNER,
     )
+
+
+def of_norms(
+    norms: "Norms", convention: Convention, live_fraction: float, n_out: int, n_in: int, plan: "Plan | None", zeros: int
+) -> Facts:
+    """Facts of level norms. plan: None for a block that is not square; zeros: its structural zeros, or singular values 0."""
+    if plan is None:
+        largest = math.nan if norms.norm is None else norms.norm
+        known = Facts(
+            convention,
+            live_fraction,
+            not_square(n_out, n_in),
+            zeros=zeros,
+            singular_values=(largest, math.nan),
+            no_singular_value=NEEDS_COUNTS_OF_SINGULAR,
+        )
+    else:
+        known = Facts(
+            convention, live_fraction, NEEDS_EXTREMES, NEEDS_EXTREMES, n=plan.n, zeros=plan.zeros, ones=plan.ones
+        )
+    return with_norms(known, norms)
+
+
+def with_norms(facts: Facts, norms: "Norms") -> Facts:
+    """The same facts with m, M and ‖J‖₂."""
+    ends = None if norms.lower is None or norms.upper is None else (norms.lower, norms.upper)
+    return replace(facts, log_norms=ends, norm=norms.norm, no_norm=UNSETTLED)

@@ -39,17 +39,24 @@ class Group(Enum):
     """The subject of a metric, in the order of tables."""
 
     SPECTRUM = 1
-    STEPS = 2  # of forward Euler
-    SINGULAR = 3  # of blocks that are not square
-    BASELINES = 4
-    MASKS = 5
-    COUNTS = 6
-    STRUCTURE = 7
-    UNDETERMINED = 8
+    GROWTH = 2  # logarithmic norms and norms: how fast solutions can grow or decay
+    STEPS = 3  # of forward Euler
+    SINGULAR = 4  # of blocks that are not square
+    BASELINES = 5
+    MASKS = 6
+    COUNTS = 7
+    STRUCTURE = 8
+    UNDETERMINED = 9
 
 
 OF_EVERY_BLOCK = (Group.SINGULAR, Group.MASKS)  # square or not
-CHOSEN = (Group.SPECTRUM, Group.STEPS, Group.SINGULAR, Group.MASKS)  # in menus; the others accompany a chosen metric
+CHOSEN = (
+    Group.SPECTRUM,
+    Group.GROWTH,
+    Group.STEPS,
+    Group.SINGULAR,
+    Group.MASKS,
+)  # in menus; the others accompany a chosen metric
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Metric:
     compute: the value from the facts; None where the metric is ``derived``.
     conventions: where it is defined. elsewhere: why it is missing under the others; None: results there do not list it.
     needs_spectrum: the conventions under which it needs the level ``spectrum``.
+    every_block: whether blocks that are not square have it, too, in a group whose other metrics need a square one.
     baseline_of: the metric that it accompanies.
     """
 
@@ -95,6 +103,7 @@ class Metric:
     conventions: tuple[Convention, ...] = EVERY
     elsewhere: Missing | None = None
     needs_spectrum: tuple[Convention, ...] = ()
+    every_block: bool = False
     bound: Bound = Bound.NONE
     derived: Derived | None = None
     baseline_of: str = ""
@@ -104,6 +113,9 @@ class Metric:
     correlated: bool = False  # is correlated with accuracy and loss
     wide: bool = True  # a column of the command line's wide table
     short: Short | None = None
+    caveat: str = (
+        ""  # one sentence that stands beside the number; of a cloud that crosses the axis, main tables leave it out
+    )
 
     @property
     def heading(self) -> str:
@@ -118,7 +130,7 @@ class Metric:
     @property
     def is_of_every_block(self) -> bool:
         """Whether a block that is not square can have it."""
-        return self.group in OF_EVERY_BLOCK
+        return self.every_block or self.group in OF_EVERY_BLOCK
 
     @property
     def is_chosen(self) -> bool:

@@ -23,6 +23,7 @@ def _row(metric: Metric) -> tuple[str, str, str, str]:
     if metric.derived is not None:
         where += ", in tables of rows"
     what = f"{metric.title} ({metric.source})" if metric.source else metric.title
+    what += f". {metric.caveat.removesuffix('.')}" if metric.caveat else ""
     return f"`{metric.name}`", _cell(metric.heading), _cell(what), where
 
 

@@ -36,7 +36,8 @@ def side_by_side(
 
     Columns: the cell's name (block or label, metric or measure, outcome), published, ours, difference (ours −
     published), agreement, state ("", "undefined" or "not computed") and its reason (a Missing or None), n, n_blocks,
-    of_blocks, n_undefined or, for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high.
+    of_blocks, n_undefined or, for correlations, n_left_out, n_images, published_p, p, p_adjusted, low, high and those of
+    ``correlation.PARTIAL``.
     convention: used where there are no rows. Cells that only we have are kept, with published NaN. A baseline is
     compared with the network that it is made from. Labels average the blocks that the paper's table uses.
     """
@@ -86,6 +87,7 @@ def _cells(network: Network, kind: str) -> pd.DataFrame:
 def _ours(network: Network, kind: str, rows: pd.DataFrame | None) -> pd.DataFrame:
     counts = ["ours", "n", "n_undefined", *tables.BLOCKS, "reason"]
     of_r = ["ours", "n", "n_left_out", "n_images", *tables.BLOCKS, "reason", "p", "p_adjusted", "low", "high"]
+    of_r += [*correlation.PARTIAL, "partial_p_adjusted"]
     kept = {
         "by_block": ["block", "metric", *counts],
         "by_label": ["label", "metric", *counts],

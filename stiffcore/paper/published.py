@@ -187,7 +187,7 @@ ERRATA = (
         16,
         "percent_negative",
     ),
-    Erratum("“Spikes in the last three blocks”: block 7's S is −1.28.", "§4.1", (2,), 7, "stiffness_index"),
+    Erratum("“Spikes in the last three blocks”: block 7's S is −1.28.", "§5.1", (2,), 7, "stiffness_index"),
     Erratum(
         "§4.1 calls all block Jacobians square; those of the downsampling blocks are not. The number of eigenvalues is that of the "
         "trailing height × width slices of the Jacobian tensor, n_out · C_in · H_in, not of the n × n matrix.",

@@ -14,6 +14,8 @@ CORRELATIONS = {
     "ours": "ours",
     "p": "p ours",
     "p_adjusted": "p adjusted",
+    "partial_r": "partial",
+    "partial_p": "p partial",
     "difference": "difference",
 }
 SIZES = {
@@ -27,6 +29,7 @@ SIZES = {
     "eigenvalues_of_the_matrix": "eigenvalues of the matrix",
     "agreement": "agreement",
 }
+PARTIAL = "Partial: r given live fraction and label, regressed in each block; p of “all” permutes the images."
 NOTHING = "–"  # for a difference of which one side is missing
 
 
@@ -89,7 +92,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
         kind = name.rpartition(", ")[2]
         if kind.startswith("p "):
             return "<0.001" if value < 0.001 else f"{value:.3f}"
-        if kind in COLUMNS.values() and name[0] in "SP":  # not of the sizes
+        if kind in (*COLUMNS.values(), "partial") and name[0] in "SP":  # not of the sizes
             return _decimals(value)
         return f"{int(value):,}"
 
@@ -112,7 +115,7 @@ def text(table: pd.DataFrame) -> str:
 
 def pooled(table: pd.DataFrame) -> list[str]:
     """What the row "all" of correlations is computed from: one sentence where it is the same for S and P, else one
-    each; none for other tables."""
+    each; and what the partial r is. None for other tables."""
     if "outcome" not in table:
         return []
     rows = table[(table["block"] == tables.ALL) & (table["n"] > 0)].drop_duplicates("measure")
@@ -122,7 +125,8 @@ def pooled(table: pd.DataFrame) -> list[str]:
         symbols_by_pool.setdefault(f"{row.n:,.0f} pairs, of {images}.", []).append(
             definitions.named(row.measure).symbol
         )
-    return [f"All, {' and '.join(symbols)}: {pool}" for pool, symbols in symbols_by_pool.items()]
+    said = [f"All, {' and '.join(symbols)}: {pool}" for pool, symbols in symbols_by_pool.items()]
+    return [*said, PARTIAL] if said else []
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -36,7 +36,7 @@ class Patches:
     position: Position
     outputs: Tensor  # int64, the channels o, shape: (N,)
     values: Tensor  # float64, shape: (N, size, size, C_in)
-    is_sparse: bool = False  # D_0 makes entries exactly 0, scattered over the patches
+    is_sparse: bool = False  # D_0 or dead inner pixels make entries exactly 0, scattered over the patches
 
 
 def _reach(convolution: ScaledConvolution, first: int, last: int, side: int) -> tuple[int, int]:
@@ -101,6 +101,7 @@ class PatchFormer:
             self._second = second.permute(2, 3, 0, 1).contiguous()  # (row, column, m2, m1)
             self._third = convolutions[2].weight[:, :, 0, 0].contiguous()  # (o, m2)
         self._input = state.masks[0].permute(1, 2, 0).double() if state.masks_inputs else None  # D_0: (H, W, C)
+        self._is_sparse = state.masks_inputs or not bool(state.inner_masks[0].any(0).all())
 
     def chunks(self, position: Position) -> Iterator[Tensor]:
         """The live outputs at a position, split so that their patches stay below CHUNK_BYTES."""
@@ -123,7 +124,7 @@ class PatchFormer:
             values *= self._input[window, window]
         if not self.state.skip_is_masked:
             self._add_skip(position, outputs, values)
-        return Patches(position, outputs, values, self._input is not None)
+        return Patches(position, outputs, values, self._is_sparse)
 
     def _inner_window(self, position: Position) -> Iterator[tuple[int, int, int, int]]:
         """Inner positions (p, q) that the 3×3 convolution reads for an output position, with its kernel indices."""

@@ -69,8 +69,8 @@ class SliceSpectrum:
     health: dict[str, float] = field(default_factory=dict)
 
     @property
-    def half_of_the_others(self) -> float:
-        """Expected P, in per cent, if half of the eigenvalues that are not zero by structure are negative."""
+    def expected_percent_negative(self) -> float:
+        """Expected P, in per cent, for random entries where J has entries: half of the eigenvalues that are not zero by structure."""
         return 50.0 * (1 - self.n_zero / self.n_eigenvalues)
 
 
@@ -208,20 +208,3 @@ def _with_density(
         im_edges=im_edges,
         health=spectrum.health | whole.health,
     )
-
-
-def mean_overlap(state: BlockState) -> float:
-    """The mean size of R(y) ∩ R(x) over all outputs; a dead output counts as 0."""
-    live = state.outer_mask.sum(0)  # shape: (H_out, W_out)
-    return (
-        sum(int(live[position.y, position.x]) * position.size for position in positions(state)) / state.geometry.n_out
-    )
-
-
-def expected_percent_negative(state: BlockState) -> float:
-    """Expected P, in per cent, for random entries on the same receptive fields: 50 · mean overlap / H_in.
-
-    Half of the eigenvalues that can differ from 0 are then expected to be negative. Where D_0 makes more of them zero,
-    ``SliceSpectrum.half_of_the_others`` counts them.
-    """
-    return 50.0 * mean_overlap(state) / state.geometry.input_shape[1]

@@ -91,7 +91,7 @@ def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Progress) ->
     backward = deflation.core_product(state, Convention.BLOCK, transpose=True)
     hopeless = side > PROBE_ABOVE and lyapunov.has_negative_direction(forward, backward, side)
     if not hopeless and lyapunov.is_proved(
-        matrix, shift, order=deflation.by_pixel(state, Convention.BLOCK, core.plan.layer)
+        matrix, shift, order=deflation.by_pixel(state, Convention.BLOCK, core.plan.layers)
     ):
         return Certificate("proved", "positive definite symmetric part")
     for wanted in DIRECTIONS:

@@ -8,7 +8,8 @@ narrowest inner layer (jacobian.py) and L_A = Q X its QR factorisation, J is uni
     [   0      sI     0  ]      (q × q, q <= b)    C_0 = X R_dead    couples the zeros of dead outputs
     [   0       0     0  ]
 
-so one Schur form of S triangularises all of it; QR compresses the columns of C_s and C_0 to at most q. Resolvent norms come from
+so one Schur form of S triangularises all of it. Where 1×1 factors join layers, S has more zeros by structure than b shows (see
+deflation.py): its null space is split off first, so that these zeros stay exact. QR compresses the columns of C_s and C_0 to at most q. Resolvent norms come from
 inverse Lanczos with triangular solves, as in EigTool (Wright 2002; Trefethen and Embree 2005, § 39).
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal, lapack, rsf2csf, schur
 
 from stiffcore.conventions import Convention
-from stiffcore.jacobians import operator as jacobian
+from stiffcore.jacobians import deflation, operator as jacobian
 from stiffcore.jacobians.linearise import BlockState
 
 LANCZOS_STEPS, LANCZOS_TOLERANCE = 60, 1e-4  # relative; the logarithm of the norm is drawn
@@ -73,10 +74,30 @@ def triangular_form(state: BlockState, convention: Convention) -> Triangle:
     coupled = [(shift, x @ (r_live @ q[:, side:]) if rest <= side else x @ (r_live - (r_live @ basis) @ basis.T))]
     if r_dead.shape[1]:
         coupled.append((0.0, x @ r_dead))
-    upper, unitary = rsf2csf(*schur(core, output="real"))
-    upper = np.triu(upper) + shift * np.eye(side)
+    structural = side - deflation.plan(state, convention).side
+    upper, unitary = _schur(core, max(structural, 0))
+    upper = upper + shift * np.eye(side)
     couplings = [(place, unitary.conj().T @ _compressed(part)) for place, part in coupled if part.shape[1]]
     return Triangle(upper, tuple(couplings))
+
+
+def _schur(core: np.ndarray, structural: int) -> tuple[np.ndarray, np.ndarray]:
+    """T and unitary Z, core = Z T Zᴴ; as many zeros as structure makes come first and are exact, where the null space holds them.
+
+    With an orthonormal basis B = [N, R], N of the null space, Bᵀ core B = [[0, Nᵀ core R], [0, Rᵀ core R]].
+    """
+    basis, zeros = np.eye(len(core)), 0
+    if structural:
+        _, values, rows = np.linalg.svd(core)
+        zeros = min(structural, int((values <= len(core) * np.finfo(float).eps * values[0]).sum()))
+        basis = rows[::-1].T  # the smallest singular values first
+    rotated = basis.T @ core @ basis if zeros else core
+    upper, unitary = np.zeros(core.shape, complex), basis + 0j
+    if zeros < len(core):
+        upper[zeros:, zeros:], inner = rsf2csf(*schur(rotated[zeros:, zeros:], output="real"))
+        upper[:zeros, zeros:] = rotated[:zeros, zeros:] @ inner
+        unitary[:, zeros:] = unitary[:, zeros:] @ inner
+    return np.triu(upper), unitary
 
 
 def _compressed(part: np.ndarray) -> np.ndarray:

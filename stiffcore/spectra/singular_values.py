@@ -1,18 +1,17 @@
 """Singular values of blocks that change the shape and therefore have no eigenvalues."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from stiffcore import device
 from stiffcore.conventions import Convention
 from stiffcore.jacobians import operator as jacobian
 from stiffcore.jacobians.linearise import BlockState
+from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.progress import Progress, silent
-from stiffcore.spectra import full as full_spectra
+from stiffcore.spectra import bidiagonal, full as full_spectra
 
 ALL_BELOW = 6000  # live rows; above it only the largest and the smallest are computed
 ALWAYS_ALL_BELOW = 2000  # live rows; below it the outermost alone are no cheaper (11 s against 8 s at 750 rows)
@@ -22,7 +21,9 @@ ALWAYS_ALL_BELOW = 2000  # live rows; below it the outermost alone are no cheape
 class SingularValues:
     """The singular values of the live rows of a Jacobian that is not square."""
 
-    values: np.ndarray  # float64, descending; all of them, or the largest and the smallest
+    values: (
+        np.ndarray
+    )  # float64, descending; all of them, or the largest and the smallest; 0.0 where within rounding of 0
     complete: bool
     structural_zeros: int  # from dead outputs
     health: dict[str, float]
@@ -37,13 +38,8 @@ def compute(
     all of them take only seconds they are always computed: Lanczos takes as long and may not converge to the smallest.
     """
     geometry = state.geometry
-    smaller = min(geometry.n_out, geometry.n_in)
-    rank = min(smaller, int(state.kept_outputs(convention).sum()))
-    if not convention.has_skip:
-        rank = min(rank, *(int(mask.sum()) for mask in state.masks))
-    elif state.skip_is_masked:
-        rank = min(rank, int(state.masks[0].sum()))
-    zeros = smaller - rank
+    zeros = structural_zeros(state, convention)
+    rank = min(geometry.n_out, geometry.n_in) - zeros
     if rank == 0:
         return SingularValues(np.zeros(0), True, zeros, {})
     longest = geometry.n_in if convention.has_skip else max(geometry.n_in, geometry.n_out)
@@ -59,14 +55,27 @@ def compute(
         matrix = torch.linalg.qr(left, mode="r").R @ torch.linalg.qr(right.T, mode="r").R.T
     progress(1, 2, f"singular values of {matrix.shape[0]} × {matrix.shape[1]}")
     values = torch.linalg.svdvals(matrix.T if matrix.shape[0] < matrix.shape[1] else matrix).numpy()
-    if state.skip_is_masked and len(
-        values
-    ):  # then dead inputs can make live rows dependent: what is left of 0 is rounding
-        values = np.where(values > max(matrix.shape) * 2 * device.UNIT_ROUNDOFF * values[0], values, 0.0)
+    values = np.where(values > _rounding(geometry) * values[:1], values, 0.0)  # live rows can depend on each other
     size = float((matrix**2).sum())  # ‖J‖_F², the sum of the squared singular values
     return SingularValues(
         values, True, zeros, {"trace_square_error": abs(float((values**2).sum()) - size) / (size or 1.0)}
     )
+
+
+def structural_zeros(state: BlockState, convention: Convention) -> int:
+    """How many singular values the masks make zero."""
+    smaller = min(state.geometry.n_out, state.geometry.n_in)
+    rank = min(smaller, int(state.kept_outputs(convention).sum()))
+    if not convention.has_skip:
+        rank = min(rank, *(int(mask.sum()) for mask in state.masks))
+    elif state.skip_is_masked:
+        rank = min(rank, int(state.masks[0].sum()))
+    return smaller - rank
+
+
+def _rounding(geometry: BlockGeometry) -> float:
+    """max(shape) · ε: a smaller singular value, relative to the largest, is a numerical zero."""
+    return max(geometry.n_out, geometry.n_in) * 2 * device.UNIT_ROUNDOFF
 
 
 def _live_columns(state: BlockState) -> torch.Tensor:
@@ -76,39 +85,29 @@ def _live_columns(state: BlockState) -> torch.Tensor:
 
 
 def _outer_singular_values(state: BlockState, convention: Convention, zeros: int, progress: Progress) -> SingularValues:
-    """The largest and the smallest by Lanczos on the smaller of J Jᵀ and Jᵀ J over the live rows."""
-    live = state.kept_outputs(convention).flatten()
-    read = _live_columns(state)
-    rows, columns = int(live.sum()), int(read.sum())
+    """The largest and the smallest by Lanczos on J restricted to its live rows and columns.
 
-    def on_rows(w: np.ndarray) -> np.ndarray:
-        x = torch.zeros(1, len(live), dtype=torch.float64)
-        x[0, live] = torch.from_numpy(np.ascontiguousarray(w.ravel()))
-        return jacobian.apply(state, convention, jacobian.apply_transpose(state, convention, x))[0][live].numpy()
+    Without the skip only the largest: an inner layer limits the rank, and the smallest is a structural zero.
+    """
+    live, read = state.kept_outputs(convention).flatten(), _live_columns(state)
 
-    def on_columns(v: np.ndarray) -> np.ndarray:
-        x = torch.zeros(1, len(read), dtype=torch.float64)
-        x[0, read] = torch.from_numpy(np.ascontiguousarray(v.ravel()))
-        y = jacobian.apply(state, convention, x)
-        y[0, ~live] = 0
-        return jacobian.apply_transpose(state, convention, y)[0][read].numpy()
-
-    side, product = (rows, on_rows) if rows <= columns else (columns, on_columns)
-
-    def watched(v: np.ndarray) -> np.ndarray:
+    def forward(v: np.ndarray) -> np.ndarray:
         progress(0, 1, "outermost singular values by Lanczos")
-        return product(v)
+        return jacobian.apply(state, convention, _filled(v, read))[0][live].numpy()
 
-    operator = LinearOperator((side, side), matvec=watched, dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(side)
-    largest = eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)[0]
-    smallest = np.nan
-    if convention.has_skip:  # without it the smallest is a structural zero: an inner layer limits the rank
-        with suppress(ArpackNoConvergence):  # then the smallest is not computed
-            smallest = eigsh(
-                operator, k=1, which="SA", v0=start, ncv=40, maxiter=30, tol=1e-6, return_eigenvectors=False
-            )[0]
-    # σ² has an error of about u·σ_max², so a σ below √u·σ_max would be noise.
-    if smallest < 100 * device.UNIT_ROUNDOFF * side * largest:
-        smallest = np.nan
-    return SingularValues(np.sqrt(np.array([largest, smallest])), False, zeros, {})
+    def backward(w: np.ndarray) -> np.ndarray:
+        return jacobian.apply_transpose(state, convention, _filled(w, live))[0][read].numpy()
+
+    rows, columns = int(live.sum()), int(read.sum())
+    product, adjoint = (backward, forward) if rows <= columns else (forward, backward)
+    largest, smallest = bidiagonal.outermost(product, adjoint, min(rows, columns), convention.has_skip)
+    if smallest <= _rounding(state.geometry) * largest:
+        smallest = 0.0
+    return SingularValues(np.array([largest, smallest]), False, zeros, {})
+
+
+def _filled(values: np.ndarray, mask: torch.Tensor) -> torch.Tensor:
+    """The values where the mask is set, 0 elsewhere, as a batch of one."""
+    x = torch.zeros(1, len(mask), dtype=torch.float64)
+    x[0, mask] = torch.from_numpy(np.ascontiguousarray(values))
+    return x

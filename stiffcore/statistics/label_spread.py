@@ -36,17 +36,36 @@ def spread(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> Spread:
 
     For ``all`` both sides use the ``pool``.
     """
-    labels = tables.by_label(rows, (metric,), block)["mean"]
+    labels = tables.by_label(rows, (metric,), block)["mean"].to_numpy()
     same = rows[tables.pool(rows, metric).holds(rows)] if block == ALL else rows
-    blocks = tables.by_block(same, (metric,)).query("block != 'all'")["mean"]
-    between_labels, between_blocks = (
-        float(np.var(v.dropna(), ddof=1)) if v.count() > 1 else np.nan for v in (labels, blocks)
-    )
+    blocks = tables.by_block(same, (metric,)).query("block != 'all'")["mean"].to_numpy()
     values = tables.per_image(rows, metric, block)
     groups = [part.to_numpy() for _, part in values.groupby("label")["value"]]
     share, F, p, reason = _analysis_of_variance(groups)
-    ratio = between_labels / between_blocks if between_blocks > 0 else np.nan
-    return Spread(between_labels, between_blocks, ratio, share, F, p, len(values), reason)
+    between_labels, between_blocks, of_both = (
+        float(number) for number in (_variance(labels), _variance(blocks), ratio(labels, blocks))
+    )
+    return Spread(between_labels, between_blocks, of_both, share, F, p, len(values), reason)
+
+
+def ratio(labels: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """The variance of the labels' means divided by the variance of the blocks' means (ddof = 1), over the last axis.
+
+    NaN entries are left out; NaN with fewer than two labels or blocks, or if all blocks have one mean. The one definition:
+    for the paper's printed means, for ours, and for resamples of the images. Both means are over the same images.
+    """
+    of_labels, of_blocks = _variance(labels), _variance(blocks)
+    return np.where(of_blocks > 0, of_labels / np.where(of_blocks > 0, of_blocks, 1.0), np.nan)
+
+
+def _variance(means: np.ndarray) -> np.ndarray:
+    """The sample variance of the finite entries over the last axis; NaN with fewer than two."""
+    known = np.isfinite(means)
+    count = known.sum(axis=-1, keepdims=True)
+    kept = np.where(known, means, 0.0)
+    away = np.where(known, means - kept.sum(axis=-1, keepdims=True) / np.maximum(count, 1), 0.0)
+    squares: np.ndarray = (away**2).sum(axis=-1)
+    return np.where(count[..., 0] > 1, squares / np.maximum(count[..., 0] - 1, 1), np.nan)
 
 
 def _analysis_of_variance(groups: list[np.ndarray]) -> tuple[float, float, float, Missing | None]:

@@ -6,6 +6,7 @@ Only this module reads it.
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from stiffcore.metrics import missing
 from stiffcore.metrics.definitions import named
 from stiffcore.metrics.missing import NOT_COMPUTED, Missing
 
+REASONS = ("reason", "partial_reason")  # columns of tables that hold a Missing or None
 ROW_IS = ["network", "weights", "convention", "image", "block"]  # what makes a row unique
 
 
@@ -78,17 +80,27 @@ def main_reason(rows: pd.DataFrame, metric: str) -> Missing | None:
 
 
 def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table for a file or a program: its ``reason`` as a text, empty where nothing is missing."""
-    if "reason" not in frame:
-        return frame
-    return frame.assign(reason=["" if pd.isna(reason) else str(reason) for reason in frame["reason"]])
+    """A table for a file or a program: its reasons as texts, empty where nothing is missing."""
+    texts = {
+        name: ["" if pd.isna(reason) else str(reason) for reason in frame[name]] for name in REASONS if name in frame
+    }
+    return frame.assign(**texts)
 
 
 def column(rows: pd.DataFrame, metric: str) -> pd.Series:
-    """A metric as float64, NaN where there is none; derived metrics are computed from the columns that they need."""
+    """A metric as float64, NaN where there is none; derived metrics are computed from the columns that they need.
+
+    A derived metric may depend on all rows of a block: take rows by ``filled`` before some of them are chosen.
+    """
+    if metric in rows:
+        return rows[metric].astype(float)
     derived = named(metric).derived
     if derived is not None:
         return derived.of(lambda name: column(rows, name))
-    if metric not in rows:
-        return pd.Series(np.nan, index=rows.index)
-    return rows[metric].astype(float)
+    return pd.Series(np.nan, index=rows.index)
+
+
+def filled(rows: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """The rows with a column for each derived metric among the metrics."""
+    derived = [name for name in metrics if named(name).derived is not None and name not in rows]
+    return rows.assign(**{name: column(rows, name) for name in derived}) if derived and len(rows) else rows

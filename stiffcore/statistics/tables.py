@@ -14,7 +14,7 @@ from stiffcore.conventions import Convention
 from stiffcore.images.labels import LABELS
 from stiffcore.metrics import definitions
 from stiffcore.networks.geometry import BlockGeometry
-from stiffcore.statistics.row_values import column, convention_of, is_undefined, of_one_kind, reasons
+from stiffcore.statistics.row_values import column, convention_of, filled, is_undefined, of_one_kind, reasons
 
 ALL = "all"
 SHOWN = tuple(metric.name for metric in definitions.METRICS if metric.main)
@@ -153,8 +153,7 @@ def by_label(
     block: a number; or ``all``, for statistics of each image's average over the blocks of the ``pool``.
     classes: the names of the labels; a label beyond them is named by its number.
     """
-    of_one_kind(rows)
-    lines = []
+    rows, lines = filled(of_one_kind(rows), metrics), []
     for metric in metrics if len(rows) else ():
         pooled = pool(rows, metric)
         kept = rows if block == ALL else rows[rows["block"] == block]
@@ -234,6 +233,7 @@ def per_image(rows: pd.DataFrame, metric: str, block: int | str = ALL) -> pd.Dat
     blocks of the ``pool``, for its images)."""
     if rows.empty:
         return pd.DataFrame(columns=["image", "label", "predicted", "correct", "loss", "value"])
+    rows = filled(rows, [metric])
     kept = rows[pool(rows, metric).holds(rows) if block == ALL else rows["block"] == block]
     values = kept[["image", "label", "predicted", "correct", "loss"]].assign(value=column(kept, metric))
     values = values[np.isfinite(values["value"])]

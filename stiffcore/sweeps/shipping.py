@@ -75,7 +75,8 @@ def about() -> dict[str, dict]:
 
 def merged(*frames: pd.DataFrame) -> pd.DataFrame:
     """Rows of several sources, with each image and block once: the row with the richest quantity; of equal quantities,
-    the row of the later frame. A row without a quantity ranks last.
+    the row of the later frame. A row without a quantity ranks last. A row that was computed before there were metrics of level
+    norms takes them from a poorer one.
     """
     kept = [frame for frame in frames if len(frame)]
     if not kept:
@@ -84,8 +85,22 @@ def merged(*frames: pd.DataFrame) -> pd.DataFrame:
     ranks = {quantity: rank for rank, quantity in enumerate(QUANTITIES)}
     quantity = together["quantity"] if "quantity" in together else pd.Series("", together.index)
     order = quantity.map(ranks).fillna(-1).sort_values(kind="stable").index  # the last one is kept
-    together = together.loc[order].drop_duplicates(ROW_IS, keep="last")
+    together = together.loc[order]
+    if (twice := together.duplicated(ROW_IS, keep=False)).any():
+        together = pd.concat([together[~twice], _one_each(together[twice])], ignore_index=True)
     return together.sort_values(["image", "block"], ignore_index=True)
+
+
+def _one_each(ordered: pd.DataFrame) -> pd.DataFrame:
+    """The last row of each image and block, with the metrics of level norms of an earlier one where it has none."""
+    kept: dict[tuple, dict] = {}
+    for row in ordered.to_dict("records"):
+        which = tuple(row[name] for name in ROW_IS)
+        poorer = kept.get(which)
+        if poorer is not None and not sweep_tasks.has_norms(row) and sweep_tasks.has_norms(poorer):
+            row |= sweep_tasks.norms_of(poorer, row)
+        kept[which] = row
+    return pd.DataFrame(kept.values(), columns=ordered.columns)
 
 
 def ship_rows(network: Network, convention: Convention, new: pd.DataFrame, command: str) -> Path:

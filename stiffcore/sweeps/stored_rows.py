@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from stiffcore.analysis import compute as analysis
-from stiffcore.analysis.requests import Request
+from stiffcore.analysis.requests import QUANTITIES, Request
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
@@ -39,7 +39,7 @@ class StoredRows:
             self._update()
             candidates = [self._row(key, network, by_number) for key in self._asked(network, convention, by_number)]
         rows = [row for row in candidates if row]
-        rows.sort(key=lambda row: (row["image"], row["block"], row["quantity"] == "counts"))
+        rows.sort(key=lambda row: (row["image"], row["block"], QUANTITIES.index(row["quantity"])))
         return pd.DataFrame({(row["image"], row["block"]): row for row in rows}.values())
 
     def _update(self) -> None:
@@ -78,7 +78,8 @@ def _asked_in(header: dict) -> tuple[dict, str]:
 
 def _row(key: str, asked: dict, network: Network, images: dict) -> dict | None:
     try:
-        objects = {"network": network, "image": images[asked["image"]]}
+        convention = Convention(asked["convention"])  # a header has its name
+        objects = {"network": network, "image": images[asked["image"]], "convention": convention}
         request = Request(**asked | objects)
         if request.key != key:
             return None

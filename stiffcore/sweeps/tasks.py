@@ -6,9 +6,10 @@ power cut, therefore computes only what is missing when it runs again.
 
 import json
 import logging
+import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
-from stiffcore.metrics import missing
+from stiffcore.metrics import definitions, missing
+from stiffcore.metrics.metric import Group
 from stiffcore.networks.network import Network
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 DIED = "the worker process was killed or ran out of memory: run the same command again to compute what is missing"
 MISTAKE = "an error in the program; the log has the details"
+NORMS = tuple(metric.name for metric in definitions.of_group(Group.GROWTH))
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +86,7 @@ def plan(
 ) -> list[Task]:
     """A task per image. Raises CannotCompute for a block or quantity that does not exist."""
     numbers = tuple(network.block(number).block for number in blocks)
-    check_quantity(quantity)
+    check_quantity(quantity, convention)
     return [Task(network, image, numbers, convention, quantity) for image in images]
 
 
@@ -93,12 +96,12 @@ def row(result: Result) -> dict:
     made = result.made
     certificate = made.get("certificate")
     return result.row() | {
-        "quantity": "extremes" if made.get("quantity") == "extremes" else "counts",
+        "quantity": "counts" if made.get("quantity") == "spectrum" else made.get("quantity", "counts"),
         "certificate": certificate.get("kind", "") if isinstance(certificate, dict) else "",
         "algorithm": made["algorithm"],
         "date": made["date"],
         **geometry_columns(result.request.network),
-        "reasons": json.dumps(missing.as_texts(result.reasons), sort_keys=True, ensure_ascii=False),
+        "reasons": _as_text(missing.as_texts(result.reasons)),
     }
 
 
@@ -121,7 +124,7 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
         for request in task.requests:
             # Rows are known by the image's number, which only CIFAR-10's images have for ever.
             shipped = known_rows.get((request.image.in_rows, request.block)) if request.image.is_official else None
-            if shipped is not None and _serves(shipped["quantity"], request.quantity):
+            if shipped is not None and _serves(shipped, request):
                 rows.append(shipped)
             elif (result := analysis.stored(request)) is not None:
                 rows.append(row(result))
@@ -132,10 +135,42 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
     return rows, remaining
 
 
-def _serves(existing: str, wanted: str) -> bool:
-    """Whether a row of one quantity serves a request for another. A row holds no spectrum, so it never serves one."""
+def _serves(row: dict, request: Request) -> bool:
+    """Whether a row serves a request. A row holds no spectrum, so it never serves one; and rows of before have no norms."""
     order = QUANTITIES.index
-    return wanted != "spectrum" and order(existing) >= order(wanted)
+    if request.quantity == "spectrum" or order(row["quantity"]) < order(request.quantity):
+        return False
+    return not request.convention.has_matrix or has_norms(row)
+
+
+def has_norms(row: Mapping) -> bool:
+    """Whether a row has the metrics of level norms, or says why it has none."""
+    given = _reasons(row)
+    return all(name in given or not math.isnan(row.get(name, math.nan)) for name in NORMS)
+
+
+def with_norms(rows: "pd.DataFrame") -> "pd.Series":
+    """Which rows have the metrics of level norms, or say why not. Index as in rows."""
+    needed = rows.reindex(columns=[*NORMS, "reasons"])
+    have = [has_norms(row) for row in needed.to_dict("records")]
+    return rows["block"].map(bool) & have
+
+
+def norms_of(row: Mapping, other: Mapping) -> dict[str, object]:
+    """The metrics of level norms of a row, and the reasons of another one with theirs."""
+    given = {name: why for name, why in _reasons(row).items() if name in NORMS}
+    together = _reasons(other) | given
+    return {name: row[name] for name in NORMS} | {"reasons": _as_text(together)}
+
+
+def _reasons(row: Mapping) -> dict[str, str]:
+    """metric -> why it is missing, as a text; empty for a row that says nothing."""
+    text = row.get("reasons")
+    return dict(json.loads(text)) if isinstance(text, str) and text else {}
+
+
+def _as_text(reasons: Mapping[str, str]) -> str:
+    return json.dumps(reasons, sort_keys=True, ensure_ascii=False)
 
 
 def compute(task: Task) -> Outcome:

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from stiffcore.analysis import nonnormality
+import stiffcore as sc
+from stiffcore.analysis import compute as analysis, nonnormality
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians import reference
+from stiffcore.jacobians import deflation, reference
 from stiffcore.spectra import schur_form
 from stiffcore.spectra.schur_form import Triangle, of_matrix
-from tests.made_up.blocks import small_blocks
+from tests.made_up.asked import asked
+from tests.made_up.blocks import make, small_blocks
 
 IDENTITY = [block for block in small_blocks() if block.geometry.is_identity and block.geometry.n_out <= 200]
 POINTS = (0.3 + 0.2j, -0.7 + 0.01j, 1.4 + 0.0j, 0.9 + 1.1j)
@@ -131,3 +133,64 @@ def test_everything_of_a_state_is_finite_and_right(monkeypatch):
     assert made["log_resolvent"].shape == (len(made["y"]), len(made["x"]))
     assert made["log_resolvent"][row, column] == pytest.approx(-np.log10(smallest(matrix, z)), abs=5e-3)
     assert torch.get_default_dtype() == torch.float32, "nothing global was changed"
+
+
+def _no_branch(module, x):
+    """A zero-initialised residual: F = 0."""
+    with torch.no_grad():
+        module.bn2.weight.zero_()
+        module.bn2.bias.zero_()
+
+
+def _dead(module, x):
+    with torch.no_grad():
+        module.bn2.bias.sub_(1e3)
+
+
+@pytest.mark.parametrize(
+    ("change", "convention", "expected"),
+    [
+        (_no_branch, Convention.BRANCH, 0.0),
+        (_dead, Convention.BLOCK, 0.0),
+        (_no_branch, Convention.BLOCK, 1.0),  # J = D_out, a projection
+    ],
+)
+def test_a_jacobian_of_zeros_and_a_projection_have_sensible_answers(monkeypatch, change, convention, expected):
+    monkeypatch.setattr(nonnormality, "COLUMNS", 5)
+    monkeypatch.setattr(nonnormality, "ROWS", 4)
+    block = make("zero", "basic", 3, 3, 4, change=change)
+    matrix = dense(block, convention)
+    assert np.abs(matrix).max() == expected
+    made = nonnormality.of_state(block.state, convention, lambda *stage: None)
+    assert made["numerical_abscissa"] == pytest.approx(expected)
+    assert made["norm"] == pytest.approx(expected)
+    assert made["frobenius"] == pytest.approx(np.linalg.norm(matrix))
+    assert made["departure"] == 0
+    distance = np.abs(made["x"][None, :] + 1j * made["y"][:, None])
+    if expected:
+        distance = np.minimum(distance, np.abs(made["x"][None, :] - 1 + 1j * made["y"][:, None]))
+    away = distance > 1e-6
+    assert np.isinf(made["log_resolvent"][distance == 0]).all()
+    np.testing.assert_allclose(made["log_resolvent"][away], -np.log10(distance[away]), atol=1e-3)
+
+
+def test_a_skew_matrix_has_the_abscissa_zero():
+    rotation = np.array([[0.0, 2.0], [-2.0, 0.0]])
+    state = analysis.block_state(asked(sc.matrix(np.kron(np.eye(3), rotation)), sc.image(0), 1, "branch"))
+    assert nonnormality.outermost(state, Convention.BRANCH) == pytest.approx((0.0, 2.0))
+    alone = analysis.block_state(asked(sc.matrix(np.array([[-3.0]])), sc.image(0), 1, "branch"))
+    assert nonnormality.outermost(alone, Convention.BRANCH) == pytest.approx((-3.0, 3.0))
+
+
+@pytest.mark.parametrize("convention", [Convention.BRANCH, Convention.BLOCK])
+@pytest.mark.parametrize("name", ["bottleneck-a<b", "bottleneck-a>b", "pre-activation-bottleneck-identity"])
+def test_what_structure_makes_zero_is_exact_in_the_triangle(name, convention):
+    """Their cores are smaller than the narrowest layer: the other eigenvalues are those of K = 0, and not rounding."""
+    block = next(block for block in small_blocks() if block.name == name)
+    triangle = schur_form.triangular_form(block.state, convention)
+    values = triangle.upper.diagonal() - float(convention.has_skip)
+    side = deflation.plan(block.state, convention).side
+    assert int((values != 0).sum()) == side
+    assert np.abs(values[values != 0]).min() > 1e-9
+    core = np.linalg.eigvals(deflation.form_core(block.state, convention).matrix.numpy())
+    assert reference.spectral_distance(values[values != 0], core) < 1e-9

@@ -18,9 +18,11 @@ from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import manifest
+from stiffcore.networks import catalogue, manifest
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
+from stiffcore.sweeps import shipping
 from tests.app.visitor import IMAGES, ROOT, SPECTRUM, Visitor, spectrum_of, wait_for
+from tests.made_up import rows as planted_rows
 from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up, store
 
@@ -69,23 +71,70 @@ def test_torch_is_imported_in_the_background_after_the_first_page(monkeypatch):
 # Home
 
 
+def the_cloud(home) -> go.Figure:
+    """Home's figure of eigenvalues; the figures beside it have lines over the depth."""
+    (figure,) = (figure for figure in home.figures if figure.layout.xaxis.title.text == "Re λ")
+    return figure
+
+
+def plant(folder, monkeypatch, networks=catalogue.PAPER, **columns) -> None:
+    """Rows that ship: under slices, and with ``columns`` under branch, of the networks and their untrained baselines."""
+    monkeypatch.setattr(shipping, "FOLDER", folder)
+    made = [(name, Convention.SLICES, {}) for name in networks]
+    made += [(f"{name}{end}", Convention.BRANCH, columns) for name in networks for end in ("", "-untrained")]
+    for name, convention, more in made:
+        path = shipping.rows_path(name, convention)
+        shipping.write(planted_rows.bundled(name, convention, 4, **more), path)
+        shipping.note(path, {"kind": "rows"}, "a test")
+
+
 def test_home_draws_the_stored_spectra_of_ten_labels(visitor):
     store(*spectrum_of(*IMAGES))
     home = visitor().run()
     assert home.at.title[0].value == "How stiff is a residual network?"
-    assert "10 images" in home.texts("subheader")
-    (figure,) = home.figures
+    assert "at 10 images" in home.texts("caption")
+    figure = the_cloud(home)
     assert outermost(figure) == {round(-1 - image / 1000, 3) for image in IMAGES}
-    assert {trace.name for trace in figure.data if trace.showlegend} == set(cifar10.LABELS)
+    assert {label for trace in figure.data if trace.name for label in [trace.name]} >= set(cifar10.LABELS)
     assert "0 × 800" in [note.text for note in figure.layout.annotations]
 
 
 def test_home_has_what_ships_in_a_fresh_checkout(visitor, monkeypatch):
     monkeypatch.setattr(result_cache, "shipped", shipped_results.shipped)
     home = visitor().run()
-    (figure,) = home.figures
+    figure = the_cloud(home)
     assert {image for trace in figure.data if trace.customdata is not None for image in trace.customdata} == set(IMAGES)
     assert min(min(trace.x) for trace in figure.data) < -0.1, "an eigenvalue far out to the left"
+    assert len(home.figures) == 3
+    assert "by the field's definition" in home.texts("markdown")
+
+
+def test_home_answers_from_the_rows_that_ship(visitor, monkeypatch, tmp_path):
+    plant(tmp_path, monkeypatch, stiffness_indicator=-0.25, outside_euler=0.5)
+    home = visitor().run()
+    said = home.texts("markdown")
+    assert "No, by the field's definition" in said
+    assert "at most 0.25" in said
+    assert "lie outside forward Euler's disc" in said
+    indicator, published = (figure for figure in home.figures if figure.layout.xaxis.title.text == "relative depth")
+    assert [list(trace.y) for trace in indicator.data if trace.name == "ResNet18"] == [[-0.25] * 8]
+    assert [trace.name for trace in published.data if trace.showlegend] == ["the paper's"]
+
+
+def test_home_in_talk_mode_has_the_answer_first_and_the_rest_below(visitor, monkeypatch, tmp_path):
+    plant(tmp_path, monkeypatch, stiffness_indicator=-0.25)
+    home = visitor(talk="on").run()
+    answer, rest = (text.value for text in home.at.markdown if "definition" in text.value or "training" in text.value)
+    assert "After training" not in answer
+    assert "After training" in rest
+
+
+def test_home_without_rows_says_what_computes_them(visitor, monkeypatch, tmp_path):
+    monkeypatch.setattr(shipping, "FOLDER", tmp_path)
+    home = visitor().run()
+    assert not home.figures
+    assert "--convention branch --quantity norms" in home.texts("info")
+    assert "--convention slices --quantity counts" in home.texts("info")
 
 
 def test_home_says_what_a_link_asks_for_in_vain(visitor):
@@ -102,7 +151,8 @@ def test_homes_figure_has_its_badge_data_and_code(visitor):
     home = visitor().run()
     assert "green-badge[stored]" in home.texts("markdown")
     assert [button.label for button in home.at.button if button.label == "Compute again"]
-    assert [button.proto.label for button in home.at.get("download_button")] == ["Figure (HTML)", "Data (CSV)"]
+    labels = [button.proto.label for button in home.at.get("download_button")]
+    assert labels == ["Figure (HTML)", "Data (CSV)"] * len(home.figures)
     code = next(code.value for code in home.at.get("code") if "sc.analyse" in code.value)
     assert str(IMAGES) in code
 
@@ -110,7 +160,7 @@ def test_homes_figure_has_its_badge_data_and_code(visitor):
 def test_home_without_a_stored_spectrum_says_what_to_do(visitor, monkeypatch):
     monkeypatch.setattr(analysis, "stored", lambda request: None)
     home = visitor().run()
-    assert not home.figures
+    assert not [figure for figure in home.figures if figure.layout.xaxis.title.text == "Re λ"]
     assert "Spectrum page" in home.texts("info")
 
 

@@ -104,9 +104,7 @@ def planted_branch8(image: int = 8, **more) -> Result:
     """A planted result of block 8, of level counts; more: fields of the result, metrics among them."""
     metrics = singular_block7().metrics | dict.fromkeys(("n_zero", "n_one", "n_undetermined"), 0)
     metrics |= {"n_eigenvalues": 2048, "n_negative": 512, "percent_negative": 25.0, "min_re": -1.25, "max_re": 0.0625}
-    metrics |= {"stiffness_index": -0.05, "stiffness_ratio": 123456.0, "largest_stable_step": 1.6} | more.pop(
-        "metrics", {}
-    )
+    metrics |= {"stiffness_index": -0.05, "stiffness_indicator": 0.51081391} | more.pop("metrics", {})
     metrics = {name: value for name, value in metrics.items() if name not in analyse_table.singular()}
     quantity = more.pop("quantity", "counts")
     request, made = (
@@ -132,7 +130,7 @@ def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
     assert len(header) <= 120
     said = "0 cat cat 7 singular values 0.025 to 2.5, condition number 100 1"
     assert block7.split() == said.split()
-    said = "8 cat cat 8 2048 -0.05 25 -1.25 0.0625 1.235e+05 1.6 stored"
+    said = "8 cat cat 8 2048 -0.05 25 -1.25 0.0625 0.5108 stored"
     assert block8.split() == said.split()
     assert "condition_number" not in err
     code, out, _ = run(capsys, *arguments, "--wide")
@@ -147,13 +145,13 @@ def test_the_short_table_fits_120_characters(convention, capsys, monkeypatch):
 
 
 def test_what_is_not_computed_is_a_dash_that_a_line_explains(capsys, monkeypatch):
-    missing = dict.fromkeys(("percent_negative", "stiffness_ratio", "outside_euler"), float("nan"))
+    missing = dict.fromkeys(("percent_negative", "stiffness_index", "outside_euler"), float("nan"))
     reasons = dict.fromkeys(missing, not_computed("needs the full spectrum (level counts)"))
     monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(metrics=missing, reasons=reasons)]))
     monkeypatch.setattr(terminal, "is_watched", lambda: True)
     _, out, err = run(capsys, "analyse", *BRANCH8, "--images", "8")
     assert out.splitlines()[3].split().count("–") == 2
-    assert "block 8: percent_negative, stiffness_ratio not computed: needs the full spectrum (level counts)" in err
+    assert "block 8: stiffness_index, percent_negative not computed: needs the full spectrum (level counts)" in err
     assert "outside_euler" not in err  # which the table does not show
 
 
@@ -163,11 +161,11 @@ def test_of_a_large_block_only_the_largest_singular_value_is_known():
     assert analyse_table._singular_values(cells, missing) == "largest singular value 2.7, smallest not computed"
 
 
-@pytest.mark.parametrize(("quantity", "said"), [("extremes", True), ("counts", False)])
-def test_extremes_that_stored_counts_serve_say_so(quantity, said, capsys, monkeypatch):
+@pytest.mark.parametrize(("quantity", "said"), [("norms", True), ("extremes", True), ("counts", False)])
+def test_levels_that_stored_counts_serve_say_so(quantity, said, capsys, monkeypatch):
     monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(quantity=quantity, stored=True)]))
     _, _, err = run(capsys, "analyse", *BRANCH8, "--images", "8", "--level", quantity)
-    assert ("block 8: a result of a higher level was stored, so its counts are shown, too" in err) == said
+    assert ("block 8: a result of a higher level was stored, and all of it is shown" in err) == said
 
 
 def test_no_table_is_begun_before_a_refusal(capsys, tmp_path, monkeypatch):

@@ -5,10 +5,14 @@ import pytest
 import scipy.linalg
 import torch
 
+from stiffcore.analysis import compute as analysis
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians import deflation, operator as jacobian, reference
-from tests.made_up.blocks import small_blocks
+from stiffcore.jacobians import cycle, deflation, operator as jacobian, reference
+from stiffcore.jacobians.cycle import Cycle
+from stiffcore.spectra import full as full_spectra
+from tests.made_up.asked import asked
+from tests.made_up.blocks import linearised, make, small_blocks
 
 BLOCKS = small_blocks()
 IDENTITY = [block for block in BLOCKS if block.geometry.is_identity]
@@ -38,9 +42,10 @@ def _deflated(core: deflation.Core) -> np.ndarray:
     return np.concatenate([values, np.zeros(core.plan.zeros), np.ones(core.plan.ones)])
 
 
-def _layers(block, convention):
-    layers = [f"inner{i + 1}" for i in range(len(block.state.inner_masks))]
-    return [*layers, "outer"] if convention == "block" else layers
+def _layers(block):
+    """Every layer alone, and the groups that 1×1 convolutions join."""
+    alone = [(f"inner{i + 1}",) for i in range(len(block.state.inner_masks))]
+    return [*alone, ("outer",), *cycle.joined(block.state)]
 
 
 def _with_conditions(matrix: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -84,8 +89,8 @@ def test_traces_of_powers_agree_to_1e10(block, convention):
 def test_every_layer_carries_the_same_core(block, convention):
     """AB against BA: the traces of the core's powers agree for every layer that it is formed on."""
     traces = []
-    for layer in _layers(block, convention):
-        core = deflation.form_core(block.state, convention, layer)
+    for layers in _layers(block):
+        core = deflation.form_core(block.state, convention, layers)
         square = core.matrix @ core.matrix
         traces.append([float(core.matrix.trace()), float(square.trace()), float((square @ core.matrix).trace())])
     for other in traces[1:]:
@@ -120,3 +125,94 @@ def test_blocks_that_are_not_square_are_refused():
     block = next(b for b in BLOCKS if b.name == "basic-downsampling")
     with pytest.raises(CannotCompute, match="singular values"):
         deflation.plan(block.state, Convention.BLOCK)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("block", IDENTITY, ids=repr)
+def test_nothing_that_structure_makes_zero_is_left_in_the_core(block, convention):
+    """The core of each small block has full rank, and its side is the count by hand: at each pixel the narrowest of the layers that
+    1×1 convolutions join."""
+    core = deflation.form_core(block.state, convention)
+    rank = int(torch.linalg.matrix_rank(core.matrix)) if core.plan.side else 0
+    assert rank == core.plan.side
+    if len(block.state.layers) == 3:
+        live = cycle.masks(block.state, convention)
+        by_hand = 0
+        for y in range(block.x.shape[1]):
+            for x in range(block.x.shape[2]):
+                by_hand += min(int(mask[:, y, x].sum()) for mask in live.values())
+        assert core.plan.side == by_hand
+
+
+def test_some_cores_of_bottlenecks_are_smaller_than_their_narrowest_layer():
+    smaller = {
+        block.name
+        for block in IDENTITY
+        for convention in CONVENTIONS
+        if deflation.plan(block.state, convention).side
+        < min(int(mask.sum()) for mask in cycle.masks(block.state, convention).values())
+    }
+    assert {"bottleneck-a<b", "bottleneck-a>b", "pre-activation-bottleneck-identity"} <= smaller
+
+
+@pytest.mark.parametrize(("convention", "zeros", "ones"), [("branch", 7357, 0), ("block", 4066, 3291)])
+def test_resnet50s_last_block_has_no_undetermined_eigenvalue(convention, zeros, ones):
+    """Image 21: b1 and b2 are 987 and 976 in sum, and 835 at the narrower of the two at each pixel."""
+    state = analysis.block_state(asked("resnet50", 21, 16, convention))
+    found = full_spectra.full_spectrum(state, Convention(convention))
+    assert (len(found.eigenvalues), found.zeros, found.ones) == (835, zeros, ones)
+    assert not (np.abs(found.eigenvalues.real) <= found.tolerance).any()
+    assert np.abs(found.eigenvalues - ones / max(ones, 1)).min() > 1e-6, "nor is an eigenvalue 0 of K left"
+
+
+def _without_weights(module, x):
+    """A zero-initialised residual."""
+    with torch.no_grad():
+        module.bn2.weight.zero_()
+
+
+@pytest.mark.parametrize(("convention", "zeros", "ones"), [("branch", 1, 0), ("block", 0, 1)])
+def test_a_residual_that_starts_at_zero_is_structure(convention, zeros, ones):
+    block = make("basic-silent", "basic", 4, 4, 6, change=_without_weights)
+    made, n, live = deflation.plan(block.state, Convention(convention)), block.geometry.n_out, block.state.live_outputs
+    assert (made.side, made.zeros, made.ones) == (0, n if zeros else n - live, live * ones)
+
+
+class _Stack(torch.nn.Module):
+    """Post-activation, with convolutions of these kernels."""
+
+    stride = 1
+
+    def __init__(self, kernels):
+        super().__init__()
+        self.kernels = kernels
+        for i, kernel in enumerate(kernels, 1):
+            setattr(self, f"conv{i}", torch.nn.Conv2d(4, 4, kernel, padding=kernel // 2, bias=False))
+            setattr(self, f"bn{i}", torch.nn.BatchNorm2d(4))
+
+    def forward(self, x):
+        y = x
+        for i in range(1, len(self.kernels) + 1):
+            y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
+            y = y.relu() if i < len(self.kernels) else y
+        return (x + y).relu()
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize(
+    "kernels", [(1, 3), (3, 1), (1, 1), (1, 1, 1), (5, 1, 1), (1, 3, 1, 1), (3, 1, 3), (3, 1, 1, 3), (3, 3, 1)]
+)
+def test_every_stack_of_convolutions_has_the_dense_spectrum(kernels, convention):
+    with torch.random.fork_rng():
+        torch.manual_seed(sum(kernels))
+        module, x = _Stack(kernels).double().eval(), torch.randn(4, 4, 4, dtype=torch.float64).relu()
+    _, state = linearised(module, x)
+    dense, core = reference.dense_jacobian(state, convention), deflation.form_core(state, convention)
+    assert int(torch.linalg.matrix_rank(core.matrix)) == core.plan.side
+    eye = torch.eye(core.plan.side, dtype=torch.float64)
+    torch.testing.assert_close(Cycle(state, convention, core.plan.layers).product(eye).T, core.matrix)
+    torch.testing.assert_close(Cycle(state, convention, core.plan.layers).transposed(eye), core.matrix)
+    for power in range(1, 5):
+        ours = float(torch.linalg.matrix_power(core.matrix + core.plan.shift * eye, power).trace()) + core.plan.ones
+        theirs = float(torch.linalg.matrix_power(dense, power).trace())
+        assert ours == pytest.approx(theirs, rel=1e-10, abs=1e-10)

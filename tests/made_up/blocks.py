@@ -40,7 +40,8 @@ OTHERS = {
 }
 
 
-def _linearised(module: nn.Module, x: Tensor) -> tuple[BlockGeometry, BlockState]:
+def linearised(module: nn.Module, x: Tensor) -> tuple[BlockGeometry, BlockState]:
+    """A module's geometry, and the module made linear at x."""
     sizes = BlockGeometry(1, "", module.stride, tuple(x.shape), (), tuple(module(x[None]).shape[1:]))
     found = recognise.structure(module, sizes)
     state, _ = linearise(found, sizes, x)
@@ -92,7 +93,7 @@ def make(
         x = torch.randn(channels, side, side, dtype=torch.float64).relu()  # as behind the ReLU of the block before
         if change is not None:
             change(module, x)
-    geometry, state = _linearised(module, x)
+    geometry, state = linearised(module, x)
     return SmallBlock(name, module, x, geometry, state)
 
 

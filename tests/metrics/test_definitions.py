@@ -15,6 +15,7 @@ from stiffcore.slices.spectrum import SliceSpectrum
 from stiffcore.spectra.certificate import Certificate
 from stiffcore.spectra.full import Extremes, Spectrum
 from stiffcore.spectra.singular_values import SingularValues
+from stiffcore.spectra.symmetric_part import Norms
 
 
 def _spectrum(values, convention=Convention.BRANCH, zeros=0, ones=0, tolerance=1e-12):
@@ -23,7 +24,8 @@ def _spectrum(values, convention=Convention.BRANCH, zeros=0, ones=0, tolerance=1
 
 
 def test_hand_worked_branch_spectrum():
-    metrics, reasons = definitions.of(facts.of_spectrum(_spectrum([-4, -0.5, -1 + 1j, -1 - 1j, 2], zeros=5), 0.25))
+    known = facts.of_spectrum(_spectrum([-4, -0.5, -1 + 1j, -1 - 1j, 2], zeros=5), 0.25)
+    metrics, reasons = definitions.of(facts.with_norms(known, Norms(-4.5, 2.5, 6.0, {})))
     assert metrics["stiffness_index"] == pytest.approx(2 / -4)
     assert metrics["percent_negative"] == pytest.approx(40.0)
     assert metrics["stiffness_ratio"] == pytest.approx(8.0)
@@ -35,7 +37,45 @@ def test_hand_worked_branch_spectrum():
     assert metrics["largest_stable_step"] == pytest.approx(0.5)  # -2·(-4)/16
     assert metrics["share_positive"] == pytest.approx(0.1)
     assert [metrics[name] for name in ("n_negative", "n_zero", "n_positive", "n_undetermined")] == [4, 5, 1, 0]
-    assert reasons == {}
+    assert [metrics[name] for name in ("log_norm_lower", "log_norm_upper", "stiffness_indicator")] == [-4.5, 2.5, -1]
+    assert metrics["norm_branch"] == 6
+    assert reasons == {"norm_block": definitions.OF_BLOCK}
+
+
+@pytest.mark.parametrize("convention", ["block", "branch"])
+@pytest.mark.parametrize("is_square", [True, False])
+def test_norms_belong_to_their_matrix_and_logarithmic_norms_to_square_ones(convention, is_square):
+    """Level norms; DESIGN, section 3: s(A) = (m(A) + M(A))/2."""
+    plan = Plan("inner1", 3, 8, 5, 0, 0) if is_square else None
+    norms = Norms(-3.0, 1.0, 4.0, {}) if is_square else Norms(None, None, 4.0, {})
+    metrics, reasons = definitions.of(
+        facts.of_norms(norms, Convention(convention), 1.0, 8, 8 + 8 * (not is_square), plan, 2)
+    )
+    other = {"block": "norm_branch", "branch": "norm_block"}[convention]
+    assert metrics[f"norm_{convention}"] == 4
+    assert reasons[other] == getattr(definitions, {"block": "OF_BRANCH", "branch": "OF_BLOCK"}[convention])
+    assert metrics["n_zero"] == (5 if is_square else 2)
+    if is_square:
+        assert [metrics[name] for name in ("log_norm_lower", "stiffness_indicator", "log_norm_upper")] == [-3, -1, 1]
+        assert reasons["max_re"] == reasons["percent_negative"] == facts.NEEDS_EXTREMES
+    else:
+        assert {str(reasons[name]) for name in ("log_norm_lower", "stiffness_indicator", "max_re")} == {
+            "undefined: not square (8 × 16)"
+        }
+        assert metrics["largest_singular_value"] == 4
+        assert reasons["smallest_singular_value"] == facts.NEEDS_COUNTS_OF_SINGULAR
+
+
+def test_an_iteration_that_did_not_settle_is_a_reason():
+    known = facts.with_norms(facts.of_spectrum(_spectrum([-1.0]), 1.0), Norms(None, None, None, {}))
+    metrics, reasons = definitions.of(known)
+    assert math.isnan(metrics["stiffness_indicator"])
+    assert reasons["stiffness_indicator"] == reasons["norm_branch"] == facts.UNSETTLED
+
+
+def test_slices_have_no_logarithmic_norms():
+    _, reasons = definitions.of(facts.of_slices(SLICES, 0.5, 12.0, True))
+    assert reasons["stiffness_indicator"] == reasons["log_norm_upper"] == definitions.NO_MATRIX
 
 
 def test_textbooks_own_case_inverts():
@@ -65,7 +105,7 @@ def test_what_rounding_cannot_tell_is_undetermined():
 
 
 def test_extremes_alone_leave_counts_not_computed():
-    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan(("inner1",), 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(facts.of_extremes(extremes, made, Convention.BLOCK, 0.7))
     assert metrics["stiffness_index"] == pytest.approx(-3)
     for name in ("percent_negative", "stiffness_ratio", "n_negative"):
@@ -74,7 +114,7 @@ def test_extremes_alone_leave_counts_not_computed():
 
 
 def test_a_certificate_settles_the_counts():
-    extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan(("inner1",), 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(
         facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("proved", "how"))
     )
@@ -85,7 +125,7 @@ def test_a_certificate_settles_the_counts():
 
 
 def test_a_proved_number_of_negative_eigenvalues_is_counted():
-    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    extremes, made = Extremes(1.5, -0.5, 1.5, 1e-12, {}), Plan(("inner1",), 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(
         facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("proved", "how", negative=2))
     )
@@ -95,7 +135,7 @@ def test_a_proved_number_of_negative_eigenvalues_is_counted():
 
 
 def test_an_estimate_is_no_count():
-    extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan("inner1", 6, 10, 3, 1, 1)
+    extremes, made = Extremes(1.5, 0.0, 1.5, 1e-12, {}), Plan(("inner1",), 6, 10, 3, 1, 1)
     metrics, reasons = definitions.of(
         facts.of_extremes(extremes, made, Convention.BLOCK, 0.7, Certificate("estimated", "‖…‖ < 1"))
     )
@@ -186,7 +226,8 @@ def test_why_there_is_no_singular_value(values, complete, convention, name, why)
 
 
 STORED = (  # the order of every stored or shipped result
-    "stiffness_index percent_negative stiffness_ratio max_re min_re spectral_radius live_fraction outside_euler "
+    "stiffness_index percent_negative stiffness_ratio max_re min_re stiffness_indicator log_norm_lower log_norm_upper "
+    "norm_branch norm_block spectral_radius live_fraction outside_euler "
     "largest_stable_step share_positive n_eigenvalues n_negative n_zero n_one n_positive n_undetermined"
 )
 BASELINES = " expected_percent_negative stiffness_index_without_skip"

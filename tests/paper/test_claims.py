@@ -3,11 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from stiffcore.conventions import Convention
 from stiffcore.networks import registry as networks
-from stiffcore.paper import claims, evidence, published
-from stiffcore.statistics import tables
+from stiffcore.paper import claims, estimate, evidence, findings, published, resampled
+from stiffcore.paper.estimate import ANSWERS, Rule
+from stiffcore.statistics import label_spread, tables
+from stiffcore.statistics.partial import partial
+from stiffcore.sweeps import shipping
 from tests.made_up.rows import rows, undefined
 
 
@@ -29,7 +33,7 @@ def test_the_papers_tables_contradict_three_sentences_of_its_text():
 
 def test_nothing_computed_is_said_so():
     found = answers(
-        "slices", {network: evidence.of_rows(None, networks.find(network)) for network in published.NETWORKS}
+        "slices", {network: resampled.of_rows(None, networks.find(network)) for network in published.NETWORKS}
     )
     assert {answer for (claim, _), answer in found.items() if "square" not in claim} == {"not computed"}
 
@@ -37,7 +41,7 @@ def test_nothing_computed_is_said_so():
 def test_planted_rows():
     frame = rows(images=200)
     frame["percent_negative"] = 3.0 * frame["block"] + frame["loss"] - 3 * frame["correct"]
-    found = answers("slices", {"resnet18": evidence.of_rows(frame, networks.find("resnet18"))})
+    found = answers("slices", {"resnet18": resampled.of_rows(frame, networks.find("resnet18"))})
     assert found["The last block is the stiffest by S", "resnet18"] == "holds"
     assert found["Negative real parts are more frequent late in the network", "resnet18"] == "holds"
     assert found["Higher P of the last block goes with lower accuracy and higher loss", "resnet18"] == "holds"
@@ -47,7 +51,12 @@ def test_planted_rows():
 
 
 def of(frame, network="resnet18"):
-    return evidence.of_rows(frame, networks.find(network))
+    return resampled.of_rows(frame, networks.find(network))
+
+
+def judge(find, evidence_of_rows):
+    """A claim about one network by its finder."""
+    return claims.Claim("", "", "", find).judge(evidence_of_rows)
 
 
 def squares(convention, images=12, without=(), network="resnet18", **columns):
@@ -62,7 +71,7 @@ def squares(convention, images=12, without=(), network="resnet18", **columns):
 
 def test_undefined_is_said_so():
     frame = squares("block")
-    verdict = claims.last_block_stands_out(of(undefined(frame, frame.block == 8)))
+    verdict = judge(findings.last_block_stands_out, of(undefined(frame, frame.block == 8)))
     assert (verdict.answer, verdict.sentence) == ("undefined", "S is undefined at every image for block 8.")
     spikes = next(claim for claim in claims.CLAIMS if claim.text.startswith("P spikes"))
     verdict = spikes.judge(of(frame))
@@ -70,7 +79,7 @@ def test_undefined_is_said_so():
 
 
 def test_sentences_say_over_which_blocks():
-    verdict = claims.last_block_stands_out(of(squares("block")))
+    verdict = judge(findings.last_block_stands_out, of(squares("block")))
     assert verdict.answer == "holds"
     assert "(over the blocks that are square)" in verdict.sentence
 
@@ -90,8 +99,8 @@ def test_no_verdict_on_all_blocks_from_some_of_them(convention, lacking):
 def test_a_block_at_few_images_is_no_verdict_on_the_pool():
     frame = squares("branch", 40)
     frame = frame[(frame["block"] != 2) | (frame["image"] < 5)]
-    for judge in (claims.pooled_says_little, claims.labels_differ_little):
-        verdict = judge(of(frame))
+    for find in (findings.pooled_says_little, findings.labels_differ_little):
+        verdict = judge(find, of(frame))
         assert verdict.answer == "not computed"
         assert "block 2 has a value at fewer than 10" in verdict.sentence
 
@@ -106,7 +115,7 @@ def test_pooled_fails_only_where_the_excess_is_more_than_chance(strength, images
     noise = pd.Series(np.random.default_rng(5).normal(size=images)).repeat(8).to_numpy()
     frame["percent_negative"] = 20 + strength * outcome + noise
     frame["stiffness_index"] = np.random.default_rng(6).normal(size=len(frame))
-    verdict = claims.pooled_says_little(of(frame))
+    verdict = judge(findings.pooled_says_little, of(frame))
     assert verdict.answer == answer
     assert "95 % interval" in verdict.sentence
     assert f"at {images:,} images" in verdict.sentence
@@ -114,21 +123,108 @@ def test_pooled_fails_only_where_the_excess_is_more_than_chance(strength, images
 
 def test_few_images_a_label_do_not_make_labels_differ():
     """Random P: the labels' means scatter by chance, which is no difference between labels."""
-    frame = rows(images=30, percent_negative=np.random.default_rng(1).normal(size=240))
+    noise = np.random.default_rng(1).normal(size=240)
+    frame = rows(images=30).assign(percent_negative=lambda made: noise + 0.25 * made["block"])
     found = of(frame)
-    assert evidence.label_ratio(found, "percent_negative") > claims.SMALL_RATIO
-    assert claims.labels_differ_little(found).answer == "not shown"
+    assert found.label_ratio("percent_negative").value > findings.SMALL_RATIO
+    assert judge(findings.labels_differ_little, found).answer == "not shown"
     planted = frame.assign(percent_negative=frame["percent_negative"] + 3 * frame["label"])
-    assert claims.labels_differ_little(of(planted)).answer == "does not hold"
+    assert judge(findings.labels_differ_little, of(planted)).answer == "does not hold"
+    assert judge(findings.labels_differ_little, of(rows(images=30))).answer == "holds"
+
+
+@pytest.mark.parametrize("convention", Convention)
+@pytest.mark.parametrize("metric", tables.SHOWN)
+def test_the_ratio_of_labels_to_blocks_is_one_number(convention, metric):
+    """The Labels page and the verdict, on the rows that ship: once they were 8.98 % and 7.95 %."""
+    frame = shipping.rows(networks.find("resnet18"), convention)
+    page, verdict = label_spread.spread(frame, metric).ratio, of(frame).label_ratio(metric).value
+    assert verdict == pytest.approx(page, nan_ok=True)
+    assert np.isfinite(page) or convention is not Convention.SLICES
+
+
+def test_interval_of_a_mean_is_scipys_bootstrap():
+    frame = rows(images=60, blocks=[8])
+    frame["max_re"] = np.random.default_rng(0).exponential(size=60)
+    means = of(frame).means("max_re", [8])[:, 0]
+    theirs = stats.bootstrap(
+        (frame["max_re"].to_numpy(),), np.mean, method="percentile", n_resamples=5000, rng=1
+    ).confidence_interval
+    assert means[0] == pytest.approx(frame["max_re"].mean())
+    assert np.quantile(means[1:], (0.025, 0.975)) == pytest.approx([theirs.low, theirs.high], abs=0.02)
+
+
+def test_a_difference_within_chance_is_not_shown():
+    """Block 8 above block 6 by much less than its interval's width, then by much more."""
+    frame = rows(images=25, blocks=None)
+    noise = pd.Series(np.random.default_rng(3).normal(size=200))
+    noise -= noise.groupby(frame["block"]).transform("mean")
+    frame["stiffness_index"] = np.where(frame["block"].isin([6, 8]), -10.0, -1.0) + noise
+    for more, answer in ((0.05, "not shown"), (3.0, "holds"), (-3.0, "does not hold")):
+        moved = frame.assign(stiffness_index=frame["stiffness_index"] - more * (frame["block"] == 8))
+        verdict = judge(findings.last_block_stands_out, of(moved))
+        assert verdict.answer == answer
+        assert "95 % interval" in verdict.sentence
+        assert " to " in verdict.interval
+
+
+def test_one_image_has_no_interval():
+    verdict = judge(findings.negative_share_grows, of(rows(images=2)))
+    assert verdict.answer == "not shown"
+    assert "no interval: too few images" in verdict.sentence
+
+
+def test_a_claim_about_another_metric_and_convention():
+    """As the definition of stiffness needs: a metric of ``branch``, judged for readings of that convention only."""
+
+    def find(each):
+        if missing := evidence.incomplete(each, "max_re"):
+            return missing
+        means = each.means("max_re", each.definable)
+        return [
+            estimate.Finding(f"max Re λ of block {block}", estimate.percentile(of_block), Rule(high=-1.0))
+            for block, of_block in zip(each.definable, means.T)
+        ]
+
+    claim = claims.Claim("Negative", "here", "below −1", find, ("resnet18",), only=Convention.BRANCH)
+    frame = squares("branch", 20, max_re=-2.0)
+    readings = {
+        "paper": {"resnet18": evidence.of_paper("resnet18")},
+        "slices": {"resnet18": of(rows(images=20))},
+        "branch": {"resnet18": of(frame)},
+    }
+    (line,) = claims.verdicts(readings, [claim]).to_dict("records")
+    assert (line["reading"], line["answer"]) == ("branch", "holds")
+    frame.loc[frame["block"] == 4, "max_re"] = np.linspace(-2.0, 1.0, 20)
+    (line,) = claims.verdicts({"branch": {"resnet18": of(frame)}}, [claim]).to_dict("records")
+    assert line["answer"] == "does not hold"
+    assert line["interval"].startswith("−0.5 (")
+
+
+def test_every_claim_says_what_its_words_mean():
+    assert all(claim.means.endswith(".") for claim in claims.CLAIMS)
+    where = {claim.text: claim.where for claim in claims.CLAIMS}
+    assert where["S spikes in the last three blocks."] == "§5.1, Table 2"
+    assert next(slip for slip in published.ERRATA if "last three blocks" in slip.text).where == "§5.1"
 
 
 def test_sentences_name_the_kind_of_p_and_have_true_signs():
     frame = rows(images=60)
     table = claims.verdicts({"paper": {"resnet18": evidence.of_paper("resnet18")}, "ours": {"resnet18": of(frame)}})
-    of_r = table[table["sentence"].str.contains("r = ")]
-    assert of_r["sentence"].str.contains("adjusted p").tolist() == (of_r["reading"] == "ours").tolist()
-    assert "r = −0.36 with accuracy (p < 0.01)" in " ".join(of_r["sentence"])
+    of_r = table[table["sentence"].str.contains("Pearson")]
+    last = of_r[of_r["sentence"].str.contains("of block 8")]
+    assert last["sentence"].str.contains("95 % interval").tolist() == (last["reading"] == "ours").tolist()
+    assert "Pearson's r of P of block 8 with accuracy: −0.36 (p < 0.01)" in " ".join(of_r["sentence"])
     assert not table["sentence"].str.contains(r"-\d|[−-]0\.00").any()
+
+
+def test_the_partial_r_stands_beside_r():
+    frame = rows(images=80, live_fraction=np.random.default_rng(2).random(640))
+    frame["correct"] = np.random.default_rng(3).random(80).repeat(8) > 0.3
+    sentence = judge(findings.correlates("percent_negative", {"loss": 1}), of(frame)).sentence
+    last = frame[frame["block"] == 8]
+    left = partial(last["percent_negative"], last["loss"], [last["live_fraction"]], last["label"])
+    assert f"given live fraction and label {estimate.signed(left.r)}, {estimate.signed(left.low)} to" in sentence
 
 
 @pytest.mark.parametrize("network", published.NETWORKS)
@@ -136,9 +232,9 @@ def test_every_answer_is_a_known_one_with_a_sentence(network):
     table = claims.verdicts(
         {
             "paper": {network: evidence.of_paper(network)},
-            "none": {network: evidence.Evidence(network, networks.find(network).blocks)},
+            "none": {network: resampled.of_rows(None, networks.find(network))},
         }
     )
     assert isinstance(table, pd.DataFrame)
-    assert set(table["answer"]) <= set(evidence.ANSWERS)
+    assert set(table["answer"]) <= set(ANSWERS)
     assert table["sentence"].str.endswith(".").all()

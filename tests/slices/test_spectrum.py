@@ -9,18 +9,20 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
+from stiffcore.analysis import compute as analysis
 from stiffcore.conventions import Convention
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.images import cifar10
+from stiffcore.images.image import Image
 from stiffcore.jacobians import reference
 from stiffcore.jacobians.forward import block_states
 from stiffcore.jacobians.layers import ScaledConvolution
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.networks import catalogue, resnets
-from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.slices import kernels as slice_kernels, scan as slice_scan, spectrum as slice_spectra
 from stiffcore.slices.patches import CHUNK_BYTES, PatchFormer, positions
-from tests.made_up.blocks import SmallBlock, make, small_blocks
+from tests.made_up.asked import asked
+from tests.made_up.blocks import make, small_blocks
 
 SMALL = small_blocks()
 NOWHERE = np.array([np.inf, -np.inf, np.inf, np.inf, -np.inf])  # limits that nothing exceeds
@@ -39,34 +41,21 @@ def assert_agree(found: slice_spectra.SliceSpectrum, spectrum: np.ndarray) -> No
     assert max(found.health[name] for name in ("trace_error", "trace_square_error", "conjugate_error")) < 1e-13
 
 
-def structural_zeros(small: SmallBlock, jacobian: np.ndarray) -> np.ndarray:
-    """Of each slice. By the definition: drop indices with a zero row or column, one by one, until none is left.
-
-    Where D_0 scatters zeros over a slice: as many indices as no set of disjoint cycles through entries that are not zero can cover.
-    """
+def structural_zeros(jacobian: np.ndarray) -> np.ndarray:
+    """Of each slice: as many indices as no set of disjoint cycles through entries that are not zero can cover."""
     found = []
     for matrix in jacobian.reshape(-1, *jacobian.shape[-2:]) != 0:
-        if small.state.masks_inputs:
-            rows, columns = linear_sum_assignment(
-                matrix + 0.0 - np.where(matrix | np.eye(len(matrix), dtype=bool), 0, 1e3), True
-            )
-            found.append(len(matrix) - int(matrix[rows, columns].sum()))
-            continue
-        kept, dropped = list(range(len(matrix))), True
-        while dropped:
-            dropped = [i for i in kept if not matrix[i, kept].any() or not matrix[kept, i].any()]
-            kept = [i for i in kept if i not in dropped]
-        found.append(len(matrix) - len(kept))
+        rows, columns = linear_sum_assignment(
+            matrix + 0.0 - np.where(matrix | np.eye(len(matrix), dtype=bool), 0, 1e3), True
+        )
+        found.append(len(matrix) - int(matrix[rows, columns].sum()))
     return np.array(found)
 
 
-def naive_spectrum(small: SmallBlock, jacobian: torch.Tensor) -> np.ndarray:
-    """The naive slices' eigenvalues; those that structure makes zero are 0, where D_0 makes some, since LAPACK's scatter around it."""
-    naive = reference.naive_slices(jacobian)
-    if small.state.masks_inputs:
-        naive = naive.reshape(-1, jacobian.shape[-1])
-        zeros = structural_zeros(small, jacobian.numpy())
-        naive[np.abs(naive).argsort(1).argsort(1) < zeros[:, None]] = 0
+def naive_spectrum(jacobian: torch.Tensor) -> np.ndarray:
+    """The naive slices' eigenvalues; those that structure makes zero are 0, since LAPACK's scatter around it."""
+    naive = reference.naive_slices(jacobian).reshape(-1, jacobian.shape[-1])
+    naive[np.abs(naive).argsort(1).argsort(1) < structural_zeros(jacobian.numpy())[:, None]] = 0
     return naive.reshape(-1)
 
 
@@ -74,8 +63,8 @@ def naive_spectrum(small: SmallBlock, jacobian: torch.Tensor) -> np.ndarray:
 def test_counts_and_extremes_are_those_of_the_naive_slices(small):
     jacobian = reference.jacobian_of_module(small.module, small.x, Convention.SLICES, chunk_size=64)
     found = slice_spectra.slice_spectrum(small.state, "counts")
-    assert_agree(found, naive_spectrum(small, jacobian))
-    assert found.n_zero == structural_zeros(small, jacobian.numpy()).sum()
+    assert_agree(found, naive_spectrum(jacobian))
+    assert found.n_zero == structural_zeros(jacobian.numpy()).sum()
     assert found.n_eigenvalues == small.geometry.n_eigenvalues(Convention.SLICES)
 
 
@@ -94,7 +83,7 @@ def test_extremes_alone_are_the_same_and_count_nothing(small):
 @pytest.mark.parametrize("small", SMALL, ids=repr)
 def test_density_places_every_eigenvalue(small):
     found = slice_spectra.slice_spectrum(small.state, "spectrum")
-    naive = naive_spectrum(small, reference.dense_jacobian(small.state, Convention.SLICES))
+    naive = naive_spectrum(reference.dense_jacobian(small.state, Convention.SLICES))
     assert found.density.dtype == np.int64
     assert found.density.shape == (len(found.im_edges) - 1, len(found.re_edges) - 1)
     assert found.density.sum() == found.n_eigenvalues
@@ -219,48 +208,46 @@ def test_zeros_come_from_structure_and_not_from_numerics():
     assert tuple(tallied(np.zeros((50, 4, 4)))) == (0, 0, 0, 0)
 
 
-def state_with_all_outputs_live(geometry: BlockGeometry) -> BlockState:
-    """Only the parts of a state that receptive fields depend on."""
-
-    def convolution(kernel: int, stride: int) -> ScaledConvolution:
-        return ScaledConvolution(torch.zeros(1, 1, kernel, kernel, dtype=torch.float64), stride, kernel // 2)
-
-    if geometry.kind == "basic":
-        convolutions = (convolution(3, geometry.stride), convolution(3, 1))
-    else:
-        convolutions = (convolution(1, 1), convolution(3, geometry.stride), convolution(1, 1))
-    skip = None if geometry.is_identity else convolution(1, geometry.stride)
-    shapes = geometry.input_shape, *geometry.inner_shapes
-    masks = tuple(torch.ones(shape, dtype=torch.bool) for shape in shapes)
-    outer = torch.ones(geometry.output_shape, dtype=torch.bool)
-    x = torch.zeros(geometry.input_shape, dtype=torch.float64)
-    return BlockState(geometry, convolutions, masks, skip, outer, x)
+def overlap_share(state: BlockState) -> float:
+    """50 · the mean size of R(y) ∩ R(x) over all outputs, a dead one counting as 0, divided by H: geometry alone."""
+    live = state.outer_mask.sum(0)
+    sizes = sum(int(live[position.y, position.x]) * position.size for position in positions(state))
+    return 50 * sizes / state.geometry.n_out / state.geometry.input_shape[1]
 
 
-@pytest.mark.parametrize(
-    ("network", "block", "percent"),
-    [("resnet18", number, percent) for number, percent in zip((2, 4, 6, 8), (4.27, 14.65, 39.06, 50))]
-    + [("resnet18", number, percent) for number, percent in zip((3, 5, 7), (8.01, 25, 50))]
-    + [("resnet50", number, percent) for number, percent in zip((2, 5, 9, 15), (1.64, 6.05, 20.3, 50))],
-)
-def test_expected_percentage_is_geometry(network, block, percent):
-    state = state_with_all_outputs_live(catalogue.block(network, block))
-    assert slice_spectra.expected_percent_negative(state) == pytest.approx(percent, abs=0.02)
+@pytest.mark.parametrize("kind", ["basic", "bottleneck"])
+@pytest.mark.parametrize(("side", "stride"), [(8, 1), (2, 1), (8, 2)])
+def test_expected_percentage_is_geometry_where_every_inner_pixel_lives(kind, side, stride):
+    def alive(module, x):
+        for name, shift in (("bn1", 1e2), ("bn2", 1e4 if kind == "bottleneck" else 0.0)):
+            getattr(module, name).bias.add_(shift)
+
+    small = make("inner units live", kind, 8, 8 if stride == 1 else 16, side, stride, change=alive)
+    found = slice_spectra.slice_spectrum(small.state)
+    assert found.expected_percent_negative == pytest.approx(overlap_share(small.state), rel=1e-12)
+    if (kind, side) == ("basic", 2):
+        assert found.expected_percent_negative == pytest.approx(50 * float(small.state.outer_mask.double().mean()))
 
 
-def test_expected_percentage_follows_the_live_outputs():
-    state = state_with_all_outputs_live(catalogue.block("resnet18", 8))
-    state.outer_mask[:, 0] = False
-    assert slice_spectra.expected_percent_negative(state) == 25
-    state.outer_mask[:] = False
-    assert slice_spectra.expected_percent_negative(state) == 0
+def test_expected_percentage_counts_dead_inner_pixels():
+    """A white image at ResNet50's last block: its second inner layer is dead at one of four pixels, and nearly at another."""
+    white = Image.of(np.full((32, 32, 3), 255, np.uint8))
+    state = analysis.block_state(asked("resnet50", white, 16, "slices"))
+    assert [int(mask.sum()) for mask in state.inner_masks[1].flatten(1).T] == [0, 213, 3, 314]
+    assert overlap_share(state) == pytest.approx(20.75, abs=0.01)
+    assert slice_spectra.slice_spectrum(state, "extremes").expected_percent_negative == pytest.approx(11.25, abs=0.01)
+
+
+def test_expected_percentage_without_live_outputs_is_zero():
+    small = make("dead outputs", "basic", 3, 3, 4, change=lambda module, x: module.bn2.bias.sub_(1e3))
+    assert slice_spectra.slice_spectrum(small.state).expected_percent_negative == 0
 
 
 def test_expected_percentage_holds_for_random_weights():
     small = make("all alive", "basic", 12, 12, 8, change=lambda module, x: module.bn2.bias.add_(1e3))
     found = slice_spectra.slice_spectrum(small.state)
     percent = 100 * found.n_negative / found.n_eigenvalues
-    assert percent == pytest.approx(slice_spectra.expected_percent_negative(small.state), rel=0.03)
+    assert percent == pytest.approx(found.expected_percent_negative, rel=0.03)
 
 
 @pytest.mark.parametrize("small", [s for s in SMALL if s.state.live_outputs][::3], ids=repr)

@@ -44,7 +44,7 @@ def _planted(convention=Convention.BRANCH, zeros=5, ones=0):
     pairs = np.array([0.5 + 2j, 0.5 - 2j, -1.5 + 0.25j, -1.5 - 0.25j])
     values = np.concatenate([pairs, np.array([-0.75, -0.125, 0.875, 3.0], complex)])
     shift = int(convention == "block")
-    plan = deflation.Plan("inner1", len(values), len(values) + zeros + ones, zeros, ones, shift)
+    plan = deflation.Plan(("inner1",), len(values), len(values) + zeros + ones, zeros, ones, shift)
     return values, deflation.Core(plan, _non_normal(values - shift, seed=1))
 
 
@@ -137,7 +137,7 @@ def test_grcars_matrix_raises_the_alarm(monkeypatch):
     side = 400
     grcar = sum(torch.diag(torch.ones(side - k, dtype=torch.float64), k) for k in range(4))
     grcar = grcar - torch.diag(torch.ones(side - 1, dtype=torch.float64), -1)
-    core = deflation.Core(deflation.Plan("inner1", side, side, 0, 0, 0), grcar)
+    core = deflation.Core(deflation.Plan(("inner1",), side, side, 0, 0, 0), grcar)
     monkeypatch.setattr(deflation, "plan", lambda *_: core.plan)
     found = full_spectra.full_spectrum(None, Convention.BRANCH, core=core)
     assert found.health["transpose_distance"] > 1e-3

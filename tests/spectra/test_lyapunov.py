@@ -176,7 +176,7 @@ def test_pixel_order_makes_a_band_of_a_real_core():
 
     state = analysis.block_state(asked("resnet18", 0, 2, "block"))
     core = deflation.form_core(state, Convention.BLOCK)
-    band = lyapunov._band(core.matrix, core.plan.shift, deflation.by_pixel(state, Convention.BLOCK, core.plan.layer))
+    band = lyapunov._band(core.matrix, core.plan.shift, deflation.by_pixel(state, Convention.BLOCK, core.plan.layers))
     assert band is not None
     assert len(band) < 0.2 * core.plan.side
     assert float(np.abs(band[0]).sum()) == pytest.approx(2 * float((core.matrix.diagonal() + 1).abs().sum()))

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from stiffcore.conventions import Convention
+from stiffcore.networks import registry as networks
 from stiffcore.statistics import correlation
 from stiffcore.statistics.correlation import adjusted, correlate
+from stiffcore.statistics.partial import partial
+from stiffcore.sweeps import shipping
 from tests.made_up.rows import rows, undefined
 
 
@@ -116,7 +120,16 @@ def test_table_has_the_papers_cells_and_pools_all_pairs():
     assert pooled["n"] == 90
     assert pooled["r"] == pytest.approx(stats.pearsonr(frame["stiffness_index"], frame["correct"]).statistic)
     family = table.loc["stiffness_index"]
-    assert family["p_adjusted"].to_numpy() == pytest.approx(stats.false_discovery_control(family["p"]))
+    of_blocks = family[family.index.get_level_values("block") != "all"]
+    for p, adjusted_p in (("p", "p_adjusted"), ("partial_p", "partial_p_adjusted")):
+        tests = of_blocks[of_blocks[p].notna()]
+        assert len(tests) >= 3
+        assert tests[adjusted_p].to_numpy() == pytest.approx(stats.false_discovery_control(tests[p]))
+    assert (
+        family.loc[family.index.get_level_values("block") == "all", ["p_adjusted", "partial_p_adjusted"]]
+        .isna()
+        .all(axis=None)
+    )
     assert table.loc["absolute_stiffness_index", "loss", 8]["r"] == pytest.approx(
         -table.loc["stiffness_index", "loss", 8]["r"]
     )
@@ -136,7 +149,9 @@ def test_all_is_not_composition():
     assert cell["r"] == pytest.approx(stats.pearsonr(kept["stiffness_index"], kept["correct"]).statistic)
     assert (cell["n"], cell["n_left_out"], cell["n_images"]) == (48, 36, 24)
     assert (cell["n_blocks"], cell["of_blocks"]) == (2, 8)
-    assert not cell["significant"]
+    averages = kept.groupby("image")[["stiffness_index", "correct"]].mean()
+    assert cell["p"] == pytest.approx(stats.pearsonr(*averages.to_numpy(float).T).pvalue, abs=0.02)
+    assert cell["p"] > 5 * naive.p
 
 
 def test_two_images_of_eight_blocks_are_two_images():
@@ -152,3 +167,34 @@ def test_table_counts_what_is_undefined():
     cell = correlation.table(frame, ["stiffness_index"]).query("block == 8 and outcome == 'loss'").iloc[0]
     assert (cell["n"], cell["n_left_out"]) == (1, 9)
     assert "fewer than three" in str(cell["reason"])
+
+
+def test_pooled_p_is_that_of_the_images_not_of_the_pairs():
+    """On the rows that ship: eight pairs of one image are one observation. The outcome is the image's, so that r of the
+    images' averages asks the same."""
+    frame = shipping.rows(networks.find("resnet18"), Convention.SLICES)
+    averages = frame.groupby("image")[["stiffness_index", "loss"]].mean()
+    found = correlation.pooled(frame, "stiffness_index", "loss")
+    images, pairs = stats.pearsonr(*averages.to_numpy().T), stats.pearsonr(frame["stiffness_index"], frame["loss"])
+    assert found.r == pytest.approx(pairs.statistic)
+    assert found.p == pytest.approx(images.pvalue, abs=0.005)
+    assert found.p < pairs.pvalue / 10
+
+
+def test_given_is_the_partial_correlation_in_the_table():
+    """P is planted to be the live fraction's, and the loss to be so, too: raw they correlate, given it they do not."""
+    frame, rng = rows(images=80, blocks=[2, 8]), np.random.default_rng(0)
+    frame["live_fraction"] = 0.2 + 0.1 * frame["loss"] + 0.02 * rng.normal(size=160)
+    frame["percent_negative"] = 40 * frame["live_fraction"] + 0.2 * rng.normal(size=160)
+    table = correlation.table(frame, ["percent_negative"]).set_index(["block", "outcome"])
+    for block in (8, "all"):
+        cell = table.loc[(block, "loss")]
+        assert cell["r"] > 0.8
+        assert cell["p"] < 0.001
+        assert abs(cell["partial_r"]) < 0.25
+        assert cell["partial_p"] > 0.05
+        assert cell["partial_low"] < 0 < cell["partial_high"]
+    last = frame[frame["block"] == 8]
+    direct = partial(last["percent_negative"], last["loss"], [last["live_fraction"]], last["label"])
+    assert table.loc[(8, "loss")]["partial_r"] == direct.r
+    assert "outcome does not vary" in str(table.loc[(8, "accuracy")]["partial_reason"])  # right or wrong by label

@@ -16,7 +16,7 @@ from stiffcore.networks import catalogue, manifest, registry as networks
 from stiffcore.rebuild import twins
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
-from stiffcore.sweeps import shipping
+from stiffcore.sweeps import shipping, tasks
 from tests.made_up import rows as rows_made_up
 from tests.made_up.asked import asked
 from tests.made_up.spectra import store
@@ -240,3 +240,56 @@ def test_every_scene_draws_what_ships():
     missing = [request for request in scenes.requests() if result_cache.shipped().get(request.key) is None]
     assert missing == []
     assert all(len(shipping.rows(networks.find(network), Convention.SLICES)) for network in catalogue.PAPER)
+
+
+def norms_alone(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same images and blocks, of level norms: square blocks have s, the others say why not."""
+    square = frame["n_in"] == frame["n_out"]
+    why = {"norm_block": "undefined: ‖J_block‖ belongs to block", "max_re": "not computed: needs eigenvalues"}
+    not_square = dict.fromkeys(("stiffness_indicator", "log_norm_lower", "log_norm_upper"), "undefined: not square")
+    return frame.assign(
+        quantity="norms", percent_negative=np.nan, max_re=np.nan, norm_branch=2.0, norm_block=np.nan,
+        **{name: np.where(square, value, np.nan) for name, value in zip(not_square, (0.5, -1.0, 2.0), strict=True)},
+        reasons=[json.dumps(why | ({} if is_square else not_square)) for is_square in square],
+    )  # fmt: skip
+
+
+def test_rows_of_before_take_the_norms_of_rows_of_level_norms_and_lose_nothing():
+    counts = rows(convention="branch")
+    counts.loc[counts["block"] == 7, ["percent_negative", "reasons"]] = [
+        np.nan,
+        '{"percent_negative": "undefined: not square"}',
+    ]
+    norms = norms_alone(rows(images=2, convention="branch"))
+    for found in (shipping.merged(counts, norms), shipping.merged(norms, counts)):
+        assert len(found) == len(counts)
+        assert found["quantity"].eq("counts").all()
+        np.testing.assert_array_equal(found["percent_negative"], counts["percent_negative"])
+        assert found["norm_branch"].fillna(0).tolist() == [2.0] * 4 + [0.0] * 4  # images 0 and 1, blocks 7 and 8
+        of_8 = found[found["block"] == 8]
+        assert of_8["stiffness_indicator"].fillna(0).tolist() == [0.5, 0.5, 0, 0]
+        first7 = found[found["block"] == 7].iloc[0]
+        said = json.loads(first7["reasons"])
+        assert {said["percent_negative"], said["stiffness_indicator"]} == {"undefined: not square"}
+        assert "max_re" not in said  # the row has one
+    newest = norms.assign(stiffness_indicator=9.0)
+    richer = norms.assign(quantity="counts", percent_negative=3.0)
+    assert shipping.merged(newest, richer)["stiffness_indicator"].ne(9).all()  # its own
+
+
+def test_a_sweep_of_level_norms_computes_what_rows_of_before_lack():
+    network, image = networks.find("resnet18"), asked("resnet18", 5, 8, "branch").image
+    (task,) = tasks.plan(network, [image], [7, 8], Convention.BRANCH, "norms")
+    before = rows(images=6, convention="branch")
+    assert tasks.split([task], before)[1][0].blocks == (7, 8)
+    known, left = tasks.split([task], norms_alone(before))
+    assert ([row["block"] for row in known], left) == ([7, 8], [])
+    (task,) = tasks.plan(network, [image], [7, 8], Convention.BRANCH, "counts")
+    assert tasks.split([task], norms_alone(before))[1][0].blocks == (7, 8)
+
+
+def test_level_norms_under_slices_is_refused():
+    with pytest.raises(CannotCompute, match="choose block or branch, or another level"):
+        tasks.plan(networks.find("resnet18"), [], [8], Convention.SLICES, "norms")
+    with pytest.raises(CannotCompute, match="norms of one matrix"):
+        asked("resnet18", 0, 8, "slices", "norms").checked()

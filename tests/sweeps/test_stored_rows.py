@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from stiffcore.analysis import compute
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10, registry as images
 from stiffcore.metrics.missing import not_computed
 from stiffcore.networks import manifest, registry as networks
+from stiffcore.statistics import row_values
 from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps.stored_rows import StoredRows
 from tests.made_up.asked import asked
@@ -66,3 +68,22 @@ def test_results_of_other_weights_and_foreign_entries_have_no_row(monkeypatch):
     other = manifest.Entry("resnet18", "1" * 64, None, 0.0, {}, entry.predicted, entry.loss)
     monkeypatch.setattr(manifest, "entry", lambda network: other)
     assert of(StoredRows(), "resnet18", Convention.BRANCH).empty
+
+
+def test_a_result_of_level_norms_has_a_row_with_s_alone():
+    """From the computation to the table, at a block that is square and one that is not."""
+    requests = [asked("resnet18", cifar10.bundled()[0], block, "branch", "norms") for block in (7, 8)]
+    seventh, eighth = compute.compute_many(requests, again=True)
+    found = of(StoredRows(), "resnet18", Convention.BRANCH).set_index("block")
+    assert found["quantity"].tolist() == ["norms", "norms"]
+    assert found.loc[8, "stiffness_indicator"] == eighth.metrics["stiffness_indicator"] < 0
+    assert found["norm_branch"].tolist() == [result.metrics["norm_branch"] for result in (seventh, eighth)]
+    rows = found.reset_index()
+    assert str(row_values.main_reason(rows, "percent_negative")).startswith("undefined: not square")
+    of_8 = rows[rows["block"] == 8]
+    assert str(row_values.main_reason(of_8, "percent_negative")).endswith("(level extremes)")
+    assert (
+        str(row_values.main_reason(rows[rows["block"] == 7], "stiffness_indicator"))
+        == "undefined: not square (2048 × 4096)"
+    )
+    assert row_values.main_reason(rows, "norm_branch") is None

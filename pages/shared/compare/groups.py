@@ -62,6 +62,7 @@ def show(style: Style) -> None:
         kind = controls.select("Drawn as", "kind", labels.KINDS, "box")
     blocks = _blocks(a, b)
     controls.notes()
+    statistics.caveat(metric)
     with panels.error_boundary():
         _compare(a, b, metric, blocks, kind, style)
 

@@ -2,7 +2,6 @@
 
 from html import escape
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -103,32 +102,17 @@ def _pictures(request: PerturbationRequest, perturbed: Perturbed | None, style: 
     if perturbed is None and request.kind == "noise":  # noise needs no network
         pixels = perturbation.noise(request.image, request.strength, request.seed)
     if pixels is not None:
-        cards.append(_difference(request.image.pixels, pixels, style))
+        cards.append(compare_sides.difference(request.image.pixels, pixels, style))
         network = request.network
         said = (
             ("no prediction",) if after is None else (escape(gallery.said(network, after[0])), f"loss {after[1]:.3g}")
         )
         label = network.label_of(request.image)  # without a label, no prediction is wrong
         wrong = ' class="wrong"' if after and label is not None and after[0] != label else ""
-        cards.append(
-            f'<figure class="side"><img src="{gallery.data_uri(pixels)}" style="border-color:{looks["B"].colour}" '
-            f'alt="perturbed"><figcaption><b>B, perturbed</b><br>{escape(perturbation.name_of(request))}<br>'
-            f"<span{wrong}>{said[0]}</span>{', '.join(('', *said[1:]))}</figcaption></figure>"
-        )
+        name = escape(perturbation.name_of(request))
+        seen = f"<span{wrong}>{said[0]}</span>{', '.join(('', *said[1:]))}"
+        cards.append(compare_sides.picture(pixels, "perturbed", looks["B"].colour, "B, perturbed", name, seen))
     st.html(f'{compare_sides.IMAGE_LOOK}<div class="sides">{"".join(cards)}</div>')
-
-
-def _difference(clean: np.ndarray, pixels: np.ndarray, style: Style) -> str:
-    """The change around grey, enlarged so that its largest value just fits."""
-    change = pixels.astype(int) - clean
-    factor = 127 // max(int(np.abs(change).max()), 1)
-    shown = (128 + factor * change).astype(np.uint8)
-    norm = float(np.sqrt((change**2).sum()))
-    return (
-        f'<figure class="side"><img src="{gallery.data_uri(shown)}" style="border-color:{style.muted}" alt="the difference">'
-        f"<figcaption><b>B − A, × {factor}</b><br>at most {int(np.abs(change).max())} grey levels<br>Euclidean norm {norm:.0f}"
-        "</figcaption></figure>"
-    )
 
 
 def _sweep(request: PerturbationRequest, side: Side, style: Style) -> None:

@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.shared.widgets import grid, statistics
+from pages.shared.widgets import correlation_words, grid, statistics
 from stiffcore.conventions import Convention
 from stiffcore.figures.theme import Style
 from stiffcore.metrics import definitions
 from stiffcore.metrics.metric import EVERY
 from stiffcore.metrics.missing import NOT_SQUARE, Missing
+from stiffcore.paper.estimate import signed
 from stiffcore.statistics import correlation, tables
+from stiffcore.statistics.row_values import filled
 
 OPENS_ON = "percent_negative"
 
@@ -30,6 +32,7 @@ def measures() -> dict[str, str]:
 
 def points(rows: pd.DataFrame, measure: str, block: int | str) -> pd.DataFrame:
     """A row per image and block with a value: image, label, predicted, correct, loss, block, value; for ``all``, of the pool."""
+    rows = filled(rows, [measure])
     kept = rows[tables.pool(rows, measure).holds(rows) if block == tables.ALL else rows["block"] == block]
     names = ["image", "label", "predicted", "correct", "loss", "block"]
     values = kept[names].assign(value=tables.column(kept, measure))
@@ -51,38 +54,41 @@ def numbers(rows: pd.DataFrame, table: pd.DataFrame, measure: str, block: int | 
         st.info(
             "This block is not computed." if is_definable else f"{NOT_SQUARE}.".capitalize(), icon=":material/pending:"
         )
-    for cell in cells.itertuples():
-        if np.isnan(cell.r):
-            st.metric(f"r with {cell.outcome}", cell.reason.word)
-            st.caption(str(cell.reason))
+    for cell in cells.to_dict("records"):
+        if np.isnan(cell["r"]):
+            st.metric(f"r with {cell['outcome']}", cell["reason"].word)
+            st.caption(str(cell["reason"]))
             continue
-        st.metric(f"r with {cell.outcome}", _signed(cell.r, 3))
-        st.caption(
-            f"{_interval(cell)}{_p('p', cell.p)}, adjusted {_p('p', cell.p_adjusted)}; Spearman {_signed(cell.spearman)}; "
-            f"n = {cell.n:,}" + (f", {cell.n_left_out:,} left out" if cell.n_left_out else "")
-        )
+        st.metric(f"r with {cell['outcome']}", signed(cell["r"], 3))
+        left_out = f", {cell['n_left_out']:,} left out" if cell["n_left_out"] else ""
+        st.caption(f"{correlation_words.sure(cell)}; Spearman {signed(cell['spearman'])}; n = {cell['n']:,}{left_out}")
+        if left := correlation_words.given(cell):
+            st.caption(f"**{left[0].upper()}{left[1:]}.**")
 
 
-def _signed(r: float, digits: int = 2) -> str:
-    rounded = round(r, digits) + 0.0  # no sign on a zero
-    return f"{rounded:{'+' if rounded else ''}.{digits}f}".replace("-", "−")
-
-
-def _interval(cell) -> str:
-    return "" if np.isnan(cell.low) else f"95 % interval {_signed(cell.low)} to {_signed(cell.high)}; "
-
-
-def _p(name: str, p: float) -> str:
-    return f"{name} < 0.001" if p < 0.001 else f"{name} = {p:.3f}"
+def in_a_line(rows: pd.DataFrame, measure: str, block: int | str) -> str:
+    """The shown r with loss and what is left of it, for the figure; "" where there is none."""
+    if block == tables.ALL:
+        found = correlation.pooled(rows, measure, "loss", resamples=0, permutations=0)
+        left = correlation.given(rows, measure, "loss", resamples=0, permutations=0)
+    else:
+        part = rows[rows["block"] == block]
+        found = correlation.correlate(tables.column(part, measure), tables.column(part, "loss"), resamples=0)
+        left = correlation.given(part, measure, "loss", resamples=0)
+    if found.reason:
+        return ""
+    given = "undefined" if left.reason else signed(left.r)
+    return f"r with loss {signed(found.r)}; {correlation_words.GIVEN} {given}"
 
 
 def section(table: pd.DataFrame, measure: str, network: str, convention: Convention, style: Style) -> None:
     """All blocks and measures: Pearson's r, in bold where the adjusted p is below 0.05; below, one measure in full."""
     st.subheader("All blocks")
     st.caption(
-        f"Pearson's r; bold: adjusted p (Benjamini–Hochberg) below {correlation.SIGNIFICANT}. “All” pools the pairs of image and "
-        "block, for the images that have a value at every block of the pool. S is signed: a negative r with accuracy means "
-        "that more negative S goes with higher accuracy."
+        f"Pearson's r; below it, the partial r {correlation_words.GIVEN}. Bold, or with a star: adjusted p (Benjamini–Hochberg, over "
+        f"the blocks and both outcomes) below {correlation.SIGNIFICANT}. “All” pools the pairs of image and block, for the images that "
+        "have a value at every block of the pool; its p permutes the images, 10,000 times, and is not adjusted. S is signed: a "
+        "negative r with accuracy means that more negative S goes with higher accuracy."
     )
     cells = {(cell.block, cell.measure, cell.outcome): cell for cell in table.itertuples()}
     shown = {name: title for name, title in measures().items() if definitions.named(name).is_of(convention)}
@@ -110,8 +116,11 @@ def _name(cell) -> str:
 def _cell(cell) -> grid.Cell:
     if np.isnan(cell.r):
         return _word(cell.reason)
-    title = f"{_interval(cell)}{_p('p', cell.p)}, adjusted {_p('p', cell.p_adjusted)}, n = {cell.n:,}"
-    return grid.number(cell.r, strong=bool(cell.significant), title=title)
+    named = cell._asdict()
+    title = f"{correlation_words.sure(named)}, n = {cell.n:,}; {correlation_words.given(named)}"
+    star = "*" if correlation_words.survives(named) else ""
+    left = "–" if np.isnan(cell.partial_r) else f"{signed(cell.partial_r)}{star}"
+    return grid.number(cell.r, strong=bool(cell.significant), title=title, small=left)
 
 
 def _word(reason: Missing) -> grid.Cell:
@@ -120,22 +129,30 @@ def _word(reason: Missing) -> grid.Cell:
 
 def _in_full(table: pd.DataFrame, style: Style) -> None:
     """A row per outcome and block of one measure: every column of ``correlation.table``."""
-    columns = ["r", "95 % interval", "p", "adjusted p", "Spearman", "p of Spearman", "n", "images", "left out"]
+    columns = ["r", "95 % interval", "p", "adjusted p"]
+    groups = [("of r", 4), (f"of r {correlation_words.GIVEN}", 4), ("", 5)]
+    counts = ["Spearman", "p of Spearman", "n", "images", "left out"]
     for outcome, part in table.groupby("outcome", sort=False):
         body = [(_name(cell), _numbers_of(cell)) for cell in part.itertuples()]
-        grid.draw(body, columns, style, "Block", [(f"with {outcome}", len(columns))])
+        named = [(f"with {outcome}: {groups[0][0]}", 4), *groups[1:]]
+        grid.draw(body, [*columns, *columns, *counts], style, "Block", named, "dense")
 
 
 def _numbers_of(cell) -> list[grid.Cell]:
     counts = [grid.number(count, 0) for count in (cell.n, cell.n_images, cell.n_left_out)]
     if np.isnan(cell.r):
-        return [_word(cell.reason), *[grid.Cell("–", word=True)] * 5, *counts]
-    interval = "none" if np.isnan(cell.low) else f"{_signed(cell.low)} to {_signed(cell.high)}"
-    shown = [grid.number(cell.r, strong=bool(cell.significant)), grid.Cell(interval, word=interval == "none")]
-    shown += [
-        grid.p_value(cell.p),
-        grid.p_value(cell.p_adjusted),
-        grid.number(cell.spearman),
-        grid.p_value(cell.spearman_p),
-    ]
-    return shown + counts
+        return [_word(cell.reason), *[grid.Cell("–", word=True)] * 9, *counts]
+    shown = _with_interval(cell.r, cell.low, cell.high, bool(cell.significant))
+    shown += [grid.p_value(cell.p), grid.p_value(cell.p_adjusted)]
+    if np.isnan(cell.partial_r):
+        shown += [_word(cell.partial_reason), *[grid.Cell("–", word=True)] * 3]
+    else:
+        survives = correlation_words.survives(cell._asdict())
+        shown += _with_interval(cell.partial_r, cell.partial_low, cell.partial_high, survives)
+        shown += [grid.p_value(cell.partial_p), grid.p_value(cell.partial_p_adjusted)]
+    return [*shown, grid.number(cell.spearman), grid.p_value(cell.spearman_p), *counts]
+
+
+def _with_interval(r: float, low: float, high: float, strong: bool) -> list[grid.Cell]:
+    interval = "none" if np.isnan(low) else f"{signed(low)} to {signed(high)}"
+    return [grid.number(r, strong=strong), grid.Cell(interval, word=interval == "none")]

@@ -38,8 +38,8 @@ def published_labels(network: str, metric: str, block: int | str) -> pd.DataFram
 def spread(network: str, rows: pd.DataFrame, metric: str, block: int | str) -> None:
     """The paper's question as a number: the variance between labels against that between blocks."""
     paper = catalogue.paper(network)
-    ratio = evidence.label_ratio(evidence.of_paper(paper), metric) if paper else None
-    theirs = "" if ratio is None else f"The paper's tables give {100 * ratio:.3g} %."
+    ratio = evidence.of_paper(paper).label_ratio(metric).value if paper else math.nan
+    theirs = "" if math.isnan(ratio) else f"The paper's tables give {100 * ratio:.3g} %."
     if rows.empty:
         if paper:
             st.caption(f"The diamonds are the paper's means. {theirs}")

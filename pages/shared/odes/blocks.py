@@ -15,6 +15,7 @@ from stiffcore.figures.odes import stability_plane
 from stiffcore.figures.odes.stability_plane import Cloud
 from stiffcore.figures.spectra import spectrum, spectrum_table
 from stiffcore.figures.theme import Style
+from stiffcore.metrics import definitions
 from stiffcore.odes import block_flow, stability, step_limits
 
 FITS = {"all": "Regions and eigenvalues", "points": "Eigenvalues"}
@@ -100,7 +101,7 @@ def _numbers(results: Sequence[Result], looks: dict, method: str, step: float, s
     st.caption(
         f"{stability.method(method).title}. The largest stable step keeps every eigenvalue with Re λ < 0 inside the region; "
         f"decay alone allows {ode_table.number(interval, 4)} / |min Re λ|. Eigenvalues with Re λ > 0 grow in the "
-        "ODE itself, and no small step changes that. Structural zeros stay at 0 at every step; they are counted, not drawn."
+        f"ODE itself, and no small step changes that. {definitions.BESIDE_THE_AXIS} Structural zeros stay at 0 at every step; they are counted, not drawn."
     )
 
 

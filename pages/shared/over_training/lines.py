@@ -32,6 +32,7 @@ def show(run: Run, convention: Convention, style: Style, above: DeltaGenerator |
         )
         axes = controls.select("Vertical axis", "vertical", spectrum.AXES, "linear")
     controls.notes()
+    statistics.caveat(metric)
     with panels.error_boundary():
         rows = runs.rows(run, convention)
         drawn = rows[(rows["seed"] == run.seed) & rows["block"].isin(blocks)] if len(rows) else rows

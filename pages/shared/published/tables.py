@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.state import controls
-from pages.shared.widgets import grid, statistics
+from pages.shared.widgets import correlation_words, grid, statistics
 from stiffcore.conventions import Convention
 from stiffcore.figures.theme import Style
 from stiffcore.images import cifar10
@@ -90,7 +90,7 @@ def means(table: pd.DataFrame, number: int | None, style: Style) -> None:
 def correlations(table: pd.DataFrame, number: int | None, style: Style) -> None:
     """A table per measure: r and p theirs and ours, and the difference, with accuracy and loss; our interval on hover."""
     cells = {(cell["block"], cell["measure"], cell["outcome"]): cell for cell in table.to_dict("records")}
-    columns = ["theirs", "p", "ours", "p", "adjusted p", "difference"]
+    columns = ["theirs", "p", "ours", "p", "adjusted p", "ours, partial", "difference"]
     for measure in SHOWN:
         body = []
         for block in table["block"].drop_duplicates():
@@ -108,12 +108,13 @@ def correlations(table: pd.DataFrame, number: int | None, style: Style) -> None:
 
 
 def _correlation(cell: dict, number: int | None, style: Style) -> list[grid.Cell]:
-    """theirs, their p, ours, our p, adjusted, difference."""
+    """theirs, their p, ours, our p, adjusted, ours given live fraction and label, difference."""
     mark = _marks(number, **{name: cell[name] for name in ("block", "measure", "outcome")})
     theirs = grid.number(cell["published"], mark=mark, title=_unpublished(cell))
     ours = _ours(cell, style, _text(cell["ours"]), _how_sure(cell))
     sure = [grid.p_value(cell["p"]), grid.p_value(cell["p_adjusted"])]
-    return [theirs, grid.number(cell["published_p"]), ours, *sure, grid.number(cell["difference"])]
+    partial = grid.number(cell["partial_r"], title=correlation_words.given(cell))
+    return [theirs, grid.number(cell["published_p"]), ours, *sure, partial, grid.number(cell["difference"])]
 
 
 def _how_sure(cell: dict) -> str:

@@ -17,6 +17,12 @@ MENU = {
         ("app.py", "Home", ":material/home:", ""),
         ("pages/1_Spectrum.py", "Spectrum", ":material/scatter_plot:", "any block at any image, in the complex plane"),
         ("pages/5_Compare.py", "Compare", ":material/compare:", "two spectra side by side, axes locked"),
+        (
+            "pages/10_Through_the_network.py",
+            "Through the network",
+            ":material/linear_scale:",
+            "how far a small change of an image grows, block by block",
+        ),
         ("pages/8_Own_files.py", "Own files", ":material/upload_file:", "a network or an image of your own"),
     ),
     "Statistics": (
@@ -29,13 +35,19 @@ MENU = {
         ),
         ("pages/3_Labels.py", "Labels", ":material/label:", "does stiffness depend on the label?"),
         ("pages/4_Correlation.py", "Correlation", ":material/bubble_chart:", "stiffness against accuracy and loss"),
+        (
+            "pages/11_Adversarial_examples.py",
+            "Adversarial examples",
+            ":material/security:",
+            "how small a change fools the network, against stiffness",
+        ),
     ),
     "The paper": (
         ("pages/6_Published_tables.py", "Published tables", ":material/table_view:", "their numbers beside ours"),
         ("pages/7_Stiff_ODEs.py", "Stiff ODEs", ":material/show_chart:", "what stiffness does to a solver"),
     ),
 }
-MENU_WIDTH = 215  # pixels
+MENU_WIDTH = 236  # pixels
 # Streamlit's own spacing is made for long pages; an instrument should fit on one screen.
 LOOK = """
 <style>
@@ -46,9 +58,9 @@ LOOK = """
   [data-testid="stSidebarUserContent"] {padding-top: 0;}
   [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] {gap: 0.3rem;}
   .stMainBlockContainer > div > [data-testid="stVerticalBlock"], .stMainBlockContainer > [data-testid="stVerticalBlock"] {gap: 0.75rem;}
-  @media (max-width: 1200px) {.st-key-beside [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
+  @media (max-width: 1200px) {[class*="st-key-beside"] [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
   .stMain h1 {padding: 0 0 0.6rem;}
-  .stMain [data-testid="stPageLink"] a, .stMain [data-testid="stPageLink"] a * {white-space: normal; overflow: visible; height: auto;}
+  [data-testid="stPageLink"] a, [data-testid="stPageLink"] a * {white-space: normal; overflow: visible; height: auto;}
   .stMain [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums;}
   .menu-group {font-size: 0.74rem; letter-spacing: 0.08em; text-transform: uppercase; opacity: 0.65; margin: 0.7rem 0 0;}
   .st-key-choice-talk {margin-top: 0.9rem;}

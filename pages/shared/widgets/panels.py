@@ -44,9 +44,9 @@ def looks(row, style: theme.Style) -> tuple:
     return row, nullcontext()
 
 
-def responsive_columns(widths: Sequence[float]) -> list:
-    """Columns that stack if the window is narrower than about 1,200 pixels."""
-    return st.container(key="beside").columns(widths)
+def responsive_columns(widths: Sequence[float], name: str = "") -> list:
+    """Columns that stack if the window is narrower than about 1,200 pixels. name: of the second such row of a page."""
+    return st.container(key=f"beside{name and '-'}{name}").columns(widths)
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def drawn(count: int, total: int, as_density: bool = False) -> None:
 
 def metrics(results: Sequence[Result], colours: dict[Image, str], style: theme.Style) -> None:
     """Metrics down, spectra across; a missing number is a word, with the reason on hover and below the table."""
-    names = spectrum_table.metrics_present(results)
+    names = spectrum_table.main_metrics(results)
     blocks = {
         block: [r for r in results if r.request.block == block] for block in sorted({r.request.block for r in results})
     }

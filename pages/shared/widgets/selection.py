@@ -13,7 +13,7 @@ from stiffcore.figures.statistics import depth
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
 from stiffcore.statistics import tables
-from stiffcore.statistics.row_values import main_reason
+from stiffcore.statistics.row_values import filled, main_reason
 
 
 def _points(event) -> list[dict]:
@@ -46,7 +46,7 @@ def one_point(
         return
     image, of_point = picked
     block = of_point or block
-    of_image = rows[rows["image"] == image]
+    of_image = filled(rows, [metric])[rows["image"] == image]
     first = of_image.iloc[0]
     asked = ask.find_network(network)
     label, seen = (gallery.class_name(asked, int(first[name])) for name in ("label", "predicted"))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
 import streamlit as st
 
 from pages.shared.state import ask, choices, controls
@@ -106,6 +107,24 @@ def card(mark: str, network: str, image: int, colour: str, seen: int | None = No
         f'<figure class="side"><img src="{gallery.thumbnail(image)}" style="border-color:{colour}" alt="{escape(label)}">'
         f"<figcaption><b>{mark}</b><br>{escape(label)} · {name}<br><span{wrong}>{said}</span>{size}</figcaption></figure>"
     )
+
+
+def picture(pixels: np.ndarray, alt: str, colour: str, head: str, *lines: str) -> str:
+    """An image with a heading and lines beside it, as HTML; the lines are HTML."""
+    return (
+        f'<figure class="side"><img src="{gallery.data_uri(pixels)}" style="border-color:{colour}" alt="{escape(alt)}">'
+        f"<figcaption><b>{escape(head)}</b><br>{'<br>'.join(lines)}</figcaption></figure>"
+    )
+
+
+def difference(clean: np.ndarray, pixels: np.ndarray, style: Style) -> str:
+    """The change around grey, enlarged so that its largest value just fits."""
+    change = pixels.astype(int) - clean
+    largest, norm = int(np.abs(change).max()), float(np.sqrt((change**2).sum()))
+    factor = 127 // max(largest, 1)
+    lines = f"at most {largest} grey level{'' if largest == 1 else 's'}", f"Euclidean norm {norm:.0f}"
+    shown = (128 + factor * change).astype(np.uint8)
+    return picture(shown, "the difference", style.muted, f"B − A, × {factor}", *lines)
 
 
 def _block(side: str, network: str, default: int) -> int:

@@ -14,6 +14,7 @@ from stiffcore.figures.odes import stability_regions
 from stiffcore.figures.odes.stability_regions import UNIT_CIRCLE
 from stiffcore.figures.panel import Series
 from stiffcore.figures.theme import Style
+from stiffcore.metrics import definitions
 from stiffcore.odes import spectrum_stability
 
 NOT_SQUARE = "No overlay for a block that changes the shape: it has no eigenvalues, only singular values."
@@ -82,7 +83,7 @@ def numbers(results: Sequence[Result], series: Mapping[int, Series], overlay: Ov
     if set(overlay.regions) != {UNIT_CIRCLE}:
         caption = (
             f"At h = {overlay.step:g}. {caption} The largest stable step keeps every eigenvalue with Re λ < 0 inside the "
-            "region; those with Re λ > 0 grow in the ODE itself."
+            f"region; those with Re λ > 0 grow in the ODE itself. {definitions.BESIDE_THE_AXIS}"
         )
     st.caption(caption)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.state import ask, choices, controls
-from pages.shared.widgets import gallery
+from pages.shared.widgets import gallery, levels
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.commands import sweep as sweep_command
@@ -16,7 +16,7 @@ from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.metrics import definitions
 from stiffcore.networks import catalogue, manifest
-from stiffcore.paper import claims, evidence, published, tables_text
+from stiffcore.paper import claims, evidence, published, resampled, tables_text
 from stiffcore.statistics import correlation, tables
 from stiffcore.statistics.row_values import as_texts
 from stiffcore.storage import cache as result_cache
@@ -109,7 +109,7 @@ def _verdicts(stamps: tuple) -> pd.DataFrame:
     by_reading = {PAPER: {network: evidence.of_paper(network) for network in published.NETWORKS}}
     for title, by_network in stamps:
         by_reading[title] = {
-            network: evidence.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
+            network: resampled.of_rows(_rows(key), ask.find_network(key[0]), key[1]) for network, key in by_network
         }
     return claims.verdicts(by_reading)
 
@@ -126,12 +126,16 @@ def of_images(
     return shipping.merged(kept, pd.DataFrame(fresh))
 
 
-def not_shipped(network: str, convention: Convention, images: Sequence[int]) -> list[Request]:
-    """The requests, for every block, of images whose rows do not ship."""
+def not_shipped(network: str, convention: Convention, images: Sequence[int], metric: str) -> list[Request]:
+    """The requests, for every block, of images whose rows do not ship with a metric; of the level that computes it."""
     rows_that_ship = shipped(network, convention)
+    rows_that_ship = rows_that_ship[rows_that_ship["image"].isin(list(images))]
+    quantity = levels.needed(metric) if convention.has_matrix else "counts"
+    if convention.has_matrix:
+        rows_that_ship = rows_that_ship[levels.is_known(rows_that_ship, metric)]
     known = set(zip(rows_that_ship["image"], rows_that_ship["block"]))
     return [
-        ask.request(network, image, block.block, convention, "counts")
+        ask.request(network, image, block.block, convention, quantity)
         for image in images
         for block in catalogue.blocks(network)
         if (image, block.block) not in known
@@ -166,6 +170,7 @@ def about(found: pd.DataFrame, network: str, convention: Convention, paper: bool
     if said := tables_text.undetermined(found):
         st.caption(said)
     _lacking(found, network, convention)
+    levels.about(found, network, convention)
 
 
 def _lacking(found: pd.DataFrame, network: str, convention: Convention) -> None:
@@ -238,6 +243,12 @@ def metric_titles(convention: Convention | None = None) -> dict[str, str]:
     chosen = [metric for metric in definitions.METRICS if metric.is_chosen]
     usable = [metric for metric in chosen if convention is None or metric.is_of(convention)]
     return {metric.name: f"{metric.heading}: {metric.title}" for metric in usable}
+
+
+def caveat(metric: str) -> None:
+    """The sentence that stands wherever this metric does, if it has one."""
+    if said := definitions.named(metric).caveat:
+        st.caption(f":material/warning: {definitions.named(metric).symbol}: {said}")
 
 
 def networks_before() -> tuple[str, ...]:

@@ -44,6 +44,12 @@ def metrics_present(results: Sequence[Result]) -> list[str]:
     ]
 
 
+def main_metrics(results: Sequence[Result]) -> list[str]:
+    """``metrics_present`` without those that say nothing about these spectra, because one crosses the imaginary axis."""
+    crosses = any(result.metrics.get("min_re", 0.0) < 0 < result.metrics.get("max_re", 0.0) for result in results)
+    return [name for name in metrics_present(results) if not (crosses and definitions.named(name).caveat)]
+
+
 def cell(name: str, result: Result) -> str:
     """A metric of a result as text; "–" if blocks of this kind do not have the metric."""
     if name not in result.metrics and name not in result.reasons:

@@ -14,10 +14,13 @@ SMALLEST_LOSS = 1e-7  # on the log axis: the float32 cross-entropy of a confiden
 GOLDEN = 0.618_033_988_75
 
 
-def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True, axis: str | None = None) -> go.Figure:
+def figure(
+    values: pd.DataFrame, title: str, style: Style, log_loss: bool = True, axis: str | None = None, said: str = ""
+) -> go.Figure:
     """values: image, label, predicted, correct, loss, block, value. A point's customdata is (image, block).
 
-    title: with network and convention; axis: title of the values' axis, by default ``title``.
+    title: with network and convention; axis: title of the values' axis, by default ``title``; said: the correlation in a
+    line, written above the panels.
 
     Above: loss against the value. Below, on the same axis: boxes of right and wrong predictions, with their points.
     """
@@ -78,6 +81,11 @@ def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True
         uirevision=title,
         margin={"t": 96 if style.talk else 76, "b": 48},
     )
+    if said:
+        fig.add_annotation(
+            text=said.replace("; ", "<br>"), x=1, y=1.01, xref="x domain", yref="y domain", xanchor="right", yanchor="bottom",
+            align="right", showarrow=False,
+        )  # fmt: skip
     fig.update_xaxes(title_text=axis or title, row=2, col=1)
     fig.update_yaxes(title_text="loss", type="log" if log_loss else "linear", exponentformat="power", row=1, col=1)
     fig.update_yaxes(
@@ -86,7 +94,8 @@ def figure(values: pd.DataFrame, title: str, style: Style, log_loss: bool = True
     return fig
 
 
-def alt_text(values: pd.DataFrame, title: str) -> str:
-    """One sentence for screen readers; the table below the figure has the numbers."""
+def alt_text(values: pd.DataFrame, title: str, said: str = "") -> str:
+    """A sentence or two for screen readers; the table below the figure has the numbers. said: as in ``figure``."""
     wrong = int((~values["correct"].astype(bool)).sum())
-    return f"{title} against the loss of {len(values):,} points, {wrong:,} of them predicted wrong."
+    about = f"{title} against the loss of {len(values):,} points, {wrong:,} of them predicted wrong."
+    return f"{about} {said[0].upper()}{said[1:]}." if said else about

@@ -87,8 +87,8 @@ def _line(
     if x:
         fig.add_trace(
             go.Scatter(
-                x=x, y=y, fill="toself", mode="lines", fillcolor=_faint(colour, 0.16), hoverinfo="skip", showlegend=False,
-                line={"width": 0.5, "color": _faint(colour, 0.5)}, **group,
+                x=x, y=y, fill="toself", mode="lines", fillcolor=theme.faint(colour, 0.16), hoverinfo="skip", showlegend=False,
+                line={"width": 0.5, "color": theme.faint(colour, 0.5)}, **group,
             ), row=1, col=1,
         )  # fmt: skip
     there = ["low", "high", "median", "n", "n_undefined", "mean", "checkpoint"]
@@ -126,11 +126,6 @@ def _band(part: pd.DataFrame, scale: Axes) -> tuple[list, list]:
             x += [*at, *reversed(at), at[0], None]
             y += [*low, *reversed(high), low[0], None]
     return x, y
-
-
-def _faint(colour: str, opacity: float) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {opacity})"
 
 
 def _strip(fig: go.Figure, steps: pd.DataFrame, style: Style, unit: str) -> None:

@@ -1,0 +1,147 @@
+"""The outermost eigenvalues of symmetric operators by Lanczos' method, several iterations in lockstep.
+
+    A V_j = V_j T_j + β v_{j+1} e_jᵀ,    T_j u = θ u   =>   ‖A V_j u − θ V_j u‖ = β |u_j|
+
+One basis has both ends of the spectrum. Every vector is orthogonalised against the whole basis; where that would be too large, or gains
+nothing, it restarts from the Ritz vectors of both ends (thick restart: Wu and Simon 2000, SIAM J. Matrix Anal. Appl. 22). All iterations
+that have not ended take their next vector through the operator as one batch. A Ritz value is never outside the spectrum, and some
+eigenvalue lies within its residual: where the starts differ, the outermost is the better one.
+Source: Parlett, The Symmetric Eigenvalue Problem (1998), ch. 11 and 13.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stiffcore.progress import Progress, silent
+
+TOLERANCE = 1e-6  # of a residual, relative to the largest |θ|; an eigenvalue's error is its square over a gap
+MOST_PRODUCTS = 800  # of one iteration
+BREAKDOWN = 100 * np.finfo(float).eps  # of β, relative to the operator's size: the basis then is invariant
+FIRST_LOOK, LOOK_EVERY = 8, 5  # vectors between two solutions of the projected problem
+CANCELLED = 0.1  # a vector that orthogonalisation shortens by more is orthogonalised again
+LARGEST_BASIS, SMALLEST_BASIS = 240, 24  # vectors
+BASES_MEMORY = 10**9  # bytes of all bases together
+
+# rows (batch, side), and the kind of each; the rows of a kind stand together -> (batch, side)
+Product = Callable[[Tensor, Sequence[str]], Tensor]
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What to iterate: an operator by its kind, the ends of its spectrum (0 the lowest, -1 the highest), a random start."""
+
+    kind: str
+    ends: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one iteration found at each of its ends, in their order.
+
+    values: Rayleigh quotients vᵀAv, ‖v‖ = 1; residuals: ‖Av − θv‖, recomputed; settled: whether all are within the tolerance.
+    """
+
+    values: tuple[float, ...]
+    residuals: tuple[float, ...]
+    settled: bool
+    products: int
+
+
+def outermost(product: Product, side: int, iterations: Sequence[Iteration], progress: Progress = silent) -> list[Found]:
+    """What each iteration finds. side: of every operator, 1 or more. Iterations of a kind stand together."""
+    room = int(np.clip(BASES_MEMORY // (8 * side * len(iterations)), SMALLEST_BASIS, LARGEST_BASIS))
+    running = [_Running(one, side, min(room, side)) for one in iterations]
+    while active := [one for one in running if not one.ended]:
+        progress(0, 0, f"logarithmic norms and norms by Lanczos, {active[0].products + 1} vectors")
+        images = product(torch.stack([one.last for one in active]), [one.iteration.kind for one in active])
+        for one, image in zip(active, images, strict=True):
+            one.extend(image)
+    vectors = torch.cat([one.vectors for one in running])
+    images = product(vectors, [one.iteration.kind for one in running for _ in one.iteration.ends])
+    values = (vectors * images).sum(1)
+    residuals = torch.linalg.norm(images - values[:, None] * vectors, dim=1)
+    found, at = [], 0
+    for one in running:
+        here = slice(at, at := at + len(one.vectors))
+        found.append(Found(tuple(values[here].tolist()), tuple(residuals[here].tolist()), one.settled, one.products))
+    return found
+
+
+class _Running:
+    """One iteration: its basis, and the operator projected on it."""
+
+    def __init__(self, iteration: Iteration, side: int, room: int):
+        self.iteration, self.room, self.whole = iteration, room, side
+        self.basis = torch.empty(min(room + 1, side), side, dtype=torch.float64)  # a vector a row
+        self.projected = np.zeros((room, room))  # its upper triangle
+        start = np.random.default_rng(iteration.seed).standard_normal(side)
+        self.basis[0] = torch.from_numpy(start / np.linalg.norm(start))
+        self.size, self.look, self.products, self.restarted = 0, FIRST_LOOK, 0, 0
+        self.ended = self.settled = False
+
+    @property
+    def last(self) -> Tensor:
+        return self.basis[self.size]
+
+    @property
+    def vectors(self) -> Tensor:
+        """A Ritz vector for each end, as rows of length 1."""
+        _, weights = self._ritz()
+        rows = torch.from_numpy(np.ascontiguousarray(weights[:, list(self.iteration.ends)].T)) @ self.basis[: self.size]
+        return rows / torch.linalg.norm(rows, dim=1, keepdim=True)
+
+    def extend(self, image: Tensor) -> None:
+        """Takes the operator's image of the last vector, and ends or has a next one."""
+        # Its components along the last two vectors are large, those along others rounding, but for the first one after a restart.
+        image = self._without(image, max(0, self.size - 1) if self.size != self.restarted else 0)
+        before = float(torch.linalg.norm(image))
+        image = self._without(image)
+        length = float(torch.linalg.norm(image))
+        if length < CANCELLED * before:
+            image = self._without(image)
+            length = float(torch.linalg.norm(image))
+        self.size, self.products = self.size + 1, self.products + 1
+        invariant = length <= BREAKDOWN * np.abs(self.projected).max() or self.size == self.whole
+        full = self.size == self.room or self.products == MOST_PRODUCTS
+        if invariant or full or self.size >= self.look:
+            self._look(0.0 if invariant else length, full)
+        if not self.ended:
+            self.basis[self.size] = image / length
+
+    def _without(self, image: Tensor, first: int = 0) -> Tensor:
+        """The image without its components along the basis from a vector on, which the projection takes up."""
+        basis = self.basis[first : self.size + 1]
+        components = basis @ image
+        self.projected[first : self.size + 1, self.size] += components.numpy()
+        return torch.addmv(image, basis.T, components, alpha=-1)
+
+    def _ritz(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.linalg.eigh(self.projected[: self.size, : self.size], UPLO="U")
+
+    def _look(self, length: float, full: bool) -> None:
+        values, weights = self._ritz()
+        residuals = length * np.abs(weights[-1, list(self.iteration.ends)])
+        self.settled = bool((residuals <= TOLERANCE * np.abs(values).max()).all())
+        self.ended = self.settled or self.products >= MOST_PRODUCTS
+        self.look = self.size + LOOK_EVERY
+        if full and not self.ended:
+            self._restart(values, weights)
+
+    def _restart(self, values: np.ndarray, weights: np.ndarray) -> None:
+        """Keeps the Ritz vectors next to each end; the next column of the projection couples them to the next vector."""
+        kept = self.room // (4 * len(self.iteration.ends))
+        chosen = [
+            i for end in self.iteration.ends for i in (range(kept) if end == 0 else range(self.room - kept, self.room))
+        ]
+        self.basis[: len(chosen)] = (
+            torch.from_numpy(np.ascontiguousarray(weights[:, chosen].T)) @ self.basis[: self.room]
+        )
+        self.projected[:] = 0
+        self.projected[range(len(chosen)), range(len(chosen))] = values[chosen]
+        self.size = self.restarted = len(chosen)
+        self.look = self.size + LOOK_EVERY
