@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stiffcore.networks.network import Network
-from stiffcore.paper import claims, evidence, published
+from stiffcore.paper import claims, evidence, published, resampled
 from stiffcore.statistics import tables
 from stiffcore.statistics.tables import ALL, SHOWN
 
@@ -63,9 +63,9 @@ def verdicts(rows: dict[Network, pd.DataFrame]) -> pd.DataFrame:
 
     rows: of the networks of today; a claim that follows from the sizes alone is left out.
     """
-    by_reading = {
+    by_reading: dict[str, dict[str, evidence.Evidence]] = {
         "paper": {network.name: evidence.of_paper(network.name) for network in rows},
-        "ours": {network.name: evidence.of_rows(frame, network) for network, frame in rows.items()},
+        "ours": {network.name: resampled.of_rows(frame, network) for network, frame in rows.items()},
     }
     found = claims.verdicts(by_reading)
     wide = found[found["reading"] != "geometry"].pivot(
@@ -89,7 +89,7 @@ def verdicts(rows: dict[Network, pd.DataFrame]) -> pd.DataFrame:
 def taken(rows: dict[Network, pd.DataFrame], about: dict[str, dict]) -> dict[str, dict]:
     """The content of the file for these rows. about: network -> accuracy and recipe."""
     answers = claims.verdicts(
-        {"ours": {network.name: evidence.of_rows(frame, network) for network, frame in rows.items()}}
+        {"ours": {network.name: resampled.of_rows(frame, network) for network, frame in rows.items()}}
     )
     answers = answers[answers["reading"] == "ours"]
     content = {}

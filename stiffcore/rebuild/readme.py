@@ -95,17 +95,8 @@ def _blocks(side: pd.DataFrame) -> str:
 
 
 def _distances(rows: dict, compared: dict) -> str:
-    heads = [
-        "network",
-        "accuracy, first",
-        "these",
-        "log \\|S\\|, first",
-        "these",
-        "log P, first",
-        "these",
-        "images",
-        "blocks",
-    ]
+    numbers = (f"{what}, {who}" for what in ("accuracy", "log |S|", "log P") for who in ("first weights", "these"))
+    heads = ["network", *numbers, "images", "blocks"]
     lines = []
     for network, side in compared.items():
         far = earlier.distances(side).set_index("metric")

@@ -122,14 +122,11 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _lacking(wanted: list[Task], rows: pd.DataFrame) -> Iterator[Request]:
     """The requests for which no row answers."""
-    there = (
-        dict(zip(zip(rows["image"], rows["block"], strict=True), rows["quantity"], strict=True)) if len(rows) else {}
-    )
-    order = QUANTITIES.index
+    there = {(row["image"], row["block"]): row for row in rows.to_dict("records")}
     for task in wanted:
         for request in task.requests:
-            existing = there.get((request.image.in_rows, request.block))
-            if existing is None or order(existing) < order(request.quantity):
+            row = there.get((request.image.in_rows, request.block))
+            if row is None or not sweep_tasks.serves(row, request):
                 yield request
 
 

@@ -6,6 +6,7 @@ network, are another number or another line. Images are the first ones of each l
 
 from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue
+from stiffcore.rebuild.by_image import Growth, Robustness
 from stiffcore.rebuild.golden import Golden
 from stiffcore.rebuild.odes import Odes
 from stiffcore.rebuild.readme import Readme
@@ -16,6 +17,7 @@ from stiffcore.rebuild.trainings import Training
 from stiffcore.rebuild.twins import Twins
 from stiffcore.rebuild.weights import Weights
 
+NORMS = "norms"
 SLICES, BLOCK, BRANCH = Convention.SLICES, Convention.BLOCK, Convention.BRANCH
 ONE, TEN = 1, 10  # images: the cat of the scenes; one of each label
 
@@ -29,6 +31,7 @@ def every() -> list[Target]:
         Odes("odes"),
         Twins("twins"),
         *SPECTRA,
+        *WHOLE,
         *BASELINES,
         *RUNS,
         Golden("golden"),
@@ -46,14 +49,19 @@ SPECTRA_FIRST: tuple[Target, ...] = (
 )
 ROWS: tuple[Target, ...] = (
     Rows("resnet18/slices", "resnet18", SLICES, (Part(1000),)),
-    Rows("resnet18/branch", "resnet18", BRANCH, (Part(100, (4, 6, 8)), Part(5, (2,)), Part(ONE, (1,)))),
-    Rows("resnet18/block", "resnet18", BLOCK, (Part(100, IDENTITY),)),
+    Rows(
+        "resnet18/branch",
+        "resnet18",
+        BRANCH,
+        (Part(100, (4, 6, 8)), Part(5, (2,)), Part(ONE, (1,)), Part(1000, quantity=NORMS)),
+    ),
+    Rows("resnet18/block", "resnet18", BLOCK, (Part(100, IDENTITY), Part(1000, quantity=NORMS))),
     Rows("resnet34/slices", "resnet34", SLICES, (Part(300),)),
     Rows("resnet50/slices", "resnet50", SLICES, (Part(300, (16,)), Part(100))),
-    Rows("resnet34/block", "resnet34", BLOCK, (Part(20, IDENTITY),)),
-    Rows("resnet50/block", "resnet50", BLOCK, (Part(20, IDENTITY),)),
-    Rows("resnet34/branch", "resnet34", BRANCH, (Part(50, (15, 16)),)),
-    Rows("resnet50/branch", "resnet50", BRANCH, (Part(50, (15, 16)),)),
+    Rows("resnet34/block", "resnet34", BLOCK, (Part(20, IDENTITY), Part(300, quantity=NORMS))),
+    Rows("resnet50/block", "resnet50", BLOCK, (Part(20, IDENTITY), Part(100, quantity=NORMS))),
+    Rows("resnet34/branch", "resnet34", BRANCH, (Part(50, (15, 16)), Part(300, quantity=NORMS))),
+    Rows("resnet50/branch", "resnet50", BRANCH, (Part(50, (15, 16)), Part(100, quantity=NORMS))),
 )
 SPECTRA: tuple[Target, ...] = (
     Spectra("resnet34/spectra-branch", "resnet34", BRANCH, (Part(TEN, (15, 16)),)),
@@ -68,8 +76,20 @@ BASELINES: tuple[Target, ...] = tuple(
     for baseline in ("resnet18-untrained", "resnet18-shuffled")
     for target in (
         Rows(f"{baseline}/slices", baseline, SLICES, (Part(100),)),
-        Rows(f"{baseline}/branch", baseline, BRANCH, (Part(20, (8,)),)),
+        Rows(f"{baseline}/branch", baseline, BRANCH, (Part(20, (8,)), Part(100, quantity=NORMS))),
+        Rows(f"{baseline}/block", baseline, BLOCK, (Part(20, quantity=NORMS),)),
     )
+)
+# Robustness is set beside stiffness and growth image by image.
+WHOLE: tuple[Target, ...] = (
+    Growth("resnet18/growth", "resnet18", 300, TEN),
+    Growth("resnet18-untrained/growth", "resnet18-untrained", 20, ONE),
+    Growth("resnet18-shuffled/growth", "resnet18-shuffled", 20, ONE),
+    Robustness("resnet18/robustness", "resnet18", 1000),
+    Growth("resnet34/growth", "resnet34", 50, ONE),
+    Growth("resnet50/growth", "resnet50", 50, ONE),
+    Robustness("resnet34/robustness", "resnet34", 100),
+    Robustness("resnet50/robustness", "resnet50", 100),
 )
 RESNET20 = ("resnet20", "ResNet20, from its first step on")
 RUNS: tuple[Target, ...] = (

@@ -124,7 +124,7 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
         for request in task.requests:
             # Rows are known by the image's number, which only CIFAR-10's images have for ever.
             shipped = known_rows.get((request.image.in_rows, request.block)) if request.image.is_official else None
-            if shipped is not None and _serves(shipped, request):
+            if shipped is not None and serves(shipped, request):
                 rows.append(shipped)
             elif (result := analysis.stored(request)) is not None:
                 rows.append(row(result))
@@ -135,7 +135,7 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
     return rows, remaining
 
 
-def _serves(row: dict, request: Request) -> bool:
+def serves(row: dict, request: Request) -> bool:
     """Whether a row serves a request. A row holds no spectrum, so it never serves one; and rows of before have no norms."""
     order = QUANTITIES.index
     if request.quantity == "spectrum" or order(row["quantity"]) < order(request.quantity):

@@ -20,8 +20,8 @@ from stiffcore.sweeps import shipping, tasks as sweep_tasks
 from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up, store
 
-BRANCH = Convention.BRANCH
-TARGET = Rows("resnet18/branch", "resnet18", BRANCH, (Part(3, (8,)), Part(2, (6,), "extremes")))
+BRANCH, SLICES = Convention.BRANCH, Convention.SLICES  # made-up results have no norms, which rows of matrices need
+TARGET = Rows("resnet18/slices", "resnet18", SLICES, (Part(3, (8,)), Part(2, (6,), "extremes")))
 
 
 @pytest.fixture(autouse=True)
@@ -52,14 +52,14 @@ def test_levels_and_blocks_become_tasks_and_the_richest_level_answers():
 
 def test_it_is_made_and_then_current():
     need = TARGET.need()
-    assert (need.reasons, need.missing) == (("rows-resnet18-branch.parquet is not there",), 5)
+    assert (need.reasons, need.missing) == (("rows-resnet18-slices.parquet is not there",), 5)
     assert need.seconds > 0
     TARGET.make(Workers())
-    found = shipping.rows(networks.find("resnet18"), BRANCH)
+    found = shipping.rows(networks.find("resnet18"), SLICES)
     assert sorted(zip(found["image"], found["block"])) == [(0, 6), (0, 8), (1, 6), (1, 8), (3, 8)]
     assert not TARGET.need().is_stale
-    assert shipping.about()["rows-resnet18-branch.parquet"]["commands"] == [TARGET.command]
-    assert set(json.loads(seconds.PATH.read_text())["resnet18 branch counts"]) == {"6", "8"}
+    assert shipping.about()["rows-resnet18-slices.parquet"]["commands"] == [TARGET.command]
+    assert set(json.loads(seconds.PATH.read_text())["resnet18 slices counts"]) == {"6", "8"}
 
 
 def test_what_a_stopped_run_stored_is_not_computed_again(monkeypatch):
@@ -75,7 +75,7 @@ def test_what_a_stopped_run_stored_is_not_computed_again(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         TARGET.make(Workers())
     need = TARGET.need()
-    assert need.reasons == ("rows-resnet18-branch.parquet is not there", "2 of them are stored on this machine")
+    assert need.reasons == ("rows-resnet18-slices.parquet is not there", "2 of them are stored on this machine")
     assert need.missing == 3
     asked_for.append("again")
     TARGET.make(Workers())
@@ -85,7 +85,7 @@ def test_what_a_stopped_run_stored_is_not_computed_again(monkeypatch):
 
 def test_more_images_or_a_richer_level_are_missing_rows():
     TARGET.make(Workers())
-    more = Rows("resnet18/branch", "resnet18", BRANCH, (Part(4, (8,)), Part(2, (6,), "counts")))
+    more = Rows("resnet18/slices", "resnet18", SLICES, (Part(4, (8,)), Part(2, (6,), "counts")))
     need = more.need()
     assert need.reasons[0] == "1 of 6 rows are missing", "made-up results are whole counts"
     assert need.missing == 1
@@ -99,13 +99,13 @@ def test_rows_of_an_older_algorithm_are_named_put_away_and_made_again(monkeypatc
     assert TARGET.need().reasons[0].startswith("computed by version")
     assert TARGET.need().reasons[0].endswith("of the algorithm, now 99")
     TARGET.put_away()
-    assert shipping.rows(networks.find("resnet18"), BRANCH).empty
+    assert shipping.rows(networks.find("resnet18"), SLICES).empty
     assert shipping.about() == {}
 
 
 def test_rows_of_other_weights_are_named():
     TARGET.make(Workers())
-    path = shipping.rows_path("resnet18", BRANCH)
+    path = shipping.rows_path("resnet18", SLICES)
     shipping.write(pd.read_parquet(path).assign(weights="0" * 64), path)
     shipping.note(path, shipping.about()[path.name] | {"weights": "0" * 64}, "other")
     said = f"other weights of resnet18: 00000000, now {networks.find('resnet18').weights_sha256[:8]}"
@@ -119,10 +119,10 @@ def test_a_failure_is_told_after_the_rest_is_shipped(monkeypatch):
         return sweep_tasks.Outcome(task, () if bad else outcome.rows, {8: "No memory: buy some."} if bad else {})
 
     monkeypatch.setattr(sweep_tasks.Task, "carried_out", compute)
-    target = Rows("resnet18/branch", "resnet18", BRANCH, (Part(3, (8,)),))
+    target = Rows("resnet18/slices", "resnet18", SLICES, (Part(3, (8,)),))
     with pytest.raises(CannotCompute, match=r"1 result could not be computed. First, image 1, block 8: No memory"):
         target.make(Workers())
-    assert len(shipping.rows(networks.find("resnet18"), BRANCH)) == 2
+    assert len(shipping.rows(networks.find("resnet18"), SLICES)) == 2
 
 
 def test_spectra_ship_and_what_is_stored_is_not_computed(monkeypatch):
