@@ -41,13 +41,25 @@ def table_2() -> str:
 
 def weights() -> str:
     """The recipes and accuracies of the weights that ship, from their files' metadata."""
-    names = ("network", "epochs", "batch", "peak rate", "warm-up", "weight decay", "of", "padded in", "test accuracy")
+    names = (
+        "network",
+        "epochs",
+        "batch",
+        "peak rate",
+        "warm-up",
+        "weight decay",
+        "of",
+        "padded in",
+        "trained on",
+        "test accuracy",
+    )
     rows = []
     for name in catalogue.SHIPPED:
         entry = manifest.entry(name)
         noted = entry.recipe["recipe"]  # in an old manifest as JSON
         recipe = json.loads(noted) if isinstance(noted, str) else noted
         padded = recipe.get("padded", "black" if recipe.get("padding") == "black" else "reflection")
+        made_on = entry.recipe.get("device", "")
         rows.append(
             [
                 networks.title(name),
@@ -57,6 +69,7 @@ def weights() -> str:
                 f"{recipe['weight_decay']:g}",
                 DECAYED[str(recipe.get("decayed", "weights"))],
                 str(padded),
+                f"{made_on}, {entry.recipe['seconds']} s" if made_on else "–",
                 "not measured" if entry.accuracy is None else f"{100 * entry.accuracy:.2f} %",
             ]
         )
