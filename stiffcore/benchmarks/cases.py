@@ -218,7 +218,8 @@ def outermost(case: Case, where: torch.device = CPU) -> Comparison:
 def _counted(state: BlockState) -> Answer:
     """The computation of ``analysis`` for a request of level counts under ``block``: proof and extremes, or the full spectrum."""
     known = block_metrics.of_matrix(state, Convention.BLOCK, "counts", silent)[0]
-    assert known.negative is not None and known.undetermined is not None  # at this level both are known
+    assert known.negative is not None  # at this level both are known
+    assert known.undetermined is not None
     extremes = {name: getattr(known, name) for name in ("max_re", "min_re", "spectral_radius")}
     return Answer({"negative": (known.negative, known.negative + known.undetermined)}, extremes)
 
