@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from pages.shared.home import answer
 from pages.shared.shell import navigation, scenes
 from pages.shared.state import controls
 from pages.shared.widgets import panels
@@ -11,6 +10,10 @@ style = navigation.page("Home")
 st.title("How stiff is a residual network?")
 controls.notes()
 with panels.error_boundary():
+    from pages.shared.home import (
+        answer,
+    )  # it needs pandas, which takes longer to import than a visitor waits for the title
+
     answer.section(style)
 pages, about = panels.responsive_columns([1.2, 1], "links")
 with pages:

@@ -13,7 +13,7 @@ st.title("How far does a small change grow?")
 
 # Choose.
 with panels.row():
-    networks, images = chosen.lines()
+    networks, images = chosen.lines(style)
     start = controls.select("Growth", "start", growth.STARTS, "image")
 controls.notes()
 
@@ -38,4 +38,5 @@ with panels.error_boundary():
         with panels.row():
             one = chosen.line(found, names)
             target = controls.select("Singular values", "target", directions.TARGETS, "last")
+        controls.notes()
         numbers.directions(one, target, style)

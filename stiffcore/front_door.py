@@ -322,7 +322,9 @@ def correlate(rows: "pd.DataFrame", metric: str, outcome: Literal["accuracy", "l
     """Pearson's and Spearman's correlation of a metric with accuracy or loss over the images, one row per block and one for all.
 
     Columns: block, measure, outcome, r, p, low and high (95 % bootstrap interval), spearman, spearman_p, n, p_adjusted
-    (Benjamini and Hochberg's, over all blocks and both outcomes) … NaN with a ``reason`` where it is undefined.
+    (Benjamini and Hochberg's, over the blocks and both outcomes); partial_r, partial_p, partial_low, partial_high and
+    partial_p_adjusted, of the partial r given live fraction and label … NaN with a ``reason``, or a ``partial_reason``,
+    where it is undefined. p of the row for all blocks permutes the images and is not adjusted.
 
     >>> sc.correlate(sc.rows("resnet18", "slices"), "percent_negative", "loss")
     """

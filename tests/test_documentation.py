@@ -72,7 +72,7 @@ def said_commands(readme: str) -> list[list[str]]:
         parts = shlex.split(piece, comments=True) if piece.startswith("python -m stiffcore") else piece.split()
         if parts[:3] == ["python", "-m", "stiffcore"]:
             found.append(parts[3:])
-        elif len(parts) > 1 and parts[0] in commands():
+        elif piece in spans(readme) and len(parts) > 1 and parts[0] in commands():
             found.append(parts)
     return found
 

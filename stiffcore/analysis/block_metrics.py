@@ -10,8 +10,10 @@ from stiffcore.jacobians.linearise import BlockState
 from stiffcore.metrics import facts
 from stiffcore.metrics.facts import Facts
 from stiffcore.progress import Progress
-from stiffcore.spectra import full as full_spectra, singular_values, symmetric_part
+from stiffcore.spectra import arnoldi, full as full_spectra, singular_values, symmetric_part
 from stiffcore.spectra.certificate import Certificate
+
+LEAST_VECTORS = 200  # of Arnoldi's iteration: trained blocks of side 800 need 60 to 194 (measured)
 
 # facts; arrays and health as in requests.Result; what else its `made` records
 Computed = tuple[Facts, dict[str, np.ndarray], dict[str, float], dict[str, object]]
@@ -69,7 +71,7 @@ def _of_eigenvalues(state: BlockState, convention: Convention, quantity: str, st
     core, certificate = None, None
     extra: dict[str, object] = {}
     if convention.counts_are_provable and not full:
-        certificate, core = full_spectra.certified(state, quantity == "counts", stage)
+        certificate, core = full_spectra.certified(state, stage)
         extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
     by_extremes = quantity == "extremes" or (certificate and certificate.kind == "proved")
     if by_extremes and (computed := _by_extremes(state, convention, quantity, core, certificate, stage)) is not None:
@@ -77,8 +79,6 @@ def _of_eigenvalues(state: BlockState, convention: Convention, quantity: str, st
     limit = full_spectra.SPECTRUM_MEMORY if full else full_spectra.METRICS_MEMORY
     spectrum = full_spectra.full_spectrum(state, convention, stage, core, limit)
     known = facts.of_spectrum(spectrum, live)
-    if known.negative and certificate and certificate.kind == "estimated":
-        extra = {}  # the spectrum refutes the estimate
     most = (known.negative or 0) + (known.undetermined or 0)  # a full spectrum has both
     health = spectrum.health | {"percent_negative_at_most": 100 * most / spectrum.n}
     arrays = {"eigenvalues": spectrum.eigenvalues} if full else {}
@@ -96,7 +96,14 @@ def _by_extremes(
     """What of_matrix returns, without the full spectrum; None where the extremes need the full spectrum."""
     proved = certificate if certificate is not None and certificate.kind == "proved" else None
     try:
-        outermost = full_spectra.extremes(state, convention, stage, core, proved is not None and not proved.negative)
+        outermost = full_spectra.extremes(
+            state,
+            convention,
+            stage,
+            core,
+            proved is not None and not proved.negative,
+            _most_vectors(state, convention, quantity),
+        )
     except CannotCompute:
         if quantity == "extremes":
             raise
@@ -108,11 +115,16 @@ def _by_extremes(
             f"{outermost.min_re:.3g}: the matrix is so far from normal that rounding moves it across the axis. Ask for the full "
             "spectrum instead."
         )
-    if certificate and is_negative and not proved:
-        certificate = None  # a negative eigenvalue refutes an estimate
     extra: dict[str, object] = {}
     if certificate:
         extra = {"certificate": {"kind": certificate.kind, "how": certificate.how}}
     live = state.live_outputs / state.geometry.n_out
     plan = deflation.plan(state, convention)
     return facts.of_extremes(outermost, plan, convention, live, certificate), {}, outermost.health, extra
+
+
+def _most_vectors(state: BlockState, convention: Convention, quantity: str) -> int:
+    """Of Arnoldi's iteration. Where the full spectrum is what follows if it does not converge, it ends before it costs a tenth of that."""
+    if quantity == "extremes":
+        return arnoldi.MOST_VECTORS
+    return min(arnoldi.MOST_VECTORS, max(LEAST_VECTORS, deflation.plan(state, convention).side // 4))

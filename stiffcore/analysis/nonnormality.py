@@ -5,6 +5,7 @@ may grow for long before they decay, and so may steps within the stability regio
 
     numerical abscissa    ω(J) = max eigenvalue of (J + Jᵀ)/2 = d/dt ‖exp(tJ)‖₂ at t = 0        >= max Re λ
     Henrici's departure   dep(J) = (‖J‖²_F - Σ|λ|²)^½ = ‖N‖_F,  J = U (Λ + N) Uᴴ                0 if and only if J is normal
+    transient growth      ‖exp(tJ)‖₂, 0 < t <= 1, and Kreiss's constant                          e^(tm) <= ‖exp(tJ)‖₂ <= e^(tω)
     pseudospectra         {z : ‖(zI - J)⁻¹‖₂ >= 1/ε} = eigenvalues of all J + E with ‖E‖₂ <= ε
 
 They are properties of J, not of the core: schur_form.py gives the Schur form from which they are computed. Imports torch only
@@ -25,10 +26,6 @@ from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache, kept
 
 if TYPE_CHECKING:  # they import torch
-    from collections.abc import Callable
-
-    from torch import Tensor
-
     from stiffcore.jacobians.linearise import BlockState
     from stiffcore.spectra.schur_form import Triangle
 
@@ -36,6 +33,7 @@ ALGORITHM = 1  # raise it when equal requests would give other numbers
 LARGEST_CORE = 1500  # side
 COLUMNS, ROWS = 20, 10  # of the grid, equally spaced; as many again are placed by quantiles of the eigenvalues
 SECONDS_PER_POINT = 4e-8  # times the side squared, on one core; for the estimate
+TIMES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of x' = Jx: a block's time is 1
 _NUMBERS = ("numerical_abscissa", "norm", "frobenius", "departure", "seconds")
 
 
@@ -57,6 +55,7 @@ class NonNormality:
     seconds: float
     weights: str
     notice: str = ""  # shown to the user if the result could not be stored
+    growth: np.ndarray | None = None  # ‖exp(tJ)‖₂ at TIMES; None in results that were stored before
 
 
 def check(convention: Convention, side: int) -> None:
@@ -95,14 +94,15 @@ def stored(request: Request) -> NonNormality | None:
 def as_entry(result: NonNormality) -> result_cache.Entry:
     """The cache entry of a result."""
     numbers = result_cache.numbers_to_json({name: getattr(result, name) for name in _NUMBERS})
-    arrays = {name: getattr(result, name) for name in ("x", "y", "log_resolvent")}
+    arrays = {name: getattr(result, name) for name in ("x", "y", "log_resolvent", "growth")}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
     header = {"request": result.request.in_header(), "kind": "non-normality"} | numbers | {"weights": result.weights}
     return result_cache.Entry(header, arrays)
 
 
 def estimated_seconds(side: int) -> float:
     """Seconds on one otherwise idle CPU core, for the Schur form and the grid. side: of the core."""
-    return 3 + 2e-8 * side**3 + 4 * COLUMNS * ROWS * SECONDS_PER_POINT * side**2
+    return 6 + 2e-8 * side**3 + 4 * COLUMNS * ROWS * SECONDS_PER_POINT * side**2
 
 
 def compute(request: Request, progress: Progress | None = None, again: bool = False) -> NonNormality:
@@ -140,43 +140,37 @@ def of_state(state: "BlockState", convention: Convention, report: Progress) -> d
     return {
         "numerical_abscissa": abscissa, "norm": norm, "departure": triangle.departure,
         "frobenius": float(np.hypot(np.sqrt(schur_form.sum_of_squares(state, convention, triangle)), triangle.departure)),
-        "x": x, "y": y, "log_resolvent": log_resolvent,
+        "x": x, "y": y, "log_resolvent": log_resolvent, "growth": growth(state, convention, norm, report),
     }  # fmt: skip
 
 
 def outermost(state: "BlockState", convention: Convention) -> tuple[float, float]:
-    """ω(J) and ‖J‖₂ by Lanczos, with the convolutions of the true J as the operator."""
-    import torch
-    from scipy.sparse.linalg import LinearOperator, eigsh
+    """ω(J), which is the upper logarithmic norm, and ‖J‖₂. Raises CannotCompute where Lanczos' method does not settle."""
+    from stiffcore.spectra import symmetric_part
 
-    from stiffcore.jacobians import operator as jacobian
+    norms = symmetric_part.compute(state, convention)
+    if norms.upper is None or norms.norm is None:
+        raise CannotCompute("Lanczos' iteration for ω(J) and ‖J‖₂ did not settle: choose another block.")
+    return norms.upper, norms.norm
 
-    n = state.geometry.n_out
 
-    def product(v: np.ndarray, *which: "Callable[[BlockState, Convention, Tensor], Tensor]") -> np.ndarray:
-        batch = torch.from_numpy(np.ascontiguousarray(v.ravel()))[None]
-        for apply in which:
-            batch = apply(state, convention, batch)
-        return batch[0].numpy()
+def growth(state: "BlockState", convention: Convention, norm: float, report: Progress) -> np.ndarray:
+    """‖exp(tJ)‖₂ at TIMES. norm: ‖J‖₂."""
+    from stiffcore.spectra import transient
 
-    def symmetric(v: np.ndarray) -> np.ndarray:
-        return (product(v, jacobian.apply) + product(v, jacobian.apply_transpose)) / 2
+    report(0, 0, "growth within a block's time")
+    return transient.norms_of_exponential(state, convention, np.array(TIMES), norm, report)
 
-    def gram(v: np.ndarray) -> np.ndarray:
-        return product(v, jacobian.apply, jacobian.apply_transpose)
 
-    start = np.random.default_rng(0).standard_normal(n)
-    size = np.linalg.norm(product(start, jacobian.apply))
-    largest = []
-    for operator, scale in ((symmetric, size), (gram, size**2)):
-        if np.linalg.norm(operator(start)) <= n * np.finfo(float).eps * scale:  # zero; ARPACK would refuse it
-            largest.append(0.0)
-        elif n == 1:  # a number, which ARPACK refuses, too
-            largest.append(float(operator(np.ones(1))[0]))
-        else:
-            linear = LinearOperator((n, n), matvec=operator, dtype=np.float64)
-            largest.append(float(eigsh(linear, k=1, which="LA", v0=start, tol=1e-10, return_eigenvectors=False)[0]))
-    return largest[0], float(np.sqrt(max(largest[1], 0.0)))
+def kreiss_constant(found: NonNormality, max_re: float) -> float:
+    """A lower bound for Kreiss's constant of J - αI, α = max Re λ: max (Re z - α) ‖(zI - J)⁻¹‖ over the grid's points right of α.
+
+    It is sup_ε (α_ε - α)/ε of the pseudospectra's abscissas α_ε, and a lower bound for sup_t e^(-αt) ‖exp(tJ)‖₂, which is at most e n
+    times it (Kreiss's matrix theorem; Trefethen and Embree 2005, § 14-18). 1 for a normal matrix: the value far to the right.
+    """
+    distances = np.broadcast_to(found.x - max_re, found.log_resolvent.shape)
+    right = (distances > 0) & np.isfinite(found.log_resolvent)
+    return max(1.0, float((distances[right] * 10 ** found.log_resolvent[right]).max(initial=0.0)))
 
 
 def grid(eigenvalues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -35,10 +35,17 @@ class Extent(TypedDict):
 ITEMS = ("1", "2", "3", "4", "5")
 IMAGE = 0  # official test index
 FULL_ROUNDS = 5
-QUICK: Extent = {"full_spectrum": {"resnet18": (6, 8)}, "outermost": {"resnet18": (4, 6, 8)}, "all_slices": (6, 8)}
+QUICK: Extent = {
+    "full_spectrum": {"resnet18": (6, 8)},
+    "outermost": {
+        "resnet18": (4, 6, 8),
+        "resnet18-untrained": (8,),
+    },  # untrained: no proof, and level counts must not suffer
+    "all_slices": (6, 8),
+}
 FULL: Extent = {
     "full_spectrum": {"resnet18": (4, 6, 8), "resnet50": (16,)},
-    "outermost": {"resnet18": (2, 4, 6, 8), "resnet50": (2,)},
+    "outermost": {"resnet18": (2, 4, 6, 8), "resnet18-untrained": (6, 8), "resnet50": (2,)},
     "all_slices": (1, 2, 3, 4, 5, 6, 7, 8),
 }
 ONE_ROUND = {("resnet50", 16)}  # of item 1: the dense side takes minutes

@@ -7,6 +7,7 @@ from stiffcore.growth import compute
 from stiffcore.growth.requests import Growth, GrowthRequest, check
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
+from stiffcore.progress import Progress
 
 FIRST_SET = ("resnet18", "resnet34", "resnet50", "resnet18-untrained", "resnet34-untrained", "resnet50-untrained")
 
@@ -55,7 +56,7 @@ def run_growth(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _counted(progress, at: int, total: int, request: GrowthRequest):
+def _counted(progress: Progress, at: int, total: int, request: GrowthRequest) -> Progress:
     return lambda _, __, what: progress(at, total, f"{request.where}: {what}")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class Derived:
 
     def transpose(self, w: Rows) -> Rows:
         with layers.differentiable():
-            value, pullback = torch.func.vjp(self.function, self.at)
+            value, pullback = torch.func.vjp(self.function, self.at)[:2]
             product = torch.func.vmap(lambda one: pullback(one)[0])(w.double().reshape(len(w), *value.shape))
         return product.detach().flatten(1).to(w)
 
@@ -129,7 +130,7 @@ def of(network: Network, image: Image) -> Chain:
     calls, double = forward.pass_through(model, names, x, stop=False)
     outputs = _outputs(double, names, x)
     between: list[Derived | None] = [_stem(double, names[0], x, _scale(network))]
-    for before, after in zip(names, names[1:]):
+    for before, after in pairwise(names):
         same = outputs[before].shape == calls[after].x[0].shape and torch.equal(outputs[before], calls[after].x[0])
         between.append(None if same else Derived(_between(double, before, after, x), outputs[before]))
     head = Derived(_between(double, names[-1], None, x), outputs[names[-1]]) if network.classes else None

@@ -8,7 +8,7 @@ import datetime
 import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,7 +62,13 @@ def _fresh(request: GrowthRequest, report: Progress) -> Growth:
     predicted, loss = _prediction(request, chain)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     seconds = round(time.perf_counter() - began, 3)
-    about = {"predicted": predicted, "loss": loss, "model_error": chain.model_error, "seconds": seconds, "date": now}
+    about: dict[str, Any] = {
+        "predicted": predicted,
+        "loss": loss,
+        "model_error": chain.model_error,
+        "seconds": seconds,
+        "date": now,
+    }
     return Growth(request, **fields, **about, weights=network.weights_sha256)
 
 
@@ -115,7 +121,8 @@ def _of_rows(chain: "Chain") -> list[np.ndarray]:
     """The singular values and right singular vectors of J_logits, formed by one adjoint pass for each score."""
     import torch
 
-    assert chain.head is not None and chain.scores is not None
+    assert chain.head is not None
+    assert chain.scores is not None
     rows = chain.head.transpose(torch.eye(len(chain.scores), dtype=torch.float64))
     for number in range(chain.depth, 0, -1):
         rows = chain.step_back(number, rows)

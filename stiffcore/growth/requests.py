@@ -153,6 +153,6 @@ def from_entry(request: GrowthRequest, entry: result_cache.Entry) -> Growth:
     blocks = len(request.network.blocks)
     if len(fields["growth"]) != blocks or len(fields["log_stretch"]) != blocks:
         raise ValueError(f"it is not of {blocks} blocks")
-    numbers = result_cache.numbers_from_json({name: entry.header["numbers"][name] for name in _NUMBERS})
+    numbers: dict[str, Any] = result_cache.numbers_from_json({name: entry.header["numbers"][name] for name in _NUMBERS})
     about = {name: entry.header[name] for name in ("predicted", "date", "weights")}
     return Growth(request, **fields, **numbers, **about)

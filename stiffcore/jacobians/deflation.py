@@ -29,6 +29,7 @@ from stiffcore.jacobians.layers import DenseMap, ScaledConvolution
 from stiffcore.jacobians.linearise import BlockState
 
 LARGEST_BY_COLUMNS = 4096  # side of a core that is formed by applying a map to every unit vector
+DENSE_BELOW = 4  # times the convolutions' weights; a core with fewer entries is the faster operator (measured)
 AT_ONCE = 64  # unit vectors pushed through a map together
 
 
@@ -130,6 +131,21 @@ def core_product(state: BlockState, convention: Convention, transpose: bool = Fa
     around = Cycle(state, convention, planned.layers)
     product = around.transposed if transpose else around.product
     return lambda v: planned.shift * v + product(v[None])[0]
+
+
+def is_quicker_dense(state: BlockState, side: int) -> bool:
+    """Whether a dense core of this side is a faster operator than the block's layers."""
+    return side**2 < DENSE_BELOW * sum(layer.cost for layer in state.layers)
+
+
+def quickest_product(
+    state: BlockState, convention: Convention, core: Core, transpose: bool = False
+) -> Callable[[Tensor], Tensor]:
+    """As ``core_product``, by the faster of two operators: the dense core or the layers."""
+    if not is_quicker_dense(state, core.plan.side):
+        return core_product(state, convention, transpose)
+    matrix, shift = core.matrix.T if transpose else core.matrix, core.plan.shift
+    return lambda v: torch.addmv(v, matrix, v, beta=shift)
 
 
 def by_pixel(state: BlockState, convention: Convention, layers: tuple[str, ...]) -> Tensor:

@@ -120,8 +120,6 @@ def of_extremes(
     """Facts from the outermost eigenvalues; also the counts, where a certificate proves them."""
     missing, negative = NEEDS_COUNTS, None
     ratio: Missing | None = None
-    if certificate is not None and certificate.kind == "estimated":
-        missing = not_computed(f"estimated that nothing is negative ({certificate.how}); level counts would prove it")
     if certificate is not None and certificate.kind == "proved":
         negative = certificate.negative
         ratio = NEEDS_NEGATIVE if negative else NOTHING_NEGATIVE

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stiffcore.paper.findings import INDICATOR
 from stiffcore.statistics.row_values import column
 
-INDICATOR, SOURCE = "stiffness_indicator", "Söderlind, Jay and Calvo 2015"
+SOURCE = "Söderlind, Jay and Calvo 2015"
 LARGE = 10.0  # a stiffness factor of this size would be called stiff; below 1 the reference time is longer than the block's own
 
 

@@ -77,6 +77,11 @@ CLAIMS = (
         findings.deeper_is_stiffer, joint=True,
     ),
     Claim(
+        "The blocks, read as ODEs, are stiff: by the field's definition?", "the paper's question; Söderlind, Jay and Calvo 2015",
+        "“Stiff”: the stiffness factor −s·T of some block is above 1; a large one is necessary. s = (m + M)/2 of J_F, under branch.",
+        findings.stiff_by_definition, only=Convention.BRANCH,
+    ),
+    Claim(
         "Labels differ little compared with blocks.", "Tables 2 to 6",
         "“Does not vary”: the variance of the labels' means is below 5 % of the variance of the blocks' means, for S and P.",
         findings.labels_differ_little, _BASIC,

@@ -11,7 +11,7 @@ from stiffcore.paper.evidence import Evidence, Verdict, incomplete, named, parti
 from stiffcore.statistics import correlation
 from stiffcore.statistics.tables import ALL, SHOWN
 
-S, P = "stiffness_index", "percent_negative"
+S, P, INDICATOR = "stiffness_index", "percent_negative", "stiffness_indicator"
 SMALL_RATIO = 0.05  # of the variance between labels to that between blocks: "labels differ little"
 WEAK = 0.1  # largest |r| at which stiffness "says almost nothing"
 MORE, POSITIVE, NEGATIVE = Rule(low=1.0), Rule(low=0.0), Rule(high=0.0)
@@ -82,6 +82,16 @@ def deeper_is_stiffer(evidence: Mapping[str, Evidence]) -> Judged:
         )
         for other, deeper in zip(size, list(size)[1:])
     ]
+
+
+def stiff_by_definition(evidence: Evidence) -> Judged:
+    """The largest stiffness factor −s·T of the blocks, over a block's time T = 1."""
+    if missing := incomplete(evidence, INDICATOR):
+        return missing
+    factors = -evidence.means(INDICATOR, evidence.definable)
+    block = evidence.definable[int(np.argmax(factors[0]))]
+    text = f"the largest −s·T of a block's mean s (block {block}; T = 1, a block's own time)"
+    return [Finding(text, estimate.percentile(factors.max(axis=1)), MORE)]
 
 
 def labels_differ_little(evidence: Evidence) -> Judged:

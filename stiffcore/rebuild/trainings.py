@@ -16,7 +16,7 @@ from stiffcore.images import registry as images
 from stiffcore.networks.network import Network
 from stiffcore.rebuild import seconds
 from stiffcore.rebuild.target import Need, Target, Workers, refuse_failures
-from stiffcore.runs import opening, rows as run_rows, shipping as run_shipping, steps
+from stiffcore.runs import rows as run_rows, shipping as run_shipping, steps
 from stiffcore.runs.run import Run
 from stiffcore.storage import cache as result_cache, shipped
 from stiffcore.sweeps import shipping, tasks as sweep_tasks
@@ -125,6 +125,8 @@ class Training(Target):
 @lru_cache(maxsize=4)
 def _opened(paths: tuple[Path, ...], name: str, title: str, changed: tuple[int, ...], measured: bool) -> Run:
     """changed: the files' modification times, so that other files are read again."""
+    from stiffcore.runs import opening  # torch
+
     found = opening.opened(steps.listed(paths), images.bundled() if measured else ())
     if found.refused:
         file, why = next(iter(found.refused.items()))

@@ -56,6 +56,7 @@ def outermost(
     ends: tuple[str, ...] = tuple(ENDS),
     progress: Progress = silent,
     seeds: tuple[int, ...] = SEEDS,
+    most: int = MOST_VECTORS,
 ) -> Outermost:
     """The eigenvalues at the named ends of the spectrum of an operator of side 1 or more, on which all random starts agree.
 
@@ -69,7 +70,9 @@ def outermost(
             progress(number, len(seeds), f"outermost eigenvalues, start {number + 1} of {len(seeds)}")
 
         report()
-        runs.append(_from_one_start(product, side, ends, seed, report))
+        runs.append(_from_one_start(product, side, ends, seed, report, most))
+        if any(np.isinf(residual) for _, residual in runs[-1].values()):
+            break  # no other start would change the verdict
     values, residual, disagreement = {}, 0.0, 0.0
     for end, of in ENDS.items():
         if end in ends:
@@ -89,10 +92,10 @@ def outermost(
 
 
 def _from_one_start(
-    product: Product, side: int, ends: tuple[str, ...], seed: int, report: Callable[[], None]
+    product: Product, side: int, ends: tuple[str, ...], seed: int, report: Callable[[], None], most: int = MOST_VECTORS
 ) -> dict[str, tuple[complex, float]]:
     """An end -> (eigenvalue, residual) from one random start; the residual is ∞ where the end is not settled."""
-    most = min(side, MOST_VECTORS)
+    most = min(side, most)
     basis = np.empty((most + 1, side))  # a vector a row
     projected = np.zeros((most + 1, most))
     start = np.random.default_rng(seed).standard_normal(side)

@@ -20,7 +20,6 @@ METRICS_MEMORY = 3 * 10**9  # bytes, at most, for metrics alone
 SPECTRUM_MEMORY = 8 * 10**9  # bytes, at most, for a full spectrum
 COPIES_OF_CORE = 2.3  # the core, the copy that LAPACK overwrites, and workspace (measured: 2.1)
 BESIDES = 4 * 10**8  # bytes: torch, the network and its scaled convolutions
-DENSE_BELOW = 4  # times the convolutions' weights; a core with fewer entries is the faster operator (measured)
 
 
 @dataclass(frozen=True)
@@ -167,18 +166,19 @@ def extremes(
     progress: Progress = silent,
     core: deflation.Core | None = None,
     nothing_negative: bool = False,
+    most_vectors: int = arnoldi.MOST_VECTORS,
 ) -> Extremes:
     """The rightmost, leftmost and largest eigenvalue by Arnoldi's method, structural 0 and 1 included.
 
     Two random starts must agree; residuals ‖Kv − λv‖ are recomputed in float64. No core is formed where the convolutions are
     the cheaper operator. nothing_negative: it is proved that no eigenvalue is negative; a structural 0, if any, is then the
-    leftmost and no other is searched for. Raises CannotCompute where the iteration does not converge.
+    leftmost and no other is searched for. Raises CannotCompute where the iteration does not converge in ``most_vectors``.
     """
     plan = deflation.plan(state, convention)
     if plan.side < FULL_BELOW:
         return _extremes_of(full_spectrum(state, convention, progress, core))
     ends = tuple(end for end in arnoldi.ENDS if end != "left" or not (nothing_negative and plan.zeros))
-    outermost = arnoldi.outermost(_operator(state, convention, core), plan.side, ends, progress)
+    outermost = arnoldi.outermost(_operator(state, convention, core), plan.side, ends, progress, most=most_vectors)
     structural = [0.0] * (plan.zeros > 0) + [1.0] * (plan.ones > 0)
     return Extremes(
         max([outermost.values["right"].real, *structural]),
@@ -202,21 +202,17 @@ def _extremes_of(spectrum: Spectrum) -> Extremes:
 
 def _operator(state: BlockState, convention: Convention, core: deflation.Core | None = None) -> arnoldi.Product:
     """v -> (shift + K) v by the faster of two operators: the dense core or the convolutions."""
-    weights = sum(layer.cost for layer in state.layers)
-    if deflation.plan(state, convention).side ** 2 < DENSE_BELOW * weights:
-        core = core or deflation.form_core(state, convention)
-        matrix, shift = core.matrix.numpy(), core.plan.shift
-        return lambda v: matrix @ v + shift * v
-    product = deflation.core_product(state, convention)
+    if core is None and deflation.is_quicker_dense(state, deflation.plan(state, convention).side):
+        core = deflation.form_core(state, convention)
+    if core is None:
+        product = deflation.core_product(state, convention)
+    else:
+        product = deflation.quickest_product(state, convention, core)
     return lambda v: product(torch.from_numpy(np.ascontiguousarray(v))).numpy()
 
 
-def certified(
-    state: BlockState, prove: bool, progress: Progress = silent
-) -> tuple[certificate.Certificate, deflation.Core | None]:
-    """The number of eigenvalues of the whole block with a negative real part where it is proved, or an estimate that none has."""
+def certified(state: BlockState, progress: Progress = silent) -> tuple[certificate.Certificate, deflation.Core | None]:
+    """The number of eigenvalues of the whole block with a negative real part, where it is proved."""
     side = deflation.plan(state, Convention.BLOCK).side
     allowed = min(METRICS_MEMORY, int(0.9 * device.available_memory()))
-    return certificate.negative_eigenvalues(
-        state, prove, lambda copies: needed_memory(side, copies) <= allowed, progress
-    )
+    return certificate.negative_eigenvalues(state, lambda copies: needed_memory(side, copies) <= allowed, progress)

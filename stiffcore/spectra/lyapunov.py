@@ -29,6 +29,10 @@ POSITIVE_ENOUGH = 0.1  # eigenvalues of the symmetric part above this need no co
 LIFT = 0.5  # how far above zero the correction lifts its directions
 GOOD_ENOUGH = 0.05  # residual norm of X M + Mᵀ X = …, against eigenvalues of at least 2 · POSITIVE_ENOUGH
 LOOK_EVERY, MOST_STEPS, MOST_COLUMNS = 3, 60, 400  # of the Krylov space; M is close to I, so 6 steps are often enough
+FEW_COLUMNS, SHARE_OF_SIDE = (
+    96,
+    12,
+)  # at most the larger of 96 and a 12th of the side: the full spectrum of a small core is cheap
 LANCZOS_VECTORS, LANCZOS_RESTARTS, LANCZOS_TOLERANCE = 20, 30, 1e-2  # directions need not be exact
 PROBE_STEPS = 10  # of Lanczos, for a negative direction: where one exists, 5 to 8 found it (measured)
 CLOSED = 1e-12  # relative size of a new block, below which the Krylov space is invariant
@@ -70,14 +74,16 @@ def correction(
     backward: Product,  # v -> Mᵀ v
     side: int,
     wanted: int,
-) -> Correction:
-    """P = I + V Y Vᵀ from the lowest ``wanted`` eigenvectors of the symmetric part."""
+) -> Correction | None:
+    """P = I + V Y Vᵀ from the lowest ``wanted`` eigenvectors of the symmetric part; None if it is not positive in more directions."""
     none = torch.zeros(side, 0, dtype=torch.float64)
     if side < 2:  # P would be a number, and would change nothing
         return Correction(none, torch.zeros(0, 0, dtype=torch.float64), True)
     wanted = min(wanted, side - 1)
     low, directions = _lowest(forward, backward, side, wanted)
     needed = low < POSITIVE_ENOUGH
+    if wanted < side - 1 and len(low) == wanted and low.max() <= 0:
+        return None
     complete = len(low) == wanted and not needed.all()
     if not needed.any():
         return Correction(none, torch.zeros(0, 0, dtype=torch.float64), complete)
@@ -91,6 +97,7 @@ def _solution(backward: Product, start: Tensor, weights: Tensor) -> tuple[Tensor
 
     The Krylov space grows until the residual is small, the space is invariant, or a limit is reached.
     """
+    most = min(len(start), MOST_COLUMNS, max(FEW_COLUMNS, len(start) // SHARE_OF_SIDE))
     basis, block = start, start
     image = _columns(backward, start)  # Mᵀ V
     middle = torch.zeros(start.shape[1], start.shape[1], dtype=torch.float64)
@@ -100,7 +107,7 @@ def _solution(backward: Product, start: Tensor, weights: Tensor) -> tuple[Tensor
         for _ in range(2):
             block = block - basis @ (basis.T @ block)
         closed = not float(block.norm()) > CLOSED * size  # the rest is rounding
-        full = basis.shape[1] + block.shape[1] > min(len(start), MOST_COLUMNS)
+        full = basis.shape[1] + block.shape[1] > most
         last = closed or full or step == MOST_STEPS
         if last or step % LOOK_EVERY == 0:
             middle = _projected_solution(basis, image, start, weights)

@@ -1,14 +1,18 @@
 """Non-normality against known matrices and against the dense Jacobian of small blocks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import expm
 
 import stiffcore as sc
 from stiffcore.analysis import compute as analysis, nonnormality
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians import deflation, reference
+from stiffcore.jacobians import deflation, maps, reference
+from stiffcore.progress import silent
 from stiffcore.spectra import schur_form
 from stiffcore.spectra.schur_form import Triangle, of_matrix
 from tests.made_up.asked import asked
@@ -194,3 +198,38 @@ def test_what_structure_makes_zero_is_exact_in_the_triangle(name, convention):
     assert np.abs(values[values != 0]).min() > 1e-9
     core = np.linalg.eigvals(deflation.form_core(block.state, convention).matrix.numpy())
     assert reference.spectral_distance(values[values != 0], core) < 1e-9
+
+
+def measured(matrix: np.ndarray) -> nonnormality.NonNormality:
+    """The non-normality of a matrix, as the page computes it."""
+    state = maps.of_matrix(torch.from_numpy(matrix), 1)
+    numbers = nonnormality.of_state(state, Convention.BRANCH, silent)
+    return nonnormality.NonNormality(asked("resnet18", 0, 8, "branch", "spectrum"), **numbers, seconds=0.0, weights="")
+
+
+def test_kreiss_constant_of_a_normal_matrix_is_1_and_of_a_planted_one_is_below_its_transient_growth():
+    normal = measured(np.diag([-3.0, -1.0, -0.5, 0.25]))
+    assert nonnormality.kreiss_constant(normal, 0.25) == pytest.approx(1, rel=1e-3)
+    matrix = np.array(
+        [[-1.0, 50.0], [0.0, -2.0]]
+    )  # hand-worked: exp(tJ)[0, 1] = 50 (e^-t - e^-2t), at most 12.5 at t = log 2
+    found = measured(matrix)
+    peak = max(np.linalg.norm(expm(t * (matrix + np.eye(2))), 2) for t in np.linspace(0, 20, 401))
+    bound = nonnormality.kreiss_constant(found, -1.0)
+    assert 5 < bound <= peak * (1 + 1e-3)
+    z = found.x[found.x > -1]
+    brute = max((x + 1) / smallest(matrix, complex(x, y)) for x in z for y in found.y)
+    assert bound == pytest.approx(max(1, brute), rel=1e-2)
+
+
+def test_growth_within_a_blocks_time_is_the_dense_one_and_is_stored():
+    matrix = np.array([[-1.0, 50.0], [0.0, -2.0]])
+    found = measured(matrix)
+    dense_norms = [np.linalg.norm(expm(t * matrix), 2) for t in nonnormality.TIMES]
+    np.testing.assert_allclose(found.growth, dense_norms, rtol=1e-9)
+    assert max(dense_norms) == pytest.approx(12.5, rel=0.02)
+    assert np.all(found.growth <= np.exp(np.array(nonnormality.TIMES) * found.numerical_abscissa) + 1e-12)
+    entry = nonnormality.as_entry(found)
+    np.testing.assert_array_equal(entry.arrays["growth"], found.growth)
+    before = nonnormality.as_entry(dataclasses.replace(found, growth=None))
+    assert set(before.arrays) == {"x", "y", "log_resolvent"}, "results that were stored before have none"

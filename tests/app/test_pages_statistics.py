@@ -1,5 +1,6 @@
 """Blocks, Labels, Correlation and Published tables through app.py: planted rows, and with nothing computed."""
 
+import re
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from stiffcore.images import cifar10
 from stiffcore.networks import registry as networks
 from stiffcore.paper import earlier, published
 from stiffcore.statistics import label_spread, tables
+from stiffcore.statistics.partial import partial
 from stiffcore.sweeps import shipping
 from tests.app.visitor import ROOT, Visitor, cells
 from tests.made_up.paper_tables import kinds_and_networks
@@ -246,12 +248,20 @@ def test_correlation_is_scipys_and_bold_where_significant(visit):
     last = frame[frame["block"] == 8]
     r = stats.pearsonr(last["percent_negative"], last["loss"]).statistic
     assert page.at.metric[1].value == minus(f"{r:+.3f}")
-    assert cells(page.html())["8"][1] == minus(f"{r:.2f}")
-    assert 'class="strong" title="95 % interval' in page.html()
+    left = partial(last["percent_negative"], last["loss"], [last["live_fraction"]], last["label"])
+    assert cells(page.html())["8"][1] == minus(f"{r:.2f}{left.r:+.2f}*"), (
+        "the partial r stands below r, significant by its star"
+    )
+    assert minus(f"Given live fraction and label: {left.r:+.2f} (95 % interval {left.low:+.2f}") in page.texts(
+        "caption"
+    )
+    said = minus(f"r with loss {r:+.2f}; given live fraction and label {left.r:+.2f}")
+    assert said in page.figures[0].layout.title.text
     above = [trace for trace in page.figures[0].data if trace.xaxis == "x" and trace.type == "scatter"]
     assert sum(len(trace.x) for trace in above) == 80
     pooled = visit(CORRELATION, of="all", measure="percent_negative")
     assert "n = 640" in pooled.texts("caption")
+    assert "by permuting images; Spearman" in pooled.texts("caption")
 
 
 def test_every_number_of_a_correlation_is_on_the_page(visit):
@@ -261,12 +271,12 @@ def test_every_number_of_a_correlation_is_on_the_page(visit):
     spearman = stats.spearmanr(last["percent_negative"], last["correct"])
     pearson = stats.pearsonr(last["percent_negative"], last["correct"])
     assert line[0] == minus(f"{pearson.statistic:.2f}")
-    assert (line[2], line[4], line[5]) == (
-        f"{pearson.pvalue:.3f}",
-        minus(f"{spearman.statistic:.2f}"),
-        f"{spearman.pvalue:.3f}",
-    )
-    assert line[6:9] == ["80", "80", "0"]
+    left = partial(last["percent_negative"], last["correct"], [last["live_fraction"]], last["label"])
+    assert line[2] == f"{pearson.pvalue:.3f}"
+    assert (line[4], line[6]) == (minus(f"{left.r:.2f}"), f"{left.p:.3f}")
+    assert line[5] == minus(f"{left.low:+.2f} to {left.high:+.2f}")
+    assert line[8:10] == [minus(f"{spearman.statistic:.2f}"), f"{spearman.pvalue:.3f}"]
+    assert line[10:13] == ["80", "80", "0"]
 
 
 def test_correlation_of_what_is_constant_is_undefined_with_its_reason(visit):
@@ -386,7 +396,9 @@ def test_correlations_stand_beside_theirs_with_difference_and_both_p(visit):
     assert line[:2] == ["−0.23", "0.00"]
     assert line[2].endswith(minus(f"{found.statistic:.2f}"))
     assert line[3] == f"{found.pvalue:.3f}"
-    assert line[5] == minus(f"{found.statistic + 0.23:.2f}")
+    left = partial(last["stiffness_index"], last["correct"], [last["live_fraction"]], last["label"])
+    assert line[5] == minus(f"{left.r:.2f}")
+    assert line[6] == minus(f"{found.statistic + 0.23:.2f}")
 
 
 def test_what_is_constant_or_not_square_reads_undefined(visit):
@@ -408,10 +420,14 @@ def test_verdicts_stand_per_reading_with_their_sentences(visit):
     ship(bundled(images=40))
     page = visit(PUBLISHED)
     line = next(line for name, line in cells(page.html()).items() if name.startswith("The last block is the stiffest"))
-    assert line == ["✓ holds", "✓ holds", *["not computed"] * 4]
+    assert line[0] == "✓ holds2.54"
+    assert re.fullmatch(r"✓ holds1\.\d+ \(1\.\d+ to 1\.\d+\)", line[1]), "the number that decides, with its interval"
+    assert line[2:] == ["not computed"] * 4
     spikes = next(line for name, line in cells(page.html()).items() if name.startswith("S spikes"))
-    assert spikes[:2] == ["✗ does not hold", "✓ holds"]
-    assert "|S| is largest in block 8 (12.99), then in block 2 (5.12)." in page.texts("markdown")
+    assert (spikes[0], spikes[1][:7]) == ("✗ does not hold0.456", "✓ holds")
+    assert "“Spikes”: in each of the last three blocks" in page.html()
+    sentence = "|S| of block 8 (12.99) divided by the largest of the others (block 2, 5.12): 2.54, as printed."
+    assert sentence in page.texts("markdown")
 
 
 def test_rows_of_other_weights_are_never_shown(visit, monkeypatch):

@@ -133,8 +133,10 @@ def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
     said = "8 cat cat 8 2048 -0.05 25 -1.25 0.0625 0.5108 stored"
     assert block8.split() == said.split()
     assert "condition_number" not in err
-    code, out, _ = run(capsys, *arguments, "--wide")
+    assert "imaginary axis" not in err
+    code, out, err = run(capsys, *arguments, "--wide")
     assert out.splitlines()[1].split() == [*analyse_table.columns(), *analyse_table.singular()]
+    assert "stiffness_ratio, largest_stable_step: Of a cloud that crosses the imaginary axis" in err
 
 
 @pytest.mark.parametrize("convention", Convention)

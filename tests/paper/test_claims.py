@@ -238,3 +238,24 @@ def test_every_answer_is_a_known_one_with_a_sentence(network):
     assert isinstance(table, pd.DataFrame)
     assert set(table["answer"]) <= set(ANSWERS)
     assert table["sentence"].str.endswith(".").all()
+
+
+@pytest.mark.parametrize(("s", "answer"), [(0.5, "does not hold"), (-0.9, "does not hold"), (-1.2, "holds")])
+def test_stiff_by_the_fields_definition_follows_from_the_indicator_under_branch(s, answer):
+    frame = rows("resnet18", Convention.BRANCH, 40, [1, 2, 4, 6, 8])
+    noise = np.random.default_rng(0).normal(0, 0.01, len(frame))
+    frame["stiffness_indicator"] = np.where(frame["block"] == 8, s, 0.5) + noise
+    reading = {"resnet18": of(frame)}
+    table = claims.verdicts({"branch": reading}).set_index("claim")
+    row = table.loc["The blocks, read as ODEs, are stiff: by the field's definition?"]
+    assert row["answer"] == answer
+    if s < 0:
+        assert "block 8" in row["sentence"]
+        assert float(row["interval"].split()[0].replace("−", "-")) == pytest.approx(-s, abs=0.02)
+    slices = claims.verdicts({"slices": {"resnet18": of(rows(images=20))}})
+    assert not slices["claim"].str.contains("definition").any(), "slices have no logarithmic norms"
+
+
+def test_without_the_indicator_stiffness_by_definition_is_not_computed():
+    found = judge(findings.stiff_by_definition, of(rows("resnet18", Convention.BRANCH, 20, [1, 2, 4, 6, 8])))
+    assert found.answer == "not computed"

@@ -1,5 +1,6 @@
 """Our tables beside the published ones as text."""
 
+import numpy as np
 import pytest
 
 from stiffcore.networks import registry as networks
@@ -18,7 +19,7 @@ def test_wide_is_the_papers_form():
     labels = tables_text.wide(comparison.side_by_side(networks.find("resnet18"), "by_label", None))
     assert labels["label"].tolist()[3] == "cat"
     r = tables_text.wide(comparison.side_by_side(networks.find("resnet34"), "correlation", None))
-    assert r.shape == (17, 1 + 4 * 6 + 2)
+    assert r.shape == (17, 1 + 4 * 8 + 2)
     assert r["P with loss, theirs"].tolist()[-2:] == [0.35, 0.05]
     assert r["P with loss, p theirs"].notna().all()
 
@@ -45,14 +46,20 @@ def test_every_absence_has_its_word():
 
 
 def test_correlations_print_both_p_and_what_all_rests_on():
-    frame = rows(images=40, blocks=[7, 8])
+    rng = np.random.default_rng(0)
+    frame = rows(images=40, blocks=[7, 8], live_fraction=rng.random(80), correct=(rng.random(40) > 0.4).repeat(2))
     table = comparison.side_by_side(networks.find("resnet18"), "correlation", frame)
     text = tables_text.text(table)
     assert "All, S and P: 80 pairs, of the 40 images that have a value at 2 of 8 blocks." in text
     line = next(line.split() for line in text.splitlines() if line.split()[:1] == ["8"])
     cell = table.query("block == 8 and measure == 'stiffness_index' and outcome == 'accuracy'").iloc[0]
     assert line[1:4] == ["-0.23", "<0.001", f"{cell.ours:.2f}"]
-    assert line[4:7] == [f"{cell.p:.3f}", f"{cell.p_adjusted:.3f}", f"{cell.ours + 0.23:.2f}"]
+    partial = [f"{cell.partial_r:.2f}", f"{cell.partial_p:.3f}"]
+    assert line[4:9] == [f"{cell.p:.3f}", f"{cell.p_adjusted:.3f}", *partial, f"{cell.ours + 0.23:.2f}"]
+    assert "Partial: r given live fraction and label" in text
+    assert "–" in next(
+        line.split() for line in text.splitlines() if line.split()[:1] == ["all"]
+    )  # its p is not adjusted
 
 
 def test_sizes_have_titles_and_say_not_square():

@@ -37,6 +37,8 @@ def draw(
         if len(drawn):
             about = figures.relation_alt_text(drawn, measure.title)
             panels.chart(figures.relation(drawn, verdict.EXPLAINS, style), "robustness-relation", about)
+        elif len(points):
+            st.caption(f"Fewer than {verdict.FEWEST} images have both numbers: no correlation is drawn.")
         chosen_image.show(event, found.robust, network, measure, block, style)
     if len(points):
         _below(figure, points, network, measure, block, outcome)

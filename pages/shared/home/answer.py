@@ -13,7 +13,7 @@ from stiffcore.figures.spectra import spectrum, spectrum_table
 from stiffcore.figures.statistics import answer as answer_figure
 from stiffcore.figures.theme import Style
 from stiffcore.networks import catalogue
-from stiffcore.paper import answer, comparison
+from stiffcore.paper import answer, comparison, findings
 
 SPECTRUM_OF = "resnet18"  # of which the eigenvalues of the last block are drawn
 S = "stiffness_index"
@@ -67,15 +67,15 @@ def _tables(rows: Rows, metric: str, convention: Convention) -> dict[str, pd.Dat
 
 def _indicator(branch: Rows, untrained: Rows, style: Style) -> None:
     st.subheader("By the field's definition")
-    tables = _tables(branch, answer.INDICATOR, Convention.BRANCH)
+    tables = _tables(branch, findings.INDICATOR, Convention.BRANCH)
     if _missing(tables, Convention.BRANCH, "norms"):
         return
     faded = _tables(
-        {f"{name}-untrained": part for name, part in untrained.items()}, answer.INDICATOR, Convention.BRANCH
+        {f"{name}-untrained": part for name, part in untrained.items()}, findings.INDICATOR, Convention.BRANCH
     )
-    figure = answer_figure.figure(tables, answer.INDICATOR, style, faded, threshold=THRESHOLD)
+    figure = answer_figure.figure(tables, findings.INDICATOR, style, faded, threshold=THRESHOLD)
     _drawn(
-        figure, tables, answer.INDICATOR, Convention.BRANCH, "home-answer", "The stiffness indicator along the depth"
+        figure, tables, findings.INDICATOR, Convention.BRANCH, "home-answer", "The stiffness indicator along the depth"
     )
 
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.shared.state import ask, choices, controls
 from pages.shared.widgets import gallery
+from stiffcore.figures.theme import Style
 from stiffcore.growth.requests import Growth, GrowthRequest
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
@@ -15,12 +16,15 @@ MOST = 6  # lines
 WITH_DIRECTIONS = (0, 22, 12)  # images whose whole results ship
 
 
-def lines() -> tuple[tuple[str, ...], tuple[int, ...]]:
+def lines(style: Style) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The networks and the images: one of the two is single."""
+    width = (
+        295 if style.talk else 330
+    )  # all controls in one row at 1280 pixels; talk mode has smaller controls in a smaller page
     side = controls.select("Compare", "between", SIDES, "networks")
     if side == "networks":
         networks = controls.several_of(
-            "Networks", "through", controls.NETWORK_TITLES, _pair(), MOST, st.multiselect, width=370
+            "Networks", "through", controls.NETWORK_TITLES, _pair(), MOST, st.multiselect, width=width
         )
         return networks, gallery.choose(networks[0], WITH_DIRECTIONS[:1], at_most=1)
     network = controls.network(width=220)
@@ -65,9 +69,9 @@ def line(found: Sequence[Growth], titles: Sequence[str]) -> Growth:
     """The line whose directions are drawn."""
     by_text = {_text(growth): (growth, title) for growth, title in zip(found, titles, strict=True)}
     shown = {text: title for text, (_, title) in by_text.items()}
-    if choices.asked_for("of-line") not in shown:
-        choices.forget("of-line")
-    text = controls.select("Of", "of-line", shown, next(iter(shown)), draw=st.selectbox, width=300)
+    if choices.asked_for("direction") not in shown:
+        choices.forget("direction")
+    text = controls.select("Of", "direction", shown, next(iter(shown)), draw=st.selectbox, width=300)
     return by_text[text][0]
 
 

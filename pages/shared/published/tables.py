@@ -90,7 +90,7 @@ def means(table: pd.DataFrame, number: int | None, style: Style) -> None:
 def correlations(table: pd.DataFrame, number: int | None, style: Style) -> None:
     """A table per measure: r and p theirs and ours, and the difference, with accuracy and loss; our interval on hover."""
     cells = {(cell["block"], cell["measure"], cell["outcome"]): cell for cell in table.to_dict("records")}
-    columns = ["theirs", "p", "ours", "p", "adjusted p", "ours, partial", "difference"]
+    columns = ["theirs", "p", "ours", "p", "adjusted p", "partial r", "difference"]
     for measure in SHOWN:
         body = []
         for block in table["block"].drop_duplicates():

@@ -61,6 +61,7 @@ LOOK = """
   @media (max-width: 1200px) {[class*="st-key-beside"] [data-testid="stColumn"] {min-width: calc(100% - 1rem);}}
   .stMain h1 {padding: 0 0 0.6rem;}
   [data-testid="stPageLink"] a, [data-testid="stPageLink"] a * {white-space: normal; overflow: visible; height: auto;}
+  [data-testid="stSidebar"] [data-testid="stPageLink"] a {line-height: 1.3; padding-top: 0.22rem; padding-bottom: 0.22rem;}
   .stMain [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums;}
   .menu-group {font-size: 0.74rem; letter-spacing: 0.08em; text-transform: uppercase; opacity: 0.65; margin: 0.7rem 0 0;}
   .st-key-choice-talk {margin-top: 0.9rem;}

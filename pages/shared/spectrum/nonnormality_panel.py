@@ -45,7 +45,8 @@ def _draw(found: nonnormality.NonNormality, result: Result, style: Style) -> Non
         st.caption(
             "Lines: log₁₀ ε. A change of J with norm ε can move eigenvalues up to the line. ω(J): the rate at which ‖exp(tJ)‖ grows "
             "at t = 0. If it is right of the rightmost eigenvalue, some change grows before it decays. Departure: "
-            "(‖J‖²_F − Σ|λ|²)^½, 0 for a normal matrix."
+            "(‖J‖²_F − Σ|λ|²)^½, 0 for a normal matrix. ‖exp(tJ)‖: the most that x′ = Jx can grow in the time t; a block's time is 1. "
+            "Kreiss's constant: how far it outgrows e^(t·max Re λ) at least; over the grid, so a lower bound."
         )
     _badge(found)
     panels.notices([found.notice])
@@ -74,12 +75,32 @@ def _badge(found: nonnormality.NonNormality) -> None:
 def _rows(found: nonnormality.NonNormality, result: Result) -> list[tuple[str, str]]:
     return [
         ("Numerical abscissa ω(J)\nmax eigenvalue of (J + Jᵀ)/2", ode_table.number(found.numerical_abscissa, 4)),
+        *_transient(found, result),
         ("Largest real part\nof an eigenvalue", ode_table.number(result.metrics.get("max_re", np.nan), 4)),
         ("Norm ‖J‖₂", ode_table.number(found.norm, 4)),
         ("Spectral radius", ode_table.number(result.metrics.get("spectral_radius", np.nan), 4)),
         ("Henrici's departure", ode_table.number(found.departure, 4)),
         ("Departure / ‖J‖_F\n0 normal, 1 nilpotent", ode_table.number(found.departure / (found.frobenius or 1.0), 3)),
     ]
+
+
+def _transient(found: nonnormality.NonNormality, result: Result) -> list[tuple[str, str]]:
+    """The most growth within a block's time, and Kreiss's constant."""
+    grown, at = ("not computed", "compute again") if found.growth is None else _largest(found.growth)
+    kreiss = nonnormality.kreiss_constant(found, result.metrics.get("max_re", np.nan))
+    return [
+        (f"Largest ‖exp(tJ)‖₂, 0 ≤ t ≤ 1\n{at}", grown),
+        ("Kreiss's constant\nof J − max Re λ · I, at least", ode_table.number(kreiss, 4)),
+    ]
+
+
+def _largest(growth: np.ndarray) -> tuple[str, str]:
+    """The largest of the norms, with t = 0, where it is 1; and the time."""
+    if np.isnan(growth).any():
+        return "not computed", "Lanczos' iteration did not settle"
+    values, times = np.append(1.0, growth), (0.0, *nonnormality.TIMES)
+    at = int(np.argmax(values))
+    return ode_table.number(values[at], 4), f"at t = {times[at]:g} of {len(values)} times"
 
 
 def _frame(found: nonnormality.NonNormality) -> pd.DataFrame:

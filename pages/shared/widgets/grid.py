@@ -33,6 +33,7 @@ LOOK = """
   .grid table.close {width: 100%;}
   .grid table.close th, .grid table.close td {padding: 0.16rem 0.5rem; font-size: 0.86rem;}
   .grid table th.first, .grid table td.first {padding-left: 1.1rem;}
+  .grid td small {font-weight: 400;}
   .grid td.word {opacity: 0.7; font-style: italic;}
   .grid td.strong, .grid tr.chosen > * {font-weight: 700;}
   .grid td[title], .grid th[title] {cursor: help;}

@@ -10,7 +10,7 @@ from stiffcore.figures import theme
 from stiffcore.figures.theme import Style
 from stiffcore.growth.requests import Growth
 
-STARTS = {"image": "From the image", "first": "From the first block"}
+STARTS = {"image": "From the image", "first": "From block 1"}
 HEIGHT = 400  # pixels: whole on the first screen below the page's controls
 DASHES = ("solid", "dash")  # the largest growth, and that of random directions
 WIDTHS = (0.66, 0.34)  # of the two panels

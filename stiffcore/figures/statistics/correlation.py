@@ -20,7 +20,7 @@ def figure(
     """values: image, label, predicted, correct, loss, block, value. A point's customdata is (image, block).
 
     title: with network and convention; axis: title of the values' axis, by default ``title``; said: the correlation in a
-    line, written above the panels.
+    line, below the title.
 
     Above: loss against the value. Below, on the same axis: boxes of right and wrong predictions, with their points.
     """
@@ -72,20 +72,17 @@ def figure(
             2,
             1,
         )
+    line = (28 if style.talk else 20) if said else 0  # the title's second line
+    below = f'<br><span style="color:{style.muted}">{said}</span>' if said else ""
     theme.apply(fig, style).update_layout(
-        height=740 if style.talk else 630,
-        title=theme.over(title, style),
+        height=(740 if style.talk else 630) + line,
+        title=theme.over(f"{title}{below}", style),
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
         clickmode="event+select",
         uirevision=title,
-        margin={"t": 96 if style.talk else 76, "b": 48},
+        margin={"t": (96 if style.talk else 76) + line, "b": 48},
     )
-    if said:
-        fig.add_annotation(
-            text=said.replace("; ", "<br>"), x=1, y=1.01, xref="x domain", yref="y domain", xanchor="right", yanchor="bottom",
-            align="right", showarrow=False,
-        )  # fmt: skip
     fig.update_xaxes(title_text=axis or title, row=2, col=1)
     fig.update_yaxes(title_text="loss", type="log" if log_loss else "linear", exponentformat="power", row=1, col=1)
     fig.update_yaxes(
