@@ -1,7 +1,7 @@
 """What the training recipe changes: the paper's tables beside the weights that shipped first and those that ship now. Needs no torch.
 
 data/earlier_weights.json has the first weights' block means and the verdicts on the paper's claims, taken from their shipped rows under
-``slices``; ``python -m stiffcore.rebuild.earlier`` takes them. It is shown once other weights ship.
+``slices``; ``python -m stiffcore.commands.maintainers.earlier`` takes them. It is shown once other weights ship.
 """
 
 import json

@@ -11,6 +11,7 @@ from stiffcore.rebuild.golden import Golden
 from stiffcore.rebuild.odes import Odes
 from stiffcore.rebuild.readme import Readme
 from stiffcore.rebuild.rows import IDENTITY, Part, Rows
+from stiffcore.rebuild.screens import Home
 from stiffcore.rebuild.spectra import Spectra
 from stiffcore.rebuild.target import Target
 from stiffcore.rebuild.trainings import Training
@@ -35,10 +36,17 @@ def every() -> list[Target]:
         *BASELINES,
         *RUNS,
         Golden("golden"),
+        Home("screens", HOME_DRAWS, follows=HOME_FOLLOWS),
         Readme("readme", follows=tuple(f"{network}/slices" for network in catalogue.PAPER)),
     ]
 
 
+HOME_DRAWS = (
+    "rows-resnet18-slices.parquet",
+    "spectra-resnet18-branch.parquet",
+    *(f"rows-{network}{of}-branch.parquet" for network in catalogue.PAPER for of in ("", "-untrained")),
+)
+HOME_FOLLOWS = ("resnet18/slices", "resnet18/spectra-branch", *(f"{network}/branch" for network in catalogue.PAPER))
 # What the home page and the scenes draw.
 SPECTRA_FIRST: tuple[Target, ...] = (
     Spectra("resnet18/spectra-branch", "resnet18", BRANCH, (Part(TEN, (8,)), Part(ONE, (3, 4, 5, 6, 7)))),
@@ -79,6 +87,10 @@ BASELINES: tuple[Target, ...] = tuple(
         Rows(f"{baseline}/branch", baseline, BRANCH, (Part(20, (8,)), Part(100, quantity=NORMS))),
         Rows(f"{baseline}/block", baseline, BLOCK, (Part(20, quantity=NORMS),)),
     )
+) + tuple(
+    Rows(f"{network}-untrained/{convention}", f"{network}-untrained", convention, (Part(20, quantity=NORMS),))
+    for network in ("resnet34", "resnet50")
+    for convention in (BRANCH, BLOCK)
 )
 # Robustness is set beside stiffness and growth image by image.
 WHOLE: tuple[Target, ...] = (
