@@ -42,11 +42,14 @@ def every() -> list[Target]:
 
 
 HOME_DRAWS = (
-    "rows-resnet18-slices.parquet",
     "spectra-resnet18-branch.parquet",
+    *(f"rows-{network}-slices.parquet" for network in catalogue.PAPER),
     *(f"rows-{network}{of}-branch.parquet" for network in catalogue.PAPER for of in ("", "-untrained")),
 )
-HOME_FOLLOWS = ("resnet18/slices", "resnet18/spectra-branch", *(f"{network}/branch" for network in catalogue.PAPER))
+HOME_FOLLOWS = (
+    "resnet18/spectra-branch",
+    *(f"{network}/{kind}" for network in catalogue.PAPER for kind in ("slices", "branch")),
+)
 # What the home page and the scenes draw.
 SPECTRA_FIRST: tuple[Target, ...] = (
     Spectra("resnet18/spectra-branch", "resnet18", BRANCH, (Part(TEN, (8,)), Part(ONE, (3, 4, 5, 6, 7)))),
