@@ -172,4 +172,5 @@ def how_to_compute(material: Material, measure: Measure) -> Missing:
         return not_computed(f"python -m stiffcore robustness {network} computes it")
     if measure.convention is None:
         return not_computed(f"python -m stiffcore growth {network} computes it")
-    return not_computed(f"python -m stiffcore sweep {network} --convention {measure.convention} computes it")
+    level = "" if measure.column in COUNTED else " --quantity norms"
+    return not_computed(f"python -m stiffcore sweep {network} --convention {measure.convention}{level} computes it")

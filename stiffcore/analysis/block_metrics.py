@@ -123,8 +123,8 @@ def _by_extremes(
     return facts.of_extremes(outermost, plan, convention, live, certificate), {}, outermost.health, extra
 
 
-def _most_vectors(state: BlockState, convention: Convention, quantity: str) -> int:
-    """Of Arnoldi's iteration. Where the full spectrum is what follows if it does not converge, it ends before it costs a tenth of that."""
+def _most_vectors(state: BlockState, convention: Convention, quantity: str) -> int | None:
+    """Of Arnoldi's iteration; None: as many as it takes. Where the full spectrum is what follows if it does not converge, it ends before it costs a tenth of that."""
     if quantity == "extremes":
-        return arnoldi.MOST_VECTORS
+        return None
     return min(arnoldi.MOST_VECTORS, max(LEAST_VECTORS, deflation.plan(state, convention).side // 4))

@@ -33,7 +33,7 @@ from stiffcore.storage import cache as result_cache, kept
 if TYPE_CHECKING:  # pandas would delay the commands that need none
     import pandas as pd
 
-ALGORITHM = 1  # raise it when equal requests would give other pixels
+ALGORITHM = 2  # raise it when equal requests would give other pixels
 KINDS = {"fgsm": "Adversarial step (FGSM)", "noise": "Gaussian noise"}
 STRONGEST = 64  # grey levels
 SEEDS = 1000
@@ -149,13 +149,14 @@ def _signs(network: Network, image: Image) -> np.ndarray:
     import torch
 
     from stiffcore import device
+    from stiffcore.analysis.input_gradient import loss_gradient
 
     device.use_one_thread()
     x = network.normalised(image)[None].requires_grad_()
     scores = network.module()(x)
     label = network.label_of(image)
     aim = scores.argmax(1) if label is None else torch.tensor([label])
-    (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(scores, aim), x)
+    (gradient,) = torch.autograd.grad(scores, x, loss_gradient(scores.detach(), aim).to(scores))
     signs = gradient[0].sign().permute(1, 2, 0).double().numpy()
     signs.flags.writeable = False  # shared by every caller
     return signs

@@ -56,11 +56,11 @@ def outermost(
     ends: tuple[str, ...] = tuple(ENDS),
     progress: Progress = silent,
     seeds: tuple[int, ...] = SEEDS,
-    most: int = MOST_VECTORS,
+    most: int | None = None,
 ) -> Outermost:
     """The eigenvalues at the named ends of the spectrum of an operator of side 1 or more, on which all random starts agree.
 
-    seeds: one is enough where the eigenvalues are known and only the vectors are needed. Raises CannotCompute where the
+    seeds: one is enough where the eigenvalues are known and only the vectors are needed. most: vectors of a basis. Raises CannotCompute where the
     starts do not agree, a residual stays large, or an end is not settled.
     """
     runs = []
@@ -70,7 +70,7 @@ def outermost(
             progress(number, len(seeds), f"outermost eigenvalues, start {number + 1} of {len(seeds)}")
 
         report()
-        runs.append(_from_one_start(product, side, ends, seed, report, most))
+        runs.append(_from_one_start(product, side, ends, seed, report, most or MOST_VECTORS))
         if any(np.isinf(residual) for _, residual in runs[-1].values()):
             break  # no other start would change the verdict
     values, residual, disagreement = {}, 0.0, 0.0
@@ -92,7 +92,7 @@ def outermost(
 
 
 def _from_one_start(
-    product: Product, side: int, ends: tuple[str, ...], seed: int, report: Callable[[], None], most: int = MOST_VECTORS
+    product: Product, side: int, ends: tuple[str, ...], seed: int, report: Callable[[], None], most: int
 ) -> dict[str, tuple[complex, float]]:
     """An end -> (eigenvalue, residual) from one random start; the residual is ∞ where the end is not settled."""
     most = min(side, most)

@@ -166,7 +166,7 @@ def extremes(
     progress: Progress = silent,
     core: deflation.Core | None = None,
     nothing_negative: bool = False,
-    most_vectors: int = arnoldi.MOST_VECTORS,
+    most_vectors: int | None = None,
 ) -> Extremes:
     """The rightmost, leftmost and largest eigenvalue by Arnoldi's method, structural 0 and 1 included.
 

@@ -151,9 +151,10 @@ def has_norms(row: Mapping) -> bool:
 
 def with_norms(rows: "pd.DataFrame") -> "pd.Series":
     """Which rows have the metrics of level norms, or say why not. Index as in rows."""
+    import pandas as pd
+
     needed = rows.reindex(columns=[*NORMS, "reasons"])
-    have = [has_norms(row) for row in needed.to_dict("records")]
-    return rows["block"].map(bool) & have
+    return pd.Series([has_norms(row) for row in needed.to_dict("records")], index=rows.index, dtype=bool)
 
 
 def norms_of(row: Mapping, other: Mapping) -> dict[str, object]:

@@ -8,6 +8,7 @@ import pytest
 from stiffcore import errors
 from stiffcore.analysis import compute as analysis, estimate
 from stiffcore.images import cifar10
+from stiffcore.jacobians import deflation
 from stiffcore.metrics.missing import Status
 from stiffcore.networks import manifest
 from stiffcore.storage import cache as result_cache
@@ -115,6 +116,38 @@ def test_estimate_counts_only_what_is_missing():
     assert cost.n_missing == 1
     assert cost.seconds > 60
     assert estimate.of([known]).n_missing == 0
+
+
+@pytest.mark.parametrize("block", [6, 8])
+def test_an_estimate_knows_where_no_proof_holds(block):
+    """Level counts under block: a trained network is proved, a random one costs little more than the full spectrum."""
+    trained, untrained = (
+        {
+            level: estimate.of([asked(name, IMAGE, block, "block", level)], again=True).seconds
+            for level in ("counts", "spectrum")
+        }
+        for name in ("resnet18", "resnet18-untrained")
+    )
+    assert trained["counts"] < trained["spectrum"]
+    spectrum = untrained["spectrum"] - estimate.SECONDS_TO_LOAD
+    assert spectrum < untrained["counts"] - estimate.SECONDS_TO_LOAD < 1.2 * spectrum
+
+
+def test_an_estimate_says_what_a_missing_proof_would_cost():
+    early, late = (estimate.of([asked("resnet18", IMAGE, block, "block")], again=True).sentence for block in (1, 8))
+    assert "where no proof holds" in early
+    assert "where no proof holds" not in late
+
+
+@pytest.mark.parametrize("network", ["resnet18", "resnet18-untrained"])
+def test_estimated_seconds_are_those_of_a_core_of_about_the_true_side(network):
+    """Seconds depend on the cube of the side: 1.26 times the side is twice the seconds."""
+    for block in (2, 4, 6, 8):
+        request = asked(network, IMAGE, block, "block", "spectrum")
+        side = deflation.plan(analysis.block_state(request), request.convention).side
+        seconds = estimate.of([request], again=True).seconds - estimate.SECONDS_TO_LOAD
+        true = estimate.SECONDS_PER_SIDE_CUBED * side**3 + estimate.SECONDS_BESIDES
+        assert 0.5 < seconds / true < 2
 
 
 def test_row_is_flat_and_complete():

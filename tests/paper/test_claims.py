@@ -87,7 +87,8 @@ def test_sentences_say_over_which_blocks():
 @pytest.mark.parametrize("convention", [Convention.SLICES, Convention.BLOCK, Convention.BRANCH])
 @pytest.mark.parametrize("lacking", [1, 4])
 def test_no_verdict_on_all_blocks_from_some_of_them(convention, lacking):
-    judged = claims.verdicts({"ours": {"resnet18": of(squares(convention, 60, [lacking]))}}).set_index("claim")
+    frame = squares(convention, 60, [lacking]).assign(stiffness_indicator=0.5)
+    judged = claims.verdicts({"ours": {"resnet18": of(frame)}}).set_index("claim")
     about_all = judged[~judged.index.str.contains("Higher P|stiffer last block by S|square")]
     if convention != "slices":
         about_all = about_all[~about_all.index.str.contains("spikes")]  # block 7 is not square

@@ -293,3 +293,10 @@ def test_level_norms_under_slices_is_refused():
         tasks.plan(networks.find("resnet18"), [], [8], Convention.SLICES, "norms")
     with pytest.raises(CannotCompute, match="norms of one matrix"):
         asked("resnet18", 0, 8, "slices", "norms").checked()
+
+
+def test_which_rows_have_the_metrics_of_level_norms():
+    before = rows(images=2, convention="branch")
+    both = pd.concat([before, norms_alone(before)], ignore_index=True)
+    assert tasks.with_norms(both).tolist() == [False] * 4 + [True] * 4
+    assert tasks.with_norms(before.iloc[:0]).empty

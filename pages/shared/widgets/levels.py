@@ -20,22 +20,22 @@ def about(found: pd.DataFrame, network: str, convention: Convention) -> None:
         return
     without = found[~sweep_tasks.with_norms(found)]
     alone = found[found["quantity"] == "norms"]
-    _offer(without, f"Without {SYMBOLS}", "norms", network, convention)
-    _offer(alone, f"With {SYMBOLS} alone", "counts", network, convention)
+    if without.empty and alone.empty:
+        return
+    with st.expander("Some metrics are computed at fewer images", icon=":material/pending:"):
+        _offer(without, f"{SYMBOLS} are not computed", "norms", network, convention)
+        _offer(alone, f"only {SYMBOLS} are computed", "counts", network, convention)
 
 
 def _offer(rows: pd.DataFrame, what: str, quantity: str, network: str, convention: Convention) -> None:
     if rows.empty:
         return
     numbers = sorted(set(rows["image"]))
-    title = f"{what}: {len(numbers):,} {'image' if len(numbers) == 1 else 'images'}"
-    with st.expander(title, icon=":material/pending:"):
-        st.caption(
-            "The other metrics are not computed there. This command computes them; it can be stopped and resumed:"
-        )
-        blocks = ",".join(str(block) for block in sorted(set(rows["block"])))
-        command = sweep_command.sweep_command(ask.find_network(network), convention, blocks, cifar10.as_list(numbers))
-        st.code(f"{command} --quantity {quantity}", language="bash", wrap_lines=True)
+    images = f"{len(numbers):,} {'image' if len(numbers) == 1 else 'images'}"
+    st.caption(f"At {images}, {what}. This command computes the rest; it can be stopped and resumed:")
+    blocks = ",".join(str(block) for block in sorted(set(rows["block"])))
+    command = sweep_command.sweep_command(ask.find_network(network), convention, blocks, cifar10.as_list(numbers))
+    st.code(f"{command} --quantity {quantity}", language="bash", wrap_lines=True)
 
 
 def is_known(rows: pd.DataFrame, metric: str) -> pd.Series:

@@ -76,7 +76,7 @@ def figure(
     below = f'<br><span style="color:{style.muted}">{said}</span>' if said else ""
     theme.apply(fig, style).update_layout(
         height=(740 if style.talk else 630) + line,
-        title=theme.over(f"{title}{below}", style),
+        title=theme.over(f"{title}{below}", style) | {"pad": {"t": 8 + line}},  # plotly anchors the last line
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
         clickmode="event+select",
