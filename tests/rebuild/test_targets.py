@@ -1,14 +1,19 @@
 """The list of what ships: names, order, and that it holds what the scenes draw and what the issue counts."""
 
+import json
+from dataclasses import dataclass, field
+
 import pytest
 
 from pages.shared.shell import scenes
 from stiffcore.commands import main as command_line
 from stiffcore.conventions import Convention
+from stiffcore.errors import CannotCompute
 from stiffcore.networks import registry as networks
 from stiffcore.rebuild import rows, targets
 from stiffcore.rebuild.rows import Rows
 from stiffcore.rebuild.spectra import Spectra
+from stiffcore.rebuild.target import Need, Target
 
 EVERY = targets.every()
 
@@ -50,10 +55,64 @@ def test_counts_of_images(network, convention, block, count):
     assert len({task.image for task in tasks if block in task.blocks and task.quantity == "counts"}) == count
 
 
-def test_what_is_current_takes_no_computation(capsys, monkeypatch):
-    """The spectra of the scenes ship: nothing is made, and the second line of a plan would be the first of a computation."""
-    assert command_line.main(["rebuild", "--only", "resnet18-untrained/spectra-branch"]) == 0
-    assert capsys.readouterr().out == "Everything is current: 1 targets.\n"
+@dataclass(frozen=True)
+class Current(Target):
+    """Nothing is missing, and making it would be a mistake."""
+
+    @property
+    def networks(self):
+        return ()
+
+    def need(self):
+        return Need()
+
+    def everything(self):
+        return Need(("",), 1, 1.0)
+
+    def make(self, workers):
+        raise AssertionError
+
+
+@dataclass(frozen=True)
+class Stale(Current):
+    """Made by a text in a list."""
+
+    made: list = field(default_factory=list, compare=False)
+
+    def need(self):
+        return Need() if self.made else Need(("not there",), 2, 7200.0)
+
+    def make(self, workers):
+        if self.name == "b/fails":
+            raise CannotCompute("No disk: buy one.")
+        self.made.append(workers.count)
+
+
+def test_the_command_says_what_it_makes_and_makes_it_once(capsys, monkeypatch):
+    made_up = [Current("a/rows"), Stale("b/rows")]
+    monkeypatch.setattr(targets, "every", lambda: made_up)
+    assert command_line.main(["rebuild", "--plan", "--workers", "2"]) == 0
+    plan = capsys.readouterr().out
+    assert [line.split() for line in plan.splitlines()[1:]] == [
+        ["b/rows", "2", "60", "min", "not", "there"],
+        ["1", "of", "2", "targets,", "about", "60", "min", "on", "2", "processes."],
+    ]
+    assert made_up[1].made == []
+    assert command_line.main(["rebuild", "--workers", "2"]) == 0
+    printed = capsys.readouterr()
+    assert "b/rows: made in 0 s" in printed.out
+    assert "1 made, 0 failed, in 0 s." in printed.err
+    assert made_up[1].made == [2]
+    assert command_line.main(["rebuild"]) == 0
+    assert capsys.readouterr().out == "Everything is current: 2 targets.\n"
+    assert made_up[1].made == [2]
+
+
+def test_a_failure_has_its_reason_and_exit_code(capsys, monkeypatch):
+    monkeypatch.setattr(targets, "every", lambda: [Stale("b/fails"), Stale("b/rows")])
+    assert command_line.main(["rebuild", "--json", "--workers", "1"]) == 1
+    made = json.loads(capsys.readouterr().out)["made"]
+    assert [(one["name"], one["failed"]) for one in made] == [("b/fails", "No disk: buy one."), ("b/rows", "")]
 
 
 def test_bad_names_are_one_line(capsys):

@@ -9,6 +9,7 @@ import pytest
 
 from pages.shared.shell import scenes
 from stiffcore.analysis import compute as analysis, perturbation
+from stiffcore.analysis.requests import ALGORITHM
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
@@ -24,7 +25,9 @@ from tests.made_up.spectra import store
 
 def rows(images=4, **columns):
     made = rows_made_up.rows(images=images, blocks=[7, 8], weights=manifest.entry("resnet18").sha256)
-    return made.assign(**({"algorithm": 1, "date": "2026-01-01", "quantity": "counts", "stored": True} | columns))
+    return made.assign(
+        **({"algorithm": ALGORITHM, "date": "2026-01-01", "quantity": "counts", "stored": True} | columns)
+    )
 
 
 @pytest.fixture
