@@ -104,7 +104,12 @@ def planted_branch8(image: int = 8, **more) -> Result:
     """A planted result of block 8, of level counts; more: fields of the result, metrics among them."""
     metrics = singular_block7().metrics | dict.fromkeys(("n_zero", "n_one", "n_undetermined"), 0)
     metrics |= {"n_eigenvalues": 2048, "n_negative": 512, "percent_negative": 25.0, "min_re": -1.25, "max_re": 0.0625}
-    metrics |= {"stiffness_index": -0.05, "stiffness_indicator": 0.51081391} | more.pop("metrics", {})
+    metrics |= {
+        "stiffness_index": -0.05,
+        "stiffness_indicator": 0.51081391,
+        "stiffness_ratio": 20.0,
+        "largest_stable_step": 1.6,
+    } | more.pop("metrics", {})
     metrics = {name: value for name, value in metrics.items() if name not in analyse_table.singular()}
     quantity = more.pop("quantity", "counts")
     request, made = (
