@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared.published import tables as published_tables, verdict_table
+from pages.shared.published import recipe, tables as published_tables, verdict_table
 from pages.shared.shell import navigation
 from pages.shared.state import ask, controls
 from pages.shared.widgets import panels, statistics
@@ -42,4 +42,5 @@ with panels.error_boundary():
 
     st.subheader("What the paper claims, and what holds")
     verdict_table.section(statistics.verdicts(), paper, style)
+    recipe.section(ask.find_network(network), statistics.rows(network, Convention.SLICES), style)
     published_tables.other_errata()

@@ -34,6 +34,7 @@ WITHOUT_TORCH = (
     "metrics.within runs.steps runs.run runs.kept runs.uploading runs.rows runs.shipping statistics.over_training "
     "growth.requests growth.compute growth.rows growth.estimate growth.shipping "
     "adversarial.requests adversarial.compute adversarial.rows adversarial.relation adversarial.verdict adversarial.collect"
+    " networks.training.recipes paper.earlier rebuild.targets rebuild.plan"
 )
 HEAVY = ("torch", "torchvision", "numba", "streamlit")
 MAY_UNPICKLE = PACKAGE / "images" / "fetch.py"  # the official archive, after its hash check, arrays only
@@ -146,6 +147,7 @@ DOORS = (
     "front_door_runs",
     "front_door_robustness",
     "commands",
+    "rebuild",
     "benchmarks",
     "checkpoints",
     "networks",

@@ -52,6 +52,11 @@ def of(requests: Iterable[Request], again: bool = False) -> Estimate:
     return Estimate(seconds, most, len(missing), sentence)
 
 
+def seconds(request: Request) -> float:
+    """The seconds of a single request on one core, whether it is stored or not."""
+    return _cost(request)[0]
+
+
 def _cost(request: Request) -> tuple[float, int, float]:
     """Seconds, bytes, and seconds where a proof that usually holds does not."""
     geometry, convention = request.geometry, request.convention

@@ -26,10 +26,11 @@ from stiffcore.commands import (
     terminal,
     train,
 )
+from stiffcore.commands.maintainers import rebuild
 from stiffcore.errors import Cancelled, CannotCompute
 
 BAD_INPUT = 2
-COMMANDS = (analyse, benchmark, doctor, growth, ode, perturb, robustness, sweep, tables, train)
+COMMANDS = (analyse, benchmark, doctor, growth, ode, perturb, rebuild, robustness, sweep, tables, train)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,15 +1,10 @@
-"""The commands about blocks as ODEs: ``flow`` and, for maintainers, ``ship-odes``."""
+"""``flow``: a block as an ODE."""
 
 import argparse
-import datetime
 
 from stiffcore.commands import own_networks, terminal
 from stiffcore.images import registry as images
-from stiffcore.networks import catalogue, registry as networks
-from stiffcore.odes import block_flow, ode_net
-from stiffcore.storage import cache as result_cache
-
-SHIPPED = "spectra-stiff-odes.parquet"  # read with the spectra, by key
+from stiffcore.odes import block_flow
 
 
 def add_parser(commands: terminal.Commands) -> None:
@@ -24,13 +19,6 @@ def add_parser(commands: terminal.Commands) -> None:
     flow.add_argument("--blocks", help="numbers from 1 like 6,8; default the blocks of the last stage")
     flow.add_argument("--json", action="store_true", help="print a JSON list of objects")
     flow.set_defaults(run=run_flow, leaves_at_once=True)
-    ship = commands.add_parser(
-        "ship-odes",
-        help="for maintainers: put the default results of the Stiff ODEs page into cache/shipped",
-        description="Compute, or take from the cache, the default fit of the ResNet and the ODE-Net and the flows of every "
-        "network's last stage at the first bundled image of each label, and write them to cache/shipped.",
-    )
-    ship.set_defaults(run=run_ship)
 
 
 def run_flow(arguments: argparse.Namespace) -> int:
@@ -83,35 +71,3 @@ def _row(flow: block_flow.BlockFlow) -> dict:
         "n_evaluations": flow.n_evaluations,
         "seconds": flow.seconds,
     }
-
-
-def run_ship(_: argparse.Namespace) -> int:
-    from stiffcore.odes import ode_net_fit
-    from stiffcore.sweeps import shipping  # torch, pandas
-
-    settings = ode_net.Settings()
-    entries = [(ode_net.key(settings), ode_net.as_entry(ode_net_fit.compute(settings)))]
-    first = {image.label: image for image in reversed(images.bundled())}
-    flows = _flows(
-        [
-            block_flow.FlowRequest(network, image, block)
-            for network in map(networks.find, catalogue.PAPER)
-            for block in block_flow.last_stage_blocks(network)
-            for image in sorted(first.values(), key=lambda image: image.number or 0)
-        ]
-    )
-    entries += [(block_flow.key(flow.request), block_flow.as_entry(flow)) for flow in flows]
-    path = shipping.FOLDER / SHIPPED
-    rows = result_cache.write_shipped(path, entries)
-    weights = {flow.request.network.name: flow.weights for flow in flows}
-    facts = {"kind": "odes", "rows": rows, "images": len(first), "weights": weights} | _how_made()
-    shipping.note(path, facts, "python -m stiffcore ship-odes")
-    terminal.show(f"{path.name}: {rows} results, {path.stat().st_size:,} bytes.")
-    return 0
-
-
-def _how_made() -> dict[str, list]:
-    """Fits and flows are always computed in float64 on the CPU. They hold no date, so the date is that of shipping."""
-    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-    algorithms = sorted({block_flow.ALGORITHM, ode_net.ALGORITHM})
-    return {"device": ["cpu"], "precision": ["float64"], "algorithm": algorithms, "dates": [today, today]}

@@ -5,11 +5,10 @@ pandas, and what needs it, is imported by the functions that run, so that other 
 
 import argparse
 import shlex
-import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,7 +125,7 @@ def carry_out(plan: Plan, arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     outcomes = _outcomes(plan.remaining, arguments, stop.is_set)
     with (
-        _stop_on_ctrl_c(stop, arguments),
+        terminal.stop_on_ctrl_c(stop, arguments.scheduler),
         closing(outcomes),
         closing(_Bar(plan.tasks, plan.tasks - len(plan.remaining), quiet=arguments.json)) as bar,
     ):
@@ -196,24 +195,6 @@ def _write(plan: Plan, path: Path) -> None:
         shipping.write(run_rows.with_accuracy(frame), path)
     else:
         shipping.write(shipping.merged(frame), path)
-
-
-@contextmanager
-def _stop_on_ctrl_c(stop: threading.Event, arguments: argparse.Namespace) -> Iterator[None]:
-    """The first Ctrl-C sets ``stop`` for a sweep on this machine; a second one raises KeyboardInterrupt as usual."""
-    if arguments.scheduler or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def request_stop(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, request_stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _outcomes(

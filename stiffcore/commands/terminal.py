@@ -42,6 +42,24 @@ def progress(unit: str = "it") -> Iterator[Progress]:
 
 
 @contextmanager
+def stop_on_ctrl_c(stop: threading.Event, scheduler: str | None) -> Iterator[None]:
+    """The first Ctrl-C sets ``stop`` for a sweep on this machine; a second one raises KeyboardInterrupt as usual."""
+    if scheduler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def request_stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, request_stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def leaving_at_once() -> Iterator[None]:
     """Within this context Ctrl-C ends the process within a second, even while Python is inside LAPACK.
 

@@ -9,12 +9,22 @@ from stiffcore.commands import terminal
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue
+from stiffcore.networks.training import recipes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stiffcore.networks.trained_files import Snapshots
-    from stiffcore.networks.training import Recipe
+    from stiffcore.networks.training.files import Snapshots
+    from stiffcore.networks.training.recipes import Recipe
+
+VALUES = {  # of a recipe: option -> type, what it is
+    "--epochs": (int, ""),
+    "--batch-size": (int, ""),
+    "--learning-rate": (float, "peak learning rate"),
+    "--warmup": (float, "share of the steps before the peak learning rate"),
+    "--weight-decay": (float, "of all parameters; under quick only of weights of two dimensions and more"),
+    "--padding": (int, "pixels that a random crop may be shifted by"),
+}
 
 
 def add_parser(commands: terminal.Commands) -> None:
@@ -49,17 +59,14 @@ def _add_train(commands: terminal.Commands) -> None:
         "--data", type=Path, metavar="FILE.npz",
         help="train_images, train_labels, test_images, test_labels; default the data that `fetch-data` stored",
     )  # fmt: skip
-    train.add_argument("--epochs", type=int, default=30, help="default 30")
-    train.add_argument("--batch-size", type=int, default=128, help="default 128")
-    train.add_argument("--learning-rate", type=float, default=0.1, help="peak learning rate; default 0.1")
     train.add_argument(
-        "--warmup", type=float, default=0.2, help="share of the steps before the peak learning rate; default 0.2"
-    )
+        "--recipe", choices=recipes.RECIPES, default=recipes.DEFAULT,
+        help="zoo: the one of the weights that ship; short: nearly the same in 30 epochs; quick: what shipped first. The options "
+        "below take the place of its values; default zoo",
+    )  # fmt: skip
+    for option, (kind, what) in VALUES.items():
+        train.add_argument(option, type=kind, help=f"{what}; default {_by_recipe(option)}".removeprefix("; "))
     train.add_argument("--seed", type=int, default=0, help="default 0")
-    train.add_argument(
-        "--weight-decay", type=float, default=5e-4, help="of weights of two dimensions and more; default 0.0005"
-    )
-    train.add_argument("--padding", type=int, default=4, help="pixels that a random crop may be shifted by; default 4")
     train.add_argument(
         "--start-from", type=Path, metavar="FILE", help="initial weights: any checkpoint that `analyse --weights` reads"
     )
@@ -81,6 +88,20 @@ def _add_train(commands: terminal.Commands) -> None:
     train.set_defaults(run=_train)
 
 
+def _field(option: str) -> str:
+    """``--learning-rate`` -> the field of a Recipe that it sets."""
+    name = option.removeprefix("--").replace("-", "_")
+    return f"peak_{name}" if name == "learning_rate" else name
+
+
+def _by_recipe(option: str) -> str:
+    """The value of an option in each recipe: ``0.01 (zoo), 0.02 (short), 0.1 (quick)``; one number where they agree."""
+    values = {name: f"{getattr(recipes.named(name, 'resnet18'), _field(option)):g}" for name in recipes.RECIPES}
+    if len(set(values.values())) == 1:
+        return values[recipes.DEFAULT]
+    return ", ".join(f"{value} ({name})" for name, value in values.items())
+
+
 def _train(arguments: Namespace) -> None:
     """Trains a network on CIFAR-10 and writes float16 safetensors with recipe, epochs, accuracy and date. A checkpoint
     is written after every epoch: the same command continues an interrupted training."""
@@ -90,13 +111,13 @@ def _train(arguments: Namespace) -> None:
     out = terminal.writable(arguments.out or cifar10.full_set_path().with_name(f"{arguments.network}.safetensors"))
     checkpoint = terminal.writable(arguments.checkpoint or out.with_suffix(".checkpoint.safetensors"))
     arrays = cifar10.load_arrays(arguments.data or cifar10.full_set_path())
-    from stiffcore.networks import resnets, trained_files, training
+    from stiffcore.networks import resnets
+    from stiffcore.networks.training import files as trained_files, loop as training
 
     start = _start(arguments.start_from, arguments.network) if arguments.start_from else None
-    recipe = training.Recipe(
-        arguments.network, arguments.epochs, arguments.batch_size, arguments.learning_rate, arguments.warmup,
-        weight_decay=arguments.weight_decay, seed=arguments.seed, padding=arguments.padding,
-        start_from=resnets.tensors_sha256(start) if start else "",
+    recipe = recipes.named(
+        arguments.recipe, arguments.network, seed=arguments.seed, start_from=resnets.tensors_sha256(start) if start else "",
+        **{_field(option): getattr(arguments, option[2:].replace("-", "_")) for option in VALUES},
     )  # fmt: skip
     snapshots = _snapshots(arguments, recipe)
     if done := training.epochs_done(checkpoint, recipe):
@@ -126,7 +147,7 @@ def _start(path: Path, network: str) -> "dict[str, Tensor]":
 
 
 def _snapshots(arguments: Namespace, recipe: "Recipe") -> "Snapshots | None":
-    from stiffcore.networks import trained_files
+    from stiffcore.networks.training import files as trained_files
 
     if arguments.snapshots is None:
         if arguments.snapshot_epochs:

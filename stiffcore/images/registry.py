@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded
 from stiffcore.images.image import Image
 
@@ -26,6 +27,21 @@ def listed(text: str) -> list[Image]:
 def bundled() -> tuple[Image, ...]:
     """The 1,000 images that ship, in increasing order of their index."""
     return tuple(find(number) for number in cifar10.bundled())
+
+
+def balanced(count: int) -> tuple[Image, ...]:
+    """As many of the images that ship, equally many of each label, each label's first ones, in increasing order of their index; fewer
+    than ten: those of the first ten that come first. Raises CannotCompute for a count that the images do not have."""
+    by_label: dict[int | None, list[int]] = {}
+    for number in cifar10.bundled():
+        by_label.setdefault(cifar10.label(number), []).append(number)
+    each = max(1, count // len(by_label))
+    chosen = sorted(number for numbers in by_label.values() for number in numbers[:each])
+    if count < 1 or (count > len(by_label) and len(chosen) != count):
+        raise CannotCompute(
+            f"Expected 1 to 9 images, or whole tens up to {len(cifar10.bundled())}, got {count}: choose another number."
+        )
+    return tuple(find(number) for number in chosen[:count])
 
 
 @lru_cache(maxsize=cifar10.TEST_IMAGES)

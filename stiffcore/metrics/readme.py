@@ -1,4 +1,4 @@
-"""Writes the README's table of metrics from the list of metrics."""
+"""Writes the README's table of metrics from the list of metrics; and whatever else stands between two markers in a README."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,6 @@ from stiffcore.metrics import definitions
 from stiffcore.metrics.metric import EVERY, Group, Metric
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-BETWEEN = re.compile(r"(?<=<!-- metrics -->\n).*(?=<!-- /metrics -->)", re.DOTALL)
 
 
 def table() -> str:
@@ -35,9 +34,15 @@ def _cell(text: str) -> str:
 
 def with_table(text: str) -> str:
     """The text of a README with the current table between its two markers. Raises ValueError without them."""
-    if not BETWEEN.search(text):
-        raise ValueError("Expected the markers <!-- metrics --> and <!-- /metrics --> on lines of their own, got none.")
-    return BETWEEN.sub(lambda _: table(), text)
+    return between(text, "metrics", table())
+
+
+def between(text: str, name: str, content: str) -> str:
+    """The text with other content between the lines ``<!-- name -->`` and ``<!-- /name -->``. Raises ValueError without them."""
+    place = re.compile(rf"(?<=<!-- {re.escape(name)} -->\n).*(?=<!-- /{re.escape(name)} -->)", re.DOTALL)
+    if not place.search(text):
+        raise ValueError(f"Expected the markers <!-- {name} --> and <!-- /{name} --> on lines of their own, got none.")
+    return place.sub(lambda _: content, text)
 
 
 def rewrite(path: Path = README) -> None:

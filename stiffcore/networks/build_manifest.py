@@ -17,10 +17,12 @@ def build(
     data: Path | None = None,
     report: Callable[[str], None] = print,
     changed: Sequence[str] = catalogue.SHIPPED,
+    kept: Sequence[str] = (),
 ) -> Path:
     """Write the baselines' statistics and the manifest for the trained weights in weights/.
 
-    changed: the architectures whose weights are new; the manifest keeps its entries for the others.
+    changed: the architectures whose weights are new; the manifest keeps its entries for the others, and for the baselines in kept: an
+    untrained one does not depend on the trained weights, and its statistics would have other last bits on another machine.
     data: an ``.npz`` with test_images and test_labels, on which every accuracy is measured; it is also written to the metadata
     of the trained weights. Without it, a trained network's accuracy comes from its metadata, a baseline's stays unknown.
     """
@@ -30,7 +32,7 @@ def build(
     test = cifar10.load_arrays(data, ("test_images", "test_labels")) if data else None
     entries = []
     for network in catalogue.NETWORKS:
-        if catalogue.architecture(network) not in changed:
+        if network in kept or catalogue.architecture(network) not in changed:
             entries.append(manifest.entry(network))
             continue
         if "-" in network:

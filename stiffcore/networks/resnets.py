@@ -65,6 +65,16 @@ def shipped_state(network: str) -> tuple[dict[str, Tensor], str]:
     return state | statistics, baselines.name_of(baseline, source, source_sha256, tensors_sha256(statistics))
 
 
+def shipped_sha256(network: str) -> str:
+    """The hash that names a network or baseline as it ships: ``shipped_state`` without the work of making a baseline's tensors."""
+    source, _, baseline = network.partition("-")
+    sources = "" if baseline == "untrained" else tensors_sha256(read_tensors(manifest.FOLDER / f"{source}.safetensors"))
+    if not baseline:
+        return sources
+    statistics = read_tensors(manifest.FOLDER / f"{network}.safetensors")
+    return baselines.name_of(baseline, source, sources, tensors_sha256(statistics))
+
+
 def _uploaded_state(network: str, sha256: str) -> dict[str, Tensor]:
     """The tensors of an uploaded network: checked again, since the file may have been changed."""
     try:

@@ -61,13 +61,18 @@ def rows(run: Run, convention: Convention) -> pd.DataFrame:
     return found.astype(dict.fromkeys(short, float)).assign(seconds=np.nan)
 
 
-def ship(run: Run, name: str, title: str) -> Run:
-    """The run under the name and the title under which it ships, written without paths; its networks are named after it.
-    For maintainers."""
+def named(run: Run, name: str, title: str) -> Run:
+    """The run under another name and title; its networks are named after it."""
     checkpoints = tuple(
-        replace(one, network=f"{name}-seed-{one.seed}-{run.unit}-{one.step}", path="") for one in run.checkpoints
+        replace(one, network=f"{name}-seed-{one.seed}-{run.unit}-{one.step}") for one in run.checkpoints
     )
-    shipped = replace(run, name=name, title=title, checkpoints=checkpoints)
+    return replace(run, name=name, title=title, checkpoints=checkpoints)
+
+
+def ship(run: Run, name: str, title: str) -> Run:
+    """The run under the name and the title under which it ships, written without paths. For maintainers."""
+    shipped = named(run, name, title)
+    shipped = replace(shipped, checkpoints=tuple(replace(one, path="") for one in shipped.checkpoints))
     content = descriptions.as_json(shipped)
     try:
         descriptions.from_json(content)
@@ -77,7 +82,7 @@ def ship(run: Run, name: str, title: str) -> Run:
         ) from error
     path = kept.shipped_path(name)
     write_replaced(path, content)
-    facts = {"kind": "run", "weights": [checkpoint.weights for checkpoint in checkpoints], "commands": []}
+    facts = {"kind": "run", "weights": [checkpoint.weights for checkpoint in shipped.checkpoints], "commands": []}
     shipping.note(path, facts, f"python -m stiffcore ship-run {name}")
     return shipped
 
@@ -91,13 +96,14 @@ def ship_rows(run: Run, convention: Convention, new: pd.DataFrame, command: str)
         raise CannotCompute("Only results of images that come with the project can ship: leave uploaded images out.")
     if lacking := {checkpoint.weights for checkpoint in run.checkpoints} - set(new["weights"]):
         raise CannotCompute(f"{len(lacking)} checkpoints have no rows under {convention}: compute all of them first.")
-    named = {checkpoint.weights: checkpoint.network for checkpoint in run.checkpoints}
-    new = new[new["weights"].isin(list(named))].drop(columns=LEFT_OUT, errors="ignore")
+    names = {checkpoint.weights: checkpoint.network for checkpoint in run.checkpoints}
+    new = new[new["weights"].isin(list(names))].drop(columns=LEFT_OUT, errors="ignore")
     before = rows(run, convention).drop(columns=LEFT_OUT, errors="ignore")
-    before = before[before["weights"].isin(list(named))]
+    before = before[before["weights"].isin(list(names))]
+    before = before[before["algorithm"] == ALGORITHM] if len(before) else before
     path, together = (
         rows_path(run.name, convention),
-        shipping.merged(before, new.assign(network=new["weights"].map(named))),
+        shipping.merged(before, new.assign(network=new["weights"].map(names))),
     )
     short = [name for name in together.select_dtypes("float64") if _is_measured(together[name])]
     together = together.astype(dict.fromkeys(short, np.float32))

@@ -60,6 +60,11 @@ def entries_in(path: Path) -> dict[str, Entry]:
     return {key: _read(key, *place) for key, place in places.items()}
 
 
+def keys_in(path: Path) -> frozenset[str]:
+    """The keys of one file; none if there is no such file. For maintainers."""
+    return frozenset(_places(path)) if Path(path).exists() else frozenset()
+
+
 def _places(path: Path) -> dict[str, tuple[Path, int, int]]:
     import pyarrow.parquet
 

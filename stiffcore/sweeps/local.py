@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from stiffcore.errors import CannotCompute
 from stiffcore.networks.network import Network
-from stiffcore.sweeps.tasks import DIED, MISTAKE, Outcome, Task, compute
+from stiffcore.sweeps.tasks import DIED, MISTAKE, Outcome, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -110,7 +110,7 @@ def _outcome(future: Future, task: Task) -> Outcome:
 
 def _compute_here(task: Task) -> Outcome:
     """In a worker: compute a task with the network that the worker was started with."""
-    return replace(compute(replace(task, network=_network_of_worker)), task=task)
+    return replace(replace(task, network=_network_of_worker).carried_out(), task=task)
 
 
 @contextmanager

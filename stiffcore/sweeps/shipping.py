@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from stiffcore import files
-from stiffcore.analysis.requests import QUANTITIES, Request
+from stiffcore.analysis.requests import ALGORITHM, QUANTITIES, Request
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
@@ -53,8 +53,8 @@ def rows(network: Network, convention: Convention) -> pd.DataFrame:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a shipped file has the SHA-256 of the manifest."""
-    return _sha256(path) == about().get(path.name, {}).get("sha256")
+    """Whether a shipped file is there and has the SHA-256 of the manifest."""
+    return path.exists() and _sha256(path) == about().get(path.name, {}).get("sha256")
 
 
 def of_weights(rows: pd.DataFrame, network: Network) -> pd.DataFrame:
@@ -119,7 +119,9 @@ def ship_rows(network: Network, convention: Convention, new: pd.DataFrame, comma
             f"There are no rows of {network.name} under {convention} that were computed with the weights that ship: "
             f"run `python -m stiffcore sweep {network.name} --convention {convention}` first."
         )
-    path, together = rows_path(network.name, convention), merged(rows(network, convention), new)
+    before = rows(network, convention)
+    before = before[before["algorithm"] == ALGORITHM] if len(before) else before
+    path, together = rows_path(network.name, convention), merged(before, new)
     write(together, path)
     facts = {
         "kind": "rows",
@@ -134,6 +136,8 @@ def ship_rows(network: Network, convention: Convention, new: pd.DataFrame, comma
         "algorithm": sorted(int(version) for version in together["algorithm"].unique()),
         "dates": [together["date"].min(), together["date"].max()],
     }
+    if not len(before):
+        facts["commands"] = []  # no row of earlier commands is left
     note(path, facts, command)
     return path
 
@@ -206,6 +210,18 @@ def note(path: Path, facts: dict, command: str) -> None:
     before = facts.get("commands", entries.get(path.name, {}).get("commands", []))
     commands = [earlier for earlier in before if earlier != command] + [command]
     entries[path.name] = facts | {"commands": commands, "sha256": _sha256(path), "bytes": path.stat().st_size}
+    _write_manifest(entries)
+
+
+def remove(path: Path) -> None:
+    """Takes a file out of what ships, and out of the manifest."""
+    path.unlink(missing_ok=True)
+    entries = about()
+    if entries.pop(path.name, None) is not None:
+        _write_manifest(entries)
+
+
+def _write_manifest(entries: dict[str, dict]) -> None:
     text = json.dumps(dict(sorted(entries.items())), indent=1) + "\n"
     files.write_replaced(FOLDER / "manifest.json", text.encode())
 

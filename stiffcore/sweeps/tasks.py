@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,28 @@ class Task:
     @property
     def requests(self) -> list[Request]:
         return [Request(self.network, self.image, b, self.convention, self.quantity) for b in self.blocks]
+
+    def carried_out(self) -> "Outcome":
+        """Computed in this process."""
+        return compute(self)
+
+
+@dataclass(frozen=True)
+class Errand(Task):
+    """Other work about a network at an image, for the same workers: ``work(network, image)``, a function of a module, stores its own result.
+    It counts as one block, 0. On this machine only: a cluster's workers know tasks."""
+
+    blocks: tuple[int, ...] = (0,)
+    convention: Convention = Convention.SLICES
+    work: Callable[[Network, Image], object] = lambda network, image: None
+
+    def carried_out(self) -> "Outcome":
+        began, failures = time.perf_counter(), {}
+        try:
+            self.work(self.network, self.image)
+        except CannotCompute as error:
+            failures[0] = str(error)
+        return Outcome(self, (), failures, time.perf_counter() - began, os.getpid(), _peak_memory())
 
 
 @dataclass(frozen=True)
@@ -102,7 +124,7 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
         for request in task.requests:
             # Rows are known by the image's number, which only CIFAR-10's images have for ever.
             shipped = known_rows.get((request.image.in_rows, request.block)) if request.image.is_official else None
-            if shipped is not None and _serves(shipped, request):
+            if shipped is not None and serves(shipped, request):
                 rows.append(shipped)
             elif (result := analysis.stored(request)) is not None:
                 rows.append(row(result))
@@ -113,7 +135,7 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
     return rows, remaining
 
 
-def _serves(row: dict, request: Request) -> bool:
+def serves(row: dict, request: Request) -> bool:
     """Whether a row serves a request. A row holds no spectrum, so it never serves one; and rows of before have no norms."""
     order = QUANTITIES.index
     if request.quantity == "spectrum" or order(row["quantity"]) < order(request.quantity):

@@ -14,7 +14,8 @@ from pages.shared.state import service
 from pages.shared.widgets import gallery, selection, statistics
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
-from stiffcore.paper import published
+from stiffcore.networks import registry as networks
+from stiffcore.paper import earlier, published
 from stiffcore.statistics import label_spread, tables
 from stiffcore.statistics.partial import partial
 from stiffcore.sweeps import shipping
@@ -521,3 +522,19 @@ def test_no_page_imports_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_what_the_recipe_changed_is_told_once_other_weights_ship(visit, monkeypatch):
+    ship(bundled("resnet18", images=20))
+    page = visit(PUBLISHED, network="resnet18")
+    assert "What the training recipe changed" not in page.texts("subheader")
+    known = {network: about | {"weights": "0" * 64} for network, about in earlier.earlier().items()}
+    monkeypatch.setattr(earlier, "earlier", lambda: known)
+    page = visit(PUBLISHED, network="resnet18")
+    assert "What the training recipe changed" in page.texts("subheader")
+    said = page.texts("caption")
+    rows = shipping.rows(networks.find("resnet18"), Convention.SLICES)
+    far = earlier.distances(earlier.side_by_side(networks.find("resnet18"), rows)).set_index("metric")["ours"]
+    assert f"of log |S| from 0.33 to {far['stiffness_index']:.2f}" in said
+    assert f"of log P from 0.32 to {far['percent_negative']:.2f}" in said
+    assert "What the training recipe changed" not in visit(PUBLISHED, network="resnet18-untrained").texts("subheader")

@@ -5,10 +5,10 @@ import pytest
 
 from pages.shared.shell import scenes
 from stiffcore.analysis import compute as analysis, perturbation
-from stiffcore.commands import perturb as perturb_command
 from stiffcore.conventions import Convention
 from stiffcore.networks import catalogue, registry as networks
 from stiffcore.odes import block_flow
+from stiffcore.rebuild import twins
 from stiffcore.statistics import tables
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from stiffcore.sweeps import shipping
@@ -35,7 +35,7 @@ def everything_ships(tmp_path, monkeypatch):
     monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: image.pixels // 2 + np.uint8(k))
     monkeypatch.setattr(analysis, "all_losses", lambda network, image: np.arange(10.0))
     store(*scenes.requests())
-    for one in perturbation.sweep_requests(perturb_command.twin()):
+    for one in perturbation.sweep_requests(twins.twin()):
         image = perturbation.compute(one).image.number
         store(asked("resnet18", image, 8, "branch", "spectrum"))
     for network in catalogue.PAPER:
@@ -52,9 +52,9 @@ def test_what_the_scenes_draw_ships(tmp_path, monkeypatch):
     monkeypatch.setattr(result_cache, "shipped", shipped_results.shipped)
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "a fresh checkout"))
     assert [request for request in scenes.requests() if analysis.stored(request) is None] == []
-    twin = perturbation.stored(perturb_command.twin())
+    twin = perturbation.stored(twins.twin())
     assert analysis.stored(asked("resnet18", twin.image.number, 8, "branch", "spectrum")) is not None
-    assert perturbation.stored_sweep(perturb_command.twin(), 8, Convention.BRANCH) is not None
+    assert perturbation.stored_sweep(twins.twin(), 8, Convention.BRANCH) is not None
     assert twin.seen[0] != twin.seen[1], "as the story says"
     if "through-training" in scenes.SCENES:
         through = [

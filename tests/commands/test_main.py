@@ -497,8 +497,8 @@ def test_train_writes_weights_with_their_accuracy(capsys, tmp_path, monkeypatch)
     """Interrupted in its second epoch and run again; the checkpoint goes when the weights are there."""
     import torch
 
-    from stiffcore.networks import training
     from stiffcore.networks.resnets import read_tensors
+    from stiffcore.networks.training import loop as training, recipes
 
     monkeypatch.setattr(training.device, "training_device", lambda: torch.device("cpu"))
     images, labels = np.zeros((4, 32, 32, 3), np.uint8), np.arange(4)
@@ -506,7 +506,12 @@ def test_train_writes_weights_with_their_accuracy(capsys, tmp_path, monkeypatch)
     arguments = f"train resnet18 --data {tmp_path}/data.npz --epochs 2 --batch-size 4 --out {tmp_path}/w.safetensors --no-compile"
 
     def stop_in_the_second_epoch(*_):
-        if training.epochs_done(tmp_path / "w.checkpoint.safetensors", training.Recipe("resnet18", 2, 4)) == 1:
+        if (
+            training.epochs_done(
+                tmp_path / "w.checkpoint.safetensors", recipes.named("zoo", "resnet18", epochs=2, batch_size=4)
+            )
+            == 1
+        ):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""``perturb`` and ``ship-twins`` on planted losses and spectra."""
+"""``perturb`` on planted losses and spectra."""
 
 import json
 
@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 
 from stiffcore.analysis import compute as analysis, perturbation
-from stiffcore.commands import main as command_line, perturb as perturb_command
-from stiffcore.conventions import Convention
+from stiffcore.commands import main as command_line
 from stiffcore.images import cifar10
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
-from stiffcore.sweeps import shipping
-from tests.made_up.asked import asked
 from tests.made_up.spectra import made_up
 
 
@@ -51,25 +48,3 @@ def test_perturb_prints_what_is_seen_before_and_after(capsys):
 def test_what_is_no_strength_is_one_line_and_exit_code_2(capsys):
     assert command_line.main(["perturb", "resnet18", "--strength", "300"]) == 2
     assert capsys.readouterr().err == "Expected a strength from 0 to 64, got 300: choose a whole number in between.\n"
-
-
-def test_ship_twins_writes_what_the_page_opens_on(tmp_path, monkeypatch, capsys):
-    folder = tmp_path / "shipped"
-    monkeypatch.setattr(shipping, "FOLDER", folder)
-    clean = asked("resnet18", perturb_command.twin().image, 8, "branch", "spectrum")
-    analysis.compute(clean)  # serves its counts, under another key
-    assert command_line.main(["ship-twins"]) == 0
-    assert "spectra-twins.parquet" in capsys.readouterr().out
-    shipped = ShippedResults(folder)
-    monkeypatch.setattr(result_cache, "shipped", lambda: shipped)
-    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "a fresh checkout"))
-    twin = perturb_command.twin()
-    found = perturbation.stored(twin)
-    assert found.seen == (3, 5)
-    assert analysis.stored(asked("resnet18", found.image, 8, "branch", "spectrum")).stored
-    assert perturbation.stored_sweep(twin, 8, Convention.BRANCH)["strength"].tolist() == list(perturbation.SWEEP)
-    facts = shipping.about()["spectra-twins.parquet"]
-    made = analysis.stored(asked("resnet18", found.image, 8, "branch", "spectrum")).made
-    assert facts["rows"] == len(shipped.keys())
-    assert (facts["device"], facts["precision"]) == ([made["device"]], [made["precision"]])
-    assert facts["dates"] == [made["date"]] * 2

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from stiffcore.commands import main as command_line
 from stiffcore.images import cifar10
-from stiffcore.networks import manifest, resnets, training
+from stiffcore.networks import manifest, resnets
+from stiffcore.networks.training import loop as training
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,7 @@ def test_it_goes_on_from_a_checkpoint_as_training_scripts_write_it(tmp_path, cap
         (["--start-from", "{folder}/page.pt"], "Expected a"),
         (["--start-from", "{folder}/other.safetensors"], "other.safetensors holds weights of resnet34, not of resnet18: name resnet34"),
         (["--snapshot-epochs", "0"], "Expected --snapshots FOLDER with --snapshot-epochs, got no folder"),
-        (["--snapshots", "{folder}/run", "--snapshot-epochs", "0,31"], "Expected epochs of the snapshots from 0 to 30 like 0,1,5"),
+        (["--snapshots", "{folder}/run", "--snapshot-epochs", "0,101"], "Expected epochs of the snapshots from 0 to 100 like 0,1,5"),
         (["--snapshots", "{folder}/page.pt"], "epoch-000.safetensors cannot be written"),
         (["--weight-decay", "-1"], "Expected weight_decay from 0, got -1.0"),
         (["--padding", "40"], "Expected padding from 0 to 31 pixels, got 40"),

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
+from stiffcore.analysis.requests import ALGORITHM
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, manifest, registry as networks
@@ -69,7 +70,7 @@ def bundled(network="resnet18", convention=Convention.SLICES, images=20, **colum
     frame["label"] = frame["image"].map(cifar10.label)
     frame["predicted"], frame["loss"] = frame["image"].map(entry.predicted), frame["image"].map(entry.loss)
     frame["correct"] = frame["predicted"] == frame["label"]
-    frame = frame.assign(weights=entry.sha256, algorithm=1, date="2026-01-01", quantity="counts", **columns)
+    frame = frame.assign(weights=entry.sha256, algorithm=ALGORITHM, date="2026-01-01", quantity="counts", **columns)
     if Convention(convention).has_matrix:
         changes = frame["block"].map({block.block: not block.is_identity for block in catalogue.blocks(network)})
         for metric in ("stiffness_index", "percent_negative"):

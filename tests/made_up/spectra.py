@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stiffcore.analysis.requests import Request
+from stiffcore.analysis.requests import ALGORITHM, Request
 from stiffcore.analysis.results import Result
 from stiffcore.metrics.missing import not_computed
 from stiffcore.storage import cache as result_cache
@@ -32,7 +32,7 @@ def made_up(request: Request) -> Result:
         "image_sha256": request.image.sha256,
         "predicted": request.image.label or 0,
         "loss": 0.5,
-        "algorithm": 1,
+        "algorithm": ALGORITHM,
         "device": "cpu",
         "precision": "float64",
         "threads": 1,

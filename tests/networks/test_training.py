@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import resnets, trained_files, training
-from stiffcore.networks.trained_files import Snapshots
-from stiffcore.networks.training import Recipe
+from stiffcore.networks import resnets
+from stiffcore.networks.training import files as trained_files, loop as training
+from stiffcore.networks.training.files import Snapshots
+from stiffcore.networks.training.recipes import Recipe
 
 RECIPE = Recipe("resnet18", epochs=2, batch_size=4, peak_learning_rate=0.02)
 
@@ -314,6 +315,6 @@ def test_the_weight_decay_of_the_recipe_is_used(uninterrupted):
 def test_the_padding_of_the_recipe_is_used(arrays, tmp_path, monkeypatch):
     used = []
     augmented = training.augmented
-    monkeypatch.setattr(training, "augmented", lambda x, g, padding: used.append(padding) or augmented(x, g, padding))
+    monkeypatch.setattr(training, "augmented", lambda x, g, *how: used.append(how) or augmented(x, g, *how))
     training.train(replace(RECIPE, epochs=1, padding=2), arrays, tmp_path / "c.safetensors", compiled=False)
-    assert used == [2, 2]
+    assert used == [(2, "reflection")] * 2

@@ -9,11 +9,12 @@ import pytest
 
 from pages.shared.shell import scenes
 from stiffcore.analysis import compute as analysis, perturbation
-from stiffcore.commands import perturb as perturb_command
+from stiffcore.analysis.requests import ALGORITHM
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10, uploaded as uploaded_images
 from stiffcore.networks import catalogue, manifest, registry as networks
+from stiffcore.rebuild import twins
 from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
 from stiffcore.sweeps import shipping, tasks
@@ -24,7 +25,9 @@ from tests.made_up.spectra import store
 
 def rows(images=4, **columns):
     made = rows_made_up.rows(images=images, blocks=[7, 8], weights=manifest.entry("resnet18").sha256)
-    return made.assign(**({"algorithm": 1, "date": "2026-01-01", "quantity": "counts", "stored": True} | columns))
+    return made.assign(
+        **({"algorithm": ALGORITHM, "date": "2026-01-01", "quantity": "counts", "stored": True} | columns)
+    )
 
 
 @pytest.fixture
@@ -229,9 +232,9 @@ def _recompute(found: pd.DataFrame) -> None:
 
 def test_the_shipped_twin_is_of_the_shipped_weights():
     """Without it the scene of the adversarial twin would offer a computation."""
-    twin = perturbation.stored(perturb_command.twin())
+    twin = perturbation.stored(twins.twin())
     assert twin is not None
-    spectrum = asked("resnet18", twin.image, perturb_command.BLOCK, perturb_command.CONVENTION, "spectrum")
+    spectrum = asked("resnet18", twin.image, twins.BLOCK, twins.CONVENTION, "spectrum")
     assert analysis.stored(spectrum).made["weights"] == manifest.entry("resnet18").sha256
 
 

@@ -139,7 +139,7 @@ SCENES = {name: one for name, one in PREPARED.items() if one.page != TRAINING or
 
 def requests() -> list[Request]:
     """The spectra that the scenes draw, which have to ship. In addition they need the rows of every network under slices, and
-    what ``ship-odes`` and ``ship-twins`` write."""
+    the flows and the twin of ``stiffcore/rebuild/targets.py``."""
     wanted = []
     for scene in SCENES.values():
         link = scene.link

@@ -1,14 +1,9 @@
-"""Trains the shipped weights: seeded, resumable, on a CPU or a GPU.
-
-Recipe, by default: SGD with Nesterov momentum 0.9, one-cycle learning rate (linear warm-up, cosine decay), batch 128, weight decay
-5e-4 on weights of two dimensions and more, random crops of images padded by 4 in reflection, horizontal flips, bf16 autocast where the
-device has it, channels-last.
-"""
+"""Trains the weights by a recipe: seeded, resumable, on a CPU or a GPU; bf16 autocast where the device has it, channels-last."""
 
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,64 +15,41 @@ from torch import Tensor, nn
 from stiffcore import device, files
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import resnets
+from stiffcore.networks import baselines, resnets
+from stiffcore.networks.training.recipes import Recipe, differences, learning_rate, recipe_in
 from stiffcore.progress import Progress, silent
-
-ADDED = ("padding",)  # fields of a recipe that older files lack; what they do was done before, too
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that, with the data, determines a training run."""
-
-    network: str
-    epochs: int = 30
-    batch_size: int = 128
-    peak_learning_rate: float = 0.1
-    warmup: float = 0.2  # share of all steps
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    seed: int = 0
-    start_from: str = ""  # sha256 of the weights that it continues from; empty for a fresh start
-    padding: int = 4  # pixels that a crop may be shifted by
-
-    def __post_init__(self) -> None:
-        """Raises CannotCompute for values that cannot train."""
-        for name, good, wanted in (
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 2, "at least 2"),  # batch norm needs two
-            ("peak_learning_rate", 0 < self.peak_learning_rate < math.inf, "above 0"),
-            ("warmup", 0 <= self.warmup <= 1, "from 0 to 1, a share of the steps"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "from 0"),
-            ("padding", 0 <= self.padding < 32, "from 0 to 31 pixels"),  # reflection needs less than the image
-        ):
-            if not good:
-                raise CannotCompute(f"Expected {name} {wanted}, got {getattr(self, name)}: choose another.")
-
-
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Linear warm-up to the peak, then half a cosine to zero."""
-    warm = max(1, round(recipe.warmup * steps))
-    if step < warm:
-        return recipe.peak_learning_rate * (step + 1) / warm
-    return recipe.peak_learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def augmented(
-    images: Tensor,  # shape: (batch, 3, 32, 32)
+    images: Tensor,  # shape: (batch, 3, 32, 32), normalised
     generator: torch.Generator,
     padding: int = 4,
+    padded: str = "reflection",  # or "black"
 ) -> Tensor:  # shape: (batch, 3, 32, 32)
-    """Random 32×32 crops of images padded in reflection, half of them mirrored."""
-    count = len(images)
-    padded = nn.functional.pad(images, (padding,) * 4, mode="reflect")
+    """Random 32×32 crops of padded images, half of them mirrored."""
+    count, around = len(images), (padding,) * 4
+    if padded == "black":  # the pixel 0, normalised: not the number 0
+        wide = cifar10.normalised(np.zeros((1, 1, 1, 3), np.uint8)).repeat(count, 1, 32 + 2 * padding, 32 + 2 * padding)
+        wide[..., padding : padding + 32, padding : padding + 32] = images
+    else:
+        wide = nn.functional.pad(images, around, mode="reflect")
     down, right = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
     flip = torch.rand((count, 1), generator=generator) < 0.5
     columns = torch.arange(32).expand(count, 32)
     columns = torch.where(flip, 31 - columns, columns) + right
     rows = torch.arange(32).expand(count, 32) + down
     batch = torch.arange(count)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return wide.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def first_weights(recipe: Recipe) -> nn.Module:
+    """The network before the first step, if it does not go on from given weights. "untrained" draws from torchvision's usual distributions,
+    Kaiming normal by fan-out and a uniform head, the same numbers as the shipped baseline, in every version of torch."""
+    torch.manual_seed(recipe.seed)
+    model = resnets.build(recipe.network)
+    if recipe.start == "untrained":
+        model.load_state_dict(baselines.untrained(model.state_dict(), recipe.seed))
+    return model
 
 
 def train(
@@ -105,8 +77,7 @@ def train(
     images = cifar10.normalised(arrays["train_images"])
     labels = torch.from_numpy(arrays["train_labels"].astype(np.int64))
     where = device.training_device()
-    torch.manual_seed(recipe.seed)
-    model: nn.Module = resnets.build(recipe.network)
+    model = first_weights(recipe)
     if start is not None:
         model.load_state_dict(start)
     model = model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
@@ -126,7 +97,8 @@ def train(
 def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     kept = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    of_kept = recipe.weight_decay if recipe.decayed == "all" else 0.0
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": of_kept}]
     return torch.optim.SGD(groups, lr=recipe.peak_learning_rate, momentum=recipe.momentum, nesterov=True)
 
 
@@ -153,9 +125,8 @@ def _one_epoch(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
         chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        batch = (
-            augmented(images[chosen], generator, recipe.padding).to(where).contiguous(memory_format=torch.channels_last)
-        )
+        batch = augmented(images[chosen], generator, recipe.padding, recipe.padded)
+        batch = batch.to(where).contiguous(memory_format=torch.channels_last)
         with torch.autocast(where.type, torch.bfloat16, enabled=device.has_bfloat16(where)):
             loss = nn.functional.cross_entropy(model(batch).float(), labels[chosen].to(where))
         optimiser.zero_grad(set_to_none=True)
@@ -202,21 +173,6 @@ def epochs_done(path: Path, recipe: Recipe) -> int:
             "remove this one to start again."
         )
     return done
-
-
-def recipe_in(text: str) -> dict[str, object]:
-    """A recipe's fields from its JSON: one that is younger than the file has its default. Raises ValueError for other JSON."""
-    given = json.loads(text)
-    if not isinstance(given, dict):
-        raise ValueError("its recipe is no object")
-    return {field.name: field.default for field in fields(Recipe) if field.name in ADDED} | given
-
-
-def differences(of: dict[str, object], recipe: Recipe) -> str:
-    """What is otherwise in a file's recipe: ``epochs 2 in place of 3``."""
-    wanted = asdict(recipe)
-    differing = [name for name in {**wanted, **of} if name not in of or name not in wanted or of[name] != wanted[name]]
-    return ", ".join(f"{name!s:.40} {of.get(name)!r:.80} in place of {wanted.get(name)!r}" for name in differing[:4])
 
 
 def _resume(model: nn.Module, optimiser: torch.optim.Optimizer, path: Path, recipe: Recipe) -> int:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from stiffcore import files
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
-from stiffcore.networks import resnets, training
-from stiffcore.networks.training import Recipe
+from stiffcore.networks import resnets
+from stiffcore.networks.training import recipes
+from stiffcore.networks.training.recipes import Recipe
 
 SNAPSHOT_EPOCHS = (0, 1, 2, 3, 5, 8, 12, 16, 20, 24, 27, 30)  # 0: before the first step
 LARGEST_EPOCH = 999  # of a snapshot: three digits in its file's name
@@ -103,13 +104,13 @@ class Snapshots:
         for path in filter(Path.exists, map(self.path, self.epochs)):
             try:
                 with safe_open(path, "pt") as file:
-                    of = training.recipe_in(file.metadata()["recipe"])
+                    of = recipes.recipe_in(file.metadata()["recipe"])
             except Exception as error:  # safetensors, JSON, a missing field: all mean the same here
                 raise CannotCompute(
                     f"Expected a snapshot of this training in {path}, got another file: move it away."
                 ) from error
             if of != asdict(self.recipe):
-                got = training.differences(of, self.recipe)
+                got = recipes.differences(of, self.recipe)
                 raise CannotCompute(
                     f"Expected snapshots of this recipe in {self.folder}, got {got}: name another folder."
                 )
