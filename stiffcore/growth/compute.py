@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stiffcore.growth.requests import LEADING, RANDOM, Growth, GrowthRequest, as_entry, check, key, stored
+from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache, kept
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Growth", "GrowthRequest", "compute", "stored"]
 WIDTH = 4  # of a block that looks for ten directions; a wider one takes fewer steps, and more products
 MOST_ROWS = 100  # scores, of which J_logits is formed row by row
+COLUMNS = 40  # of a space, usually
+MEMORY = 12 * 10**9  # bytes, at most
 FROM_IMAGE, FROM_FIRST, TO_SCORES = "image", "first", "scores"
 
 
@@ -48,6 +51,7 @@ def _fresh(request: GrowthRequest, report: Progress) -> Growth:
     from stiffcore import device
     from stiffcore.growth import chain as chains, krylov
 
+    _check_memory(request.network)
     device.use_one_thread()
     began, network = time.perf_counter(), request.network
     with torch.no_grad():
@@ -55,6 +59,7 @@ def _fresh(request: GrowthRequest, report: Progress) -> Growth:
         chain = chains.of(network, request.image)
         problems = _problems(chain)
         krylov.solve(chain, [one for pair in problems.values() for one in pair], report)
+        krylov.reconcile(chain, list(problems.values()), report)
         report(1, 1, "norms and residuals in float64")
         fields = _measured(chain, problems) | _pushed(chain)
         directions = fields.pop("first_directions")
@@ -70,6 +75,18 @@ def _fresh(request: GrowthRequest, report: Progress) -> Growth:
         "date": now,
     }
     return Growth(request, **fields, **about, weights=network.weights_sha256)
+
+
+def _check_memory(network: Network) -> None:
+    """Raises CannotCompute where the spaces and the vectors that are pushed together do not fit into memory."""
+    from stiffcore import device
+
+    depth, side = len(network.blocks), network.preprocessing.image_size
+    widest = max(max(block.n_in, block.n_out, *map(math.prod, block.inner_shapes), 0) for block in network.blocks)
+    spaces = 4 * COLUMNS * 2 * depth * (3 * side**2 + network.blocks[0].n_in)  # float32, two starts at every depth
+    pushed = 8 * 3 * (4 * depth + 2 * WIDTH + 2 * RANDOM) * widest
+    what = f"the growth through {network.title or network.name}"
+    device.check_memory(spaces + pushed, MEMORY, what, "close other programs, or choose a smaller network")
 
 
 def _problems(chain: "Chain") -> "dict[tuple[str, int], tuple[Problem, Problem]]":

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from stiffcore.errors import CannotCompute
 from stiffcore.growth.chain import Chain, Derived
 from stiffcore.progress import Progress
 
 CLOSE = (1e-6, 2e-3)  # change of a Ritz value θ in one step, and residual ‖AᵀA v − θ v‖, both over the largest θ
 ROUGH = (1e-5, 1e-2)  # of a second start, which has to show only that the first one missed nothing
+STRICT = (1e-9, 1e-4)  # of two starts that disagree
+AGREES = 1e-4  # difference of two starts' θ over the largest θ
 INVARIANT = 1e-5  # share of a product outside the space, below which it is rounding in float32
 MOST_COLUMNS = 200  # of a space
 
@@ -26,7 +29,8 @@ class Problem:
     """The leading singular values of one product, from one start.
 
     depth: k; of_image: whether J_stem belongs to it, else it starts at the input of the first block; to_scores: whether J_head does.
-    wanted: singular values; width: of the block. settled: when to stop, CLOSE or ROUGH.
+    wanted: singular values; width: of the block. settled: when to stop: CLOSE, ROUGH or STRICT. is_whole: the space
+    cannot grow.
     """
 
     depth: int
@@ -42,6 +46,7 @@ class Problem:
     values: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))  # Ritz values θ, descending
     vectors: Tensor = field(default_factory=lambda: torch.empty(0, 0))  # Ritz vectors as rows, (wanted, n)
     done: bool = False
+    is_whole: bool = False
 
     def start(self, n: int) -> None:
         generator = torch.Generator().manual_seed(self.seed)
@@ -67,15 +72,14 @@ class Problem:
         residuals = (r.double() @ vectors.flip(1)[old:, : self.wanted]).norm(dim=0)
         is_full = new + len(self.newest) > min(MOST_COLUMNS, self.basis.shape[1])
         is_invariant = bool(left.norm() <= INVARIANT * self.values[0])  # what is left of the product is rounding
-        self.done = is_full or is_invariant or self._has_settled(before, residuals)
+        self.is_whole = is_full or is_invariant or not self.values[0] > 0  # the zero map: dead blocks
+        self.done = self.is_whole or self._has_settled(before, residuals)
         self.vectors = vectors.flip(1)[:, : self.wanted].T.float() @ self.basis
-        if not self.done:
+        if not self.is_whole:
             self.newest = q.T.contiguous()
             self.basis = torch.cat([self.basis, self.newest])
 
     def _has_settled(self, before: Tensor, residuals: Tensor) -> bool:
-        if not self.values[0] > 0:  # the zero map: dead blocks
-            return True
         if len(before) < self.wanted or len(self.values) < self.wanted:
             return False
         change, residual = (limit * self.values[0] for limit in self.settled)
@@ -83,17 +87,36 @@ class Problem:
 
 
 def solve(chain: Chain, problems: Sequence[Problem], report: Progress) -> None:
-    """Advances all problems until each has converged. report: called in every step; may raise Cancelled."""
+    """Advances all problems that are not done until each is. report: called in every step; may raise Cancelled.
+
+    Raises CannotCompute for a product that float32 does not hold.
+    """
     for problem in problems:
-        problem.start(chain.n_image if problem.of_image else chain.n_first)
-    active = list(problems)
+        if not len(problem.basis):
+            problem.start(chain.n_image if problem.of_image else chain.n_first)
+    active = [problem for problem in problems if not problem.done]
     while active:
         report(len(problems) - len(active), len(problems), "leading directions, in float32")
         for problem, product in zip(
             active, normal_products(chain, active, [one.newest for one in active]), strict=True
         ):
+            if not torch.isfinite(product).all():
+                raise CannotCompute(
+                    f"The network stretches changes so much that float32 does not hold them at block {problem.depth}: check its weights."
+                )
             problem.take(product)
         active = [problem for problem in active if not problem.done]
+
+
+def reconcile(chain: Chain, pairs: Sequence[tuple[Problem, Problem]], report: Progress) -> None:
+    """Goes on where two starts disagree by more than AGREES: one of them may have settled on a smaller value."""
+    for first, second in pairs:
+        count = min(len(first.values), len(second.values))
+        apart = (first.values[:count] - second.values[:count]).abs().max()
+        if apart > AGREES * first.values[0]:
+            for problem in (first, second):
+                problem.settled, problem.done = STRICT, problem.is_whole
+    solve(chain, [problem for pair in pairs for problem in pair], report)
 
 
 def normal_products(chain: Chain, problems: Sequence[Problem], vectors: Sequence[Tensor]) -> list[Tensor]:

@@ -224,6 +224,30 @@ def test_both_starts_and_a_much_stricter_end_agree_on_an_untrained_network():
     assert first == pytest.approx(strict, rel=2e-5)
 
 
+def test_two_starts_that_disagree_go_on_until_they_agree(monkeypatch):
+    monkeypatch.setattr(krylov, "ROUGH", (math.inf, math.inf))  # the second start ends after two steps
+    found = sc.growth(made(Net), pixels())
+    assert found.agreement.max() < 1e-4
+    monkeypatch.setattr(krylov, "reconcile", lambda *_: None)
+    alone = compute.compute(found.request, again=True)
+    assert alone.agreement.max() > 1e-3
+    np.testing.assert_allclose(found.growth, alone.growth, rtol=1e-5)
+
+
+def test_what_does_not_fit_into_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(device, "available_memory", lambda: 10_000)
+    with pytest.raises(sc.CannotCompute, match="Not enough memory: the growth through Net"):
+        sc.growth(made(Net), pixels())
+
+
+def test_what_float32_does_not_hold_is_said():
+    network = made(Net)
+    with torch.no_grad():
+        network.module().conv1.weight.mul_(1e30)
+    with pytest.raises(sc.CannotCompute, match="float32 does not hold"):
+        sc.growth(network, pixels())
+
+
 def test_the_real_network_agrees_with_jvp_and_vjp_of_the_module():
     network, image = sc.network("resnet18"), sc.image(7)
     found = compute.compute(GrowthRequest(network, image))
