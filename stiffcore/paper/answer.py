@@ -5,12 +5,13 @@ is Δt = −1/s, and over a time T the stiffness factor is T/Δt = −s·T; a la
 Calvo, BIT 55, 2015). A block's time is T = 1: one step of forward Euler at step 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from stiffcore.networks import catalogue
 from stiffcore.paper.findings import INDICATOR
 from stiffcore.statistics.row_values import column
 
@@ -67,6 +68,25 @@ def of_rows(rows: Sequence[pd.DataFrame]) -> Indicator | None:
         max(part["image"].nunique() for part in found),
         len(s),
     )
+
+
+def sentences(
+    branch: Mapping[str, pd.DataFrame],
+    untrained: Mapping[str, pd.DataFrame],
+    slices: Mapping[str, pd.DataFrame],
+    network: str,
+    title: str,
+) -> list[str]:
+    """The answer in up to three sentences; those without rows are left out.
+
+    A network's name -> its rows under ``branch``, those of its baseline ``untrained``, and those under ``slices``. network, title: of
+    whose last block the other readings speak.
+    """
+    trained, said = of_rows([*branch.values()]), []
+    if trained is not None:
+        said = [by_definition(trained), by_training(trained, of_rows([*untrained.values()]))]
+    other = by_other_readings(slices[network], branch[network], len(catalogue.blocks(network)))
+    return said + ([f"{title}: {other}"] if other else [])
 
 
 def by_definition(trained: Indicator) -> str:

@@ -12,7 +12,7 @@ from stiffcore.conventions import Convention
 from stiffcore.files import write_replaced
 from stiffcore.metrics import readme as markers
 from stiffcore.networks import catalogue, manifest, registry as networks
-from stiffcore.paper import earlier, published
+from stiffcore.paper import answer, earlier, published
 from stiffcore.rebuild.target import Need, Target, Workers
 from stiffcore.statistics import tables
 from stiffcore.sweeps import shipping
@@ -21,6 +21,16 @@ PATH = Path(__file__).resolve().parents[2] / "README.md"
 S, P = "stiffness_index", "percent_negative"
 SECONDS = 10.0  # of one core
 DECAYED = {"weights": "weights", "all": "every parameter", "every parameter": "every parameter"}
+
+
+def answer_in_short() -> str:
+    """The home page's three sentences, from the rows that ship."""
+    branch, untrained, slices = (
+        {name: shipping.rows(networks.find(f"{name}{of}"), convention) for name in catalogue.PAPER}
+        for of, convention in (("", Convention.BRANCH), ("-untrained", Convention.BRANCH), ("", Convention.SLICES))
+    )
+    said = answer.sentences(branch, untrained, slices, "resnet18", networks.title("resnet18"))
+    return "".join(f"- {sentence}\n" for sentence in said)
 
 
 def table_2() -> str:
@@ -140,7 +150,12 @@ def table(heads: list[str] | tuple[str, ...], rows: list[list[str]]) -> str:
     )
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"table-2": table_2, "weights": weights, "recipe": recipe}
+SECTIONS: dict[str, Callable[[], str]] = {
+    "answer": answer_in_short,
+    "table-2": table_2,
+    "weights": weights,
+    "recipe": recipe,
+}
 
 
 def current(text: str) -> str:

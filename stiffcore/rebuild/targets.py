@@ -37,7 +37,7 @@ def every() -> list[Target]:
         *RUNS,
         Golden("golden"),
         Home("screens", HOME_DRAWS, follows=HOME_FOLLOWS),
-        Readme("readme", follows=tuple(f"{network}/slices" for network in catalogue.PAPER)),
+        Readme("readme", follows=HOME_FOLLOWS),
     ]
 
 

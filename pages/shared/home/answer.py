@@ -29,7 +29,10 @@ def section(style: Style) -> None:
         for convention in (Convention.BRANCH, Convention.SLICES)
     )
     untrained = {name: statistics.shipped(f"{name}-untrained", Convention.BRANCH) for name in names}
-    said = _sentences(branch, untrained, slices)
+    titled = (
+        {controls.NETWORK_TITLES[name]: part for name, part in rows.items()} for rows in (branch, untrained, slices)
+    )
+    said = answer.sentences(*titled, controls.NETWORK_TITLES[SPECTRUM_OF], len(catalogue.blocks(SPECTRUM_OF)))
     # From the last row of a hall only the answer is read; the figures then need the screen.
     above, below = (said[:1], said[1:]) if style.talk else (said, [])
     st.markdown("  \n".join(above) or "Nothing is computed yet: open the Spectrum page and compute a spectrum.")
@@ -42,18 +45,6 @@ def section(style: Style) -> None:
         _eigenvalues(style)
     if below:
         st.markdown("  \n".join(below))
-
-
-def _sentences(branch: Rows, untrained: Rows, slices: Rows) -> list[str]:
-    trained = answer.of_rows([*branch.values()])
-    last = len(catalogue.blocks(SPECTRUM_OF))
-    said = []
-    if trained is not None:
-        said += [answer.by_definition(trained), answer.by_training(trained, answer.of_rows([*untrained.values()]))]
-    other = answer.by_other_readings(slices[SPECTRUM_OF], branch[SPECTRUM_OF], last)
-    if other:
-        said.append(f"{controls.NETWORK_TITLES[SPECTRUM_OF]}: {other}")
-    return said
 
 
 def _tables(rows: Rows, metric: str, convention: Convention) -> dict[str, pd.DataFrame]:
