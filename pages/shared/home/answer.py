@@ -29,10 +29,7 @@ def section(style: Style) -> None:
         for convention in (Convention.BRANCH, Convention.SLICES)
     )
     untrained = {name: statistics.shipped(f"{name}-untrained", Convention.BRANCH) for name in names}
-    titled = (
-        {controls.NETWORK_TITLES[name]: part for name, part in rows.items()} for rows in (branch, untrained, slices)
-    )
-    said = answer.sentences(*titled, controls.NETWORK_TITLES[SPECTRUM_OF], len(catalogue.blocks(SPECTRUM_OF)))
+    said = answer.sentences(branch, untrained, slices, SPECTRUM_OF, controls.NETWORK_TITLES[SPECTRUM_OF])
     # From the last row of a hall only the answer is read; the figures then need the screen.
     above, below = (said[:1], said[1:]) if style.talk else (said, [])
     st.markdown("  \n".join(above) or "Nothing is computed yet: open the Spectrum page and compute a spectrum.")
