@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from stiffcore.conventions import Convention
 from stiffcore.imports import scipy_stats
 from stiffcore.metrics import definitions
 from stiffcore.metrics.missing import Missing, undefined
 from stiffcore.statistics import partial, permutation, tables
 from stiffcore.statistics.partial import Partial
 from stiffcore.statistics.resampling import RESAMPLES, interval, weights
-from stiffcore.statistics.row_values import column, convention_of, filled, main_reason, of_one_kind
+from stiffcore.statistics.row_values import column, filled, main_reason, of_one_kind
 from stiffcore.statistics.tables import ALL
 
 OUTCOMES = {"accuracy": "correct", "loss": "loss"}  # -> column of the rows
@@ -176,25 +175,23 @@ def given(
     return partial.pooled(x.to_numpy(), y.to_numpy(), [live.to_numpy()], labels, seed, resamples, permutations)
 
 
-def correlated(convention: Convention | None = None) -> tuple[str, ...]:
-    """The metrics that are correlated with accuracy and loss; of one convention, those that are defined under it."""
-    chosen = (metric for metric in definitions.METRICS if metric.correlated)
-    return tuple(metric.name for metric in chosen if convention is None or metric.is_of(convention))
+def correlated() -> tuple[str, ...]:
+    """The metrics that are correlated with accuracy and loss."""
+    return tuple(metric.name for metric in definitions.METRICS if metric.correlated)
 
 
 def table(
     rows: pd.DataFrame, measures: Sequence[str] | None = None, seed: int = 0, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
-    """One row per block (and ``all``, which is ``pooled``), measure and outcome. measures: by default those that are
-    ``correlated`` under the rows' convention.
+    """One row per block (and ``all``, which is ``pooled``), measure and outcome. measures: by default those of
+    ``correlated``.
 
     Columns: block, measure, outcome, those of ``Correlation``, those of PARTIAL (``given``), n_images, n_blocks and
     of_blocks (blocks used, of the blocks that can have a value), p_adjusted, partial_p_adjusted, significant. The family
     of an adjusted p is all blocks and both outcomes of one measure, so that a further measure does not change it;
     ``all`` is no block and stays out: its p is not adjusted.
     """
-    if measures is None:
-        measures = correlated(convention_of(rows) if len(rows) else None)
+    measures = correlated() if measures is None else measures
     rows, lines = filled(of_one_kind(rows), measures), []
     blocks = list(rows.groupby("block", sort=True))
     for measure in measures:

@@ -68,6 +68,7 @@ def test_an_image_and_its_adversarial_twin(window):
     visitor.page.wait_for_selector(".st-key-offer", state="detached")
     visitor.page.wait_for_selector(".st-key-progress", state="detached", timeout=120_000)
     shows(visitor, "B", "FGSM 4/255")
+    visitor.page.wait_for_selector(".grid tbody tr")  # below the figure
     assert visitor.page.locator(".grid tbody tr").count() > 10, "metrics before and after"
     again = window("/Compare" + visitor.page.url.split("/Compare")[1]).figure()
     shows(again, "B", "FGSM 4/255")

@@ -226,7 +226,12 @@ class Window:
         return self
 
     def drawn_images(self) -> list[int]:
-        return sorted(set(self.of_figure("f._fullData.flatMap(t => t.customdata ? Array.from(t.customdata) : [])")))
+        """The images of all spectra on the page; a trace of another figure has rows of values in place of a number."""
+        of_all = "[...document.querySelectorAll('.js-plotly-plot')].flatMap(f => f._fullData)"
+        numbers = (
+            f"{of_all}.flatMap(t => t.customdata ? Array.from(t.customdata) : []).filter(x => typeof x === 'number')"
+        )
+        return sorted(set(self.page.evaluate(numbers)))
 
     def painted(self, more_than: int) -> int:
         """Pixels that WebGL has painted, as soon as there are more than so many."""
