@@ -71,11 +71,13 @@ def run_tables(arguments: argparse.Namespace) -> int:
     rows = _rows(network, convention, arguments.rows)
     kinds = list(published.KINDS) if arguments.kind == "all" else [arguments.kind]
     by_kind = {kind: comparison.side_by_side(network, kind, rows, convention) for kind in kinds}
+    norms = {kind: tables_text.norms(rows, kind) for kind in kinds if kind in ("by_block", "by_label")}
     if arguments.json:
-        terminal.show_json({kind: as_texts(table).to_dict("records") for kind, table in by_kind.items()})
+        more = {f"norms_{kind}": table for kind, table in norms.items()}
+        terminal.show_json({kind: as_texts(table).to_dict("records") for kind, table in (by_kind | more).items()})
         return 0
     n_images = rows["image"].nunique() if len(rows) else 0
-    terminal.show(f"{network.title}, {convention.title}, {n_images:,} images")
+    terminal.show(f"{network.title}, {convention.title}, up to {n_images:,} images")
     if network.doubt:
         terminal.show(f"In doubt: {network.doubt}")
     if not n_images:
@@ -83,6 +85,10 @@ def run_tables(arguments: argparse.Namespace) -> int:
     form = tables_text.markdown if arguments.markdown else tables_text.text
     for kind, table in by_kind.items():
         terminal.show(f"\n{published.title(network, kind)}\n\n{form(table)}")
+        if len(norms.get(kind, ())):
+            shown = tables_text.norms_in_words(norms[kind])
+            as_text = tables_text.as_markdown(shown) if arguments.markdown else shown.to_string(index=False)
+            terminal.show(f"\nStiffness indicator, logarithmic norms and norm, means over images\n\n{as_text}")
     if len(rows) and (note := tables_text.undetermined(rows)):
         terminal.show(f"\n{note}")
     return 0

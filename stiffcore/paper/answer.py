@@ -19,6 +19,9 @@ SOURCE = "Söderlind, Jay and Calvo 2015"
 LARGE = 10.0  # a stiffness factor of this size would be called stiff; below 1 the reference time is longer than the block's own
 
 
+Rows = Mapping[str, pd.DataFrame]
+
+
 @dataclass(frozen=True)
 class Indicator:
     """The stiffness indicator over blocks and images.
@@ -71,42 +74,47 @@ def of_rows(rows: Sequence[pd.DataFrame]) -> Indicator | None:
 
 
 def sentences(
-    branch: Mapping[str, pd.DataFrame],
-    untrained: Mapping[str, pd.DataFrame],
-    slices: Mapping[str, pd.DataFrame],
-    network: str,
-    title: str,
+    branch: Rows, untrained: Rows, slices: Rows, titles: Mapping[str, str], network: str = catalogue.PAPER[0]
 ) -> list[str]:
     """The answer in up to three sentences; those without rows are left out.
 
-    A network's name -> its rows under ``branch``, those of its baseline ``untrained``, and those under ``slices``. network, title: of
-    whose last block the other readings speak.
+    A network's name -> its rows under ``branch``, those of its baseline ``untrained``, and those under ``slices``; titles: of the
+    networks. network: of whose last block the other readings speak.
     """
     trained, said = of_rows([*branch.values()]), []
     if trained is not None:
-        said = [by_definition(trained), by_training(trained, of_rows([*untrained.values()]))]
+        means = {titles[name]: mean for name, rows in branch.items() if np.isfinite(mean := over_blocks(rows))}
+        said = [by_definition(trained), by_training(means, of_rows([*untrained.values()]))]
     other = by_other_readings(slices[network], branch[network], len(catalogue.blocks(network)))
-    return said + ([f"{title}: {other}"] if other else [])
+    return said + ([f"The last block of {titles[network]}: {other}"] if other else [])
+
+
+def over_blocks(rows: pd.DataFrame) -> float:
+    """The mean over blocks of their means over images, so that no block counts more because more of its images are computed."""
+    if rows.empty:
+        return np.nan
+    means: pd.Series = column(rows, INDICATOR).groupby(rows["block"]).mean()
+    return float(means.mean())
 
 
 def by_definition(trained: Indicator) -> str:
     """The answer in one sentence."""
     return (
-        f"**{trained.word}, by the field's definition** ({SOURCE}): stiffness needs a large factor T/Δt = −s·T, and here it is at "
-        f"most {_number(trained.factor)}, since over {trained.blocks} blocks of {_networks(trained)} the stiffness indicator s of F lies between "
-        f"{_number(trained.lowest)} and {_number(trained.highest)} ({trained.values:,} blocks at images, time T of a block: 1)."
+        f"**{trained.word}, by the field's definition** ({SOURCE}): stiffness needs a large factor T/Δt = −s·T, and in {trained.blocks} "
+        f"blocks of {_networks(trained)} it is at most {_number(trained.factor)} ({trained.values:,} pairs of block and image; the stiffness "
+        f"indicator s of F from {_number(trained.lowest)} to {_number(trained.highest)}, T = 1 for a block)."
     )
 
 
-def by_training(trained: Indicator, untrained: Indicator | None) -> str:
-    """What training does, in one sentence."""
-    grows = f"After training s is positive at {100 * trained.share_positive:.0f} % of the blocks and images, {_number(trained.mean)} on average"
-    if untrained is None:
-        return f"{grows}: such a block expands, and does not decay fast."
-    return (
-        f"{grows}: the block expands; at a random initialisation s lies between {_number(untrained.lowest)} and "
-        f"{_number(untrained.highest)}, {_number(untrained.mean)} on average."
+def by_training(means: Mapping[str, float], untrained: Indicator | None) -> str:
+    """What training does, in one sentence. means: a network's title -> its mean s over the blocks."""
+    said = ", ".join(f"{_number(mean)} in {title}" for title, mean in means.items())
+    before = (
+        ""
+        if untrained is None
+        else f"; at a random initialisation it lies between {_number(untrained.lowest)} and {_number(untrained.highest)}"
     )
+    return f"s is positive where the fastest growth outweighs the fastest decay: after training, averaged over the blocks, {said}{before}."
 
 
 def by_other_readings(slices: pd.DataFrame, branch: pd.DataFrame, block: int) -> str:
@@ -114,23 +122,21 @@ def by_other_readings(slices: pd.DataFrame, branch: pd.DataFrame, block: int) ->
 
     slices, branch: rows of one network under these conventions.
     """
-    index, without, outside = (
-        _mean(rows, name, block)
-        for rows, name in (
-            (slices, "stiffness_index"), (slices, "stiffness_index_without_skip"), (branch, "outside_euler"),
-        )
-    )  # fmt: skip
+    index, without = (_mean(slices, name, block) for name in ("stiffness_index", "stiffness_index_without_skip"))
+    outside, positive = (_mean(branch, name, block) for name in ("outside_euler", "share_positive"))
     parts = []
     if np.isfinite(index):
+        skip = f" ({_number(without)} without the slices that carry the skip's 1)" if np.isfinite(without) else ""
         parts.append(
-            f"S as published, the ratio of the largest to the smallest real part, is {_number(index)} in the last block"
-            + (f" ({_number(without)} without the slices that carry the skip's 1)" if np.isfinite(without) else "")
-            + " and compares two ends of a spectrum, not a time with another"
+            f"S as published, its largest real part divided by its smallest, is {_number(index)}{skip}, which compares the two ends of a "
+            "spectrum and no time scales"
         )
     if np.isfinite(outside):
-        parts.append(f"of the last block's eigenvalues {100 * outside:.1f} % lie outside forward Euler's disc")
-    said = "; ".join(parts)
-    return f"{said[0].upper()}{said[1:]}." if said else ""
+        growing = (
+            f", and {100 * positive:.1f} % have Re λ > 0: they grow in the ODE, too" if np.isfinite(positive) else ""
+        )
+        parts.append(f"{100 * outside:.1f} % of the eigenvalues of F lie outside forward Euler's disc{growing}")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _mean(rows: pd.DataFrame, metric: str, block: int) -> float:
@@ -145,4 +151,4 @@ def _networks(found: Indicator) -> str:
 
 def _number(value: float) -> str:
     """Two decimals with a true minus sign."""
-    return f"{value:.2f}".replace("-", "−")
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")

@@ -5,7 +5,9 @@ import pandas as pd
 
 from stiffcore.images.labels import LABELS
 from stiffcore.metrics import definitions
+from stiffcore.metrics.metric import Group
 from stiffcore.statistics import tables
+from stiffcore.statistics.row_values import convention_of
 
 COLUMNS = {"published": "theirs", "ours": "ours", "difference": "difference"}
 CORRELATIONS = {
@@ -130,9 +132,48 @@ def pooled(table: pd.DataFrame) -> list[str]:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    shown = in_words(wide(table))
+    return as_markdown(in_words(wide(table)))
+
+
+def as_markdown(shown: pd.DataFrame) -> str:
+    """A table of texts."""
     lines = [list(shown), ["---"] * shown.shape[1], *shown.to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def norms(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Means over images of s, m, M and the norm of a whole Jacobian, a line per block or per label (over the blocks of the pool).
+
+    kind: ``by_block`` or ``by_label``. Columns: block or label, a column for each metric, and n, the images with a value.
+    Empty where none of them is defined or computed.
+    """
+    names = tuple(m.name for m in definitions.of_group(Group.GROWTH) if len(rows) and m.is_of(convention_of(rows)))
+    means = (tables.by_block if kind == "by_block" else tables.by_label)(rows, names) if names else pd.DataFrame()
+    if means.empty or not means["n"].any():
+        return pd.DataFrame()
+    of = "block" if kind == "by_block" else "name"
+    order = list(dict.fromkeys(means[of]))
+    wide = means.pivot(index=of, columns="metric", values="mean").reindex(order)[list(names)]
+    images = means.groupby(of)["n"].max().reindex(order)
+    return wide.assign(n=images).rename_axis("block" if kind == "by_block" else "label").reset_index()
+
+
+def norms_in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """A ``norms`` table's cells as text: two decimals, or a dash; metrics by their symbols."""
+    cells = {
+        definitions.named(name).symbol: [
+            f"{value:,}"
+            if name == "n"
+            else str(value)
+            if isinstance(value, str | int)
+            else NOTHING
+            if np.isnan(value)
+            else _decimals(value)
+            for value in table[name]
+        ]
+        for name in table
+    }
+    return pd.DataFrame(cells)
 
 
 def undetermined(rows: pd.DataFrame) -> str:

@@ -29,7 +29,7 @@ def answer_in_short() -> str:
         {name: shipping.rows(networks.find(f"{name}{of}"), convention) for name in catalogue.PAPER}
         for of, convention in (("", Convention.BRANCH), ("-untrained", Convention.BRANCH), ("", Convention.SLICES))
     )
-    said = answer.sentences(branch, untrained, slices, "resnet18", networks.title("resnet18"))
+    said = answer.sentences(branch, untrained, slices, {name: networks.title(name) for name in catalogue.PAPER})
     return "".join(f"- {sentence}\n" for sentence in said)
 
 

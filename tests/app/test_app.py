@@ -116,6 +116,7 @@ def test_home_answers_from_the_rows_that_ship(visitor, monkeypatch, tmp_path):
     assert "No, by the field's definition" in said
     assert "at most 0.25" in said
     assert "lie outside forward Euler's disc" in said
+    assert "−0.25 in ResNet18, −0.25 in ResNet34" in said
     indicator, published = (figure for figure in home.figures if figure.layout.xaxis.title.text == "relative depth")
     assert [list(trace.y) for trace in indicator.data if trace.name == "ResNet18"] == [[-0.25] * 8]
     assert [trace.name for trace in published.data if trace.showlegend] == ["the paper's"]
@@ -125,8 +126,8 @@ def test_home_in_talk_mode_has_the_answer_first_and_the_rest_below(visitor, monk
     plant(tmp_path, monkeypatch, stiffness_indicator=-0.25)
     home = visitor(talk="on").run()
     answer, rest = (text.value for text in home.at.markdown if "definition" in text.value or "training" in text.value)
-    assert "After training" not in answer
-    assert "After training" in rest
+    assert "after training" not in answer
+    assert "after training" in rest
 
 
 def test_home_without_rows_says_what_computes_them(visitor, monkeypatch, tmp_path):

@@ -40,23 +40,38 @@ def test_the_word_follows_the_largest_factor(lowest, word):
 
 
 def test_the_sentences_hold_the_numbers():
-    trained, untrained = answer.of_rows([planted([0.5, -0.25])]), answer.of_rows([planted([0.02, -0.04])])
-    definition = answer.by_definition(trained)
+    definition = answer.by_definition(answer.of_rows([planted([0.5, -0.25])]))
     assert "at most 0.25" in definition
-    assert "between −0.25 and 0.50" in definition
-    assert "2 blocks at images" in definition
-    training = answer.by_training(trained, untrained)
-    assert "positive at 50 %" in training
+    assert "from −0.25 to 0.50" in definition
+    assert "2 pairs of block and image" in definition
+    untrained = answer.of_rows([planted([0.02, -0.04])])
+    training = answer.by_training({"ResNet18": 0.36, "ResNet50": -0.006}, untrained)
+    assert "0.36 in ResNet18, −0.01 in ResNet50" in training
     assert "between −0.04 and 0.02" in training
-    assert "random initialisation" not in answer.by_training(trained, None)
+    assert "random initialisation" not in answer.by_training({"ResNet18": 0.36}, None)
+
+
+def test_every_block_counts_the_same_however_many_images_it_has():
+    many, few = planted([1.0, 1.0, 1.0, 1.0]), planted([-1.0], block=6)
+    assert answer.over_blocks(pd.concat([many, few])) == 0
+    assert np.isnan(answer.over_blocks(pd.DataFrame()))
 
 
 def test_other_readings_of_the_last_block():
     slices = rows.rows("resnet18", images=3, stiffness_index=-16.5, stiffness_index_without_skip=-1.07)
-    branch = rows.rows("resnet18", BRANCH, 3, [8], outside_euler=0.0125)
+    branch = rows.rows("resnet18", BRANCH, 3, [8], outside_euler=0.01, share_positive=0.008)
     said = answer.by_other_readings(slices, branch, 8)
-    assert "−16.50" in said
-    assert "−1.07 without" in said
-    assert "1.2 %" in said or "1.3 %" in said
+    assert "−16.50 (−1.07 without" in said
+    assert "1.0 % of the eigenvalues" in said
+    assert "0.8 % have Re λ > 0" in said
     assert answer.by_other_readings(pd.DataFrame(), pd.DataFrame(), 8) == ""
-    assert answer.by_other_readings(pd.DataFrame(), branch, 8).startswith("Of the last block's")
+    assert answer.by_other_readings(pd.DataFrame(), branch, 8).startswith("1.0 % of the eigenvalues")
+
+
+def test_the_sentences_are_left_out_where_nothing_is_computed():
+    nothing = dict.fromkeys(["resnet18", "resnet34"], pd.DataFrame())
+    titles = {"resnet18": "ResNet18", "resnet34": "ResNet34"}
+    assert answer.sentences(nothing, nothing, nothing, titles) == []
+    first, second = answer.sentences(nothing | {"resnet18": planted([0.5])}, nothing, nothing, titles)
+    assert first.startswith("**No")
+    assert "0.50 in ResNet18." in second

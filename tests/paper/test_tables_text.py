@@ -76,3 +76,29 @@ def test_intervals_of_p_are_a_sentence():
     frame = rows(images=4, blocks=[8], percent_negative=10.0, n_undetermined=[0, 8, 0, 0], n_eigenvalues=100)
     assert "block 8 (1 image; P 10 to 12 %)" in tables_text.undetermined(frame)
     assert tables_text.undetermined(frame.assign(n_undetermined=0)) == ""
+
+
+def norms_of(frame, kind="by_block"):
+    return tables_text.norms(
+        frame.assign(stiffness_indicator=0.25, log_norm_lower=-1.5, norm_branch=frame["block"] / 2), kind
+    )
+
+
+def test_norms_stand_by_block_and_by_label():
+    frame = rows("resnet18", "branch", 20, [6, 8])
+    table = norms_of(frame)
+    assert table["block"].tolist() == [6, 8, "all"]
+    assert table["norm_branch"].tolist() == [3.0, 4.0, 3.5]
+    assert table["n"].tolist() == [20, 20, 20]
+    assert table["log_norm_upper"].isna().all()
+    labels = norms_of(frame, "by_label")
+    assert labels["label"].tolist()[3] == "cat"
+    assert labels["stiffness_indicator"].tolist() == [0.25] * 10
+    words = tables_text.norms_in_words(table)
+    assert words.iloc[0].tolist() == ["6", "0.25", "-1.50", "–", "3.00", "20"]
+    assert list(words) == ["block", "s", "m", "M", "‖J_F‖", "n"]
+
+
+def test_slices_have_no_norms_and_rows_of_before_have_none():
+    assert norms_of(rows(images=4)).empty
+    assert tables_text.norms(rows("resnet18", "branch", 4, [8]), "by_block").empty

@@ -17,6 +17,7 @@ from stiffcore.paper import answer, comparison, findings
 
 SPECTRUM_OF = "resnet18"  # of which the eigenvalues of the last block are drawn
 S = "stiffness_index"
+COMPRESSED = "The axis is compressed away from 0."
 THRESHOLD = -1.0, "below: a stiffness factor above 1"
 Rows = Mapping[str, pd.DataFrame]  # a network's name -> its rows
 
@@ -29,7 +30,7 @@ def section(style: Style) -> None:
         for convention in (Convention.BRANCH, Convention.SLICES)
     )
     untrained = {name: statistics.shipped(f"{name}-untrained", Convention.BRANCH) for name in names}
-    said = answer.sentences(branch, untrained, slices, SPECTRUM_OF, controls.NETWORK_TITLES[SPECTRUM_OF])
+    said = answer.sentences(branch, untrained, slices, controls.NETWORK_TITLES)
     # From the last row of a hall only the answer is read; the figures then need the screen.
     above, below = (said[:1], said[1:]) if style.talk else (said, [])
     st.markdown("  \n".join(above) or "Nothing is computed yet: open the Spectrum page and compute a spectrum.")
@@ -74,7 +75,7 @@ def _published(slices: Rows, style: Style) -> None:
         return
     scale = answer_figure.arcsinh_scale(tables)
     figure = answer_figure.figure(tables, S, style, published=True, scale=scale, named=False)
-    _drawn(figure, tables, S, Convention.SLICES, "home-published", "S as published along the depth")
+    _drawn(figure, tables, S, Convention.SLICES, "home-published", "S as published along the depth", COMPRESSED)
 
 
 def _missing(tables: Mapping[str, pd.DataFrame], convention: Convention, level: str) -> bool:
@@ -89,9 +90,16 @@ def _missing(tables: Mapping[str, pd.DataFrame], convention: Convention, level: 
 
 
 def _drawn(
-    figure, tables: Mapping[str, pd.DataFrame], metric: str, convention: Convention, name: str, title: str
+    figure,
+    tables: Mapping[str, pd.DataFrame],
+    metric: str,
+    convention: Convention,
+    name: str,
+    title: str,
+    note: str = "",
 ) -> None:
     panels.chart(figure, name, answer_figure.alt_text(tables, metric))
+    st.caption("Means over images; bands hold 90 % of them." + (f" {note}" if note else ""))
     numbers = pd.concat(
         [table.assign(network=network, convention=convention, metric=metric) for network, table in tables.items()]
     ).drop(columns=["reason"])
