@@ -147,7 +147,7 @@ def relate(points: pd.DataFrame, measure: Measure, outcome: str, resamples: int 
     return {
         **{name: getattr(raw, name) for name in ("r", "low", "high", "p", "n")},
         **{f"partial_{name}": getattr(given, name) for name in ("r", "low", "high", "p")},
-        "reason": raw.reason or given.reason or too_few(raw.n),
+        "reason": too_few(raw.n) or raw.reason or given.reason,
     }
 
 

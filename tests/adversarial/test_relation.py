@@ -160,8 +160,8 @@ def test_few_images_keep_their_numbers_and_say_not_to_read_them(material):
 def test_the_sentence_says_over_what_it_speaks_and_names_what_has_no_verdict():
     parts = [
         of_intervals((-0.4, 0.1)),
-        of_intervals((-0.1, 0.2), measure="percent_negative.branch", n=93),
         of_intervals((-0.1, 0.2), measure="stiffness_index.branch"),
+        of_intervals((-0.1, 0.2), measure="percent_negative.branch", n=93),
         of_intervals((-0.95, -0.85), measure="stiffness_indicator.branch", n=38),
         of_intervals((-0.95, -0.85), measure="growth_from_image"),
         pd.DataFrame([{"measure": "stiffness_index.slices", "block": "network", "n": 0}]),

@@ -132,7 +132,9 @@ def test_a_measure_that_is_not_computed_says_what_computes_it(visit, planted):
 
 def test_no_correlation_of_a_few_images_is_printed(visit, planted):
     network = networks.find("resnet18")
-    shipping.write(planted[:4], robustness_rows.path_of(network))
+    path = robustness_rows.path_of(network)
+    shipping.write(planted[:4], path)
+    shipping.note(path, {"kind": "robustness"}, "planted")
     page = visit(against="margin")
     assert "<small>n = 4</small>" in page.html()
     table = next(html for html in page.html().split('<div class="grid"')[1:] if "margin" in html)

@@ -47,7 +47,7 @@ def draw(
 
 def first(network: str, measure: Measure) -> None:
     """The command that computes what the figure needs beside the smallest perturbations."""
-    st.caption(f"To see a figure, compute {measure.title} at the same images first, in a terminal:")
+    st.caption(f"A figure needs {measure.title} at the same images, too. This command computes it in a terminal:")
     st.code(relation.command(network, measure), language="bash", wrap_lines=True)
 
 
