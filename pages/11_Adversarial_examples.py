@@ -28,6 +28,8 @@ with panels.error_boundary():
     if found.robust.empty:
         controls.notes()
         missing.offer(found.robust, network)
+        if found.values(measure).empty and measure.column != "margin":
+            view.first(network, measure)
         st.stop()
     table = numbers.table(network, outcome)
     cells = table[table["measure"] == measure.name]

@@ -56,7 +56,8 @@ def explains(
 
     rows: of ``robustness``; by default those that ship or are stored. Computes neither these nor any stiffness.
 
-    Columns: measure, convention, block, r, low, high, p, p_adjusted, partial_r … (given live fraction, label and margin), n, reason.
+    Columns: measure, convention, block, r, low, high, p, p_adjusted, partial_r … (given live fraction, label and margin; the margin
+    given the label only), n, reason: why a number is missing, or ``too few: n = 5`` where the row's numbers show nothing.
     ``attrs["verdict"]``: whether stiffness explains adversarial examples, in a sentence.
 
     >>> sc.explains("resnet18").attrs["verdict"]
@@ -66,5 +67,5 @@ def explains(
     asked = front_door.network(network)
     table = relation.table(collect.material(asked, _images.bundled(), rows), outcome)
     said = verdict.of(table, outcome)
-    table.attrs["verdict"] = f"{said.word.capitalize()}. {said.sentence}"
+    table.attrs["verdict"] = f"{said.head} {said.sentence}"
     return table

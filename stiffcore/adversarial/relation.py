@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stiffcore.adversarial.requests import HOW
 from stiffcore.conventions import Convention
 from stiffcore.imports import scipy_stats
 from stiffcore.metrics.missing import Missing, not_computed
@@ -22,6 +23,7 @@ from stiffcore.statistics.resampling import RESAMPLES
 OUTCOMES = {"pgd_radius": "PGD perturbation", "fgsm_step": "FGSM step"}
 NETWORK = "network"  # in place of a block: a number of the whole network
 GIVEN = "given live fraction, label and margin"
+FEWEST = 50  # images; at an r of 0 the 95 % interval is then about ± 0.3, and nothing can be shown with fewer
 
 
 COUNTED = ("stiffness_index", "percent_negative")
@@ -43,6 +45,11 @@ class Measure:
     def counts_zeros(self) -> bool:
         """Whether eigenvalues that the masks make zero are among those that are counted."""
         return self.column in COUNTED and self.convention is not None and self.convention.has_matrix
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What the partial r holds constant, beside the zeros of masks where they count. The margin has no block, hence no live fraction."""
+        return ("label",) if self.column == "margin" else ("live fraction", "label", "margin")
 
     @property
     def name(self) -> str:
@@ -133,19 +140,25 @@ def ranks(values: pd.Series) -> np.ndarray:
 def relate(points: pd.DataFrame, measure: Measure, outcome: str, resamples: int = RESAMPLES) -> dict[str, object]:
     """r and partial r of the points' ``value`` with an outcome, over the same images. The margin itself is given the label only."""
     x, y = ranks(points["value"]), ranks(points[outcome])
-    names = [] if measure.column == "margin" else ["live_fraction", "margin"]
+    names = [name.replace(" ", "_") for name in measure.given if name != "label"]
     numbers = [ranks(points[name]) for name in [*names, *(["not_zero"] if measure.counts_zeros else [])]]
     raw = partial.partial(x, y, resamples=resamples)
     given = partial.partial(x, y, numbers, points["label"].to_numpy(), resamples=resamples)
     return {
         **{name: getattr(raw, name) for name in ("r", "low", "high", "p", "n")},
         **{f"partial_{name}": getattr(given, name) for name in ("r", "low", "high", "p")},
-        "reason": raw.reason or given.reason,
+        "reason": too_few(raw.n) or raw.reason or given.reason,
     }
+
+
+def too_few(n: int) -> str:
+    """``too few: n = 5`` where so few images show nothing, else "". The numbers of such a row are kept, but not to be read."""
+    return f"too few: n = {n:,}" if n < FEWEST else ""
 
 
 def table(material: Material, outcome: str = "pgd_radius", resamples: int = RESAMPLES) -> pd.DataFrame:
     """A row for each measure and block, of COLUMNS; a measure without any value has one row, whose ``reason`` says why.
+    A block with fewer than FEWEST images has its numbers, and a ``reason`` not to read them.
 
     p_adjusted: Benjamini and Hochberg's, over all rows of the table; partial_p_adjusted: likewise of the partial p.
     """
@@ -168,9 +181,14 @@ def table(material: Material, outcome: str = "pgd_radius", resamples: int = RESA
 def how_to_compute(material: Material, measure: Measure) -> Missing:
     """Why a measure has no value: what would compute it."""
     network = "NETWORK" if material.robust.empty else str(material.robust["network"].iloc[0])
-    if measure.column in material.robust:
-        return not_computed(f"python -m stiffcore robustness {network} computes it")
+    return not_computed(f"`{command(network, measure)}` computes it")
+
+
+def command(network: str, measure: Measure) -> str:
+    """The command that computes a measure at the images that ship."""
+    if measure.column == "margin":
+        return f"{HOW} {network}"
     if measure.convention is None:
-        return not_computed(f"python -m stiffcore growth {network} computes it")
+        return f"python -m stiffcore growth {network} --images bundled"
     level = "" if measure.column in COUNTED else " --quantity norms"
-    return not_computed(f"python -m stiffcore sweep {network} --convention {measure.convention}{level} computes it")
+    return f"python -m stiffcore sweep {network} --convention {measure.convention}{level}"

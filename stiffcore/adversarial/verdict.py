@@ -16,11 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stiffcore.adversarial.relation import GIVEN, MEASURES, OUTCOMES
+from stiffcore.adversarial.relation import FEWEST, GIVEN, MEASURES, OUTCOMES
 from stiffcore.statistics.correlation import SIGNIFICANT
 
 EXPLAINS = 0.3  # r: 9 % of the variance of the ranks; Cohen's (1988) medium effect
-FEWEST = 50  # images; at an r of 0 the 95 % interval is then about ± 0.3, and nothing can be shown with fewer
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not shown"
 RULE = (
     f"A reading of stiffness explains the smallest perturbation if at more than half of its blocks the 95 % interval of the partial r "
@@ -31,12 +30,17 @@ RULE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """word: HOLDS, FAILS or OPEN. answer: for which readings; numbers: the largest r. readings: measure -> its word, of those judged."""
+    """word: HOLDS, FAILS or OPEN. answer: for which readings, and which have no verdict; numbers: the largest r. readings: measure -> its word, of those judged."""
 
     word: str
     answer: str
     numbers: str
     readings: dict[str, str]
+
+    @property
+    def head(self) -> str:
+        """``Not shown.``"""
+        return f"{self.word.capitalize()}."
 
     @property
     def sentence(self) -> str:
@@ -45,15 +49,16 @@ class Verdict:
 
 def of(table: pd.DataFrame, outcome: str = "pgd_radius") -> Verdict:
     """The verdict on a table of ``relation.table``, and the sentence."""
-    cells = table[table["measure"].map(lambda name: MEASURES[name].stiffness) & table["partial_low"].notna()]
-    judged = cells[cells["n"] >= FEWEST]
+    cells = table[table["measure"].map(lambda name: MEASURES[name].stiffness)]
+    judged = cells[(cells["n"] >= FEWEST) & cells["partial_low"].notna()]
     if judged.empty:
         few = f"No reading of stiffness has {FEWEST} images with a smallest perturbation at any block."
         return Verdict(OPEN, few, "", {})
     readings = {str(name): _reading(part) for name, part in judged.groupby("measure", sort=False)}
     words = set(readings.values())
     word = HOLDS if HOLDS in words else FAILS if words == {FAILS} else OPEN
-    return Verdict(word, _answer(judged, readings, outcome), _numbers(table, judged), readings)
+    answer = f"{_answer(judged, readings)} {_not_judged(cells, readings)}".strip()
+    return Verdict(word, answer, _numbers(table, judged, outcome), readings)
 
 
 def _reading(cells: pd.DataFrame) -> str:
@@ -70,20 +75,35 @@ def _reach(cells: pd.DataFrame) -> pd.Series:
     return cells[["partial_low", "partial_high"]].abs().max(axis=1)
 
 
-def _answer(judged: pd.DataFrame, readings: dict[str, str], outcome: str) -> str:
+def _answer(judged: pd.DataFrame, readings: dict[str, str]) -> str:
+    """``P (slices): does not hold (298 images). S and P (branch): not decided (93 to 298 images).``"""
     parts = []
     for word in (HOLDS, FAILS, OPEN):
         names = [name for name, said in readings.items() if said == word]
         if names:
-            parts.append(f"{word} for {_listed([MEASURES[name].title for name in names])} ({_images(judged, names)})")
-    return f"That stiffness explains the smallest {OUTCOMES[outcome]} {'; '.join(parts)}."
+            said = "not decided" if word == OPEN else word
+            parts.append(f"{_titles(names)}: {said} ({_images(judged, names)}).")
+    return " ".join(parts)
 
 
-def _numbers(table: pd.DataFrame, judged: pd.DataFrame) -> str:
+def _not_judged(cells: pd.DataFrame, readings: dict[str, str]) -> str:
+    """The readings without a verdict, and why: ``s (branch): only 38 images, no verdict.``"""
+    why: dict[str, list[str]] = {}
+    for name, part in cells[~cells["measure"].isin(readings)].groupby("measure", sort=False):
+        n = int(part["n"].max())
+        reason = "not computed" if not n else f"only {n:,} images" if n < FEWEST else "undefined"
+        why.setdefault(reason, []).append(str(name))
+    return " ".join(f"{_titles(names)}: {reason}, no verdict." for reason, names in why.items())
+
+
+def _numbers(table: pd.DataFrame, judged: pd.DataFrame, outcome: str) -> str:
+    """The largest r among the readings with a verdict, which are named: other measures of the table may have larger ones."""
     raw, given = (judged.loc[judged[name].abs().idxmax()] for name in ("r", "partial_r"))
+    symbols = listed(list(dict.fromkeys(MEASURES[name].symbol for name in judged["measure"])))
     return (
-        f"The largest raw r, {signed(raw['r'])} of {_where(raw)}, is {_interval(raw)} {GIVEN}; the largest partial r is "
-        f"{_interval(given)}, of {_where(given)}.{_margin(table)}"
+        f"Of {symbols} at blocks with at least {FEWEST} images, the largest partial r with the smallest {OUTCOMES[outcome]} is "
+        f"{_interval(given)}, of {_where(given)}; the largest raw r, {signed(raw['r'])} of {_where(raw)}, is {_interval(raw)} {GIVEN}."
+        f"{_margin(table)}"
     )
 
 
@@ -107,7 +127,16 @@ def _margin(table: pd.DataFrame) -> str:
     return "" if found.empty else f" The margin alone has a raw r of {signed(found['r'].iloc[0])}."
 
 
-def _listed(names: list[str]) -> str:
+def _titles(names: list[str]) -> str:
+    """``S (slices), S and P (branch)``."""
+    symbols: dict[str, list[str]] = {}
+    for name in names:
+        symbols.setdefault(str(MEASURES[name].convention), []).append(MEASURES[name].symbol)
+    return ", ".join(f"{listed(of)} ({convention})" for convention, of in symbols.items())
+
+
+def listed(names: list[str]) -> str:
+    """``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -78,7 +78,7 @@ def run_robustness(arguments: argparse.Namespace) -> int:
         )
         return 0
     _show(network.class_name, table)
-    terminal.show(f"Does stiffness explain adversarial examples? {verdict.word.capitalize()}. {verdict.sentence}")
+    terminal.show(f"Does stiffness explain adversarial examples? {verdict.head} {verdict.sentence}")
     return 0
 
 

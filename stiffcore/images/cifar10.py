@@ -182,7 +182,7 @@ def _listed(text: str) -> dict[int, None]:
 
 def _bad_list(text: str, part: str, repair: str = "write them in that form") -> CannotCompute:
     return CannotCompute(
-        f"Expected images as bundled, all, or indices from 0 to {TEST_IMAGES - 1} like 0,3,10:20 (end excluded), "
+        f"Expected images as bundled, all, or indices from 0 to {TEST_IMAGES - 1} like `0,3,10:20` (end excluded), "
         f"got {_quoted(part.strip())} in {_quoted(text)}: {repair}."
     )
 

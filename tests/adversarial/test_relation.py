@@ -133,7 +133,7 @@ def of_intervals(*intervals, p=0.001, n=300, measure="percent_negative.slices"):
         (of_intervals((0.31, 0.6), (0.4, 0.7), (-0.1, 0.1), p=0.2), verdict.OPEN),
         (of_intervals((-0.29, 0.1), (-0.1, 0.29)), verdict.FAILS),
         (of_intervals((-0.31, 0.1), (-0.1, 0.29)), verdict.OPEN),
-        (of_intervals((0.31, 0.6), n=verdict.FEWEST - 1), verdict.OPEN),
+        (of_intervals((0.31, 0.6), n=relation.FEWEST - 1), verdict.OPEN),
         (of_intervals((0.31, 0.6), measure="norm_branch.branch"), verdict.OPEN),  # no reading of stiffness
         (
             pd.concat(
@@ -146,6 +146,36 @@ def of_intervals(*intervals, p=0.001, n=300, measure="percent_negative.slices"):
 )
 def test_the_rule(table, word):
     assert verdict.of(table).word == word
+
+
+def test_few_images_keep_their_numbers_and_say_not_to_read_them(material):
+    few = Material(material.robust[:5], material.rows, material.growth)
+    one = cell(relation.table(few, resamples=0), "margin", "network")
+    assert (one.n, one.reason) == (5, "too few: n = 5")
+    assert np.isfinite(one.r)
+    assert relation.too_few(relation.FEWEST - 1)
+    assert not relation.too_few(relation.FEWEST)
+
+
+def test_the_sentence_says_over_what_it_speaks_and_names_what_has_no_verdict():
+    parts = [
+        of_intervals((-0.4, 0.1)),
+        of_intervals((-0.1, 0.2), measure="stiffness_index.branch"),
+        of_intervals((-0.1, 0.2), measure="percent_negative.branch", n=93),
+        of_intervals((-0.95, -0.85), measure="stiffness_indicator.branch", n=38),
+        of_intervals((-0.95, -0.85), measure="growth_from_image"),
+        pd.DataFrame([{"measure": "stiffness_index.slices", "block": "network", "n": 0}]),
+    ]
+    said = verdict.of(pd.concat(parts, ignore_index=True))
+    assert said.head == "Not shown."
+    assert said.answer == (
+        "S and P (branch): does not hold (93 to 300 images). P (slices): not decided (300 images). "
+        "s (branch): only 38 images, no verdict. S (slices): not computed, no verdict."
+    )
+    assert said.numbers.startswith(
+        "Of P and S at blocks with at least 50 images, the largest partial r with the smallest PGD perturbation is −0.15 "
+    )
+    assert "0.90" not in said.sentence
 
 
 def test_the_sentence_holds_the_numbers_that_decide(material):

@@ -1,5 +1,7 @@
 """Adversarial examples through app.py: planted rows, a chosen point, and what the page says when nothing is computed."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,8 +97,7 @@ def test_the_figures_and_the_verdict_are_those_of_the_table(visit, planted):
     raw = next(trace for trace in page.figures[1].data if trace.name == "raw")
     np.testing.assert_allclose(np.asarray(raw.y, float), cells["r"].to_numpy(float))
     said = verdict.of(table)
-    assert f"{said.word}]" in page.texts("markdown")
-    assert said.sentence in page.texts("markdown")
+    assert f"**{said.head}** {said.sentence}" in page.texts("markdown")
 
 
 def test_a_clicked_point_shows_its_image_before_and_after_and_leads_to_its_spectra(visit, planted):
@@ -121,7 +122,41 @@ def test_a_point_of_a_link_that_has_no_perturbation_is_refused(visit, planted, p
 def test_a_measure_that_is_not_computed_says_what_computes_it(visit, planted):
     page = visit(against="norm_block.block")
     assert "no image has both numbers" in page.texts("info")
-    assert "sweep resnet18 --convention block" in page.texts("caption")
+    assert "`python -m stiffcore sweep resnet18 --convention block --quantity norms`" in page.texts("caption")
+    assert "Click a point" not in page.texts("caption")
+    assert any(
+        code.value == "python -m stiffcore sweep resnet18 --convention block --quantity norms"
+        for code in page.at.get("code")
+    )
+
+
+def test_no_correlation_of_a_few_images_is_printed(visit, planted):
+    network = networks.find("resnet18")
+    path = robustness_rows.path_of(network)
+    shipping.write(planted[:4], path)
+    shipping.note(path, {"kind": "robustness"}, "planted")
+    page = visit(against="margin")
+    assert "<small>n = 4</small>" in page.html()
+    table = next(html for html in page.html().split('<div class="grid"')[1:] if "margin" in html)
+    assert not re.search(r"[−+]?0\.\d\d<", table)
+    assert "no correlation is drawn" in page.texts("caption")
+
+
+def test_the_margin_is_given_the_label_only(visit, planted):
+    page = visit(against="margin")
+    by_block = page.figures[1]
+    assert [trace.name for trace in by_block.data] == ["raw", "given label"]
+    assert by_block.layout.xaxis.ticktext == ("whole network",)
+    assert not by_block.layout.xaxis.title.text
+    assert "holds label constant" in page.texts("caption")
+    assert "Click a point" in page.texts("caption")
+
+
+def test_a_step_of_the_picture_says_that_it_is_rounded(visit, planted):
+    page = visit(point=str(planted["image"][21]))
+    assert planted["fgsm_step"][21] < planted["fgsm_whole"][21]
+    assert f"smallest: FGSM {planted['fgsm_step'][21]:g}" in page.html()
+    assert "rounded up to a whole grey level" in page.html()
 
 
 def test_a_job_computes_the_next_images(visit, monkeypatch):

@@ -208,6 +208,22 @@ def test_plain_is_undone_by_the_reader(text):
     assert controls.escape_markdown(f" {text}\n\n") == shown
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["`python -m stiffcore sweep own --convention slices`", "`--from FOLDER`", "`fetch-data --from A`", "`0,3,10:20`"],
+)
+def test_a_command_in_backticks_stays_as_it_is(command):
+    assert controls.escape_markdown(f"a: *b* `x` {command} c:d") == (
+        rf"a: \*b\* \`x\` {command} c:" + controls.JOINER + "d"
+    )
+
+
+@pytest.mark.parametrize("text", ["`--x] :red[y`", "`--x ![x](y)`", "``--x``", "`--x | y`", "`--x <b>`", "`--x"])
+def test_nothing_else_passes_as_a_command(text):
+    assert "\\`" in controls.escape_markdown(text)
+    assert not re.search(r"(?<!\\)[`\[\]<|]", controls.escape_markdown(text))
+
+
 def test_a_hint_stands_beside_a_poor_accuracy_and_a_removed_network_can_come_again(visitor, content, quick_test):
     quick_test("It may be untrained.")
     page = upload(visitor().open(PAGE), uploaded_checkpoint.FIELD, "a.pt", content)

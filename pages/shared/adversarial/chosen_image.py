@@ -36,11 +36,16 @@ def show(event, robust: pd.DataFrame, network: str, measure: Measure, block: int
         return number
 
     _card(
-        attacked[attacked["image"] == choices.current("point", middle, parse)].iloc[0], network, measure, block, style
+        attacked[attacked["image"] == choices.current("point", middle, parse)].iloc[0],
+        network,
+        measure,
+        block,
+        style,
+        has_figure=event is not None,
     )
 
 
-def _card(row: pd.Series, network: str, measure: Measure, block: int | str, style: Style) -> None:
+def _card(row: pd.Series, network: str, measure: Measure, block: int | str, style: Style, has_figure: bool) -> None:
     image, asked = ask.find_image(int(row["image"])), ask.find_network(network)
     looks, seen = compare.looks(style), gallery.class_name(asked, int(row["predicted"]))
     pictures = [
@@ -65,12 +70,18 @@ def _card(row: pd.Series, network: str, measure: Measure, block: int | str, styl
                 link = _link(row, network, measure, block)
                 label = f"Both spectra, block {link['a.block']}"
                 st.page_link("pages/5_Compare.py", label=label, icon=":material/compare:", query_params=link)
-            st.caption(":material/touch_app: Click a point for its image.", width="content")
+            if has_figure:
+                st.caption(":material/touch_app: Click a point for its image.", width="content")
 
 
 def _sizes(row: pd.Series) -> str:
     pgd = f"{row['pgd_radius']:g}" if np.isfinite(row["pgd_radius"]) else "none"
-    return f"smallest: FGSM {row['fgsm_step']:g}, PGD {pgd}"
+    said = f"smallest: FGSM {row['fgsm_step']:g}, PGD {pgd}"
+    if row["fgsm_whole"] == row["fgsm_step"]:
+        return said
+    rounded = row["fgsm_whole"] == np.ceil(row["fgsm_step"])  # a step may fail although a smaller one succeeds
+    how = "rounded up to a whole grey level" if rounded else "the smallest whole grey level that changes it"
+    return f"{said}; B: {how}"
 
 
 def _link(row: pd.Series, network: str, measure: Measure, block: int | str) -> dict[str, str]:

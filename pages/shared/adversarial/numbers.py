@@ -15,7 +15,6 @@ from stiffcore.networks import catalogue
 from stiffcore.statistics.correlation import SIGNIFICANT
 
 OPENS_ON = "percent_negative.slices"
-WORDS = {verdict.HOLDS: "green", verdict.FAILS: "red", verdict.OPEN: "orange"}
 
 
 def _stamp(network: str) -> tuple:
@@ -52,7 +51,7 @@ def measures() -> dict[str, str]:
 
 def one_block(network: str, cells: pd.DataFrame) -> int | str:
     """A block's number; opens on the block with the largest raw r. The whole network where the measure has no blocks."""
-    known = cells[cells["r"].notna() & (cells["n"] >= verdict.FEWEST)]
+    known = cells[cells["r"].notna() & (cells["n"] >= relation.FEWEST)]
     if set(cells["block"]) == {NETWORK}:
         return NETWORK
     strongest = str(known.loc[known["r"].abs().idxmax(), "block"]) if len(known) else "1"
@@ -66,8 +65,7 @@ def say(table: pd.DataFrame, outcome: str, style: Style) -> None:
     """The verdict and what decides it; its rule on hover, and in talk mode the numbers, too."""
     said = verdict.of(table, outcome)
     shown, hidden = (said.answer, f"{said.numbers} {verdict.RULE}") if style.talk else (said.sentence, verdict.RULE)
-    badge = f":{WORDS[said.word]}-badge[{said.word}]"
-    st.markdown(f"{badge} {controls.escape_markdown(shown)}", help=controls.escape_markdown(hidden))
+    st.markdown(f"**{said.head}** {controls.escape_markdown(shown)}", help=controls.escape_markdown(hidden))
 
 
 def about(found: Material, network: str, measure: Measure) -> None:
@@ -84,11 +82,12 @@ def about(found: Material, network: str, measure: Measure) -> None:
     ]
     st.markdown(":green-badge[stored] " + " ".join(f":gray-badge[{part}]" for part in parts))
     controls.doubts([ask.find_network(network)])
-    zeros = ", and the share of eigenvalues that masks do not make zero" if measure.counts_zeros else ""
+    zeros = ["share of eigenvalues that masks do not make zero"] if measure.counts_zeros else []
+    constant = verdict.listed([*measure.given, *zeros])
     st.caption(
         "Sizes: the largest change of any pixel value, in grey levels of 255, on a grid of 1/8. Images that are predicted wrongly "
-        "at once have none. r is Spearman's, because sizes have heavy tails; the partial r holds the block's live fraction, label and "
-        f"margin{zeros} constant. Shaded: |r| below {verdict.EXPLAINS}."
+        "at once have none. r is Spearman's, because sizes have heavy tails; the partial r holds "
+        f"{constant} constant. Shaded: |r| below {verdict.EXPLAINS}."
     )
 
 
@@ -97,7 +96,8 @@ def section(cells: pd.DataFrame, network: str, outcome: str, style: Style) -> No
     st.subheader("All blocks")
     st.caption(
         f"Spearman's r with the smallest {relation.OUTCOMES[outcome]}, raw and given live fraction, label and margin; bold: adjusted p "
-        f"(Benjamini–Hochberg, over the whole table) below {SIGNIFICANT}. The margin is given the label only."
+        f"(Benjamini–Hochberg, over the whole table) below {SIGNIFICANT}. The margin is given the label only. Fewer than {relation.FEWEST} images show nothing: "
+        "their numbers stand in the download only."
     )
     there = [name for name in MEASURES if cells.loc[cells["measure"] == name, "n"].max() > 0]
     by_place = {(cell.measure, cell.block): cell for cell in cells.itertuples()}
@@ -120,6 +120,8 @@ def _cells(cell) -> list[grid.Cell]:
     if cell is None:
         return [grid.Cell("–", word=True)] * 2
     shown = []
+    if said := relation.too_few(cell.n):
+        return [grid.Cell("too few:", word=True, title=said, small=f"n = {cell.n:,}")] * 2
     for prefix in ("", "partial_"):
         r, low, high, p = (getattr(cell, f"{prefix}{name}") for name in ("r", "low", "high", "p_adjusted"))
         if np.isnan(r):

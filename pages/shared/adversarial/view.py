@@ -26,6 +26,7 @@ def draw(
     with left:
         if points.empty:
             st.info(f"{measure.title}{where}: no image has both numbers.", icon=":material/pending:")
+            first(network, measure)
         else:
             figure = figures.figure(
                 points, f"{numbers.measures()[measure.name]}{', %' if measure.column == 'percent_negative' else ''}{where}", size, LIMIT, style, f"{network} {measure.name} {block} {outcome}"
@@ -33,15 +34,21 @@ def draw(
             alt = figures.alt_text(points, f"{measure.title}{where}", size)
             event = panels.chart(figure, "robustness", alt, on_select="rerun", selection_mode="points")
     with right:
-        drawn = cells[cells["r"].notna() & (cells["n"] >= verdict.FEWEST)]
+        drawn = cells[cells["r"].notna() & (cells["n"] >= relation.FEWEST)]
         if len(drawn):
             about = figures.relation_alt_text(drawn, measure.title)
-            panels.chart(figures.relation(drawn, verdict.EXPLAINS, style), "robustness-relation", about)
+            panels.chart(figures.relation(drawn, measure.given, verdict.EXPLAINS, style), "robustness-relation", about)
         elif len(points):
-            st.caption(f"Fewer than {verdict.FEWEST} images have both numbers: no correlation is drawn.")
+            st.caption(f"Fewer than {relation.FEWEST} images have both numbers: no correlation is drawn.")
         chosen_image.show(event, found.robust, network, measure, block, style)
     if len(points):
         _below(figure, points, network, measure, block, outcome)
+
+
+def first(network: str, measure: Measure) -> None:
+    """The command that computes what the figure needs beside the smallest perturbations."""
+    st.caption(f"A figure needs {measure.title} at the same images, too. This command computes it in a terminal:")
+    st.code(relation.command(network, measure), language="bash", wrap_lines=True)
 
 
 def _below(figure, points: pd.DataFrame, network: str, measure: Measure, block: int | str, outcome: str) -> None:

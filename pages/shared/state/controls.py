@@ -39,15 +39,22 @@ NETWORK_TITLES: Mapping[str, str] = _NetworkTitles()
 
 
 JOINER = "\u2060"  # has no width, and breaks an address, an emoji's name and an arrow
+# A command, an option or a list of numbers in backticks; no character in it could end what stands around it.
+COMMAND = re.compile(r"""(?<![`\\])(`(?:python -m stiffcore|(?:[\w-]+ )?--\w|\d)[\w ,.:/='"*+-]*`)(?!`)""")
 
 
 def escape_markdown(text: str) -> str:
     """A text that Streamlit's Markdown shows literally: no link, image, emphasis, code, formula, list or badge.
 
     Special characters get a backslash. Streamlit looks for addresses, :names: and arrows after it has removed the
-    backslashes; an invisible joiner breaks these.
+    backslashes; an invisible joiner breaks these. A command in backticks stays as it is, so that it can be copied.
     """
     text = re.sub(r"\s*[\r\n]\s*", " ", text).strip()
+    parts = COMMAND.split(text)
+    return "".join(part if at % 2 else _escaped(part) for at, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
     text = re.sub(r"([\\`*_~\[\]$<>&|])", r"\\\1", text)
     text = re.sub(r"^(\d*)([-+=#.)])", r"\1\\\2", text)  # a list, a heading, a line
     text = re.sub(r"([:@])(?=\S)", rf"\1{JOINER}", text)

@@ -63,33 +63,36 @@ def _name(label: int) -> str:
     return LABELS[label] if 0 <= label < len(LABELS) else str(label)
 
 
-def relation(cells: pd.DataFrame, threshold: float, style: Style) -> go.Figure:
-    """cells: rows of one measure: block, r, low, high, partial_r, partial_low, partial_high. threshold: ±, from which it explains."""
-    blocks = [str(block) for block in cells["block"]]
+def relation(cells: pd.DataFrame, given: Sequence[str], threshold: float, style: Style) -> go.Figure:
+    """cells: rows of one measure: block (a number, or a word for a whole network), r, low, high, partial_r, partial_low, partial_high.
+    given: what the partial r holds constant; threshold: ±, from which it explains."""
+    places = [f"block {block}" if str(block).isdigit() else "whole network" for block in cells["block"]]
+    by_block = any(place.startswith("block") for place in places)
     fig = go.Figure()
     fig.add_hrect(y0=-threshold, y1=threshold, fillcolor=style.region_fill, line_width=0)
     series: Sequence[tuple[str, str, int, float, str]] = (
         ("raw", "", 1, -0.14, "circle-open"),
-        ("given live fraction, label, margin", "partial_", 0, 0.14, "square"),
+        (f"given {', '.join(given)}", "partial_", 0, 0.14, "square"),
     )
     for name, prefix, at, shift, symbol in series:
         r, low, high = (cells[f"{prefix}{part}"].to_numpy(dtype=float) for part in ("r", "low", "high"))
         fig.add_trace(
             go.Scatter(
-                x=np.arange(len(blocks)) + shift,
+                x=np.arange(len(places)) + shift,
                 y=r,
                 mode="markers",
                 name=name,
                 error_y={"type": "data", "symmetric": False, "array": high - r, "arrayminus": r - low, "thickness": 1.6, "width": 3},
                 marker={"color": style.colour(at), "symbol": symbol, "size": style.marker_size + 3},
                 customdata=np.column_stack([low, high, cells["n"].to_numpy(dtype=float)]) if len(cells) else None,
-                text=blocks,
-                hovertemplate=f"block %{{text}}, {name}<br>r = %{{y:.2f}} (%{{customdata[0]:.2f}} to %{{customdata[1]:.2f}}), n = "
+                text=places,
+                hovertemplate=f"%{{text}}, {name}<br>r = %{{y:.2f}} (%{{customdata[0]:.2f}} to %{{customdata[1]:.2f}}), n = "
                 "%{customdata[2]:.0f}<extra></extra>",
             )
         )  # fmt: skip
     fig.update_xaxes(
-        tickvals=list(range(len(blocks))), ticktext=blocks, title_text="block", showgrid=False, zeroline=False, range=[-0.6, len(blocks) - 0.4]
+        tickvals=list(range(len(places))), ticktext=[place.removeprefix("block ") for place in places],
+        title_text="block" if by_block else "", showgrid=False, zeroline=False, range=[-0.6, len(places) - 0.4],
     )  # fmt: skip
     fig.update_yaxes(title_text="Spearman's r, 95 % intervals", range=[-1, 1], dtick=0.5)
     return theme.apply(fig, style).update_layout(
