@@ -16,7 +16,7 @@ inverse Lanczos with triangular solves, as in EigTool (Wright 2002; Trefethen an
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigvalsh_tridiagonal, lapack, rsf2csf, schur
+from scipy.linalg import eigvalsh_tridiagonal, lapack, norm as norm_of, rsf2csf, schur
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import not_finite
@@ -134,7 +134,7 @@ def _lanczos(triangle: Triangle, shifted: np.ndarray, z: complex) -> float:
         w = _adjoint_solve(triangle, shifted, z, _solve(triangle, shifted, z, v)) - betas[-1] * before
         alphas.append(float(np.vdot(v, w).real))
         w -= alphas[-1] * v
-        beta = float(np.linalg.norm(w))
+        beta = float(norm_of(w, check_finite=False))  # by BLAS, which squares nothing too large
         if not np.isfinite([alphas[-1], beta]).all():
             return float("inf")
         largest = _largest(alphas, betas[1:], step)

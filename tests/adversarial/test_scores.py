@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stiffcore.adversarial.scores import BATCH, Scores, changed, margins
+from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
 from tests.made_up import attacked

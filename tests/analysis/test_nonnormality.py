@@ -68,6 +68,12 @@ def test_a_resolvent_beyond_float64_is_infinite_without_a_warning(matrix):
     assert np.isinf(logs).any()
 
 
+def test_a_matrix_whose_resolvent_is_nowhere_finite_is_refused():
+    state = sc.linearise(sc.matrix(1e4 * np.eye(100, k=1)), image=0, block=1)
+    with pytest.raises(CannotCompute, match="scale the matrix"):
+        nonnormality.of_state(state, Convention.BRANCH, silent)
+
+
 @pytest.mark.parametrize("radius", [0.04, 0.06, 0.2, 0.6])
 def test_the_resolvent_of_a_long_jordan_block_is_a_geometric_sum(radius):
     """‖(zI − J)⁻¹‖ lies between |z|⁻¹⁰⁰, its corner entry, and the sum of its diagonals' norms."""

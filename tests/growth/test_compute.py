@@ -281,8 +281,8 @@ def test_weights_that_are_not_finite_are_named(scores):
     with torch.no_grad():
         net.layer2[0].get_parameter(next(name for name, _ in net.layer2[0].named_parameters()))[:] = math.nan
     network = sc.network(net, image_size=SIDE)
-    with pytest.raises(CannotCompute, match="NaN or infinit"):
-        chain.of(network, Image.of(np.zeros((SIDE, SIDE, 3), np.uint8)))
+    with pytest.raises(sc.CannotCompute, match="Expected finite weights, got NaN or infinity"):
+        sc.growth(network, np.zeros((SIDE, SIDE, 3), np.uint8))
 
 
 def test_a_growth_of_zero_has_no_sign():
