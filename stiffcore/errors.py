@@ -5,5 +5,10 @@ class CannotCompute(Exception):
     """A request that cannot be met. The message, one sentence for the user, says what is wrong and what to do."""
 
 
+def not_finite(where: str) -> CannotCompute:
+    """The refusal of NaN or infinite weights. where: what they made so, like "a block's core"."""
+    return CannotCompute(f"Expected finite weights, got NaN or infinity in {where}: check the weights.")
+
+
 class Cancelled(Exception):
     """A computation that was stopped between two stages: somebody cancelled it, or nobody watches it any more."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from stiffcore import front_door
+from stiffcore.errors import CannotCompute
 from stiffcore.front_door import BUNDLED
 from stiffcore.images import registry as images
 from stiffcore.images.image import Image
@@ -32,13 +33,15 @@ def robustness(
     smallest step k/8 in grey levels of 255 along the sign of the loss's gradient that changes the prediction), fgsm_whole (the
     smallest whole one), fgsm_seen, pgd_radius (the smallest l∞ perturbation that 20 seeded steps of projected gradient descent
     find), pgd_seen, reason … Sizes are infinite where nothing up to 32 changes the prediction, NaN where it is wrong at once.
-    Raises CannotCompute for a network without a head.
+    Raises CannotCompute for a network without a head, and without images.
 
     >>> rows = sc.robustness("resnet18", images="0:20")
     """
     from stiffcore.adversarial import compute, rows
 
     asked, chosen = front_door.network(network), front_door.images_of(images)
+    if not chosen:
+        raise CannotCompute('Expected one image or more, got none: name some, as in images="0:20".')
     shipped = rows.rows(asked)
     official = {image.number for image in chosen if image.is_official}
     ships = shipped[shipped["image"].isin(official)]

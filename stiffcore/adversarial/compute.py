@@ -78,6 +78,8 @@ def stored(network: Network, image: Image) -> Robustness | None:
             raise ValueError(f"signs of shape {signs.shape}")
         fields: dict[str, Any] = {name: int(header["classes"][name]) for name in CLASSES}
         fields |= result_cache.numbers_from_json({name: header["numbers"][name] for name in NUMBERS})
+        if math.isnan(fields["margin"]):
+            raise ValueError("a margin of NaN")  # of scores that were not finite
         fields["reason"] = Missing.read(header["reason"]) if header["reason"] else None
         return Robustness(network, image, signs=signs, date=str(header["date"]), **fields)
 

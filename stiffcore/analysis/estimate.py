@@ -35,6 +35,7 @@ SECONDS_TO_LOAD = 2.0
 TYPICAL_LIVE_SHARE = {True: 0.40, False: 0.45}  # of the units of an inner layer; True: where the outer ReLU masks, too
 RANDOM_LIVE_SHARE = 0.5  # of networks with random or shuffled weights
 WORTH_A_WORD = 30  # seconds
+WORTH_A_WORD_UNKNOWN = 5  # seconds; of a network that may be untrained, whose proofs often do not hold
 
 
 def of(requests: Iterable[Request], again: bool = False) -> Estimate:
@@ -47,7 +48,8 @@ def of(requests: Iterable[Request], again: bool = False) -> Estimate:
         return Estimate(0.0, 0, 0, "All results are stored.")
     count = "1 result" if len(missing) == 1 else f"{len(missing)} results"
     count += " again" if again else " is not stored yet" if len(missing) == 1 else " are not stored yet"
-    otherwise = f", up to {_duration(worst)} where no proof holds" if worst > max(2 * seconds, WORTH_A_WORD) else ""
+    least = WORTH_A_WORD_UNKNOWN if any(map(_is_of_unknown_training, missing)) else WORTH_A_WORD
+    otherwise = f", up to {_duration(worst)} where no proof holds" if worst > max(2 * seconds, least) else ""
     sentence = f"{count}: about {_duration(seconds)}{otherwise} and {max(0.3, most / 1e9):.1f} GB of memory."
     return Estimate(seconds, most, len(missing), sentence)
 
@@ -55,6 +57,11 @@ def of(requests: Iterable[Request], again: bool = False) -> Estimate:
 def seconds(request: Request) -> float:
     """The seconds of a single request on one core, whether it is stored or not."""
     return _cost(request)[0]
+
+
+def _is_of_unknown_training(request: Request) -> bool:
+    """Whether the network comes from a file or from memory."""
+    return request.network.name not in catalogue.NETWORKS
 
 
 def _cost(request: Request) -> tuple[float, int, float]:
@@ -78,17 +85,24 @@ def _cost_beside_norms(request: Request) -> tuple[float, int, float]:
         return _cost_of_singular_values(request)
     is_random = request.network.name in catalogue.NETWORKS[len(catalogue.SHIPPED) :]  # a baseline
     share = RANDOM_LIVE_SHARE if is_random else TYPICAL_LIVE_SHARE[convention.masks_outputs]
-    side = share * min(map(math.prod, geometry.inner_shapes)) if geometry.inner_shapes else geometry.n_in
-    full = SECONDS_PER_SIDE_CUBED * side**3 + SECONDS_BESIDES
+    narrowest = min(map(math.prod, geometry.inner_shapes), default=0)  # 0: a map or a matrix
+    side = share * narrowest or geometry.n_in
+    full = _full(side)
     by_proof = request.quantity != "spectrum" and convention.counts_are_provable
     if by_proof:
         proved = SECONDS_OF_PROOF + SECONDS_OF_PROOF_PER_SIDE * side
-        worst = SEARCH * full if request.quantity == "counts" else proved
+        most = max(side, RANDOM_LIVE_SHARE * narrowest) if _is_of_unknown_training(request) else side
+        worst = SEARCH * _full(most) if request.quantity == "counts" else proved
         # Random weights leave hundreds of directions in which no proof holds.
         return worst if is_random else proved, int(24 * side**2), worst
     if request.quantity == "extremes":
         return SECONDS_PER_EXTREMES, int(24 * side**2), SECONDS_PER_EXTREMES
     return full, int(32 * side**2), full
+
+
+def _full(side: float) -> float:
+    """Seconds of a full spectrum."""
+    return SECONDS_PER_SIDE_CUBED * side**3 + SECONDS_BESIDES
 
 
 def _cost_of_singular_values(request: Request) -> tuple[float, int, float]:

@@ -137,6 +137,10 @@ def of_state(state: "BlockState", convention: Convention, report: Progress) -> d
     abscissa, norm = outermost(state, convention)
     x, y = grid(np.append(triangle.upper.diagonal(), [s for s, _ in triangle.couplings]))
     log_resolvent = log_resolvent_norms(triangle, x, y, report)
+    if not np.isfinite(log_resolvent).any():
+        raise CannotCompute(
+            "The resolvent norms are beyond float64 all over the plane around the eigenvalues: choose another block, or scale the matrix."
+        )
     return {
         "numerical_abscissa": abscissa, "norm": norm, "departure": triangle.departure,
         "frobenius": float(np.hypot(np.sqrt(schur_form.sum_of_squares(state, convention, triangle)), triangle.departure)),

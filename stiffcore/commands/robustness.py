@@ -50,13 +50,14 @@ def add_parser(commands: terminal.Commands) -> None:
 
 
 def run_robustness(arguments: argparse.Namespace) -> int:
-    from stiffcore.adversarial import compute, rows
+    from stiffcore.adversarial import compute, requests, rows
     from stiffcore.sweeps import shipping
 
     network = own_networks.network_of(arguments)
-    if arguments.out is not None:
-        terminal.writable(arguments.out)
     wanted = images.listed(arguments.images)
+    requests.check(network)
+    if arguments.out is not None:  # a request that is refused leaves no folder
+        terminal.writable(arguments.out)
     shipped = rows.rows(network)
     ships = set(shipped["image"])
     with terminal.progress("image") as progress:

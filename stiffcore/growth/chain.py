@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stiffcore.conventions import Convention
-from stiffcore.errors import CannotCompute
+from stiffcore.errors import CannotCompute, not_finite
 from stiffcore.images.image import Image
 from stiffcore.jacobians import forward, layers, operator
 from stiffcore.jacobians.layers import ScaledConvolution
@@ -123,19 +123,21 @@ class Chain:
 
 @torch.no_grad()
 def of(network: Network, image: Image) -> Chain:
-    """The chain of a network at an image. Raises CannotCompute where its blocks do not follow each other."""
+    """The chain of a network at an image. Raises CannotCompute where its blocks do not follow each other, or weights are not finite."""
     model, x = network.module(), network.normalised(image).double()
-    states = forward.block_states(model, network.blocks, x, [block.block for block in network.blocks])
     names = list(forward.parts_of(model, network.blocks).values())
     calls, double = forward.pass_through(model, names, x, stop=False)
+    scores = double(x[None])[0] if network.classes else None
     outputs = _outputs(double, names, x)
+    if not torch.isfinite(outputs[names[-1]] if scores is None else scores).all():
+        raise not_finite("the network's scores" if network.classes else "the last block's output")
+    states = forward.block_states(model, network.blocks, x, [block.block for block in network.blocks])
     between: list[Derived | None] = [_stem(double, names[0], x, _scale(network))]
     for before, after in pairwise(names):
         same = outputs[before].shape == calls[after].x[0].shape and torch.equal(outputs[before], calls[after].x[0])
         between.append(None if same else Derived(_between(double, before, after, x), outputs[before]))
     head = Derived(_between(double, names[-1], None, x), outputs[names[-1]]) if network.classes else None
     blocks = tuple(Block(state, _in_single(state)) for _, state in sorted(states.items()))
-    scores = double(x[None])[0] if network.classes else None
     chain = Chain(blocks, tuple(between), head, (x.shape[0], x.shape[1], x.shape[2]), scores)
     return replace(chain, model_error=_difference(chain, network, double, x))
 

@@ -120,7 +120,7 @@ def _measured(chain: "Chain", problems: "dict[tuple[str, int], tuple[Problem, Pr
     triplets = []
     for frame, images in zip(frames, forward, strict=True):  # W = A V: singular values in the space of V
         left, values, right = torch.linalg.svd(images.T, full_matrices=False)
-        triplets.append((left.T, values, right @ frame))
+        triplets.append((left.T, values.abs(), right @ frame))  # LAPACK gives -0 for a zero matrix
     back = krylov.backward(chain, list(better.values()), [left for left, _, _ in triplets])
     found = {}
     for at, (_, values, right), adjoint in zip(better, triplets, back, strict=True):
@@ -144,7 +144,7 @@ def _of_rows(chain: "Chain") -> list[np.ndarray]:
     for number in range(chain.depth, 0, -1):
         rows = chain.step_back(number, rows)
     _, values, right = torch.linalg.svd(chain.leave(rows), full_matrices=False)
-    return [values[:LEADING].numpy(), right[:LEADING].numpy()]
+    return [values[:LEADING].abs().numpy(), right[:LEADING].numpy()]
 
 
 def _fields(chain: "Chain", found: dict[tuple[str, int], list[np.ndarray]]) -> dict:

@@ -199,12 +199,12 @@ METRICS: tuple[Metric, ...] = (
         Unit.NUMBER, Group.SINGULAR, MATRIX,
     ),
     Metric(
-        "smallest_singular_value", "σ min", "Smallest singular value over the live rows",
+        "smallest_singular_value", "σ min", "Smallest singular value that the masks do not make zero",
         lambda facts: _singular(facts, 1), Unit.NUMBER, Group.SINGULAR, MATRIX,
     ),
     Metric(
-        "condition_number", "σ max / σ min", "Condition number over the live rows", _condition_number,
-        Unit.NUMBER, Group.SINGULAR, MATRIX,
+        "condition_number", "σ max / σ min", "Largest singular value over the smallest that the masks do not make zero",
+        _condition_number, Unit.NUMBER, Group.SINGULAR, MATRIX,
     ),
     Metric(
         "absolute_stiffness_index", "|S|", "Absolute value of S", correlated=True,

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from stiffcore import device
 from stiffcore.conventions import Convention
-from stiffcore.errors import CannotCompute
+from stiffcore.errors import CannotCompute, not_finite
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.progress import Progress, silent
@@ -71,7 +71,7 @@ def full_spectrum(
     core = core or deflation.form_core(state, convention)
     matrix = core.matrix
     if not torch.isfinite(matrix).all():
-        raise CannotCompute("Expected finite weights, got NaN or infinity in a block's core: check the weights.")
+        raise not_finite("a block's core")
     where = device.eigensolver_device(plan.side)
     on_device = matrix.to(where)
     progress(1, 3, f"eigenvalues of a core of side {plan.side}")

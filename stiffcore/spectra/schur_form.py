@@ -16,9 +16,10 @@ inverse Lanczos with triangular solves, as in EigTool (Wright 2002; Trefethen an
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigvalsh_tridiagonal, lapack, rsf2csf, schur
+from scipy.linalg import eigvalsh_tridiagonal, lapack, norm as norm_of, rsf2csf, schur
 
 from stiffcore.conventions import Convention
+from stiffcore.errors import not_finite
 from stiffcore.jacobians import deflation, operator as jacobian
 from stiffcore.jacobians.linearise import BlockState
 
@@ -60,6 +61,8 @@ def of_matrix(matrix: np.ndarray) -> Triangle:
 def triangular_form(state: BlockState, convention: Convention) -> Triangle:
     """The Schur form of a block's Jacobian, by the formula at the top of this file."""
     left, right = (factor.numpy() for factor in jacobian.branch_factors(state))
+    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+        raise not_finite("a block's Jacobian")
     shift, live = float(convention.has_skip), state.kept_outputs(convention).flatten().numpy()
     q_rows, r_live, r_dead = left[live], right[:, live], right[:, ~live]
     side = min(q_rows.shape)
@@ -111,13 +114,19 @@ def _compressed(part: np.ndarray) -> np.ndarray:
 def resolvent_norm(triangle: Triangle, z: complex, workspace: np.ndarray | None = None) -> float:
     """‖(zI - J)⁻¹‖₂ by Lanczos: the square root of the largest eigenvalue of the resolvent times its adjoint.
 
-    workspace: -T in Fortran order, whose diagonal is overwritten; saves a copy for every z.
+    Infinite where float64 does not hold the square, beyond some 1e154. workspace: -T in Fortran order, whose diagonal is overwritten; saves a copy for every z.
     """
     diagonal = z - triangle.upper.diagonal()
     if not diagonal.all() or any(z == place for place, _ in triangle.couplings):
         return float("inf")
     shifted = np.asfortranarray(-triangle.upper) if workspace is None else workspace
     np.einsum("ii->i", shifted)[:] = diagonal
+    with np.errstate(all="ignore"):  # a matrix far from normal takes vectors beyond float64, which is infinity here
+        return _lanczos(triangle, shifted, z)
+
+
+def _lanczos(triangle: Triangle, shifted: np.ndarray, z: complex) -> float:
+    """The norm of the resolvent at z, which is no eigenvalue. shifted: zI - T in Fortran order."""
     generator = np.random.default_rng(0)
     v = generator.standard_normal(triangle.size) + 1j * generator.standard_normal(triangle.size)
     v, before, alphas, betas, norm = v / np.linalg.norm(v), np.zeros(triangle.size, complex), [], [0.0], 0.0
@@ -125,14 +134,23 @@ def resolvent_norm(triangle: Triangle, z: complex, workspace: np.ndarray | None 
         w = _adjoint_solve(triangle, shifted, z, _solve(triangle, shifted, z, v)) - betas[-1] * before
         alphas.append(float(np.vdot(v, w).real))
         w -= alphas[-1] * v
-        largest = eigvalsh_tridiagonal(alphas, betas[1:], select="i", select_range=(step, step))[0]
+        beta = float(norm_of(w, check_finite=False))  # by BLAS, which squares nothing too large
+        if not np.isfinite([alphas[-1], beta]).all():
+            return float("inf")
+        largest = _largest(alphas, betas[1:], step)
         last, norm = norm, float(np.sqrt(max(largest, 0.0)))
-        beta = float(np.linalg.norm(w))
         if abs(norm - last) <= LANCZOS_TOLERANCE * norm or beta <= 1e-14 * largest:
             break
         betas.append(beta)
         before, v = v, w / beta
     return norm
+
+
+def _largest(alphas: list[float], betas: list[float], step: int) -> float:
+    """The largest eigenvalue of a tridiagonal matrix, scaled, since LAPACK squares the numbers."""
+    scale = float(np.abs(alphas + betas).max()) or 1.0
+    scaled = np.divide(alphas, scale), np.divide(betas, scale)
+    return scale * float(eigvalsh_tridiagonal(*scaled, select="i", select_range=(step, step))[0])
 
 
 def _solve(triangle: Triangle, shifted: np.ndarray, z: complex, v: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ dense matrices go to LAPACK, and so do those of moderate size on which the itera
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from stiffcore.conventions import Convention
 from stiffcore.device import UNIT_ROUNDOFF
+from stiffcore.errors import not_finite
 from stiffcore.jacobians import products
 from stiffcore.jacobians.layers import DenseMap
 from stiffcore.jacobians.linearise import BlockState
@@ -55,9 +56,19 @@ class Norms:
 
 
 def compute(state: BlockState, convention: Convention, progress: Progress = silent) -> Norms:
-    """m, M and ‖J‖₂ of a block's Jacobian; of one that is not square ‖J‖₂ alone. Raises CannotCompute without a matrix."""
+    """m, M and ‖J‖₂ of a block's Jacobian; of one that is not square ‖J‖₂ alone.
+
+    m and M below rounding, max(n_in, n_out) u ‖J‖₂, are 0. Raises CannotCompute without a matrix, and for one that is not finite.
+    """
     convention.check_matrix()
     of_block = products.of_block(state, convention)
+    one = torch.ones(1, of_block.shape[1], dtype=torch.float64)
+    if not torch.isfinite(of_block.forward(one)).all():
+        raise not_finite("a block's Jacobian")
+    return _without_rounding(_computed(state, of_block, progress), max(of_block.shape))
+
+
+def _computed(state: BlockState, of_block: Products, progress: Progress) -> Norms:
     side = max(of_block.shape)
     if side <= (MATRICES_BELOW if isinstance(state.layers[0], DenseMap) else DENSE_BELOW):
         return of_matrix(_formed(of_block))
@@ -66,6 +77,15 @@ def compute(state: BlockState, convention: Convention, progress: Progress = sile
         progress(0, 0, f"logarithmic norms and norms of a matrix of side {side}")
         found = of_matrix(_formed(of_block))
     return found or Norms(None, None, None, {})
+
+
+def _without_rounding(found: Norms, side: int) -> Norms:
+    """m and M that are nothing but rounding, as 0."""
+    if found.lower is None or found.upper is None or found.norm is None:
+        return found
+    rounding = side * UNIT_ROUNDOFF * found.norm
+    lower, upper = (0.0 if abs(end) <= rounding else end for end in (found.lower, found.upper))
+    return replace(found, lower=lower, upper=upper)
 
 
 def of_matrix(matrix: np.ndarray) -> Norms:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stiffcore.adversarial.scores import BATCH, Scores, changed, margins
+from stiffcore.errors import CannotCompute
 from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
 from tests.made_up import attacked
@@ -71,3 +72,14 @@ def test_margins_and_changes():
 def test_a_batch_is_never_larger_than_the_one_size():
     with pytest.raises(ValueError, match="1 to"):
         Scores(attacked.network(attacked.convolutional())).of(torch.zeros(BATCH + 1, 3, 8, 8))
+
+
+def test_scores_that_are_not_finite_are_refused():
+    module = attacked.convolutional()
+    with torch.no_grad():
+        next(module.parameters())[:] = float("nan")
+    scores = Scores(attacked.network(module))
+    pixels, labels = torch.zeros(1, 3, attacked.SIDE, attacked.SIDE), torch.zeros(1, dtype=torch.int64)
+    for scored in (lambda: scores.of(pixels), lambda: scores.with_gradient(pixels, labels)):
+        with pytest.raises(CannotCompute, match="Expected finite weights, got NaN or infinity in the network's scores"):
+            scored()

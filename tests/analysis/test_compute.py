@@ -1,5 +1,6 @@
 """One request to one result: through the cache, with reasons, and the same however it is requested."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -137,6 +138,16 @@ def test_an_estimate_says_what_a_missing_proof_would_cost():
     early, late = (estimate.of([asked("resnet18", IMAGE, block, "block")], again=True).sentence for block in (1, 8))
     assert "where no proof holds" in early
     assert "where no proof holds" not in late
+
+
+def test_an_estimate_of_an_own_network_says_it_earlier():
+    """It may be untrained: the seconds without a proof are those of random weights."""
+    known, baseline = (asked(name, IMAGE, 6, "block", "counts") for name in ("resnet18", "resnet18-untrained"))
+    own = dataclasses.replace(known, network=dataclasses.replace(known.network, name="own"))
+    said = [estimate.of([request], again=True) for request in (known, own)]
+    assert said[0].seconds == said[1].seconds
+    assert "where no proof holds" not in said[0].sentence
+    assert f"up to {estimate.of([baseline], again=True).seconds:.0f} s where no proof holds" in said[1].sentence
 
 
 @pytest.mark.parametrize("network", ["resnet18", "resnet18-untrained"])

@@ -53,6 +53,36 @@ def test_a_jordan_block_departs_by_its_ones_and_its_resolvent_is_a_power():
     assert norms[1] / norms[0] == pytest.approx(1e8, rel=0.05), "|z|⁻⁸, an eigenvalue of multiplicity 8"
 
 
+@pytest.mark.parametrize(
+    "matrix",
+    [np.eye(100, k=1), np.triu(np.random.default_rng(3).standard_normal((40, 40)), 1) * 2 - 0.5 * np.eye(40)],
+    ids=["Jordan", "random"],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_resolvent_beyond_float64_is_infinite_without_a_warning(matrix):
+    state = sc.linearise(sc.matrix(matrix), image=0, block=1)
+    found = nonnormality.of_state(state, Convention.BRANCH, silent)
+    logs = found["log_resolvent"]
+    assert not np.isnan(logs).any()
+    assert logs[np.isfinite(logs)].max() < 155
+    assert np.isinf(logs).any()
+
+
+def test_a_matrix_whose_resolvent_is_nowhere_finite_is_refused():
+    state = sc.linearise(sc.matrix(1e4 * np.eye(100, k=1)), image=0, block=1)
+    with pytest.raises(CannotCompute, match="scale the matrix"):
+        nonnormality.of_state(state, Convention.BRANCH, silent)
+
+
+@pytest.mark.parametrize("radius", [0.04, 0.06, 0.2, 0.6])
+def test_the_resolvent_of_a_long_jordan_block_is_a_geometric_sum(radius):
+    """‖(zI − J)⁻¹‖ lies between |z|⁻¹⁰⁰, its corner entry, and the sum of its diagonals' norms."""
+    norm = schur_form.resolvent_norm(of_matrix(np.eye(100, k=1)), complex(radius))
+    diagonals = radius ** -np.arange(1.0, 101)
+    assert diagonals[-1] <= norm * (1 + 1e-3)
+    assert norm <= diagonals.sum() * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("z", POINTS)
 def test_grcars_matrix_against_all_singular_values(z):
     matrix = grcar(60)

@@ -10,6 +10,7 @@ import stiffcore as sc
 from stiffcore import files
 from stiffcore.adversarial import rows as robustness_rows
 from stiffcore.commands import main as cli
+from stiffcore.errors import CannotCompute
 from stiffcore.sweeps import shipping
 from tests.made_up import attacked
 
@@ -79,3 +80,16 @@ def test_a_network_without_a_head_is_refused(capsys, tmp_path):
     np.save(tmp_path / "a.npy", np.eye(3))
     with pytest.raises(sc.CannotCompute, match="without one"):
         sc.robustness(sc.matrix(tmp_path / "a.npy"), images=[0])
+
+
+def test_a_request_that_is_refused_leaves_no_folder(capsys, tmp_path):
+    out = tmp_path / "none" / "rows.csv"
+    code, _, err = run(capsys, "robustness", "resnet18", "--images", "99999999", "--out", str(out))
+    assert code
+    assert "99999999" in err
+    assert not out.parent.exists()
+
+
+def test_without_images_the_error_says_what_to_do():
+    with pytest.raises(CannotCompute, match="name some"):
+        sc.robustness("resnet18", images=[])

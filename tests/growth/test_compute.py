@@ -273,3 +273,23 @@ def test_the_real_network_agrees_with_jvp_and_vjp_of_the_module():
     assert (found.predicted, found.correct) == (network.predicted[7], network.predicted[7] == image.label)
     assert found.loss == pytest.approx(network.loss[7], rel=1e-3)
     assert requests.stored(found.request).growth.tolist() == found.growth.tolist()  # and it is kept
+
+
+@pytest.mark.parametrize("scores", [3, 0])
+def test_weights_that_are_not_finite_are_named(scores):
+    net = Net(scores=scores).eval()
+    with torch.no_grad():
+        net.layer2[0].get_parameter(next(name for name, _ in net.layer2[0].named_parameters()))[:] = math.nan
+    network = sc.network(net, image_size=SIDE)
+    with pytest.raises(sc.CannotCompute, match="Expected finite weights, got NaN or infinity"):
+        sc.growth(network, np.zeros((SIDE, SIDE, 3), np.uint8))
+
+
+def test_a_growth_of_zero_has_no_sign():
+    net = Net().eval()
+    with torch.no_grad():
+        net.conv1.weight[:] = 0
+    found = sc.growth(sc.network(net, image_size=SIDE), np.zeros((SIDE, SIDE, 3), np.uint8))
+    for values in (found.growth, found.singular_values, found.logit_values):
+        assert (values == 0).all()
+        assert not np.signbit(values).any()

@@ -1,5 +1,7 @@
 """Logarithmic norms and norms against dense eigenvalues of the symmetric part and dense singular values."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -132,3 +134,35 @@ def test_starts_that_disagree_are_missing(monkeypatch):
 def test_slices_are_refused():
     with pytest.raises(CannotCompute, match="block or branch"):
         symmetric_part.compute(small_blocks()[0].state, Convention.SLICES)
+
+
+@pytest.mark.parametrize("convention", MATRICES)
+@pytest.mark.parametrize("dense", [True, False])
+def test_weights_that_are_not_finite_are_refused(convention, dense, monkeypatch):
+    monkeypatch.setattr(symmetric_part, "DENSE_BELOW", 10**6 if dense else 0)
+    state = small_blocks()[0].state
+    weight = state.layers[0].weight.clone()
+    weight[0] = float("nan")
+    broken = replace(state, layers=(replace(state.layers[0], weight=weight), *state.layers[1:]))
+    with pytest.raises(CannotCompute, match="Expected finite weights, got NaN or infinity"):
+        symmetric_part.compute(broken, convention)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_the_lower_end_of_a_block_without_a_branch_is_zero(dense, monkeypatch):
+    """J = D_out: m is 0 and not the rounding of a vector that has no live part."""
+    monkeypatch.setattr(symmetric_part, "DENSE_BELOW", 10**6 if dense else 0)
+    monkeypatch.setattr(symmetric_part, "FORMED_BELOW", 0)
+    for block in small_blocks():
+        state = block.state
+        if (
+            not block.geometry.is_identity
+            or state.skip is not None
+            or not 0 < state.live_outputs < block.geometry.n_out
+        ):
+            continue
+        last = replace(state.layers[-1], weight=torch.zeros_like(state.layers[-1].weight))
+        without = replace(state, layers=(*state.layers[:-1], last), skip_is_masked=False)
+        found = symmetric_part.compute(without, Convention.BLOCK)
+        assert found.lower == 0
+        assert found.upper == pytest.approx(1, rel=1e-12)
