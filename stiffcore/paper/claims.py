@@ -77,8 +77,8 @@ CLAIMS = (
         findings.deeper_is_stiffer, joint=True,
     ),
     Claim(
-        "The blocks, read as ODEs, are stiff: by the field's definition?", "the paper's question; Söderlind, Jay and Calvo 2015",
-        "“Stiff”: the stiffness factor −s·T of some block is above 1; a large one is necessary. s = (m + M)/2 of J_F, under branch.",
+        "The blocks, read as ODEs, are stiff by the field's definition.", "the paper's question; Söderlind, Jay and Calvo 2015",
+        "“Stiff”: the factor −s·T of some block's mean s over the images is above 1, the least that could count (T = 1; s = (m + M)/2 of J_F, under branch).",
         findings.stiff_by_definition, only=Convention.BRANCH,
     ),
     Claim(
