@@ -52,7 +52,13 @@ def _at(evidence: list[Evidence]) -> str:
         return ", as printed"
     counts = " and ".join(f"{count:,}" for count in dict.fromkeys(each.n_images or 0 for each in evidence))
     whole = all(len(each.definable) == each.last for each in evidence)
-    return f", at {counts} images{'' if whole else ' (over the blocks that are square)'}"
+    return f", at {'up to ' if any(map(_differs, evidence)) else ''}{counts} images{'' if whole else ' (over the blocks that are square)'}"
+
+
+def _differs(evidence: Evidence) -> bool:
+    """Whether some block has fewer images than another has S."""
+    counts = evidence.counts(S, evidence.definable)
+    return len({count for count in counts.values() if count}) > 1
 
 
 _BASIC = ("resnet18", "resnet34")
@@ -77,8 +83,8 @@ CLAIMS = (
         findings.deeper_is_stiffer, joint=True,
     ),
     Claim(
-        "The blocks, read as ODEs, are stiff: by the field's definition?", "the paper's question; Söderlind, Jay and Calvo 2015",
-        "“Stiff”: the stiffness factor −s·T of some block is above 1; a large one is necessary. s = (m + M)/2 of J_F, under branch.",
+        "The blocks, read as ODEs, are stiff by the field's definition.", "the paper's question; Söderlind, Jay and Calvo 2015",
+        "“Stiff”: the factor −s·T of some block's mean s over the images is above 1, the least that could count (T = 1; s = (m + M)/2 of J_F, under branch).",
         findings.stiff_by_definition, only=Convention.BRANCH,
     ),
     Claim(

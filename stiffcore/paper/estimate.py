@@ -25,6 +25,7 @@ class Estimate:
     low: float
     high: float
     note: str = ""  # stands behind the interval
+    few: str = "too few images"  # why there is no interval
 
     @property
     def is_printed(self) -> bool:
@@ -32,22 +33,22 @@ class Estimate:
 
     def in_words(self, show: Callable[[float], str]) -> str:
         """“1.30 (95 % interval 1.22 to 1.41)”. show: writes a number."""
-        said = [] if self.is_printed else ["no interval: too few images"]
+        said = [] if self.is_printed else [f"no interval: {self.few}"]
         if not self.is_printed and not math.isnan(self.low):
             said = [f"95 % interval {show(self.low)} to {show(self.high)}"]
         said += [self.note] if self.note else []
         return show(self.value) + (f" ({'; '.join(said)})" if said else "")
 
 
-def percentile(values: np.ndarray) -> Estimate:
+def percentile(values: np.ndarray, few: str = "") -> Estimate:
     """The estimate of a statistic: its value at the images as they are, then at every resample; shape (1 + resamples,).
 
-    A statistic without resamples is printed.
+    A statistic without resamples is printed. few: which blocks have too few images, where it is known.
     """
     value = float(values[0])
     if len(values) == 1:
         return Estimate(value, value, value)
-    return Estimate(value, *resampling.percentiles(values[1:]))
+    return Estimate(value, *resampling.percentiles(values[1:]), few=few or Estimate.few)
 
 
 def basic(values: np.ndarray) -> Estimate:

@@ -52,6 +52,10 @@ class Evidence:
         """ "" where the block has a mean of the metric, else UNDEFINED or NOT_COMPUTED."""
         return "" if block in self._printed("block", metric) else NOT_COMPUTED
 
+    def counts(self, metric: str, blocks: Iterable[int]) -> dict[int, int]:
+        """Block -> the number of images at which it has the metric; empty for the paper, which prints means."""
+        return {}
+
     def means(self, metric: str, blocks: Iterable[int]) -> np.ndarray:
         """The means of blocks, shape (1 + resamples, blocks): over the images as they are, then over each resample."""
         printed = self._printed("block", metric)
@@ -108,6 +112,21 @@ def incomplete(evidence: Evidence, metric: str, needed: Iterable[int] | None = N
 
 def named(numbers: list[int]) -> str:
     return f"block {numbers[0]}" if len(numbers) == 1 else f"blocks {', '.join(map(str, numbers))}"
+
+
+def short_of_images(evidence: Evidence, metric: str, blocks: Iterable[int]) -> dict[int, int]:
+    """The blocks with fewer images than the pool needs, with their numbers of images."""
+    counts = evidence.counts(metric, blocks)
+    return {block: count for block, count in counts.items() if count < tables.FEWEST_POOLED}
+
+
+def few(evidence: Evidence, metric: str, blocks: Iterable[int]) -> str:
+    """“too few images at blocks 1, 2 (1 and 5)”; "" where no block is short of images, or all are."""
+    blocks = list(blocks)
+    short = short_of_images(evidence, metric, blocks)
+    counts = [f"{count}" for count in short.values()]
+    numbers = " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts)
+    return f"too few images at {named([*short])} ({numbers})" if 0 < len(short) < len(blocks) else ""
 
 
 def partial(evidence: Evidence) -> Verdict | None:

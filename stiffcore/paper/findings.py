@@ -6,10 +6,10 @@ import numpy as np
 
 from stiffcore.metrics import definitions
 from stiffcore.paper import estimate, published
-from stiffcore.paper.estimate import FAILS, HOLDS, NOT_COMPUTED, UNDEFINED, Finding, Rule, signed
-from stiffcore.paper.evidence import Evidence, Verdict, incomplete, named, partial
+from stiffcore.paper.estimate import FAILS, HOLDS, NOT_COMPUTED, NOT_SHOWN, UNDEFINED, Finding, Rule, signed
+from stiffcore.paper.evidence import Evidence, Verdict, few, incomplete, named, partial, short_of_images
 from stiffcore.statistics import correlation
-from stiffcore.statistics.tables import ALL, SHOWN
+from stiffcore.statistics.tables import ALL, FEWEST_POOLED, SHOWN
 
 S, P, INDICATOR = "stiffness_index", "percent_negative", "stiffness_indicator"
 SMALL_RATIO = 0.05  # of the variance between labels to that between blocks: "labels differ little"
@@ -26,15 +26,35 @@ def _size(metric: str) -> str:
 def last_block_stands_out(evidence: Evidence) -> Judged:
     if missing := incomplete(evidence, S):
         return missing
-    blocks = list(evidence.definable)
-    size = np.abs(evidence.means(S, blocks))
-    of_last, others = size[:, blocks.index(evidence.last)], np.delete(size, blocks.index(evidence.last), axis=1)
-    next_to_it = int(np.argmax(others[0]))
+    others = [block for block in evidence.definable if block != evidence.last]
+    return [_decided(evidence, S, others, _last_over, FAILS)]
+
+
+def _last_over(evidence: Evidence, others: Sequence[int], which: str) -> Finding:
+    """|S| of the last block over the largest of others."""
+    size = np.abs(evidence.means(S, [evidence.last, *others]))
+    of_last, of_others = size[:, 0], size[:, 1:]
+    largest = int(np.argmax(of_others[0]))
     text = (
-        f"|S| of block {evidence.last} ({of_last[0]:.2f}) divided by the largest of the others "
-        f"(block {[b for b in blocks if b != evidence.last][next_to_it]}, {others[0, next_to_it]:.2f})"
+        f"|S| of block {evidence.last} ({of_last[0]:.2f}) divided by the largest of {which or 'the others'} "
+        f"(block {others[largest]}, {of_others[0, largest]:.2f})"
     )
-    return [Finding(text, estimate.percentile(of_last / others.max(axis=1)), MORE)]
+    estimated = estimate.percentile(of_last / of_others.max(axis=1), few(evidence, S, [evidence.last, *others]))
+    return Finding(text, estimated, MORE)
+
+
+def _decided(
+    evidence: Evidence, metric: str, blocks: Sequence[int], find: Callable[[Evidence, Sequence[int], str], Finding], answer: str
+) -> Finding:
+    """The finding over all of the blocks; where that is not shown, the one over those with enough images, if it gives
+    the answer that holds whatever the others are."""
+    over_all = find(evidence, blocks, "")
+    short = short_of_images(evidence, metric, blocks)
+    enough = [block for block in blocks if block not in short]
+    if over_all.answer != NOT_SHOWN or not short or not enough:
+        return over_all
+    over_some = find(evidence, enough, f"{named(enough)}, with {FEWEST_POOLED} images or more")
+    return over_some if over_some.answer == answer else over_all
 
 
 def spikes(metric: str) -> Callable[[Evidence], Judged]:
@@ -48,7 +68,7 @@ def spikes(metric: str) -> Callable[[Evidence], Judged]:
         return [
             Finding(
                 f"{_size(metric)} of block {block} ({of_block[0]:.2f}) divided by the mean of the earlier ones ({mean[0]:.2f})",
-                estimate.percentile(of_block / mean),
+                estimate.percentile(of_block / mean, few(evidence, metric, [*earlier, block])),
                 MORE,
             )
             for block, of_block in zip(last_three, size.T)
@@ -65,8 +85,9 @@ def negative_share_grows(evidence: Evidence) -> Judged:
         evidence.means(P, [block for block in evidence.definable if (block > half) == is_late]).mean(axis=1)
         for is_late in (False, True)
     )
+    short = few(evidence, P, evidence.definable)
     text = f"P of the second half of the blocks ({late[0]:.1f} %) less that of the first ({early[0]:.1f} %), in percentage points"
-    return [Finding(text, estimate.percentile(late - early), POSITIVE)]
+    return [Finding(text, estimate.percentile(late - early, short), POSITIVE)]
 
 
 def deeper_is_stiffer(evidence: Mapping[str, Evidence]) -> Judged:
@@ -88,10 +109,15 @@ def stiff_by_definition(evidence: Evidence) -> Judged:
     """The largest stiffness factor −s·T of the blocks, over a block's time T = 1."""
     if missing := incomplete(evidence, INDICATOR):
         return missing
-    factors = -evidence.means(INDICATOR, evidence.definable)
-    block = evidence.definable[int(np.argmax(factors[0]))]
-    text = f"the largest −s·T of a block's mean s (block {block}; T = 1, a block's own time)"
-    return [Finding(text, estimate.percentile(factors.max(axis=1)), MORE)]
+    return [_decided(evidence, INDICATOR, evidence.definable, _largest_factor, HOLDS)]
+
+
+def _largest_factor(evidence: Evidence, blocks: Sequence[int], which: str) -> Finding:
+    factors = -evidence.means(INDICATOR, blocks)
+    block = blocks[int(np.argmax(factors[0]))]
+    among = f" among {which}" if which else ""
+    text = f"the largest −s·T of a block's mean s{among} (block {block}; T = 1, a block's own time)"
+    return Finding(text, estimate.percentile(factors.max(axis=1), few(evidence, INDICATOR, blocks)), MORE)
 
 
 def labels_differ_little(evidence: Evidence) -> Judged:

@@ -47,6 +47,10 @@ class Resampled(Evidence):
             return ""
         return UNDEFINED if len(part) and is_undefined(reasons(part, metric)).any() else NOT_COMPUTED
 
+    def counts(self, metric: str, blocks: Iterable[int]) -> dict[int, int]:
+        blocks = list(blocks)
+        return dict(zip(blocks, np.isfinite(self._values(metric, blocks)).sum(axis=0).tolist(), strict=True))
+
     def means(self, metric: str, blocks: Iterable[int]) -> np.ndarray:
         values = self._values(metric, blocks)
         known = np.isfinite(values)

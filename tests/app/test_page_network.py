@@ -39,7 +39,7 @@ def test_trained_beside_untrained_at_one_image(visitor):
     assert trace(growth, "ResNet18, random directions").y.tolist() == pytest.approx([1.5**k for k in range(1, 9)])
     assert growth.layout.yaxis.type == "log"
     assert "with respect to the image" in page.texts("markdown")
-    assert "ResNet18 256 (random 26)" in page.texts("markdown")
+    assert "ResNet18 256 (a random change: 26 times)" in page.texts("markdown")
     assert len(pictures.data) == 11  # the image and ten directions
     assert "σ₁ = 256" in [note.text for note in pictures.layout.annotations]
     (python,) = page.snippets()

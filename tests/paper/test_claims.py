@@ -248,7 +248,7 @@ def test_stiff_by_the_fields_definition_follows_from_the_indicator_under_branch(
     frame["stiffness_indicator"] = np.where(frame["block"] == 8, s, 0.5) + noise
     reading = {"resnet18": of(frame)}
     table = claims.verdicts({"branch": reading}).set_index("claim")
-    row = table.loc["The blocks, read as ODEs, are stiff: by the field's definition?"]
+    row = table.loc["The blocks, read as ODEs, are stiff by the field's definition."]
     assert row["answer"] == answer
     if s < 0:
         assert "block 8" in row["sentence"]

@@ -106,13 +106,13 @@ def distances(key_a: str, key_b: str, _a: Result, _b: Result) -> dict[str, Dista
 
 def table(a: Result, b: Result, style: Style) -> None:
     """Metric, A, B and B − A. A missing number is a word, with the reason on hover and below the table."""
-    differences = spectral_distances.differences(a, b, spectrum_table.metrics_present([a, b]))
+    differences = spectral_distances.differences(a, b, spectrum_table.main_metrics([a, b]))
     body = []
     for line in differences.to_dict("records"):
         name = line["metric"]
         cells = [_cell(name, line["a"], line["why_a"]), _cell(name, line["b"], line["why_b"])]
         cells.append(_cell(name, line["difference"], line["why"], _both(line), signed=True))
-        body.append((wording.title(name), cells))
+        body.append((grid.Cell(wording.title(name), title=wording.meaning(name)), cells))
     # A result that is computed again keeps its key, but not its seconds.
     apart = distances(*(f"{result.made['key']} {result.made['seconds']}" for result in (a, b)), a, b)
     for name, distance in apart.items():

@@ -16,7 +16,8 @@ from stiffcore.growth.requests import Growth
 
 CAPTION = (
     "Solid: the change that grows most, ‖J‖₂. Dashed: the mean of 16 random changes. Pixels count from 0 to 1. Right: "
-    "(1/L) log σᵢ of all L blocks, from the input of the first block, by QR of the propagated directions."
+    "(1/L) log σᵢ of all L blocks, by QR of the propagated directions. Exponents always start at the input of block 1, and the "
+    "directions below at the image."
 )
 
 
@@ -36,7 +37,7 @@ def sentence(found: Sequence[Growth], names: Sequence[str], start: str) -> str:
     parts = []
     for growth, name in zip(found, names, strict=True):
         largest, random = figures.values(growth, start)
-        parts.append(f"{controls.escape_markdown(name)} {largest[-1]:.3g} (random {random[-1]:.2g})")
+        parts.append(f"{controls.escape_markdown(name)} {largest[-1]:.3g} (a random change: {random[-1]:.2g} times)")
     return f"The norm of the derivative of {what}, {controls.escape_markdown(where)}. Behind the last block: {', '.join(parts)}."
 
 

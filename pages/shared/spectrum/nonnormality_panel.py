@@ -90,7 +90,7 @@ def _transient(found: nonnormality.NonNormality, result: Result) -> list[tuple[s
     kreiss = nonnormality.kreiss_constant(found, result.metrics.get("max_re", np.nan))
     return [
         (f"Largest ‖exp(tJ)‖₂, 0 ≤ t ≤ 1\n{at}", grown),
-        ("Kreiss's constant\nof J − max Re λ · I, at least", ode_table.number(kreiss, 4)),
+        ("Kreiss's constant, at least\ngrowth beyond e^(t·max Re λ)", ode_table.number(kreiss, 4)),
     ]
 
 
@@ -100,7 +100,7 @@ def _largest(growth: np.ndarray) -> tuple[str, str]:
         return "not computed", "Lanczos' iteration did not settle"
     values, times = np.append(1.0, growth), (0.0, *nonnormality.TIMES)
     at = int(np.argmax(values))
-    return ode_table.number(values[at], 4), f"at t = {times[at]:g} of {len(values)} times"
+    return ode_table.number(values[at], 4), f"largest at t = {times[at]:g} ({len(values)} times tried)"
 
 
 def _frame(found: nonnormality.NonNormality) -> pd.DataFrame:

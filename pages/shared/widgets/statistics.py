@@ -127,7 +127,8 @@ def of_images(
 
 
 def not_shipped(network: str, convention: Convention, images: Sequence[int], metric: str) -> list[Request]:
-    """The requests, for every block, of images whose rows do not ship with a metric; of the level that computes it."""
+    """The requests of images whose rows do not ship with a metric, for every block that can have it; of the level that
+    computes it."""
     rows_that_ship = shipped(network, convention)
     rows_that_ship = rows_that_ship[rows_that_ship["image"].isin(list(images))]
     quantity = levels.needed(metric) if convention.has_matrix else "counts"
@@ -135,10 +136,10 @@ def not_shipped(network: str, convention: Convention, images: Sequence[int], met
         rows_that_ship = rows_that_ship[levels.is_known(rows_that_ship, metric)]
     known = set(zip(rows_that_ship["image"], rows_that_ship["block"]))
     return [
-        ask.request(network, image, block.block, convention, quantity)
+        ask.request(network, image, block, convention, quantity)
         for image in images
-        for block in catalogue.blocks(network)
-        if (image, block.block) not in known
+        for block in tables.definable(catalogue.blocks(network), convention, metric)
+        if (image, block) not in known
     ]
 
 

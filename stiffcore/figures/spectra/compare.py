@@ -176,13 +176,13 @@ def _plane(panel: Panel, inside: Sequence[Result], shown: tuple[float, float, fl
     fig.add_vline(x=0, line={"color": style.muted, "width": style.line_width / 2}, **panel.place)
     regions = [name for result in inside for name in result.request.convention.default_regions]
     of_block = [result for result in inside if UNIT_CIRCLE in result.request.convention.default_regions]
-    stability_regions.draw(panel, list(dict.fromkeys(regions)), 1.0, stability_regions.moved(of_block))
     look: dict[str, object] = {"title_text": "Re λ", "range": [left - margin, right + margin]}
     fig.update_xaxes(**look, **panel.axes.ticks(low, high, 0.08 + 0.04 * panel.columns), **panel.place)
     axis = fig.get_subplot(panel.row, panel.column).xaxis.plotly_name.replace("axis", "")
     look = {"range": [-height - margin, height + margin], "scaleanchor": axis, "scaleratio": 1}
     look["title_text"] = "Im λ" if panel.column == 1 else None
     fig.update_yaxes(**look, **panel.axes.ticks(-top, top), **panel.place)
+    stability_regions.draw(panel, list(dict.fromkeys(regions)), 1.0, stability_regions.moved(of_block))
     for place, name in ((0, "n_zero"), (1, "n_one")):
         draw_structural(panel, place, [result.metrics.get(name) or 0 for result in inside], (left + right) / 2)
 

@@ -203,15 +203,16 @@ def _images(
 
 
 def _live(fig: go.Figure, place: Place, table: pd.DataFrame, style: Style, named: set[str]) -> None:
-    there = table[table["live_fraction"].notna()]
-    if not len(there):
+    if table["live_fraction"].isna().all():
         return
     fig.add_trace(
         go.Scatter(
-            x=there["block"],
-            y=scaled(there["live_fraction"], "live_fraction"),
-            mode="lines",
+            x=table["block"],
+            y=scaled(table["live_fraction"], "live_fraction"),
+            mode="lines+markers",  # a block between two missing ones has no line
+            connectgaps=False,
             line={"color": style.muted, "width": style.line_width, "dash": "dot"},
+            marker={"color": style.muted, "size": style.line_width + 3},
             hovertemplate="block %{x}<br>live outputs: %{y:.3g} %<extra></extra>",
             **_legend("live outputs, % (right axis)", named),
         ),
