@@ -169,7 +169,7 @@ def table(material: Material, outcome: str = "pgd_radius", resamples: int = RESA
         about = {"measure": measure.name, "convention": "" if measure.convention is None else str(measure.convention)}
         points = material.points(measure)
         for block, part in points.groupby("block", sort=True):
-            lines.append(about | {"block": block} | relate(part, measure, outcome, resamples))
+            lines.append({**about, "block": block} | relate(part, measure, outcome, resamples))
         if points.empty:
             lines.append(about | {"block": NETWORK, "n": 0, "reason": how_to_compute(material, measure)})
     frame = pd.DataFrame(lines, columns=list(COLUMNS))

@@ -40,8 +40,10 @@ def side_by_side(network: Network, rows: pd.DataFrame) -> pd.DataFrame:
     before = pd.DataFrame(earlier()[network.name]["by_block"]).rename(columns={"mean": "earlier"})
     ours = tables.by_block(rows)[["block", "metric", "mean"]].rename(columns={"mean": "ours"})
     keys = ["block", "metric"]
-    both = before.merge(ours.astype({"block": object}), how="left", on=keys)
-    return both.merge(theirs.astype({"block": object}), how="left", on=keys)[[*keys, "published", *SIDES]]
+    both = before.merge(ours.assign(block=ours["block"].astype(object)), how="left", on=keys)
+    return both.merge(theirs.assign(block=theirs["block"].astype(object)), how="left", on=keys)[
+        [*keys, "published", *SIDES]
+    ]
 
 
 def distances(table: pd.DataFrame) -> pd.DataFrame:
