@@ -78,7 +78,7 @@ def test_scores_that_are_not_finite_are_refused():
     module = attacked.convolutional()
     with torch.no_grad():
         next(module.parameters())[:] = float("nan")
-    scores = Scores(attacked.network(module))
+    scores = Scores(attacked.network(module, name="not finite"))
     pixels, labels = torch.zeros(1, 3, attacked.SIDE, attacked.SIDE), torch.zeros(1, dtype=torch.int64)
     for scored in (lambda: scores.of(pixels), lambda: scores.with_gradient(pixels, labels)):
         with pytest.raises(CannotCompute, match="Expected finite weights, got NaN or infinity in the network's scores"):
