@@ -44,7 +44,11 @@ def _last_over(evidence: Evidence, others: Sequence[int], which: str) -> Finding
 
 
 def _decided(
-    evidence: Evidence, metric: str, blocks: Sequence[int], find: Callable[[Evidence, Sequence[int], str], Finding], answer: str
+    evidence: Evidence,
+    metric: str,
+    blocks: Sequence[int],
+    find: Callable[[Evidence, Sequence[int], str], Finding],
+    answer: str,
 ) -> Finding:
     """The finding over all of the blocks; where that is not shown, the one over those with enough images, if it gives
     the answer that holds whatever the others are."""
