@@ -68,7 +68,7 @@ def test_opens_on_two_images_of_one_block_with_their_differences(visit):
     table = lines(page)
     minus = [f"{value:.4g}".replace("-", "−") for value in outermost]
     assert table["min Re λ"] == [*minus, f"{outermost[1] - outermost[0]:+.4g}".replace("-", "−")]
-    assert table["Ratio"] == ["not computed"] * 3
+    assert not {"Ratio", "Largest step"} & table.keys(), "the clouds cross the imaginary axis"
     assert table["Eigenvalues"] == ["2,048", "2,048", "0"]
     n = 800 + 3
     assert table["W₁ of Re λ"][2] == f"{abs(outermost[1] - outermost[0]) / n:.4g}".replace("-", "−")

@@ -90,7 +90,7 @@ def test_shares_agree_with_the_metrics_at_the_networks_own_step(visitor, monkeyp
         ("slices", "8", "No region under slices", True, ""),
         ("block", "8", "the outer ReLU projects", True, "dashed: |λ| = 1"),
         ("branch", "7", "No overlay for a block that changes the shape", True, ""),
-        ("branch", "7,8", "No overlay for a block that changes the shape", False, "dashed: |1 + λ| = 1, forward Euler"),
+        ("branch", "7,8", "No overlay for a block that changes the shape", False, "dashed: |1 + λ| = 1<br>forward Euler"),
     ],
 )  # fmt: skip
 def test_where_no_region_belongs_the_reason_is_said(visitor, convention, blocks, said, step_is_off, drawn):
@@ -231,7 +231,7 @@ def test_through_depth_without_a_stored_block_says_what_to_do(visitor):
 def test_regions_move_through_depth_too(visitor):
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, mode="depth", images="0", at="8", stable="rk4", blockstep="0.5")
-    assert regions(page.figures[0]) == "dashed: |R(0.5 λ)| = 1, RK4"
+    assert regions(page.figures[0]) == "dashed: |R(0.5 λ)| = 1<br>RK4"
 
 
 # Modes and non-normality

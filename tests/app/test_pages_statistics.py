@@ -14,6 +14,7 @@ from pages.shared.state import service
 from pages.shared.widgets import gallery, selection, statistics
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
+from stiffcore.metrics import definitions
 from stiffcore.networks import registry as networks
 from stiffcore.paper import earlier, published
 from stiffcore.statistics import label_spread, tables
@@ -99,7 +100,8 @@ def test_blocks_keeps_the_images_of_a_link_and_computes_them_at_every_block(visi
     page.run(page.button("compute").click())
     assert page.url["images"] == "31"
     wanted = {(request.image.number, request.block, request.convention, request.quantity) for request in asked}
-    assert wanted == {(31, block, c, "counts") for block in range(1, 9) for c in ("slices", "branch")}
+    blocks = {"slices": range(1, 9), "branch": (1, 2, 4, 6, 8)}  # those that can have P
+    assert wanted == {(31, block, c, "counts") for c, of in blocks.items() for block in of}
 
 
 def test_blocks_says_undefined_where_a_block_is_not_square(visit):
@@ -168,7 +170,27 @@ def test_images_at_which_s_is_known_need_nothing_to_be_computed_for_it(visit):
     other = cifar10.bundled()[30]
     asked = statistics.not_shipped("resnet18", Convention.BRANCH, [other], "norm_branch")
     assert [request.quantity for request in asked] == ["norms"] * 8
+    asked = statistics.not_shipped("resnet18", Convention.BRANCH, [other], "stiffness_indicator")
+    assert [request.block for request in asked] == [1, 2, 4, 6, 8], "s needs a square block"
     assert statistics.not_shipped("resnet18", Convention.SLICES, [other], "norm_branch")[0].quantity == "counts"
+
+
+def test_live_outputs_leave_a_gap_at_a_missing_block(visit):
+    frame = bundled(convention="branch", images=4)
+    ship(frame[~frame["block"].isin([3, 5, 7])])
+    (figure,) = visit(BLOCKS, conventions="branch", yours="off").figures
+    line = next(trace for trace in figure.data if (trace.name or "").startswith("live outputs"))
+    assert not line.connectgaps
+    assert np.flatnonzero(np.isnan(line.y)).tolist() == [2, 4, 6]
+    assert "markers" in line.mode, "block 4 has no neighbour"
+
+
+@pytest.mark.parametrize("page", [BLOCKS, LABELS])
+@pytest.mark.parametrize("metric", ["stiffness_ratio", "largest_stable_step"])
+def test_a_metric_that_hangs_on_one_eigenvalue_says_so(visit, page, metric):
+    ship(bundled(convention="branch", images=4))
+    found = visit(page, metric=metric, conventions="branch", convention="branch", yours="off")
+    assert definitions.named(metric).caveat in found.texts("caption")
 
 
 def test_blocks_knows_what_is_not_square_with_nothing_computed(visit):

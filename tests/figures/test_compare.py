@@ -58,7 +58,7 @@ def test_each_panel_has_the_region_of_its_convention_and_an_overlay_both():
     side = compare.figure(sides, STYLE)
     notes = [note for note in side.layout.annotations if "dashed" in note.text]
     assert [(note.xref, note.text) for note in notes] == [
-        ("x domain", "dashed: |1 + λ| = 1, forward Euler"),
+        ("x domain", "dashed: |1 + λ| = 1<br>forward Euler"),
         ("x2 domain", "dashed: |λ| = 1"),
     ]
     (both,) = [text for text in annotations(compare.figure(sides, STYLE, "overlay")) if "|λ| = 1" in text]

@@ -76,7 +76,7 @@ def test_a_frame_shows_its_own_block():
     np.testing.assert_array_equal(figure.data[1].x, frame(figure, 4).data[1].x)
     assert figure.layout.sliders[0].active == 1
     texts = [[note.text for note in each.layout.annotations] for each in figure.frames]
-    assert {"0 × 300", "dashed: |1 + λ| = 1, forward Euler"} <= set(
+    assert {"0 × 300", "dashed: |1 + λ| = 1<br>forward Euler"} <= set(
         note.text for note in draw(regions=("forward-euler",)).layout.annotations
     )
     assert {"0 × 20", "1 × 7"} <= set(texts[1])

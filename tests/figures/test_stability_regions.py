@@ -83,6 +83,16 @@ def test_several_regions_are_told_apart_by_dashes_and_named():
     assert circles == {(-8, 0), (-1, 1)}, "the unit circle knows no step"
 
 
+@pytest.mark.parametrize(("fit", "y"), [("disc", stability_regions.CORNER), ("all", stability_regions.INSIDE)])
+def test_the_name_is_in_the_corner_outside_a_whole_disc_and_inside_of_one_that_the_panel_cuts(fit, y):
+    """Where the panel ends inside the disc, its corners lie beside the outline."""
+    result = planted(values=[-1.2, 0.1 + 0.9j, 0.1 - 0.9j])
+    for figure in (spectrum.figure([result], Style(), fit=fit), compare.figure({"A": result}, Style(), fit=fit)):
+        (note,) = (note for note in figure.layout.annotations if "dashed" in (note.text or ""))
+        assert (note.y, note.yanchor, note.bgcolor) == (y, "top", Style().paper)
+        assert max(map(len, note.text.split("<br>"))) <= 20, "fits a narrow panel"
+
+
 def of_structure(structure: Architecture, convention: str):
     """A made-up spectrum of an identity block of a network of this structure."""
     network = Network("made up", "ab" * 32, structure.blocks(32), lambda: None)
@@ -98,9 +108,9 @@ PREACTIVATED = replace(PLAIN, unit="pre-activation", last_norm=True)
     ("structure", "convention", "name"),
     [
         (PLAIN, "block", "dashed: |λ| = 1"),
-        (PLAIN, "branch", "dashed: |1 + λ| = 1, forward Euler"),
-        (PREACTIVATED, "block", "dashed: |λ| = 1: forward Euler’s disc of J_F, moved by 1"),
-        (PREACTIVATED, "branch", "dashed: |1 + λ| = 1, forward Euler"),
+        (PLAIN, "branch", "dashed: |1 + λ| = 1<br>forward Euler"),
+        (PREACTIVATED, "block", "dashed: |λ| = 1:<br>forward Euler’s disc of J_F<br>moved by 1"),
+        (PREACTIVATED, "branch", "dashed: |1 + λ| = 1<br>forward Euler"),
     ],
 )
 def test_without_an_outer_relu_the_unit_circle_is_eulers_disc_moved_by_one(structure, convention, name):

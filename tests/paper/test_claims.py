@@ -175,6 +175,36 @@ def test_one_image_has_no_interval():
     assert "no interval: too few images" in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("of_last", "of_others", "answer", "said"),
+    [
+        (-1.0, -8.0, "does not hold", "the largest of blocks 4, 6, with 10 images or more (block "),
+        (-8.0, -1.0, "not shown", "no interval: too few images at blocks 1, 2 (1 and 5)), at up to 40 images"),
+    ],
+)
+def test_blocks_short_of_images_are_named_and_one_that_refutes_decides(of_last, of_others, answer, said):
+    frame = squares("branch", 40)
+    frame = frame[~((frame["block"] == 1) & (frame["image"] > 0)) & ~((frame["block"] == 2) & (frame["image"] > 4))]
+    noise = np.random.default_rng(0).normal(0, 0.1, len(frame))
+    frame["stiffness_index"] = np.where(frame["block"] == 8, of_last, of_others) + noise
+    verdict = judge(findings.last_block_stands_out, of(frame))
+    assert verdict.answer == answer
+    assert said in verdict.sentence
+
+
+@pytest.mark.parametrize(("s", "answer"), [(-3.0, "holds"), (0.5, "not shown")])
+def test_one_block_with_enough_images_can_show_that_blocks_are_stiff(s, answer):
+    """Block 8 is above 1, whatever block 1 is; no block above 1 says nothing about block 1."""
+    frame = squares("branch", 40)
+    frame = frame[(frame["block"] != 1) | (frame["image"] < 1)]
+    noise = np.random.default_rng(0).normal(0, 0.01, len(frame))
+    frame["stiffness_indicator"] = np.where(frame["block"] == 8, s, 0.5) + noise
+    verdict = judge(findings.stiff_by_definition, of(frame))
+    assert verdict.answer == answer
+    assert ("among blocks" in verdict.sentence) == (answer == "holds")
+    assert ("too few images at block 1 (1)" in verdict.sentence) == (answer == "not shown")
+
+
 def test_a_claim_about_another_metric_and_convention():
     """As the definition of stiffness needs: a metric of ``branch``, judged for readings of that convention only."""
 

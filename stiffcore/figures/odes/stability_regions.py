@@ -37,7 +37,7 @@ DASHES = {
 }
 MOVED = "|λ| = 1: forward Euler’s disc of {F}, moved by 1"
 DISCS = ("forward-euler", UNIT_CIRCLE)  # drawn as true circles where the axes are linear
-CORNER, INSIDE = 0.01, 0.24  # of the panel's height: the names' lower end, outside of the outlines or inside of them
+CORNER, INSIDE = 0.99, 0.76  # of the panel's height: the names' upper end, outside of the outlines or inside of them
 BEYOND = 100.0  # drawn units: an unbounded region ends so far out that panning reaches no edge
 FINEST = 0.15  # largest distance between two points of an outline on arcsinh axes, in drawn units
 
@@ -101,14 +101,14 @@ def extent(names: Sequence[str], step: float) -> tuple[float, float, float]:
 
 
 def draw(panel: Panel, names: Sequence[str], step: float, moved: str = "") -> None:
-    """Draw each region's inside, its outline on the panel's axes, and its name at the panel's lower left. moved: as of ``name``."""
+    """Draw each region's inside, its outline on the panel's axes, and its name at the panel's upper left. moved: as of ``name``."""
     for each in names:
         _region(panel, each, step, len(names))
     name(panel, names, step, moved)
 
 
 def name(panel: Panel, names: Sequence[str], step: float, moved: str = "") -> None:
-    """Write the equation of each line at the panel's lower left. moved: the matrix whose disc the unit circle is, moved by 1."""
+    """Write the equation of each line at the panel's upper left. moved: the matrix whose disc the unit circle is, moved by 1."""
     if names:
         style = panel.style
         lines = [_in_words(each, step, len(names), moved) for each in names]
@@ -118,7 +118,7 @@ def name(panel: Panel, names: Sequence[str], step: float, moved: str = "") -> No
             xref="x domain",
             yref="y domain",
             xanchor="left",
-            yanchor="bottom",
+            yanchor="top",
             align="left",
             text="<br>".join(lines) if len(lines) > 1 else _wrapped(lines[0]),
             bgcolor=style.paper,
@@ -129,7 +129,7 @@ def name(panel: Panel, names: Sequence[str], step: float, moved: str = "") -> No
 
 
 def _is_whole(panel: Panel, names: Sequence[str], step: float) -> bool:
-    """Whether the panel shows the left end of the outlines, so that its lower left corner is outside of them."""
+    """Whether the panel shows the left end of the outlines, so that its upper left corner is outside of them."""
     left = min(float(outline(each, step).real.min()) for each in names)
     shown = panel.figure.get_subplot(panel.row, panel.column).xaxis.range
     return shown is None or shown[0] <= panel.axes(left)
@@ -137,7 +137,7 @@ def _is_whole(panel: Panel, names: Sequence[str], step: float) -> bool:
 
 def _wrapped(line: str) -> str:
     """In two or three lines, since a panel may be narrower than the whole."""
-    return line.replace(", ", ",<br>").replace("1: ", "1:<br>")
+    return line.replace(", ", "<br>").replace("1: ", "1:<br>")
 
 
 def _in_words(name: str, step: float, of: int, moved: str) -> str:

@@ -96,7 +96,7 @@ def test_the_spectrum_page_shows_matrices_without_images(visitor, matrix):
 def test_under_block_the_unit_circle_is_eulers_disc_moved_by_one(visitor, matrix):
     page = computed(visitor, matrix, blocks="2", convention="block")
     texts = [note.text for note in page.figures[0].layout.annotations]
-    assert "dashed: |λ| = 1: forward Euler’s disc of A, moved by 1" in texts
+    assert "dashed: |λ| = 1:<br>forward Euler’s disc of A<br>moved by 1" in texts
     assert "multiplies by I + A: the unit circle is forward Euler’s disc of A, moved by 1." in page.texts("caption")
 
 
