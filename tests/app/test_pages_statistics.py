@@ -100,7 +100,7 @@ def test_blocks_keeps_the_images_of_a_link_and_computes_them_at_every_block(visi
     page.run(page.button("compute").click())
     assert page.url["images"] == "31"
     wanted = {(request.image.number, request.block, request.convention, request.quantity) for request in asked}
-    blocks = {"slices": range(1, 9), "branch": (1, 2, 4, 6, 8)}  # those that can have P
+    blocks = {Convention.SLICES: range(1, 9), Convention.BRANCH: (1, 2, 4, 6, 8)}  # those that can have P
     assert wanted == {(31, block, c, "counts") for c, of in blocks.items() for block in of}
 
 
