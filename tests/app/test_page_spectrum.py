@@ -308,7 +308,7 @@ def test_without_a_chosen_eigenvalue_or_with_a_large_core_the_page_says_how(visi
     store(*spectrum_of(0))
     page = visitor().open(SPECTRUM, images="0", eigenvalue="8.0.99")
     assert "Click an eigenvalue" in page.texts("caption")
-    assert "about 3 s" in page.texts("markdown"), "pseudospectra are offered"
+    assert "about 6 s" in page.texts("markdown"), "pseudospectra are offered"
     monkeypatch.setattr(modes, "LARGEST_CORE", 2)
     page.run()
     assert "for cores up to 2. The smallest here has side 3" in page.texts("caption")
