@@ -77,7 +77,9 @@ def run_tables(arguments: argparse.Namespace) -> int:
         terminal.show_json({kind: as_texts(table).to_dict("records") for kind, table in (by_kind | more).items()})
         return 0
     n_images = rows["image"].nunique() if len(rows) else 0
-    terminal.show(f"{network.title}, {convention.title}, up to {n_images:,} images")
+    fewest = int(rows.groupby("block")["image"].nunique().min()) if len(rows) else 0
+    few = "" if fewest == n_images else "up to "  # some blocks have fewer
+    terminal.show(f"{network.title}, {convention.title}, {few}{n_images:,} images")
     if network.doubt:
         terminal.show(f"In doubt: {network.doubt}")
     if not n_images:

@@ -124,7 +124,8 @@ def test_tables_in_json_are_the_comparison(capsys):
     frame = ship(bundled(images=20))
     assert command_line.main(["tables", "resnet18", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
-    assert set(made) == {"correlation", "by_block", "by_label", "sizes"}
+    assert set(made) == {"correlation", "by_block", "by_label", "sizes", "norms_by_block", "norms_by_label"}
+    assert made["norms_by_block"] == [], "slices have no norms"
     expected = comparison.side_by_side(networks.find("resnet18"), "by_block", frame)
     assert [cell["ours"] for cell in made["by_block"]] == pytest.approx(expected["ours"].tolist())
 
