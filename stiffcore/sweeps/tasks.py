@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stiffcore.analysis import compute as analysis
-from stiffcore.analysis.requests import QUANTITIES, Request, check_quantity
+from stiffcore.analysis.requests import ALGORITHM, QUANTITIES, Request, check_quantity
 from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
@@ -136,9 +136,13 @@ def split(tasks: Iterable[Task], known: "pd.DataFrame | None" = None) -> tuple[l
 
 
 def serves(row: dict, request: Request) -> bool:
-    """Whether a row serves a request. A row holds no spectrum, so it never serves one; and rows of before have no norms."""
+    """Whether a row serves a request. A row holds no spectrum, so it never serves one; nor does one of another version of the algorithm."""
     order = QUANTITIES.index
-    if request.quantity == "spectrum" or order(row["quantity"]) < order(request.quantity):
+    if (
+        row.get("algorithm") != ALGORITHM
+        or request.quantity == "spectrum"
+        or order(row["quantity"]) < order(request.quantity)
+    ):
         return False
     return not request.convention.has_matrix or has_norms(row)
 

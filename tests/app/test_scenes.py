@@ -1,5 +1,7 @@
 """Demo scenes: every link is a view of its page, the bar leads from one to the next, and nothing leaks from before."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -78,7 +80,7 @@ def test_what_the_scenes_draw_ships(tmp_path, monkeypatch):
 
 
 def bar(page) -> str:
-    return next((m.value for m in page.at.markdown if "/" in m.value.split("·")[0] and m.value.startswith("**")), "")
+    return next((m.value for m in page.at.markdown if re.match(r"\*\*\d+/\d+ · ", m.value)), "")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -89,7 +89,7 @@ def test_region_belongs_to_the_convention(convention, circle):
 def test_step_moves_the_disc():
     figure = spectrum.figure([planted()], Style(), step=0.5)
     assert [(s.x0, s.x1) for s in figure.layout.shapes if s.type == "circle"] == [(-4, 0)]
-    assert "dashed: |1 + 0.5 λ| = 1, forward Euler" in [note.text for note in figure.layout.annotations]
+    assert "dashed: |1 + 0.5 λ| = 1<br>forward Euler" in [note.text for note in figure.layout.annotations]
 
 
 @pytest.mark.parametrize("fit", list(spectrum.FITS))

@@ -20,8 +20,9 @@ def made_up(request: Request) -> Result:
         "n_eigenvalues": request.geometry.n_out,
         "n_zero": 100 * request.block,
         "stiffness_ratio": np.nan,
+        "log_norm_upper": np.nan,
     }
-    reasons = {"stiffness_ratio": not_computed("it is made up")}
+    reasons = dict.fromkeys(("stiffness_ratio", "log_norm_upper"), not_computed("it is made up"))
     arrays = {"eigenvalues": eigenvalues}
     if not request.convention.has_matrix:
         arrays = {"density": np.ones((3, 3), np.int64), "re_edges": np.arange(4.0), "im_edges": np.arange(4.0)}
