@@ -4,7 +4,6 @@ Columns: network, weights, image, label, predicted, correct, loss, margin, fgsm_
 reason, algorithm, date, signs; ``compute.Robustness`` describes them. Sizes are in grey levels.
 """
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from stiffcore.storage import cache as result_cache
 from stiffcore.sweeps import shipping
 
 COLUMNS = ("network", "weights", "image", "correct", *CLASSES, *NUMBERS, "reason", "algorithm", "date", "signs")
-_log = logging.getLogger(__name__)
 
 
 def path_of(network: Network) -> Path:
@@ -31,16 +29,7 @@ def path_of(network: Network) -> Path:
 
 def rows(network: Network) -> pd.DataFrame:
     """The rows that ship for a network's weights; empty where there are none, and where the file is damaged or of others."""
-    path = path_of(network)
-    if not path.exists():
-        return pd.DataFrame(columns=list(COLUMNS))
-    try:
-        if not shipping.is_whole(path):
-            raise ValueError("its SHA-256 is not the one in manifest.json")
-        shipped = pd.read_parquet(path)[list(COLUMNS)]
-    except Exception as error:  # pyarrow raises many kinds
-        _log.warning("Ignored the shipped rows in %s: %s.", path.name, error)
-        return pd.DataFrame(columns=list(COLUMNS))
+    shipped = shipping.of_file(path_of(network), COLUMNS)[list(COLUMNS)]
     current = (shipped["weights"] == network.weights_sha256) & (shipped["algorithm"] == ALGORITHM)
     return shipped[current].reset_index(drop=True)
 

@@ -5,7 +5,6 @@ random_growth_from_first, norm_to_logits (of the whole network: the same in each
 worse of the two norms'), algorithm, date. Lengths of images are in pixels from 0 to 1.
 """
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,7 +20,6 @@ COLUMNS = (
     "network", "weights", "image", "label", "predicted", "correct", "loss", "block", "growth_from_image", "growth_from_first",
     "random_growth", "random_growth_from_first", "norm_to_logits", "residual", "agreement", "algorithm", "date",
 )  # fmt: skip
-_log = logging.getLogger(__name__)
 
 
 def path_of(network: Network) -> Path:
@@ -30,16 +28,7 @@ def path_of(network: Network) -> Path:
 
 def rows(network: Network) -> pd.DataFrame:
     """The rows that ship for a network's weights; empty where there are none, and where the file is damaged or of others."""
-    path = path_of(network)
-    if not path.exists():
-        return pd.DataFrame(columns=list(COLUMNS))
-    try:
-        if not shipping.is_whole(path):
-            raise ValueError("its SHA-256 is not the one in manifest.json")
-        shipped = pd.read_parquet(path)[list(COLUMNS)]
-    except Exception as error:  # pyarrow raises many kinds
-        _log.warning("Ignored the shipped rows in %s: %s.", path.name, error)
-        return pd.DataFrame(columns=list(COLUMNS))
+    shipped = shipping.of_file(path_of(network), COLUMNS)[list(COLUMNS)]
     current = (shipped["weights"] == network.weights_sha256) & (shipped["algorithm"] == requests.ALGORITHM)
     return shipped[current].reset_index(drop=True)
 

@@ -10,7 +10,7 @@ Rows that were computed with other weights than those that ship are left out, an
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,17 +39,25 @@ def rows_path(network: str, convention: Convention) -> Path:
 
 def rows(network: Network, convention: Convention) -> pd.DataFrame:
     """The shipped rows of a network's weights; empty where there are none or the file is damaged."""
-    path = rows_path(network.name, convention)
+    shipped = of_file(rows_path(network.name, convention), ROW_IS)
+    return of_weights(shipped, network) if len(shipped) else shipped
+
+
+def of_file(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The rows of a shipped file that has these columns, and maybe more; empty where it is not there, or damaged: then the log says so."""
+    nothing = pd.DataFrame(columns=list(columns))
     if not path.exists():
-        return pd.DataFrame(columns=ROW_IS)
+        return nothing
     try:
         if not is_whole(path):
             raise ValueError("its SHA-256 is not the one in manifest.json")
         shipped = pd.read_parquet(path)
+        if missing := [name for name in columns if name not in shipped]:
+            raise ValueError(f"it has no column {missing[0]}")
     except Exception as error:  # pyarrow raises many kinds
         _log.warning("Ignored the shipped rows in %s: %s.", path.name, error)
-        return pd.DataFrame(columns=ROW_IS)
-    return of_weights(shipped, network)
+        return nothing
+    return shipped
 
 
 def is_whole(path: Path) -> bool:
