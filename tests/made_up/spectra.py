@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from stiffcore.analysis import compute as analysis, perturbation
 from stiffcore.analysis.requests import ALGORITHM, Request
 from stiffcore.analysis.results import Result
 from stiffcore.metrics.missing import not_computed
 from stiffcore.storage import cache as result_cache
+from stiffcore.storage.shipped import ShippedResults
 
 
 def made_up(request: Request) -> Result:
@@ -49,3 +51,23 @@ def store(*requests: Request) -> None:
         result = made_up(request)
         notice = result_cache.default().put(request.key, result.header(), result.arrays)
         assert notice is None
+
+
+def plant_perturbing(tmp_path, monkeypatch) -> None:
+    """An empty cache, nothing shipped; FGSM that darkens, a network that sees a dog in own images, spectra made up."""
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(result_cache, "shipped", lambda: ShippedResults(tmp_path / "nothing"))
+    monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: np.maximum(image.pixels, k) - np.uint8(k))
+
+    def all_losses(network, image):
+        losses = np.full(10, 4.0)
+        losses[3 if image.is_official else 5] = 0.5
+        return losses
+
+    def compute(request, progress=None):
+        result = made_up(request)
+        assert result_cache.default().put(request.key, result.header(), result.arrays) is None
+        return result
+
+    monkeypatch.setattr(analysis, "all_losses", all_losses)
+    monkeypatch.setattr(analysis, "compute", compute)

@@ -1,6 +1,5 @@
 """The adversarial twin that ships, on planted losses and spectra."""
 
-import numpy as np
 import pytest
 
 from stiffcore.analysis import compute as analysis, perturbation
@@ -11,28 +10,12 @@ from stiffcore.storage import cache as result_cache
 from stiffcore.storage.shipped import ShippedResults
 from stiffcore.sweeps import shipping
 from tests.made_up.asked import asked
-from tests.made_up.spectra import made_up
+from tests.made_up.spectra import plant_perturbing
 
 
 @pytest.fixture(autouse=True)
 def planted(tmp_path, monkeypatch):
-    """An empty cache, nothing shipped; FGSM that darkens, a network that sees a dog in own images, spectra made up."""
-    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(result_cache, "shipped", lambda: ShippedResults(tmp_path / "nothing"))
-    monkeypatch.setattr(perturbation, "fgsm", lambda network, image, k: np.maximum(image.pixels, k) - np.uint8(k))
-
-    def all_losses(network, image):
-        losses = np.full(10, 4.0)
-        losses[3 if image.is_official else 5] = 0.5
-        return losses
-
-    def compute(request, progress=None):
-        result = made_up(request)
-        assert result_cache.default().put(request.key, result.header(), result.arrays) is None
-        return result
-
-    monkeypatch.setattr(analysis, "all_losses", all_losses)
-    monkeypatch.setattr(analysis, "compute", compute)
+    plant_perturbing(tmp_path, monkeypatch)
 
 
 def test_what_the_page_opens_on_is_made(tmp_path, monkeypatch):
