@@ -6,8 +6,8 @@ Each maps a batch (N, *input shape) to (N, *output shape), and has its adjoint.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,10 @@ class Layer(Protocol):
 
     def transpose(self, y: Tensor, input_shape: Shape) -> Tensor:
         """The adjoint; y: (batch, *output shape) -> (batch, *input_shape)."""
+        ...
+
+    def to(self, where: torch.device) -> Self:
+        """The same map on another device; itself where it stands there already."""
         ...
 
     @property
@@ -57,6 +61,9 @@ class ScaledConvolution:
             y, self.weight.to(y), stride=self.stride, padding=self.padding, output_padding=left_over
         )
 
+    def to(self, where: torch.device) -> Self:
+        return replace(self, weight=self.weight.to(where))
+
     @property
     def cost(self) -> int:
         return self.weight.numel()
@@ -80,6 +87,9 @@ class DenseMap:
     def transpose(self, y: Tensor, input_shape: Shape) -> Tensor:
         return y @ self.matrix
 
+    def to(self, where: torch.device) -> Self:
+        return replace(self, matrix=self.matrix.to(where))
+
     @property
     def cost(self) -> int:
         return self.matrix.numel()
@@ -102,6 +112,10 @@ class Derivative:
             pullback = torch.func.vjp(self.function, self.at)[1]
             product = torch.func.vmap(lambda w: pullback(w)[0])(y)
         return product.detach() - y
+
+    def to(self, where: torch.device) -> Self:
+        """Itself: it computes where its module stands."""
+        return self
 
     @property
     def cost(self) -> int:

@@ -9,7 +9,7 @@ In evaluation mode batch norm is affine, so at one image a block ``y = σ(F(x) +
 pre-activation block changes the shape, its skip usually starts behind D_0: J_s = S D_0. The derivative of ReLU at 0 is 0, as in autograd.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians.layers import Layer, ScaledConvolution
+from stiffcore.jacobians.layers import Derivative, Layer, ScaledConvolution
 from stiffcore.jacobians.structure import Stage, Structure, padded_or_probed
 from stiffcore.networks.geometry import BlockGeometry
 
@@ -27,7 +27,7 @@ class BlockState:
     """A residual block linearised at one image. Deflation, operators, slices and proofs ask it, and never the kind of network.
 
     layers: L_1 … L_k; masks: D_0 … D_{k−1}, each in front of its layer. skip: S, None for the identity. skip_is_masked: whether
-    J_s = S D_0. On the CPU, in float64.
+    J_s = S D_0. All on one device, in float64.
     """
 
     geometry: BlockGeometry
@@ -37,6 +37,24 @@ class BlockState:
     outer_mask: Tensor  # D_out: bool, shape: geometry.output_shape
     input: Tensor  # float64, shape: geometry.input_shape
     skip_is_masked: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where it stands, and where everything that is asked of it is computed."""
+        return self.outer_mask.device
+
+    def to(self, where: torch.device) -> "BlockState":
+        """The same state on another device; itself where it stands there already, or where a module's derivative keeps it."""
+        if where == self.device or any(isinstance(layer, Derivative) for layer in self.layers):
+            return self
+        return replace(
+            self,
+            layers=tuple(layer.to(where) for layer in self.layers),
+            masks=tuple(mask.to(where) for mask in self.masks),
+            skip=None if self.skip is None else self.skip.to(where),
+            outer_mask=self.outer_mask.to(where),
+            input=self.input.to(where),
+        )
 
     @property
     def inner_masks(self) -> tuple[Tensor, ...]:
