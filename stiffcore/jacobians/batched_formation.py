@@ -19,7 +19,7 @@ from stiffcore.jacobians import cycle
 from stiffcore.jacobians.layers import ScaledConvolution
 from stiffcore.jacobians.linearise import BlockState
 
-ROWS_AT_ONCE = 4096  # rows of the core: their windows of 9 · 512 channels take 150 MB
+ENTRIES_AT_ONCE = 2**25  # of the core: with their places 0.5 GB
 PIXELS_AT_ONCE = 1024  # whose blocks exist together: those of 64 units and channels take 30 MB each
 
 
@@ -44,9 +44,9 @@ class _Units:
         self.channel, self.y, self.x = torch.cat(list(places.values())).T
         self.pixel = self.y * self.width + self.x
 
-    def shifted(self, down: int, right: int) -> tuple[Tensor, Tensor]:
-        """The pixel beside each unit's own, and whether it is in the image. int64 and bool, shape: (side,)."""
-        y, x = self.y + down, self.x + right
+    def shifted(self, chosen: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
+        """The pixel beside each chosen unit's own, and whether it is in the image. int64 and bool, shape: (chosen,)."""
+        y, x = self.y[chosen] + down, self.x[chosen] + right
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
         return torch.where(inside, y * self.width + x, 0), inside
 
@@ -66,23 +66,20 @@ def _two_wide(layers: tuple[ScaledConvolution, ...], live: dict[str, Tensor], la
     number = number.flatten(1).T.contiguous()  # shape: (pixels, C)
     windows = _windows(between.double(), writes.radius or 0)
     weights = writes.weight.permute(0, 2, 3, 1)  # (C, k, k, C_other)
-    for at in range(0, units.side, ROWS_AT_ONCE):
-        rows = slice(at, at + ROWS_AT_ONCE)
+    offsets = list(_by_offset(writes.radius or 0, reads.radius or 0, units.height, units.width))
+    at_once = max(1, ENTRIES_AT_ONCE // (len(offsets) * len(live[layer])))
+    for rows in torch.arange(units.side, device=core.device).split(at_once):
         masked = weights[units.channel[rows]] * windows[units.pixel[rows]]  # (rows, k, k, C_other)
-        for down, right, pairs in _by_offset(writes.radius or 0, reads.radius or 0):
-            near, inside = units.shifted(down, right)
-            columns = torch.where(inside[rows, None], number[near[rows]], -1)  # (rows, C)
-            here = columns >= 0
+        columns, values = [], []
+        for down, right, pairs in offsets:
+            near, inside = units.shifted(rows, down, right)
+            columns.append(torch.where(inside[:, None], number[near], -1))  # (rows, C)
             left = torch.stack([masked[:, a, b] for (a, b), _ in pairs], 1).flatten(1)
-            into = torch.cat([reads.weight[:, :, a, b] for _, (a, b) in pairs])
-            _put(core[rows], columns, here, left @ into)
+            values.append(left @ torch.cat([reads.weight[:, :, a, b] for _, (a, b) in pairs]))
+        place = torch.stack(columns, 1).flatten(1)
+        here = place >= 0
+        core.view(-1)[(rows[:, None] * units.side + place)[here]] = torch.stack(values, 1).flatten(1)[here]
     return core
-
-
-def _put(core: Tensor, columns: Tensor, here: Tensor, values: Tensor) -> None:
-    """core[i, columns[i, j]] = values[i, j] where it is here."""
-    rows, places = here.nonzero(as_tuple=True)
-    core[rows, columns[rows, places]] = values[rows, places]
 
 
 def _windows(mask: Tensor, radius: int) -> Tensor:
@@ -92,8 +89,11 @@ def _windows(mask: Tensor, radius: int) -> Tensor:
     return found.reshape(channels, kernel, kernel, -1).permute(3, 1, 2, 0).contiguous()
 
 
-def _by_offset(first: int, second: int) -> Iterator[tuple[int, int, list[tuple[tuple[int, int], tuple[int, int]]]]]:
-    """Each offset q − p = (r − p) + (q − r) of two steps within the radii, and the places of all such steps in the two kernels."""
+def _by_offset(
+    first: int, second: int, height: int, width: int
+) -> Iterator[tuple[int, int, list[tuple[tuple[int, int], tuple[int, int]]]]]:
+    """Each offset q − p = (r − p) + (q − r) within the image of two steps within the radii, and the places of all such steps in the two
+    kernels."""
     steps = {radius: list(product(_offsets(radius), repeat=2)) for radius in (first, second)}
     for down, right in product(_offsets(first + second), repeat=2):
         pairs = [
@@ -101,7 +101,8 @@ def _by_offset(first: int, second: int) -> Iterator[tuple[int, int, list[tuple[t
             for a in steps[first]
             if (down - a[0], right - a[1]) in steps[second]
         ]
-        yield down, right, pairs
+        if abs(down) < height and abs(right) < width:
+            yield down, right, pairs
 
 
 def _one_wide(layers: tuple[ScaledConvolution, ...], live: dict[str, Tensor], group: tuple[str, ...]) -> Tensor:
