@@ -81,16 +81,19 @@ def _solve_flagged(
 ) -> None:
     for flag in (kernels.COUNT, kernels.EXTREME):
         o, c = (torch.from_numpy(index) for index in (flags == flag).nonzero())
-        if not len(o):
-            continue
-        is_own = torch.from_numpy(own)[o] == c
-        for chosen, matrices in peeled(values[o, :, :, c]):
-            solved = solve(matrices, counting and flag == kernels.COUNT, sparse)
-            tally.add_solved(solved, is_own[chosen])
-            tally.health["n_lapack"] += len(matrices)
-            if flag == kernels.COUNT:
-                tally.add_counts(solved)
-                tally.health["n_uncertain"] += len(matrices)
+        if len(o):
+            add_flagged(values[o, :, :, c], torch.from_numpy(own)[o] == c, flag, counting, sparse, tally)
+
+
+def add_flagged(matrices: Tensor, is_own: Tensor, flag: int, counting: bool, sparse: bool, tally: Tally) -> None:
+    """Solves matrices (M, n, n) with this flag and adds them to the tally. is_own: bool (M,), which carry the skip's 1."""
+    for chosen, kept in peeled(matrices):
+        solved = solve(kept, counting and flag == kernels.COUNT, sparse)
+        tally.add_solved(solved, is_own[chosen])
+        tally.health["n_lapack"] += len(kept)
+        if flag == kernels.COUNT:
+            tally.add_counts(solved)
+            tally.health["n_uncertain"] += len(kept)
 
 
 def _check_sample(patches: Patches, tally: Tally) -> None:
