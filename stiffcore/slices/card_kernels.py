@@ -18,8 +18,12 @@ INFINITY = tl.constexpr(float("inf"))
 # The sets without column j as bits of a word: 2^j ones, 2^j zeros, and so on.
 WITHOUT = tl.constexpr(tuple((2**64 - 1) // (2 ** (2**j) + 1) for j in range(6)))
 
+# One compilation whatever the sizes are, and wherever the values of a group start.
+_SIZES = ["total", "channels", "row_stride", "apart", "sparse"]
+_POINTERS = ["values", "degrees", "high", "low", "size", "flags", "positives"]
 
-@triton.jit
+
+@triton.jit(do_not_specialize=_SIZES, do_not_specialize_on_alignment=_POINTERS)
 def scan(
     values,
     degrees,
@@ -77,7 +81,7 @@ def scan(
     tl.atomic_add(tally + NEGATIVE, (n_counted - n_positive).to(tl.int64))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_SIZES[:-1], do_not_specialize_on_alignment=_POINTERS[:2])
 def degree(values, degrees, total, channels, row_stride, apart, n: tl.constexpr, lanes: tl.constexpr):
     """``_degree`` of each matrix; arguments as in ``scan``, degrees (int8) is written."""
     lane = tl.program_id(0).to(tl.int64) * lanes + tl.arange(0, lanes)

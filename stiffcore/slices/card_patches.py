@@ -6,7 +6,6 @@ outside the image. On the right: the first convolution, spread over T. Rows stan
 scans all matrices of a size.
 """
 
-from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from itertools import groupby
 
@@ -18,7 +17,8 @@ from torch.nn.functional import pad
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.slices.patches import PatchFormer, Position, positions, skip_of
 
-BATCH_BYTES = 2**30  # of patches formed at a time: a block of ResNet50 at an image, and little beside a card's memory
+BATCH_BYTES = 2**30  # formed at a time: nearly a block of ResNet50 at an image, and little beside a card's memory
+BOUND_BYTES = 32  # what the kernels write for a matrix
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,9 @@ class Batch:
     size: np.ndarray
     start: np.ndarray
     groups: list[Group]
+
+
+Part = list[tuple[Class, int, int]]  # rows of classes, from one to another
 
 
 class BatchFormer(PatchFormer):
@@ -143,24 +146,24 @@ class BatchFormer(PatchFormer):
         padded = pad(mask.reshape(m, -1).T.to(torch.float64), (0, 0, 0, 1))
         return padded[index.to(mask.device)]
 
-    def batches(self, most: int = BATCH_BYTES) -> Iterator[Batch]:
-        """All matrices, in parts of at most ``most`` bytes (or of one row)."""
-        waiting: list[tuple[Class, int, int]] = []
+    def parts(self, most: int = BATCH_BYTES) -> list[Part]:
+        """All matrices, in parts that take at most ``most`` bytes, or have one row."""
+        found: list[Part] = [[]]
         left = most
         for key, members in self._members.items():
             row, last = int(self._ends[members.begin]), int(self._ends[members.end])
-            each = 8 * key.size**2 * self.channels
+            each = self.channels * (8 * key.size**2 + BOUND_BYTES)
             while row < last:
-                if waiting and left < each:
-                    yield self._formed(waiting)
-                    waiting, left = [], most
+                if found[-1] and left < each:
+                    found.append([])
+                    left = most
                 taken = min(last - row, max(1, left // each))
-                waiting.append((key, row, row + taken))
+                found[-1].append((key, row, row + taken))
                 row, left = row + taken, left - taken * each
-        if waiting:
-            yield self._formed(waiting)
+        return found if found[-1] else []
 
-    def _formed(self, parts: list[tuple[Class, int, int]]) -> Batch:
+    def form_all(self, parts: Part) -> Batch:
+        """The matrices of one part."""
         first, last = parts[0][1], parts[-1][2]
         sizes = np.concatenate([np.full(end - begin, key.size) for key, begin, end in parts])
         ends = np.cumsum(sizes**2 * self.channels)
