@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NO_CARD
-
 ROOT = Path(__file__).parent.parent
+NO_CARD = "no CUDA device"
 FILE = """
 import pytest
 
@@ -26,10 +25,15 @@ def test_skipped(n):
 def judged(folder: Path, **fields) -> subprocess.CompletedProcess:
     """What the check says of pytest's own log of a file."""
     (folder / "test_it.py").write_text(FILE.format(**fields), "utf-8")
-    run = [sys.executable, "-m", "pytest", "-rs", "--rootdir", str(folder), "-p", "no:cacheprovider", str(folder)]
-    log = subprocess.run(run, capture_output=True, text=True, cwd=folder, env=os.environ | {"PYTEST_ADDOPTS": ""})
-    (folder / "log").write_text(log.stdout, "utf-8")
-    return checked(folder / "log")
+    return checked(logged(folder / "log", folder, "--rootdir", str(folder), str(folder)))
+
+
+def logged(log: Path, where: Path, *arguments: str) -> Path:
+    """A file with what pytest says where there is no card."""
+    run = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", *arguments]
+    environment = os.environ | {"PYTEST_ADDOPTS": "", "CUDA_VISIBLE_DEVICES": ""}
+    log.write_text(subprocess.run(run, capture_output=True, text=True, cwd=where, env=environment).stdout, "utf-8")
+    return log
 
 
 def checked(log: Path) -> subprocess.CompletedProcess:
@@ -53,3 +57,10 @@ def test_a_skip_without_a_line_is_refused(tmp_path):
     assert checked(log).returncode == 1
     log.write_text("SKIPPED [3] tests/cards/test_a.py:7: no CUDA device\n" + log.read_text("utf-8"), "utf-8")
     assert checked(log).returncode == 0
+
+
+def test_the_suite_s_own_skips_pass(tmp_path):
+    """tests/conftest.py gives the reason that the check accepts."""
+    log = logged(tmp_path / "log", ROOT, "tests/cards/test_a_card.py")
+    assert f": {NO_CARD}" in log.read_text("utf-8")
+    assert checked(log).returncode == 0, checked(log).stderr
