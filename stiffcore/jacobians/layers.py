@@ -49,7 +49,7 @@ class ScaledConvolution:
     padding: int
 
     def __call__(self, x: Tensor) -> Tensor:
-        return nn.functional.conv2d(x, self.weight.to(x), stride=self.stride, padding=self.padding)
+        return nn.functional.conv2d(x, self.weight.to(x.dtype), stride=self.stride, padding=self.padding)
 
     def transpose(self, y: Tensor, input_shape: Shape) -> Tensor:
         kernel = self.weight.shape[-1]
@@ -58,7 +58,7 @@ class ScaledConvolution:
             for there, here in zip(input_shape[-2:], y.shape[-2:], strict=True)
         )
         return nn.functional.conv_transpose2d(
-            y, self.weight.to(y), stride=self.stride, padding=self.padding, output_padding=left_over
+            y, self.weight.to(y.dtype), stride=self.stride, padding=self.padding, output_padding=left_over
         )
 
     def to(self, where: torch.device) -> Self:

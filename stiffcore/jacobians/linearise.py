@@ -92,13 +92,13 @@ class BlockState:
 
     def apply_skip(self, x: Tensor) -> Tensor:
         """J_s x; x: (batch, C, H, W)."""
-        x = x * self.masks[0].to(x) if self.skip_is_masked else x
+        x = x * self.masks[0].to(x.dtype) if self.skip_is_masked else x
         return x if self.skip is None else self.skip(x)
 
     def transpose_skip(self, y: Tensor) -> Tensor:
         """J_sᵀ y; y: (batch, C, H, W)."""
         x = y if self.skip is None else self.skip.transpose(y, self.geometry.input_shape)
-        return x * self.masks[0].to(x) if self.skip_is_masked else x
+        return x * self.masks[0].to(x.dtype) if self.skip_is_masked else x
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

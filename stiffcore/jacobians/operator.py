@@ -22,14 +22,14 @@ def _flat(x: Tensor) -> Tensor:
 
 
 def apply(state: BlockState, convention: Convention, v: Tensor) -> Tensor:
-    """J v. v: (batch, n_in) -> (batch, n_out), in v's precision and on its device."""
+    """J v. v: (batch, n_in) -> (batch, n_out), in v's precision, on the state's device."""
     x = inner = v.reshape(len(v), *state.geometry.input_shape)
     for layer, mask in zip(state.layers, state.masks, strict=True):
-        inner = layer(inner * mask.to(inner))
+        inner = layer(inner * mask.to(inner.dtype))
     if convention.has_skip:
         inner = inner + state.apply_skip(x)
     if convention.masks_outputs:
-        inner = inner * state.outer_mask.to(inner)
+        inner = inner * state.outer_mask.to(inner.dtype)
     return _flat(inner)
 
 
@@ -37,10 +37,10 @@ def apply_transpose(state: BlockState, convention: Convention, w: Tensor) -> Ten
     """Jᵀ w. w: (batch, n_out) -> (batch, n_in)."""
     y = w.reshape(len(w), *state.geometry.output_shape)
     if convention.masks_outputs:
-        y = y * state.outer_mask.to(y)
+        y = y * state.outer_mask.to(y.dtype)
     inner = y
     for layer, mask in zip(reversed(state.layers), reversed(state.masks), strict=True):
-        inner = layer.transpose(inner, tuple(mask.shape)) * mask.to(inner)
+        inner = layer.transpose(inner, tuple(mask.shape)) * mask.to(inner.dtype)
     if convention.has_skip:
         inner = inner + state.transpose_skip(y)
     return _flat(inner)
