@@ -200,11 +200,16 @@ def forget_unused(where: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def available_memory(where: torch.device = CPU) -> int:
-    """Bytes that can be allocated now, on the CPU without swapping; 2^62 if unknown."""
-    if where.type == "cuda":
-        kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)  # by torch, for what comes next
-        return int(torch.cuda.mem_get_info(where)[0]) + kept
+def free_memory(where: torch.device) -> int:
+    """Bytes that can be allocated now on a device."""
+    if where.type != "cuda":
+        return available_memory()
+    kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)  # by torch, for what comes next
+    return int(torch.cuda.mem_get_info(where)[0]) + kept
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated now without swapping; 2^62 if unknown."""
     try:
         with open("/proc/meminfo") as file:
             fields = dict(line.split(":") for line in file)
@@ -225,7 +230,7 @@ def _left_in_container() -> int:
 
 def check_memory(needed: int, limit: int, what: str, instead: str, where: torch.device = CPU) -> None:
     """Raise NotEnoughMemory if ``needed`` bytes exceed the limit or what is available."""
-    allowed = min(limit, int(0.9 * available_memory(where)))
+    allowed = min(limit, int(0.9 * free_memory(where)))
     if needed > allowed:
         raise NotEnoughMemory(
             f"Not enough memory: {what} needs {needed / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are available: {instead}."

@@ -226,7 +226,7 @@ def test_every_other_failure_on_a_card_is_told(monkeypatch, error):
 
 def test_the_memory_of_the_device_counts():
     with fake_card(memory=10**9):
-        assert device.available_memory(CARD) == 10**9
+        assert device.free_memory(CARD) == 10**9
         device.check_memory(8 * 10**8, 10**10, "a core", "wait", CARD)
         with pytest.raises(NotEnoughMemory, match=r"a core needs 1\.0 GB, 0\.9 GB are available: wait"):
             device.check_memory(10**9, 10**10, "a core", "wait", CARD)
