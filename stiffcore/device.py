@@ -1,15 +1,18 @@
-"""Chooses device, threads and precision for the whole package."""
+"""Chooses device, threads, precision and memory for the whole package: where a computation runs, and by how many threads."""
 
 import functools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from stiffcore.errors import CannotCompute
+from stiffcore import device_names
+from stiffcore.errors import CannotCompute, NotEnoughMemory
 
 CPU = torch.device("cpu")
 
@@ -53,7 +56,7 @@ def compiled(model: nn.Module) -> nn.Module:
 
 
 UNIT_ROUNDOFF = 2.0**-53  # of float64, the precision of every spectrum
-SMALLEST_CUDA_SIDE = 1000  # side from which cuSOLVER is reported to be faster; _calibrated_cuda_side measures it
+Work = Literal["spectrum", "iteration", "slices"]
 
 
 def use_one_thread() -> None:
@@ -67,35 +70,134 @@ def use_one_thread() -> None:
     threadpool_limits(1, user_api="blas")
 
 
-def eigensolver_device(side: int) -> torch.device:
-    """The device for the eigenvalues of a matrix of this side: CUDA if there is one and it is faster."""
-    if torch.cuda.is_available() and side >= _calibrated_cuda_side():
-        return torch.device("cuda")
-    return torch.device("cpu")
+def cards() -> list[str]:
+    """The names of this process's CUDA devices, in the order of their numbers; empty without one."""
+    return [torch.cuda.get_device_name(number) for number in range(number_of_cards())]
+
+
+def number_of_cards() -> int:
+    """Of CUDA devices that torch can use."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def parsed(asked: str) -> torch.device | None:
+    """``cpu``, ``cuda`` (this process's card), or ``cuda:1`` as a device; None for ``auto``. Raises CannotCompute for what is not there."""
+    number = device_names.number_of(asked)
+    if asked == device_names.AUTO:
+        return None
+    if asked == device_names.CPU:
+        return CPU
+    there = number_of_cards()
+    if not there:
+        raise CannotCompute(
+            f"Expected a CUDA device for {asked!r}, got a machine on which torch finds none: choose auto or cpu."
+        )
+    number = torch.cuda.current_device() if number is None else number
+    if number >= there:
+        raise CannotCompute(f"Expected a card from cuda:0 to cuda:{there - 1}, got {asked!r}: choose one of them.")
+    return torch.device("cuda", number)
+
+
+_asked: torch.device | None = None  # of this process; None: each computation where it is quicker
+
+
+def use(asked: str, card: int | None = None) -> None:
+    """Sets where this process computes unless a call says otherwise: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+
+    card: the number of the one card that ``auto`` and ``cuda`` mean in this process; None for torch's current one.
+    """
+    global _asked
+    if card is not None:
+        torch.cuda.set_device(card)
+    _asked = parsed(asked)
+
+
+def chosen(work: Work, size: int, asked: torch.device | None = None) -> torch.device:
+    """Where work of a size is computed: the device that was asked for, else the process's (``use``), else the quicker one.
+
+    work: "spectrum" (size: the side of a matrix whose eigenvalues or factors are wanted), "iteration" (the length of the vectors), or
+    "slices" (their number). What is quicker is measured once per process and step of the size (``STEPS``).
+    """
+    where = _asked if asked is None else asked
+    if where is not None:
+        return where
+    steps = [step for step in STEPS[work] if step <= size]
+    if not steps or not number_of_cards():
+        return CPU
+    card = torch.device("cuda", torch.cuda.current_device())
+    return card if _is_quicker(card, work, steps[-1]) else CPU
+
+
+# Sizes at which host and card are compared; below the first the host is quicker on every card that we know, and beyond the last, which takes
+# about a second, the card only gains.
+STEPS: dict[Work, tuple[int, ...]] = {
+    "spectrum": (250, 500, 1000),
+    "iteration": (1000, 4000, 16_000),
+    "slices": (10_000, 100_000, 1_000_000),
+}
+VECTORS = 64  # of the basis in a step of an iteration
+TRIES = 2  # of each device; the quicker one counts
 
 
 @functools.cache
-def _calibrated_cuda_side() -> int:
-    """The smallest of a few sides at which the GPU beats the host's LAPACK, measured once per process."""
+def _is_quicker(card: torch.device, work: Work, size: int) -> bool:
+    """Whether the card does a piece of such work more quickly than the host, its answer copied to the host included."""
+    task = _sample(work, size)
+    on_card, on_host = task(card), task(CPU)
+    on_card()  # loads the card's libraries
+    return min(_seconds(on_card) for _ in range(TRIES)) < min(_seconds(on_host) for _ in range(TRIES))
+
+
+def _sample(work: Work, size: int) -> Callable[[torch.device], Callable[[], object]]:
+    """A piece of work: device -> a function that does it there, on data that lie there, and brings the answer to the host.
+
+    spectrum: eigenvalues. iteration: a vector made orthogonal to a basis, and its norm. slices: products of 4 × 4 matrices.
+    """
     generator = torch.Generator().manual_seed(0)
-    for side in (250, 500, SMALLEST_CUDA_SIDE, 2 * SMALLEST_CUDA_SIDE):
-        matrix = torch.randn(side, side, dtype=torch.float64, generator=generator)
-        on_gpu = matrix.cuda()
-        torch.linalg.eigvals(on_gpu)  # warms the solver up
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        torch.linalg.eigvals(on_gpu).cpu()
-        gpu = time.perf_counter() - began
-        began = time.perf_counter()
-        torch.linalg.eigvals(matrix)
-        if gpu < time.perf_counter() - began:
-            return side
-    return 4 * SMALLEST_CUDA_SIDE
+    shape = {"spectrum": (size, size), "iteration": (size, VECTORS), "slices": (size, 4, 4)}[work]
+    data = torch.randn(shape, dtype=torch.float64, generator=generator)
+
+    def there(where: torch.device) -> Callable[[], object]:
+        x = data.to(where)
+        if work == "spectrum":
+            return lambda: torch.linalg.eigvals(x).cpu()
+        if work == "iteration":
+            return lambda: float((x[:, 0] - x @ (x.T @ x[:, 0])).norm())
+        return lambda: float((x @ x @ x).sum())
+
+    return there
+
+
+def _seconds(task: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    task()
+    return time.perf_counter() - began
+
+
+def eigensolver_device(side: int) -> torch.device:
+    """The device for the eigenvalues of a matrix of this side."""
+    return chosen("spectrum", side)
 
 
 def name(where: torch.device) -> str:
-    """The device's name in results: ``cpu`` or the GPU's name."""
-    return torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu"
+    """The device's name in results: ``cpu`` or the card's name."""
+    if where.type == "cuda":
+        return torch.cuda.get_device_name(where)
+    return str(where)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a computation ended because a device's memory was too small; torch and CUDA's libraries have several words for it."""
+    if isinstance(error, torch.OutOfMemoryError | NotEnoughMemory | MemoryError):
+        return True
+    words = ("out of memory", "not enough memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def forget_unused(where: torch.device) -> None:
+    """Gives memory that torch keeps for later back to a card."""
+    if where.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def free_memory(where: torch.device) -> int:
@@ -127,9 +229,9 @@ def _left_in_container() -> int:
 
 
 def check_memory(needed: int, limit: int, what: str, instead: str, where: torch.device = CPU) -> None:
-    """Raise CannotCompute if ``needed`` bytes exceed the limit or what is available."""
+    """Raise NotEnoughMemory if ``needed`` bytes exceed the limit or what is available."""
     allowed = min(limit, int(0.9 * free_memory(where)))
     if needed > allowed:
-        raise CannotCompute(
+        raise NotEnoughMemory(
             f"Not enough memory: {what} needs {needed / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are available: {instead}."
         )

@@ -14,7 +14,8 @@ import numpy as np
 from stiffcore.analysis import results
 from stiffcore.analysis.requests import ALGORITHM, PRECISION, QUANTITIES, Request
 from stiffcore.analysis.results import Result
-from stiffcore.errors import CannotCompute
+from stiffcore.device_names import AUTO, CPU
+from stiffcore.errors import CannotCompute, NotEnoughMemory
 from stiffcore.images.image import Image
 from stiffcore.metrics import definitions
 from stiffcore.networks.network import Network
@@ -22,6 +23,8 @@ from stiffcore.progress import Progress, silent
 from stiffcore.storage import cache as result_cache, kept
 
 if TYPE_CHECKING:
+    import torch
+
     from stiffcore.jacobians.linearise import BlockState
 
 _log = logging.getLogger(__name__)
@@ -37,12 +40,12 @@ def stored(request: Request) -> Result | None:
     return None
 
 
-def compute(request: Request, progress: Progress | None = None) -> Result:
-    """The result, stored or computed and then stored. progress(done, total, what) may raise Cancelled.
+def compute(request: Request, progress: Progress | None = None, where: str = AUTO) -> Result:
+    """The result, stored or computed and then stored. progress(done, total, what) may raise Cancelled. where: see ``compute_many``.
 
     Raises CannotCompute for what a user can repair.
     """
-    (result,) = compute_many([request], progress)
+    (result,) = compute_many([request], progress, where=where)
     return result
 
 
@@ -51,12 +54,14 @@ def compute_many(
     progress: Progress | None = None,
     refused: Callable[[Request, CannotCompute], None] | None = None,
     again: bool = False,
+    where: str = AUTO,
 ) -> Iterator[Result]:
     """Results grouped by image, in the order of the images; the blocks at one image share one forward pass.
 
     progress counts the requests and names the stage of the current one. refused: called for a request that cannot be computed,
     and the rest continue; without it the first such request raises. again: also compute what is stored; each new result
-    replaces the stored one when it is complete, so cancelling leaves the stored one in place.
+    replaces the stored one when it is complete, so cancelling leaves the stored one in place. where: "cpu", "cuda", "cuda:1", or "auto" for
+    what the process was told (``device.use``), else for the quicker one; a stored result counts, wherever it was computed.
     """
     requests = list(requests)
     report = progress or silent
@@ -65,12 +70,11 @@ def compute_many(
         by_image[request.network, request.image].append(request.checked())
     done = 0
     for group in by_image.values():
-        shared = _Shared()
+        shared = _Shared(where)
         for request in group:
-            where = f"block {request.block} of {request.network.name} at image {request.image.name}"
 
-            def stage(part: int, parts: int, what: str, done: int = done, where: str = where) -> None:
-                report(done, len(requests), f"{where}: {what}")
+            def stage(part: int, parts: int, what: str, done: int = done, place: str = _place(request)) -> None:
+                report(done, len(requests), f"{place}: {what}")
 
             try:
                 yield _one(request, group, shared, stage, again)
@@ -82,10 +86,16 @@ def compute_many(
     report(done, len(requests), "done")
 
 
+def _place(request: Request) -> str:
+    return f"block {request.block} of {request.network.name} at image {request.image.name}"
+
+
 @dataclass
 class _Shared:
-    """What the blocks at one image share: the linearised blocks, and the losses, None where the network lists them or has no head."""
+    """What the blocks at one image share: the device that was asked for, the linearised blocks, and the losses, None where the network lists
+    them or has no head."""
 
+    where: str
     states: "dict[int, BlockState]" = field(default_factory=dict)
     losses: np.ndarray | None = None
 
@@ -98,22 +108,49 @@ def _one(request: Request, group: list[Request], shared: _Shared, stage: Progres
         _log.info("computing %s: %s", name, ", ".join(f"{of}={value}" for of, value in request.in_header().items()))
         stage(0, 1, "one forward pass")
         if not shared.states:
-            shared.states = _states(request, {other.block for other in group})
+            shared.states = _states(request, {other.block for other in group}, shared.where)
             if request.network.classes and not _is_listed(request.network, request.image):
                 shared.losses = all_losses(request.network, request.image)
-        result = _fresh(request, shared.states[request.block], shared.losses, stage)
+        result = _anywhere(request, shared, stage)
         return result, result_cache.Entry(result.header(), result.arrays)
 
     result, notice = kept.computed_once(name, lambda: stored(request), fresh, stage, again)
-    return replace(result, notices=(notice,)) if notice else result
+    return replace(result, notices=(*result.notices, notice)) if notice else result
+
+
+def _anywhere(request: Request, shared: _Shared, stage: Progress) -> Result:
+    """The result, computed on the device that was asked for, or that is quicker; on the CPU with a notice where a card's memory is too small."""
+    from stiffcore import device
+    from stiffcore.analysis import placement
+
+    where = placement.of(request, shared.states[request.block], device.parsed(shared.where))
+    if where != device.CPU:
+        try:
+            return _there(request, shared, where, stage)
+        except (CannotCompute, RuntimeError, MemoryError) as error:
+            if not device.is_out_of_memory(error):
+                raise
+        # Behind the clause, whose traceback holds the tensors.
+        device.forget_unused(where)
+        notice = f"{device.name(where)} has too little memory for {_place(request)}, which was computed on the CPU."
+        _log.info(notice)
+        return replace(_there(request, shared, device.CPU, stage), notices=(notice,))
+    return _there(request, shared, where, stage)
+
+
+def _there(request: Request, shared: _Shared, where: "torch.device", stage: Progress) -> Result:
+    """The result, computed on a device; the state stays there for the next request about the same block."""
+    state = shared.states[request.block] = shared.states[request.block].to(where)
+    return _fresh(request, state, shared.losses, stage)
 
 
 def block_state(request: Request) -> "BlockState":
-    """The request's block, linearised at its image."""
-    return _states(request.checked(), {request.block})[request.block]
+    """The request's block, linearised at its image, on the CPU."""
+    return _states(request.checked(), {request.block}, CPU)[request.block]
 
 
-def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
+def _states(request: Request, blocks: set[int], where: str) -> "dict[int, BlockState]":
+    """The blocks linearised by one pass where a vector of the largest one's size would be computed; each moves from there to its own place."""
     import torch
 
     from stiffcore import device
@@ -122,6 +159,14 @@ def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
     device.use_one_thread()
     network = request.network
     image = network.normalised(request.image) if network.takes_images else torch.zeros(0)
+    largest = max(max(network.block(block).n_in, network.block(block).n_out) for block in blocks)
+    place = device.chosen("iteration", largest, device.parsed(where))
+    try:
+        return forward.block_states(network.module(), network.blocks, image, blocks, place)
+    except (NotEnoughMemory, RuntimeError) as error:
+        if place == device.CPU or not device.is_out_of_memory(error):
+            raise
+    device.forget_unused(place)
     return forward.block_states(network.module(), network.blocks, image, blocks)
 
 
@@ -155,6 +200,7 @@ def all_losses(network: Network, image: Image) -> np.ndarray:
 def _fresh(request: Request, state: "BlockState", losses: np.ndarray | None, stage: Progress) -> Result:
     import torch
 
+    from stiffcore import device
     from stiffcore.analysis import block_metrics
 
     began = time.perf_counter()
@@ -163,9 +209,9 @@ def _fresh(request: Request, state: "BlockState", losses: np.ndarray | None, sta
             computed = block_metrics.of_matrix(state, request.convention, request.quantity, stage)
         else:
             computed = block_metrics.of_slices(state, request.quantity, stage)
-    except RuntimeError as error:  # torch has no error class for this on a CPU
-        if "not enough memory" in str(error) or "out of memory" in str(error):
-            raise CannotCompute(
+    except RuntimeError as error:
+        if device.is_out_of_memory(error):
+            raise NotEnoughMemory(
                 f"Not enough memory for block {request.block} of {request.network.name}: close other programs, choose a later "
                 "block, or ask for the extremes only."
             ) from error
@@ -182,7 +228,7 @@ def _fresh(request: Request, state: "BlockState", losses: np.ndarray | None, sta
         "predicted": predicted,
         "loss": loss,
         "algorithm": ALGORITHM,
-        "device": "cpu",
+        "device": device.name(state.device),
         "precision": PRECISION,
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - began, 4),

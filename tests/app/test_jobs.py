@@ -173,6 +173,25 @@ def test_one_worker_takes_jobs_in_the_order_of_priority_then_arrival(service):
     assert {name for work in works.values() for name in work.threads} == {"jobs"}
 
 
+def test_queues_do_not_wait_for_each_other(service):
+    busy = occupied(service)
+    waiting, there, behind = Work(0), Work(1), Work(0)
+    submit(service, "waits", waiting)
+    service.submit("there", there, title="On a card", watcher="w", queue="cuda:0")
+    service.submit("behind", behind, title="On a card", watcher="w", queue="cuda:0")
+    assert there.entered.wait(PATIENCE)
+    assert (service.find("waits").position, service.find("behind").position) == (1, 1)
+    assert (service.load(""), service.load("cuda:0"), service.load("cuda:1")) == (2, 2, 0)
+    service.submit("busy", Work(0), title="Joins", watcher="another", queue="cuda:0")
+    assert service.load("") == 2
+    there.release()
+    assert finished(service, "behind").status == "done"
+    assert service.find("busy").status == "running"
+    assert there.threads == ["jobs cuda:0"]
+    busy.release()
+    assert finished(service, "waits").status == "done"
+
+
 def test_a_full_queue_refuses_with_a_sentence(service):
     busy = occupied(service)
     for key in "abc":
@@ -344,7 +363,7 @@ def test_finished_jobs_are_kept_for_a_while_and_not_too_many(clock, monkeypatch)
 
 def test_a_worker_prepares_itself_once_before_its_first_job():
     did = []
-    service = JobService(prepare=lambda: did.append(threading.current_thread().name))
+    service = JobService(prepare=lambda queue: did.append(threading.current_thread().name))
     assert did == []
     for key in "12":
         submit(service, key, lambda progress: did.append("work"))
@@ -361,7 +380,7 @@ def test_close_cancels_and_ends_the_threads():
     assert work.entered.wait(PATIENCE)
     threading.Timer(0.1, work.release).start()  # its stage comes to an end after the closing
     assert service.close(PATIENCE)
-    assert not service._thread.is_alive()
+    assert not any(thread.is_alive() for thread in service._threads.values())
     assert service.find("7").status == "cancelled"
     assert waiting.calls == 0
     with pytest.raises(CannotCompute, match="closed"):

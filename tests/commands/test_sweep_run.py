@@ -42,7 +42,7 @@ def run(tmp_path, monkeypatch):
             raise CannotCompute("Expected a checkpoint, got none: use another file.")
         return replace(networks.find("resnet18"), name=name, weights_sha256=hash_of(int(path.stem.split("-")[1])))
 
-    def compute(tasks, workers, stop):
+    def compute(tasks, workers, stop, asked):
         for task in tasks:
             computed.append(task)
             store(*task.requests)
@@ -105,7 +105,7 @@ def test_a_file_that_is_no_checkpoint_is_left_out_with_its_reason(run, capsys):
 def test_failed_blocks_are_listed_with_their_checkpoint(run, capsys, monkeypatch):
     folder, _ = run
 
-    def fail(tasks, workers, stop):
+    def fail(tasks, workers, stop, asked):
         yield from (sweep_tasks.Outcome(task, (), {8: "Not enough memory."}) for task in tasks)
 
     monkeypatch.setattr(local_sweep, "run", fail)

@@ -287,7 +287,7 @@ def test_python_lines_name_the_same_requests(monkeypatch, numbers):
     requests = [asked("resnet18", image, 8, "branch", "spectrum") for image in numbers]
     told = []
 
-    def compute(wanted, progress=None):
+    def compute(wanted, progress=None, where="auto"):
         told.append(wanted)
         return planted(wanted.image.number)
 

@@ -64,7 +64,7 @@ def plant_perturbing(tmp_path, monkeypatch) -> None:
         losses[3 if image.is_official else 5] = 0.5
         return losses
 
-    def compute(request, progress=None):
+    def compute(request, progress=None, where="auto"):
         result = made_up(request)
         assert result_cache.default().put(request.key, result.header(), result.arrays) is None
         return result

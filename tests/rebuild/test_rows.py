@@ -33,7 +33,7 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.setattr(seconds, "PATH", tmp_path / "seconds.json")
     monkeypatch.setattr(seconds.measured, "__defaults__", (tmp_path / "seconds.json",))
     monkeypatch.setattr(seconds.note, "__defaults__", (tmp_path / "seconds.json",))
-    monkeypatch.setattr(analysis, "compute_many", lambda requests: (keep(request) for request in requests))
+    monkeypatch.setattr(analysis, "compute_many", lambda requests, **_: (keep(request) for request in requests))
     return tmp_path
 
 
@@ -65,7 +65,7 @@ def test_it_is_made_and_then_current():
 def test_what_a_stopped_run_stored_is_not_computed_again(monkeypatch):
     asked_for = []
 
-    def compute(task):
+    def compute(task, where):
         asked_for.append(task.image.number)
         if len(asked_for) == 3:
             raise KeyboardInterrupt
@@ -113,7 +113,7 @@ def test_rows_of_other_weights_are_named():
 
 
 def test_a_failure_is_told_after_the_rest_is_shipped(monkeypatch):
-    def compute(task):
+    def compute(task, where):
         outcome = sweep_tasks.compute(task)
         bad = task.image.number == 1
         return sweep_tasks.Outcome(task, () if bad else outcome.rows, {8: "No memory: buy some."} if bad else {})

@@ -38,13 +38,14 @@ def badge(results: Sequence[Result], title: str) -> None:
     key = service.again_key(requests)
     computed = job_badge.with_again(
         key,
-        service.work_again(requests),
+        service.work_again(requests, service.device_chosen()),
         title,
         *_state_and_parts(results),
         name=f"again-{key[:8]}",
-        cost=f"Computes {estimate.of(requests, again=True).sentence}",
+        cost=f"Computes {_cost(requests, again=True)}",
         cancelled="Cancelled. Each stored result is kept until its new one is complete.",
         counts_results=True,
+        queue=service.queue(),
     )
     if computed:
         _refusals(computed)
@@ -100,8 +101,31 @@ def name_of(request: Request) -> str:
 def _offer(requests: Sequence[Request], wanted: tuple[Request, ...], title: str) -> None:
     """An estimate and the button."""
     if wanted:
-        key, sentence = service.view_key(requests), estimate.of(wanted).sentence
-        ode_jobs.button(key, service.work(wanted), title, sentence, "Compute", box="offer", name="compute")
+        key, sentence = service.view_key(requests), _cost(wanted)
+        work, queue = service.work(wanted, service.device_chosen()), service.queue()
+        ode_jobs.button(key, work, title, sentence, "Compute", box="offer", name="compute", queue=queue)
+
+
+def _cost(requests: Sequence[Request], again: bool = False) -> str:
+    """The estimate. What is known are the seconds of a core: where a card computes, it says so."""
+    sentence = estimate.of(requests, again=again).sentence
+    return f"{sentence} That is for the CPU; a card is quicker." if service.queue() else sentence
+
+
+def device() -> None:
+    """A menu of the devices that spectra can be computed on; draws nothing on a server without a card."""
+    titles, key = service.devices(), f"menu-{service.DEVICE}"
+    if not titles:
+        return
+
+    def chosen() -> None:
+        st.session_state[service.DEVICE] = st.session_state[key]
+
+    st.session_state[key] = service.device_chosen()  # a widget's own value does not outlive a change of page
+    st.selectbox(
+        "Compute spectra on", list(titles), format_func=titles.get, key=key, on_change=chosen,
+        help="Results are stored once, wherever they are computed, and agree to rounding. All else is computed on the CPU.",
+    )  # fmt: skip
 
 
 @st.fragment(run_every=2 * ode_jobs.POLL)
