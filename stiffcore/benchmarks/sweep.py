@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+import torch
+
+from stiffcore import device
+from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Run
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.registry import bundled
@@ -63,6 +67,13 @@ def run(full: bool, say: Callable[[str], None] = lambda line: None) -> dict[str,
 
 def measure(network: str, convention: Convention, blocks: Sequence[int] | None, images: int, workers: int) -> Measured:
     """Sweep this many bundled images. Raises CannotCompute for no more images than workers, and where a task failed."""
+    return _measured(network, convention, blocks, images, workers, "cpu")[0]
+
+
+def _measured(
+    network: str, convention: Convention, blocks: Sequence[int] | None, images: int, workers: int, where: str
+) -> tuple[Measured, list[dict]]:
+    """Also the rows. where: "cpu", or "auto", which adds a worker for each card."""
     if images <= workers:
         raise CannotCompute(f"Expected more images than workers, got {images} and {workers}: give more images.")
     numbers = blocks or [block.block for block in catalogue.blocks(network)]
@@ -71,17 +82,48 @@ def measure(network: str, convention: Convention, blocks: Sequence[int] | None, 
     arrived: list[tuple[float, sweep_tasks.Outcome]] = []
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="stiffcore-benchmark-") as folder:
-        for outcome in _in_cache(folder, tasks, workers):
+        for outcome in _in_cache(folder, tasks, workers, where):
             arrived.append((time.perf_counter(), outcome))
             if outcome.failures:
                 raise CannotCompute(f"The sweep failed at image {outcome.task.image.name}: {outcome.failures}.")
-    (started, _), (ended, _) = arrived[workers - 1], arrived[-1]
-    elapsed = max(ended - started, 1e-9)
-    return Measured(
-        network, convention, ",".join(map(str, numbers)), images, workers, started - began,
-        60 * (images - workers) / elapsed, _overhead(arrived),
-        max(outcome.peak_memory for _, outcome in arrived),
+    firsts: dict[int, float] = {}
+    for at, outcome in arrived:
+        firsts.setdefault(outcome.worker, at)
+    started, ended = max(firsts.values()), arrived[-1][0]
+    behind = sum(at > started for at, _ in arrived)
+    found = Measured(
+        network, convention, ",".join(map(str, numbers)), images, len(firsts), started - began,
+        60 * behind / max(ended - started, 1e-9), _overhead(arrived), max(outcome.peak_memory for _, outcome in arrived),
     )  # fmt: skip
+    return found, [row for _, outcome in arrived for row in outcome.rows]
+
+
+def with_cards(network: str, images: tuple[int, int], workers: int, where: torch.device) -> Comparison:
+    """Seconds an image under ``slices``, of sweeps by this machine's workers alone and with a worker for each card beside them.
+
+    images: of the first sweep and of the second, which is quicker. The last ones are the same: their rows are compared.
+    """
+    alone, beside = f"{workers} workers on the host", f"{device.name(where)} and {workers} workers on the host"
+    contenders = [Contender(beside, None), Contender(alone, None)]
+    facts: dict[str, object] = {"what": "sweep", "title": networks.title(network), "network": network, "images": list(images)}
+    comparison = Comparison("5", f"sweep of {networks.title(network)}, slices", facts, contenders, [(alone, (beside,))])
+    common = {image.number for image in bundled()[-min(images) :]}
+    for name, number, place in ((alone, images[0], "cpu"), (beside, images[1], "auto")):
+        found, rows = _measured(network, Convention.SLICES, None, number, workers, place)
+        answer = _answer([row for row in rows if row["image"] in common])
+        comparison.runs[name] = [Run(None, None, 60 / found.images_per_minute, answer)]
+    return comparison
+
+
+def _answer(rows: list[dict]) -> Answer:
+    """Counts and extremes of every block at every image."""
+    counts, extremes = {}, {}
+    for row in rows:
+        of = f"of block {row['block']} at image {row['image']}"
+        for name in ("negative", "positive"):
+            counts[f"{name} {of}"] = (row[f"n_{name}"], row[f"n_{name}"] + row["n_undetermined"])
+        extremes |= {f"{name} {of}": row[name] for name in ("max_re", "min_re", "spectral_radius")}
+    return Answer(counts, extremes)
 
 
 def _overhead(arrived: list[tuple[float, sweep_tasks.Outcome]]) -> float:
@@ -94,7 +136,7 @@ def _overhead(arrived: list[tuple[float, sweep_tasks.Outcome]]) -> float:
     return 1 - busy / elapsed if elapsed > 0 else 0.0
 
 
-def _in_cache(folder: str, tasks: list[sweep_tasks.Task], workers: int) -> Iterator[sweep_tasks.Outcome]:
+def _in_cache(folder: str, tasks: list[sweep_tasks.Task], workers: int, where: str) -> Iterator[sweep_tasks.Outcome]:
     """Sweep with the cache in a folder; the workers inherit the environment when they start."""
     with local_sweep.environment({"STIFFCORE_CACHE": folder}):
         yield from local_sweep.run(tasks, workers)

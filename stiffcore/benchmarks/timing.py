@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from stiffcore.errors import CannotCompute
 
@@ -179,6 +178,8 @@ def clocked(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _drain() -> None:
+    import torch
+
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
