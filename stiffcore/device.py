@@ -2,7 +2,6 @@
 
 import functools
 import os
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
 
+from stiffcore import device_names
 from stiffcore.errors import CannotCompute, NotEnoughMemory
 
 # TensorFloat-32 rounds to 10 bits and can flip masks; torch uses it by default for convolutions.
@@ -55,7 +55,6 @@ def compiled(model: nn.Module) -> nn.Module:
 
 UNIT_ROUNDOFF = 2.0**-53  # of float64, the precision of every spectrum
 CPU = torch.device("cpu")
-AUTO = "auto"  # in place of a device's name: a card where it is quicker, else the CPU
 Work = Literal["spectrum", "iteration", "slices"]
 
 
@@ -72,29 +71,27 @@ def use_one_thread() -> None:
 
 def cards() -> list[str]:
     """The names of this process's CUDA devices, in the order of their numbers; empty without one."""
-    return [torch.cuda.get_device_name(number) for number in range(_number_of_cards())]
+    return [torch.cuda.get_device_name(number) for number in range(number_of_cards())]
 
 
-def _number_of_cards() -> int:
+def number_of_cards() -> int:
+    """Of CUDA devices that torch can use."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def parsed(asked: str) -> torch.device | None:
     """``cpu``, ``cuda`` (this process's card), or ``cuda:1`` as a device; None for ``auto``. Raises CannotCompute for what is not there."""
-    if asked == AUTO:
+    number = device_names.number_of(asked)
+    if asked == device_names.AUTO:
         return None
-    if asked == "cpu":
+    if asked == device_names.CPU:
         return CPU
-    if not (form := re.fullmatch(r"cuda(?::(\d{1,3}))?", asked)):
-        raise CannotCompute(
-            f"Expected a device among auto, cpu, cuda and cuda:NUMBER, got {asked!r}: choose one of them."
-        )
-    there = _number_of_cards()
+    there = number_of_cards()
     if not there:
         raise CannotCompute(
             f"Expected a CUDA device for {asked!r}, got a machine on which torch finds none: choose auto or cpu."
         )
-    number = torch.cuda.current_device() if form[1] is None else int(form[1])
+    number = torch.cuda.current_device() if number is None else number
     if number >= there:
         raise CannotCompute(f"Expected a card from cuda:0 to cuda:{there - 1}, got {asked!r}: choose one of them.")
     return torch.device("cuda", number)
@@ -124,7 +121,7 @@ def chosen(work: Work, size: int, asked: torch.device | None = None) -> torch.de
     if where is not None:
         return where
     steps = [step for step in STEPS[work] if step <= size]
-    if not steps or not _number_of_cards():
+    if not steps or not number_of_cards():
         return CPU
     card = torch.device("cuda", torch.cuda.current_device())
     return card if _is_quicker(card, work, steps[-1]) else CPU

@@ -15,6 +15,7 @@ from stiffcore.analysis import compute
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
+from stiffcore.device_names import AUTO
 from stiffcore.images import cifar10, registry as images
 from stiffcore.images.image import NO_IMAGE, Image
 from stiffcore.images.labels import LABELS
@@ -194,11 +195,13 @@ def analyse(
     convention: str = "branch",
     level: Level = "counts",
     progress: Progress | None = None,
+    device: str = AUTO,
 ) -> Analysis:
     """The spectrum of one residual block's Jacobian at one image, from the cache or newly computed.
 
     block: counted from 1. convention: "slices" (as published), "block" (the whole block) or "branch" (the ODE's right-hand
-    side). level: see ``request``. progress: called as progress(done, total, what); may raise Cancelled.
+    side). level: see ``request``. progress: called as progress(done, total, what); may raise Cancelled. device: "cpu", "cuda", "cuda:1", or
+    "auto" for the quicker one; a stored result is the same wherever it was computed, and ``made["device"]`` says where.
 
     ``metrics``: name -> number, NaN if it is missing, and ``reasons``: name -> why. ``eigenvalues()``: complex128, all n of
     them, structural 0 and 1 included. ``plot()``: a Plotly figure. ``made``: how it was computed.
@@ -208,7 +211,7 @@ def analyse(
     >>> len(result.eigenvalues())
     2048
     """
-    return Analysis(**vars(compute.compute(request(network, image, block, convention, level), progress)))
+    return Analysis(**vars(compute.compute(request(network, image, block, convention, level), progress, device)))
 
 
 def sweep(
@@ -219,13 +222,15 @@ def sweep(
     level: Level = "counts",
     workers: int | None = None,
     progress: Progress | None = None,
+    device: str = AUTO,
 ) -> "pd.DataFrame":
     """Every block at every image, one row each; stored and shipped results are not computed again.
 
     images: "bundled", "all", a list like "0,3,10:20", or numbers, arrays and images. blocks: "all", a list like "6,8", or numbers from 1.
     workers: processes of one thread each, started with spawn on every system, so that neither a script nor a notebook needs a
-    guard; by default one per GPU, else one per core; 1 computes in this process, and is needed for a module whose class is
-    defined in the script or notebook itself. progress: counts the images.
+    guard; by default one per core, of which each card has one for itself; 1 computes in this process, and is needed for a module whose class is
+    defined in the script or notebook itself. progress: counts the images. device: "auto" uses cards and cores, "cpu" cores, "cuda" cards,
+    "cuda:1" one card.
 
     Columns: network, weights, image, label, predicted, correct, loss, block, convention, n_in, n_out, the metrics, seconds,
     device … Raises CannotCompute with the first reason if a block could not be computed; finished results are stored.
@@ -240,7 +245,7 @@ def sweep(
     if isinstance(blocks, str):
         blocks = terminal.parse_blocks(asked, blocks)
     numbers = list(blocks) if isinstance(blocks, Iterable) else [blocks]
-    return together.rows(asked, chosen, numbers, Convention(convention), level, workers, progress)
+    return together.rows(asked, chosen, numbers, Convention(convention), level, workers, progress, device)
 
 
 def images_of(wanted: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image]) -> list[Image]:

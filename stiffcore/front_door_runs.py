@@ -8,6 +8,7 @@ import numpy as np
 
 from stiffcore import front_door
 from stiffcore.conventions import Convention
+from stiffcore.device_names import AUTO
 from stiffcore.front_door import ALL, BUNDLED, Level
 from stiffcore.images import registry as images
 from stiffcore.images.image import Image
@@ -30,6 +31,7 @@ def sweep_run(
     level: Level = "counts",
     workers: int | None = None,
     progress: Progress | None = None,
+    device: str = AUTO,
 ) -> "pd.DataFrame":
     """Every block at every image for every checkpoint of a training, one row each.
 
@@ -49,7 +51,7 @@ def sweep_run(
     run, opened = _opened(checkpoints, progress)
     frames = []
     for checkpoint, network in zip(run.checkpoints, opened, strict=True):
-        frame = front_door.sweep(network, images, blocks, convention, level, workers, progress)
+        frame = front_door.sweep(network, images, blocks, convention, level, workers, progress, device)
         frames.append(frame.assign(**run_rows.columns(run, checkpoint)))
     return run_rows.with_accuracy(pd.concat(frames, ignore_index=True))
 

@@ -20,6 +20,12 @@ def import_torch() -> None:
         import torch  # noqa: F401
 
 
+def has_torch() -> bool:
+    """Whether torch has been imported, and completely; does not wait for it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and not getattr(torch.__spec__, "_initializing", False)
+
+
 @contextmanager
 def scipy_stats() -> Iterator[ModuleType]:
     """scipy.stats, for use within the block; waits while another thread imports torch. The first import takes a second."""

@@ -1,10 +1,10 @@
-"""Long computations for many viewers: a bounded queue, one worker, progress, cancelling. Independent of Streamlit.
+"""Long computations for many viewers: a bounded queue and one worker for each device, progress, cancelling. Independent of Streamlit.
 
 A job's key names what it computes: submitting the same key while the job waits or runs joins that job. A viewer renews its
 watch by ``watch``; a job that no viewer has renewed for LEASE seconds (closed tabs) is cancelled. Cancelling takes effect
 between two stages: the computation's next call of ``progress`` raises Cancelled.
 
-The worker is a thread: torch, numpy and numba (with ``nogil=True``) release the GIL while they compute.
+A worker is a thread: torch, numpy and numba (with ``nogil=True``) release the GIL while they compute.
 """
 
 import atexit
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.progress import Progress
 
-CAPACITY = 16  # waiting jobs; one more runs
+CAPACITY = 16  # waiting jobs in a queue; one more runs
 LEASE = 120.0  # seconds; browsers run the timers of a hidden tab once a minute
 KEPT = 32  # finished jobs kept for a reload or a second window ...
 KEPT_FOR = 900.0  # ... for this many seconds
@@ -61,6 +61,7 @@ class _Record:
     work: Callable[[Progress], object] | None
     priority: int
     number: int
+    queue: str
     watchers: dict[str, float] = field(default_factory=dict)  # watcher -> time of its last renewal
     status: str = "queued"
     done: int = 0
@@ -73,24 +74,25 @@ class _Record:
 
 
 class JobService:
-    """Runs jobs one by one in its own thread. Every method is thread-safe, and all but ``close`` return at once.
+    """Runs the jobs of a queue one by one in a thread of their own, and queues beside each other. Every method is thread-safe, and all but
+    ``close`` return at once.
 
-    capacity: maximum number of waiting jobs. clock: seconds, monotonic. prepare: called once in the worker's thread, before
-    its first job; must not raise.
+    capacity: maximum number of waiting jobs in a queue. clock: seconds, monotonic. prepare: called with the queue's name once in each
+    worker's thread, before its first job; must not raise.
     """
 
     def __init__(
         self,
         capacity: int = CAPACITY,
         clock: Callable[[], float] = time.monotonic,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[str], None] = lambda queue: None,
     ):
         self.capacity, self._clock, self._prepare = capacity, clock, prepare
         self._changed = threading.Condition()
         self._active: dict[str, _Record] = {}  # queued and running
         self._finished: OrderedDict[str, _Record] = OrderedDict()  # oldest first
         self._numbers = itertools.count()
-        self._thread: threading.Thread | None = None  # started by the first job
+        self._threads: dict[str, threading.Thread] = {}  # queue -> its worker, started by its first job
         self._closed = False
         atexit.register(_end, weakref.ref(self))
 
@@ -102,16 +104,18 @@ class JobService:
         title: str,
         watcher: str,
         priority: int = 0,
+        queue: str = "",
     ) -> Job:
-        """Queue ``work(progress)``, or join the job that waits or runs under this key. Call it only from a button's callback.
+        """Queue ``work(progress)``, or join the job that waits or runs under this key, in any queue. Call it only from a button's callback.
 
-        priority: larger runs sooner, equal ones in order of submission. Raises CannotCompute if the queue is full.
+        priority: larger runs sooner, equal ones in order of submission. queue: its name; queues do not wait for each other. Raises
+        CannotCompute if the queue is full.
         """
         with self._changed:
             self._expire()
             record = self._active.get(key)
             if record is None:
-                record = self._queue(_Record(key, title, work, priority, next(self._numbers)))
+                record = self._queue(_Record(key, title, work, priority, next(self._numbers), queue))
             record.priority = max(record.priority, priority)
             record.watchers[watcher] = self._clock()
             return self._snapshot(record)
@@ -140,45 +144,53 @@ class JobService:
             return self.find(key)
 
     def active(self) -> tuple[Job, ...]:
-        """The running job, then the waiting ones in order."""
+        """The running jobs, then the waiting ones in order."""
         with self._changed:
             self._expire()
             records = sorted(self._active.values(), key=lambda record: (record.status == "queued", *_order(record)))
             return tuple(self._snapshot(record) for record in records)
 
+    def load(self, queue: str) -> int:
+        """How many jobs of a queue wait or run."""
+        with self._changed:
+            return sum(record.queue == queue for record in self._active.values())
+
     def close(self, timeout: float = 2.0) -> bool:
-        """Cancel all jobs and wait for the worker, up to ``timeout`` seconds. Returns whether it has ended."""
+        """Cancel all jobs and wait for the workers, up to ``timeout`` seconds. Returns whether they have ended."""
+        until = time.monotonic() + timeout
         with self._changed:
             self._closed = True
             for record in list(self._active.values()):
                 self._finish(record, "cancelled")
             self._changed.notify_all()
-            thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
+            threads = list(self._threads.values())
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
 
     # The methods below are called with the lock held, except _next, _work and _run, which take it where they need it.
 
     def _queue(self, record: _Record) -> _Record:
-        waiting = len(self._waiting())
+        waiting = len(self._waiting(record.queue))
         if self._closed:
             raise CannotCompute("The job service is closed: start the program again.")
         if waiting >= self.capacity:
             raise CannotCompute(f"Queue full ({waiting} waiting): try again in a minute.")
         self._finished.pop(record.key, None)
         self._active[record.key] = record
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
-            self._thread.start()
+        if record.queue not in self._threads:
+            name = f"jobs {record.queue}".rstrip()
+            self._threads[record.queue] = threading.Thread(
+                target=self._work, args=(record.queue,), name=name, daemon=True
+            )
+            self._threads[record.queue].start()
         self._changed.notify_all()
         return record
 
     def _snapshot(self, record: _Record) -> Job:
         position, seconds = 0, 0.0
         if record.status == "queued":
-            position = 1 + sum(_order(other) < _order(record) for other in self._waiting())
+            position = 1 + sum(_order(other) < _order(record) for other in self._waiting(record.queue))
         if record.started is not None:
             seconds = min(self._clock(), record.finished) - record.started
         return Job(
@@ -186,8 +198,8 @@ class JobService:
             record.error, record.result, len(record.watchers),
         )  # fmt: skip
 
-    def _waiting(self) -> list[_Record]:
-        return [record for record in self._active.values() if record.status == "queued"]
+    def _waiting(self, queue: str) -> list[_Record]:
+        return [record for record in self._active.values() if record.status == "queued" and record.queue == queue]
 
     def _finish(self, record: _Record, status: str, *, error: str | None = None, result: object | None = None) -> None:
         """Move a job to the finished ones. A cancelled job stays cancelled, whatever its worker returns."""
@@ -218,21 +230,21 @@ class JobService:
             if gone and not record.watchers:
                 self._finish(record, "cancelled")
 
-    def _next(self) -> _Record | None:
-        """Wait for a job; None once the service is closed."""
+    def _next(self, queue: str) -> _Record | None:
+        """Wait for a job of a queue; None once the service is closed."""
         with self._changed:
             while not self._closed:
                 self._expire()
-                if waiting := self._waiting():
+                if waiting := self._waiting(queue):
                     record = min(waiting, key=_order)
                     record.status, record.started = "running", self._clock()
                     return record
                 self._changed.wait()
             return None
 
-    def _work(self) -> None:
-        self._prepare()
-        while (record := self._next()) is not None:
+    def _work(self, queue: str) -> None:
+        self._prepare(queue)
+        while (record := self._next(queue)) is not None:
             self._run(record)
             del record  # and with it the result, which may be large
 

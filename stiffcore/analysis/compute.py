@@ -14,6 +14,7 @@ import numpy as np
 from stiffcore.analysis import results
 from stiffcore.analysis.requests import ALGORITHM, PRECISION, QUANTITIES, Request
 from stiffcore.analysis.results import Result
+from stiffcore.device_names import AUTO
 from stiffcore.errors import CannotCompute, NotEnoughMemory
 from stiffcore.images.image import Image
 from stiffcore.metrics import definitions
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from stiffcore.jacobians.linearise import BlockState
 
-AUTO = "auto"  # in place of a device's name, as in ``device``, which imports torch
 _log = logging.getLogger(__name__)
 
 
@@ -133,7 +133,7 @@ def _anywhere(request: Request, shared: _Shared, stage: Progress) -> Result:
         # Behind the clause, whose traceback holds the tensors.
         device.forget_unused(where)
         notice = f"{device.name(where)} has too little memory for {_place(request)}, which was computed on the CPU."
-        _log.warning(notice)
+        _log.info(notice)
         return replace(_there(request, shared, device.CPU, stage), notices=(notice,))
     return _there(request, shared, where, stage)
 

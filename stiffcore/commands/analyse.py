@@ -18,6 +18,7 @@ from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images import forms, picture_files, registry as images
 from stiffcore.images.image import NO_IMAGE, Image
+from stiffcore.sweeps import local as local_sweep
 
 IMAGE_FILE = f"a {forms.NAMES} file; its central square is resized to 32 × 32"
 REFUSED = 2  # exit code, as for bad input
@@ -67,6 +68,7 @@ def add_parser(commands: terminal.Commands) -> None:
 def _what(command: ArgumentParser) -> None:
     own_networks.add_options(command)
     own_networks.add_matrix(command)
+    terminal.add_device(command)
     command.add_argument(
         "--convention",
         required=True,
@@ -78,6 +80,7 @@ def _analyse(arguments: Namespace) -> int:
     """Prints a row per image and block with the metrics of the block's spectrum under one convention. Blocks that
     cannot be computed are listed at the end with their reasons, files that are no pictures at the beginning; then the exit code is 2."""
     convention = Convention(arguments.convention)
+    local_sweep.check_device(arguments.device)
     chosen, refused_files = _images(arguments)
     network = own_networks.network_of(arguments)
     blocks = terminal.parse_blocks(network, arguments.blocks)
@@ -86,7 +89,7 @@ def _analyse(arguments: Namespace) -> int:
         terminal.say(estimate.of(requests).sentence)
     short = not arguments.wide and terminal.is_watched()
     show = (lambda result: None) if arguments.json else (analyse_table.short if short else analyse_table.wide)(requests)
-    results, refusals = _computed(requests, show)
+    results, refusals = _computed(requests, show, arguments.device)
     if len(refusals) == 1 and not results:
         raise CannotCompute(*refusals)  # one reason for all blocks, for example damaged weights
     if arguments.json:
@@ -120,7 +123,9 @@ def _check_no_image(*given: object) -> None:
         )
 
 
-def _computed(requests: list[Request], show: Callable[[Result], None]) -> tuple[list[Result], dict[str, list[str]]]:
+def _computed(
+    requests: list[Request], show: Callable[[Result], None], where: str
+) -> tuple[list[Result], dict[str, list[str]]]:
     """The results without their arrays, each shown as soon as it is computed; and reason -> its blocks."""
     results: list[Result] = []
     refusals: dict[str, list[str]] = {}
@@ -133,7 +138,7 @@ def _computed(requests: list[Request], show: Callable[[Result], None]) -> tuple[
         def refused(request: Request, error: CannotCompute) -> None:
             refusals.setdefault(str(error), []).append(f"image {request.image.in_rows} block {request.block}")
 
-        for result in analysis.compute_many(requests, stage, refused):
+        for result in analysis.compute_many(requests, stage, refused, where=where):
             results.append(
                 replace(result, arrays={})
             )  # the arrays of thousands of stored spectra would not fit in memory
@@ -146,6 +151,7 @@ def _spectrum(arguments: Namespace) -> None:
     """Writes all eigenvalues of a block (complex128, including structural zeros and ones), or its singular values where
     it is not square, or under slices the density over the complex plane; with a JSON header."""
     convention = Convention(arguments.convention)
+    local_sweep.check_device(arguments.device)
     image, *more = _one_image(arguments)
     network = own_networks.network_of(arguments)
     block, *more_blocks = terminal.parse_blocks(network, arguments.block)
@@ -155,7 +161,7 @@ def _spectrum(arguments: Namespace) -> None:
         )
     path = terminal.writable(arguments.out)
     with terminal.progress() as progress:
-        result = analysis.compute(Request(network, image, block, convention, "spectrum"), progress)
+        result = analysis.compute(Request(network, image, block, convention, "spectrum"), progress, arguments.device)
     facts = {
         "network": network.name, "image": image.in_rows, "label": image.label_name, "block": block,
         "convention": convention, "metrics": result.metrics, "reasons": result.reasons, "health": result.health,

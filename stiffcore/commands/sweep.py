@@ -70,7 +70,13 @@ def add_checkpoints(parser: argparse.ArgumentParser, what: str, required: bool =
 
 def add_where(parser: argparse.ArgumentParser) -> None:
     """Where a sweep computes."""
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one per GPU, else one per core")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes; default one per core, of which each card has one for itself",
+    )
+    terminal.add_device(parser, "auto: cards and cores together; cpu: cores only; cuda: cards only; cuda:1: one card")
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="run on the Dask cluster at this address, for example tcp://host:8786"
     )
@@ -119,6 +125,8 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
 def carry_out(plan: Plan, arguments: argparse.Namespace) -> int:
     """Computes and stores what is missing, adds it to the plan's rows, writes and reports. Returns the exit code."""
+    if not arguments.scheduler:  # whose workers have other devices
+        local_sweep.check_device(arguments.device)
     if problem := terminal.cache_problem():  # before hours of work that would not be stored
         terminal.say(problem)
     existing, began, code = len(plan.rows), time.perf_counter(), 0
@@ -205,9 +213,9 @@ def _outcomes(
     if arguments.scheduler:
         from stiffcore.sweeps import cluster
 
-        return cluster.run(remaining, arguments.scheduler)
-    workers = local_sweep.default_workers() if arguments.workers is None else arguments.workers
-    return local_sweep.run(remaining, workers, stop)
+        return cluster.run(remaining, arguments.scheduler, arguments.device)
+    workers = local_sweep.default_workers(arguments.device) if arguments.workers is None else arguments.workers
+    return local_sweep.run(remaining, workers, stop, arguments.device)
 
 
 class _Bar:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from stiffcore.device_names import AUTO
 from stiffcore.errors import CannotCompute
 from stiffcore.metrics.missing import Missing
 from stiffcore.networks.network import Network
@@ -200,6 +201,13 @@ def parse_blocks(network: Network, text: str) -> list[int]:
             f"Expected blocks as all, identity, or numbers from 1 to {last} like 6,8, got {text!r}: write them in that form."
         )
     return [network.block(number).block for number in dict.fromkeys(map(int, numbers))]
+
+
+def add_device(
+    parser: argparse.ArgumentParser, what: str = "auto: a card where it is quicker, else the CPU; or cpu, cuda, cuda:1"
+) -> None:
+    """``--device``: where a command computes."""
+    parser.add_argument("--device", default=AUTO, metavar="NAME", help=f"{what}; default auto")
 
 
 def writable(path: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from stiffcore import device_names
 from stiffcore.analysis import compute as analysis
 from stiffcore.analysis.requests import ALGORITHM, Request
 from stiffcore.conventions import Convention
@@ -45,7 +46,7 @@ def values(cases: dict[Case, tuple[str, ...]], workers: Workers | None = None) -
     for at, (case, names) in enumerate(cases.items()):
         if workers is not None:
             workers.step(at, len(cases), f"golden values: block {case[2]} of {case[0]}")
-        (result,) = analysis.compute_many([request(case)], again=True)
+        (result,) = analysis.compute_many([request(case)], again=True, where=device_names.CPU)
         made = dict(zip(("network", "image", "block", "convention"), case, strict=True))
         found.append(made | {"metrics": {name: result.metrics[name] for name in names}})
     return found

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from stiffcore.device_names import AUTO
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
@@ -38,6 +39,7 @@ class Workers:
     scheduler: str = ""
     stop: Callable[[], bool] = lambda: False
     report: Progress = silent
+    where: str = AUTO  # devices, see ``local.places``
 
     def outcomes(self, tasks: Sequence[Task], what: str) -> Generator[Outcome, None, None]:
         """The tasks' outcomes as they arrive. Everything is stored before it is told."""
@@ -51,14 +53,14 @@ class Workers:
         if self.scheduler and not any(isinstance(task, Errand) for task in tasks):
             from stiffcore.sweeps import cluster
 
-            return cluster.run(tasks, self.scheduler)
-        return self._here(tasks) if self.count == 1 else local.run(tasks, self.count, self.stop)
+            return cluster.run(tasks, self.scheduler, self.where)
+        return self._here(tasks) if self.count == 1 else local.run(tasks, self.count, self.stop, self.where)
 
     def _here(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         for task in tasks:
             if self.stop():
                 raise KeyboardInterrupt
-            yield task.carried_out()
+            yield task.carried_out(self.where)
 
     def carry_out(self, errands: Iterable[Errand], what: str) -> None:
         """Does the errands. Raises CannotCompute with the first reason if any failed, after the others are done."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from stiffcore.device_names import AUTO
 from stiffcore.errors import CannotCompute
 from stiffcore.networks.network import Network
 from stiffcore.sweeps import guest, network_file, package_file, tasks as sweep_tasks, travel
@@ -38,10 +39,11 @@ GONE = "The Dask scheduler does not answer any more: start it again, then run th
 CALLER = uuid.uuid4().hex  # names this process, which may have workers among its threads
 
 
-def run(tasks: Iterable[Task], scheduler: str) -> Generator[Outcome, None, None]:
+def run(tasks: Iterable[Task], scheduler: str, where: str = AUTO) -> Generator[Outcome, None, None]:
     """Compute tasks on the cluster of a scheduler; yields outcomes as they arrive, one for each task.
 
-    scheduler: its address. Raises CannotCompute without distributed, the cluster, or workers, for a worker that lacks a package or has
+    scheduler: its address. where: the device of each worker; of several cards in a machine a worker takes the first that it sees
+    (``CUDA_VISIBLE_DEVICES`` says which). Raises CannotCompute without distributed, the cluster, or workers, for a worker that lacks a package or has
     an unfit version of it, and for a network with parts that the workers cannot import.
     """
     of_network: dict[Network, list[Task]] = {}
@@ -55,7 +57,7 @@ def run(tasks: Iterable[Task], scheduler: str) -> Generator[Outcome, None, None]
         with _package(client, Path(folder)) as (receiver, order):
             for network, of_one in of_network.items():
                 with _network(client, Path(folder), network, receiver, order) as complete:
-                    yield from _Sweep(client, of_one, receiver, complete).outcomes()
+                    yield from _Sweep(client, of_one, receiver, complete, where).outcomes()
 
 
 def _client(scheduler: str) -> "Client":
@@ -166,8 +168,8 @@ class _Attempt:
 class _Sweep:
     """The tasks of one network on the cluster: waiting and running."""
 
-    def __init__(self, client: "Client", tasks: Iterable[Task], receiver: ModuleType, order: dict):
-        self.client, self.receiver, self.order = client, receiver, order
+    def __init__(self, client: "Client", tasks: Iterable[Task], receiver: ModuleType, order: dict, where: str = AUTO):
+        self.client, self.receiver, self.order, self.where = client, receiver, order, where
         self.waiting = deque(map(_Attempt, tasks))
         self.running: dict[Future, _Attempt] = {}
         self.arrived = threading.Event()  # set when a task ends
@@ -195,7 +197,7 @@ class _Sweep:
         fit = frozenset(threads.keys() - self.refusing) if self.refusing else frozenset()
         while self.waiting and len(self.running) < AHEAD * max(1, sum(threads.values())):
             attempt = replace(self.waiting.popleft(), workers=fit)
-            packed = travel.packed(attempt.task)
+            packed = travel.packed(attempt.task, self.where)
             key = f"stiffcore-{uuid.uuid4().hex}"
             future = self.client.submit(self.receiver.compute, self.order, packed, key=key, workers=list(fit) or None)
             self.running[future] = attempt

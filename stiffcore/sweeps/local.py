@@ -1,4 +1,4 @@
-"""A sweep's tasks in worker processes of one thread each, on one machine."""
+"""A sweep's tasks in worker processes of one thread each, on one machine: on its cores, and one for each card beside them, all from one queue."""
 
 import logging
 import multiprocessing
@@ -12,10 +12,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.sharedctypes import Synchronized
 from typing import TYPE_CHECKING
 
+from stiffcore.device_names import AUTO, CPU, CUDA, number_of
 from stiffcore.errors import CannotCompute
 from stiffcore.networks.network import Network
 from stiffcore.sweeps.tasks import DIED, MISTAKE, Outcome, Task
@@ -38,18 +39,41 @@ _STARTING = threading.Lock()  # only one caller at a time hides the main module
 _network_of_worker = IN_WORKER
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a worker computes: ``asked``, a device's name or "auto"; card: the number of the one card that this means for it."""
+
+    asked: str
+    card: int | None = None
+
+
+def places(workers: int, asked: str = AUTO) -> list[Place]:
+    """Where each of a number of workers computes. asked: "auto" gives every card one worker and the cores the others; "cpu" and "cuda" only
+    cores and only cards; "cuda:1" one card. Raises CannotCompute for a device that is not there."""
+    from stiffcore import device
+
+    where, cards = device.parsed(asked), device.number_of_cards()
+    if where is None:
+        on_cards = min(cards, workers)
+        return [Place(AUTO, card) for card in range(on_cards)] + [Place(CPU)] * (workers - on_cards)
+    if asked == CUDA:
+        return [Place(asked, number % cards) for number in range(workers)]
+    return [Place(asked, where.index)] * workers
+
+
 def run(
-    tasks: Iterable[Task], workers: int, stop: Callable[[], bool] = lambda: False
+    tasks: Iterable[Task], workers: int, stop: Callable[[], bool] = lambda: False, asked: str = AUTO
 ) -> Generator[Outcome, None, None]:
     """Compute tasks in spawned processes of one thread each; yields outcomes as they arrive. Close it to stop the
-    workers.
+    workers. asked: the devices, see ``places``.
 
     stop: called several times a second. Once it returns True, the workers are stopped and KeyboardInterrupt is raised
     where no lock of the pool is held; Python's own handler of Ctrl-C does not ensure that. When a worker dies, the
-    tasks that could have killed it run again, alone. A task that then kills its worker fails, and the others continue.
+    tasks that could have killed it run again, alone and on the CPU. A task that then kills its worker fails, and the others continue.
     Raises CannotCompute for fewer than one worker.
     """
     check_workers(workers)
+    check_device(asked)
     of_network: dict[Network, deque[Task]] = {}
     for task in tasks:
         of_network.setdefault(task.network, deque()).append(task)
@@ -57,10 +81,10 @@ def run(
         suspects: deque[Task] = deque()
         while waiting or suspects:
             if suspects:
-                with _pool(1, network) as pool:
+                with _pool(1, network, CPU) as pool:
                     yield from _drain(pool, suspects, 1, suspects, stop)
             else:
-                with _pool(min(workers, len(waiting)), network) as pool:
+                with _pool(min(workers, len(waiting)), network, asked) as pool:
                     yield from _drain(pool, waiting, AHEAD * workers, suspects, stop)
 
 
@@ -68,6 +92,15 @@ def check_workers(workers: object) -> None:
     """Raises CannotCompute for anything but a whole number from 1."""
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise CannotCompute(f"Expected at least one worker, got {workers!r}: give a number from 1.")
+
+
+def check_device(asked: str) -> None:
+    """Raises CannotCompute for a device that is not there. Imports torch only for a card."""
+    number_of(asked)
+    if asked not in (AUTO, CPU):
+        from stiffcore import device
+
+        device.parsed(asked)
 
 
 def _drain(
@@ -129,15 +162,15 @@ def _without_main() -> Iterator[None]:
 
 
 @contextmanager
-def _pool(workers: int, network: Network) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes of one thread each; killed when an exception leaves the context.
+def _pool(workers: int, network: Network, asked: str) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes of one thread each, on the ``places`` of these workers; killed when an exception leaves the context.
 
     The network is sent once per process, not with each task: its module may exist in memory only.
     """
     context = multiprocessing.get_context("spawn")
     with environment(ONE_THREAD):  # for the children: set before they import numpy and torch
         started = context.Value("i", 0)
-        pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(started, network))
+        pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(started, workers, asked, network))
         try:
             yield pool
         except BaseException:
@@ -160,9 +193,8 @@ def environment(values: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _begin(started: Synchronized, network: Network) -> None:
-    """Prepares a worker: one thread, a GPU of its own. It ignores SIGINT, which the parent handles, and ends when the
-    parent does.
+def _begin(started: Synchronized, workers: int, asked: str, network: Network) -> None:
+    """Prepares one of the workers: one thread, and its place. It ignores SIGINT, which the parent handles, and ends when the parent does.
 
     started: shared counter of the workers so far. network: the network of all tasks to come.
     """
@@ -174,9 +206,11 @@ def _begin(started: Synchronized, network: Network) -> None:
         number, started.value = started.value, started.value + 1
     import torch
 
+    from stiffcore import device
+
     torch.set_num_threads(1)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(number % torch.cuda.device_count())
+    place = places(workers, asked)[number]
+    device.use(place.asked, place.card)
 
 
 def _leave_with_parent() -> None:
@@ -185,10 +219,14 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def default_workers() -> int:
-    """One per GPU if there are any, else one per core."""
-    import torch
-
+def default_workers(asked: str = AUTO) -> int:
+    """One for each core, of which a card's worker takes one, and at least one for each card. asked: "cuda" counts cards only, "cuda:1" one.
+    Raises CannotCompute for a device that is not there."""
     from stiffcore import device
 
-    return torch.cuda.device_count() or device.usable_cpus()
+    device.parsed(asked)
+    if asked == AUTO:
+        return max(device.usable_cpus(), device.number_of_cards())
+    if asked == CUDA:
+        return device.number_of_cards()
+    return device.usable_cpus() if asked == CPU else 1

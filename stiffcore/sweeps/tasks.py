@@ -17,6 +17,7 @@ from stiffcore.analysis import compute as analysis
 from stiffcore.analysis.requests import ALGORITHM, QUANTITIES, Request, check_quantity
 from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
+from stiffcore.device_names import AUTO
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.metrics import definitions, missing
@@ -46,21 +47,21 @@ class Task:
     def requests(self) -> list[Request]:
         return [Request(self.network, self.image, b, self.convention, self.quantity) for b in self.blocks]
 
-    def carried_out(self) -> "Outcome":
-        """Computed in this process."""
-        return compute(self)
+    def carried_out(self, where: str = AUTO) -> "Outcome":
+        """Computed in this process. where: the device, see ``analysis.compute.compute_many``."""
+        return compute(self, where)
 
 
 @dataclass(frozen=True)
 class Errand(Task):
     """Other work about a network at an image, for the same workers: ``work(network, image)``, a function of a module, stores its own result.
-    It counts as one block, 0. On this machine only: a cluster's workers know tasks."""
+    It counts as one block, 0. On this machine's CPU only: a cluster's workers know tasks."""
 
     blocks: tuple[int, ...] = (0,)
     convention: Convention = Convention.SLICES
     work: Callable[[Network, Image], object] = lambda network, image: None
 
-    def carried_out(self) -> "Outcome":
+    def carried_out(self, where: str = AUTO) -> "Outcome":
         began, failures = time.perf_counter(), {}
         try:
             self.work(self.network, self.image)
@@ -178,20 +179,20 @@ def _as_text(reasons: Mapping[str, str]) -> str:
     return json.dumps(reasons, sort_keys=True, ensure_ascii=False)
 
 
-def compute(task: Task) -> Outcome:
+def compute(task: Task, where: str = AUTO) -> Outcome:
     """Compute a task in this process; each result is in the cache when this returns. A block that fails raises
-    nothing."""
+    nothing. where: the device, see ``analysis.compute.compute_many``."""
     began = time.perf_counter()
     rows: dict[int, dict] = {}
     failures: dict[int, str] = {}
     try:
-        for result in analysis.compute_many(task.requests):
+        for result in analysis.compute_many(task.requests, where=where):
             rows[result.request.block] = row(result)
     except Exception:  # one block failed: compute the others one by one
         for request in task.requests:
             if request.block not in rows:
                 try:
-                    rows[request.block] = row(analysis.compute(request))
+                    rows[request.block] = row(analysis.compute(request, where=where))
                 except CannotCompute as error:
                     failures[request.block] = str(error)
                 except Exception as error:

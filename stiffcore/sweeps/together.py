@@ -6,6 +6,7 @@ from contextlib import closing
 import pandas as pd
 
 from stiffcore.conventions import Convention
+from stiffcore.device_names import AUTO
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks.network import Network
@@ -21,8 +22,9 @@ def rows(
     quantity: str,
     workers: int | None = None,
     progress: Progress | None = None,
+    where: str = AUTO,
 ) -> pd.DataFrame:
-    """A row per image and block. workers: None for the default; 1 computes in this process.
+    """A row per image and block. workers: None for the default; 1 computes in this process. where: the devices, see ``local.places``.
 
     Raises CannotCompute with the first reason if any block failed, after the other blocks are computed and stored; and
     for two images of one name, which a table could not tell apart.
@@ -35,7 +37,7 @@ def rows(
     report, failed = progress or silent, []
     done = len(tasks) - len(remaining)
     report(done, len(tasks), network.name)
-    with closing(_outcomes(remaining, workers)) as outcomes:
+    with closing(_outcomes(remaining, workers, where)) as outcomes:
         for outcome in outcomes:
             table += outcome.rows
             failed += [(outcome.task.image.name, block, why) for block, why in outcome.failures.items()]
@@ -59,8 +61,10 @@ def _check_names(images: Iterable[Image]) -> None:
             )
 
 
-def _outcomes(tasks: list[sweep_tasks.Task], workers: int | None) -> Generator[sweep_tasks.Outcome, None, None]:
+def _outcomes(
+    tasks: list[sweep_tasks.Task], workers: int | None, where: str
+) -> Generator[sweep_tasks.Outcome, None, None]:
     if workers == 1 or not tasks:
-        yield from map(sweep_tasks.compute, tasks)
+        yield from (sweep_tasks.compute(task, where) for task in tasks)
     else:
-        yield from local.run(tasks, local.default_workers() if workers is None else workers)
+        yield from local.run(tasks, local.default_workers(where) if workers is None else workers, asked=where)

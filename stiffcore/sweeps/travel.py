@@ -9,6 +9,7 @@ import numpy as np
 
 from stiffcore import device
 from stiffcore.conventions import Convention
+from stiffcore.device_names import AUTO
 from stiffcore.errors import CannotCompute
 from stiffcore.images.image import Image
 from stiffcore.networks.network import Network
@@ -17,8 +18,8 @@ from stiffcore.sweeps import network_file, tasks as sweep_tasks
 from stiffcore.sweeps.tasks import Outcome, Task
 
 
-def packed(task: Task) -> dict[str, object]:
-    """A task without its network, with the image's pixels."""
+def packed(task: Task, where: str = AUTO) -> dict[str, object]:
+    """A task without its network, with the image's pixels. where: the worker's device, see ``analysis.compute.compute_many``."""
     image = task.image
     return {
         "image": (image.name, image.sha256, image.label, image.number, image.is_official),
@@ -26,6 +27,7 @@ def packed(task: Task) -> dict[str, object]:
         "blocks": tuple(map(int, task.blocks)),
         "convention": task.convention.value,
         "quantity": task.quantity,
+        "where": where,
     }
 
 
@@ -50,7 +52,7 @@ def answer(file: Path, sha256: str, values: dict | None) -> dict[str, object]:
     if values is None:
         return {}
     task = unpacked(values, network)
-    outcome = sweep_tasks.compute(task)
+    outcome = sweep_tasks.compute(task, values["where"])
     keys = [request.key for request in task.requests if request.block not in outcome.failures]
     entries = [(key, result_cache.default().get(key)) for key in keys]
     return {

@@ -49,7 +49,7 @@ def engine(monkeypatch):
     asked: list[Request] = []
     go = threading.Event()
 
-    def compute_many(requests, progress=None, refused=None):
+    def compute_many(requests, progress=None, refused=None, **_):
         asked.append(tuple(requests))
         for done, request in enumerate(requests):
             while not go.wait(0.02):

@@ -270,7 +270,7 @@ def test_other_pages_stay_usable_and_show_the_job(visitor, engine):
 
 
 def test_a_result_that_could_not_be_stored_is_shown_all_the_same(visitor, monkeypatch):
-    def compute_many(requests, progress=None, refused=None):
+    def compute_many(requests, progress=None, refused=None, **_):
         for request in requests:
             fresh = made_up(request)
             yield Result(**{**vars(fresh), "notices": ("The disk is full: this result is not kept.",)})
@@ -286,7 +286,7 @@ def test_a_result_that_could_not_be_stored_is_shown_all_the_same(visitor, monkey
 
 
 def test_what_the_engine_refuses_is_one_sentence(visitor, monkeypatch):
-    def refuse(requests, progress=None, refused=None):
+    def refuse(requests, progress=None, refused=None, **_):
         raise CannotCompute("Expected at most 8 GB, got 17 GB: choose a later block.")
         yield
 
@@ -323,7 +323,7 @@ def test_a_full_queue_is_said_in_a_sentence(visitor, engine):
 
 
 def test_a_bug_shows_no_traceback(visitor, monkeypatch):
-    def fail(requests, progress=None, refused=None):
+    def fail(requests, progress=None, refused=None, **_):
         raise ZeroDivisionError("secret details")
         yield
 

@@ -344,7 +344,7 @@ def test_finished_jobs_are_kept_for_a_while_and_not_too_many(clock, monkeypatch)
 
 def test_a_worker_prepares_itself_once_before_its_first_job():
     did = []
-    service = JobService(prepare=lambda: did.append(threading.current_thread().name))
+    service = JobService(prepare=lambda queue: did.append(threading.current_thread().name))
     assert did == []
     for key in "12":
         submit(service, key, lambda progress: did.append("work"))
@@ -361,7 +361,7 @@ def test_close_cancels_and_ends_the_threads():
     assert work.entered.wait(PATIENCE)
     threading.Timer(0.1, work.release).start()  # its stage comes to an end after the closing
     assert service.close(PATIENCE)
-    assert not service._thread.is_alive()
+    assert not any(thread.is_alive() for thread in service._threads.values())
     assert service.find("7").status == "cancelled"
     assert waiting.calls == 0
     with pytest.raises(CannotCompute, match="closed"):

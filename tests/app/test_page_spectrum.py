@@ -136,7 +136,7 @@ def computed_again(monkeypatch):
     asked, go = [], threading.Event()
     change = {"by": 0.0}
 
-    def compute_many(requests, progress=None, refused=None, again=False):
+    def compute_many(requests, progress=None, refused=None, again=False, **_):
         asked.append((tuple(requests), again))
         for done, request in enumerate(requests):
             while not go.wait(0.02):

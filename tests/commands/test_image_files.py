@@ -41,7 +41,7 @@ def run(capsys, monkeypatch, *files: str) -> tuple[int, list[str], str]:
     """Exit code, the names of the images that were analysed, and stderr."""
     asked = []
 
-    def compute_many(requests, progress, refused):
+    def compute_many(requests, progress, refused, **_):
         asked.extend(request.image.name for request in requests)
         yield from (spectra_made_up.made_up(request) for request in requests)
 

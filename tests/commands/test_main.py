@@ -65,7 +65,7 @@ def test_a_row_per_image_and_block(capsys, monkeypatch):
     """Block 7 downsamples: its eigenvalues are undefined, and the reason is told."""
     compute_many = analysis.compute_many
 
-    def block7_planted(requests, progress, refused):
+    def block7_planted(requests, progress, refused, **_):
         yield singular_block7()
         yield from compute_many(requests[1:], progress, refused)
 
@@ -122,7 +122,7 @@ def planted_branch8(image: int = 8, **more) -> Result:
 def test_a_terminal_gets_a_table_that_fits(capsys, monkeypatch):
     """Singular values stand in the place of what a block that is not square has not."""
     results = [singular_block7(), planted_branch8(stored=True)]
-    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter(results))
+    monkeypatch.setattr(analysis, "compute_many", lambda *_, **__: iter(results))
     monkeypatch.setattr(terminal, "is_watched", lambda: True)
     arguments = ("analyse", "resnet18", "--convention", "branch", "--blocks", "7,8", "--images", "8")
     code, out, err = run(capsys, *arguments)
@@ -154,7 +154,9 @@ def test_the_short_table_fits_120_characters(convention, capsys, monkeypatch):
 def test_what_is_not_computed_is_a_dash_that_a_line_explains(capsys, monkeypatch):
     missing = dict.fromkeys(("percent_negative", "stiffness_index", "outside_euler"), float("nan"))
     reasons = dict.fromkeys(missing, not_computed("needs the full spectrum (level counts)"))
-    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(metrics=missing, reasons=reasons)]))
+    monkeypatch.setattr(
+        analysis, "compute_many", lambda *_, **__: iter([planted_branch8(metrics=missing, reasons=reasons)])
+    )
     monkeypatch.setattr(terminal, "is_watched", lambda: True)
     _, out, err = run(capsys, "analyse", *BRANCH8, "--images", "8")
     assert out.splitlines()[3].split().count("–") == 2
@@ -170,7 +172,9 @@ def test_of_a_large_block_only_the_largest_singular_value_is_known():
 
 @pytest.mark.parametrize(("quantity", "said"), [("norms", True), ("extremes", True), ("counts", False)])
 def test_levels_that_stored_counts_serve_say_so(quantity, said, capsys, monkeypatch):
-    monkeypatch.setattr(analysis, "compute_many", lambda *_: iter([planted_branch8(quantity=quantity, stored=True)]))
+    monkeypatch.setattr(
+        analysis, "compute_many", lambda *_, **__: iter([planted_branch8(quantity=quantity, stored=True)])
+    )
     _, _, err = run(capsys, "analyse", *BRANCH8, "--images", "8", "--level", quantity)
     assert ("block 8: a result of a higher level was stored, and all of it is shown" in err) == said
 
@@ -304,7 +308,7 @@ def test_every_command_has_help(capsys):
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch):
-    def interrupted(requests, progress, refused):
+    def interrupted(requests, progress, refused, **_):
         raise KeyboardInterrupt
         yield
 
@@ -322,7 +326,7 @@ import torch
 from stiffcore.analysis import compute as analysis
 from stiffcore.commands import analyse_table, main as cli, terminal
 
-def compute_many(requests, stage, refused):
+def compute_many(requests, stage, refused, **_):
     time.sleep(0.2)  # a bar is not drawn more often than ten times a second
     stage(0, 1, "for long")
     matrix = torch.randn(7000, 7000, dtype=torch.float64)
@@ -394,7 +398,7 @@ def test_a_command_that_ends_leaves_signals_as_they_were():
 
 
 def test_a_mistake_of_the_program_stays_loud(monkeypatch):
-    def mistaken(requests, progress, refused):
+    def mistaken(requests, progress, refused, **_):
         raise ZeroDivisionError
         yield
 

@@ -273,7 +273,7 @@ def test_analyse_takes_a_checkpoint_and_a_picture(content, quick_test, tmp_path,
     Image.fromarray(np.arange(48 * 48 * 3).reshape(48, 48, 3).astype(np.uint8)).save(tmp_path / "mine.png")
     asked = []
 
-    def compute_many(requests, progress, refused):
+    def compute_many(requests, progress, refused, **_):
         asked.extend(requests)
         yield from (spectra_made_up.made_up(request) for request in requests)
 

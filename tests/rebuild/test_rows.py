@@ -33,7 +33,7 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.setattr(seconds, "PATH", tmp_path / "seconds.json")
     monkeypatch.setattr(seconds.measured, "__defaults__", (tmp_path / "seconds.json",))
     monkeypatch.setattr(seconds.note, "__defaults__", (tmp_path / "seconds.json",))
-    monkeypatch.setattr(analysis, "compute_many", lambda requests: (keep(request) for request in requests))
+    monkeypatch.setattr(analysis, "compute_many", lambda requests, **_: (keep(request) for request in requests))
     return tmp_path
 
 

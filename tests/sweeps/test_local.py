@@ -157,14 +157,14 @@ def test_a_task_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
 
 
 def test_one_failing_block_leaves_the_others_of_its_image(monkeypatch, caplog):
-    def compute(request):
+    def compute(request, **_):
         if request.block == 6:
             raise CannotCompute("Expected more memory, got less: use a smaller block.")
         if request.block == 7:
             raise RuntimeError("a bug")
         return Result(request, {}, {}, {}, {}, made)
 
-    def compute_many(requests):
+    def compute_many(requests, **_):
         yield from map(compute, requests)
 
     made = {"predicted": 0, "weights": "w", "loss": 0.0, "seconds": 0.0, "device": "cpu", "precision": "float64"}

@@ -38,13 +38,14 @@ def badge(results: Sequence[Result], title: str) -> None:
     key = service.again_key(requests)
     computed = job_badge.with_again(
         key,
-        service.work_again(requests),
+        service.work_again(requests, service.device_chosen()),
         title,
         *_state_and_parts(results),
         name=f"again-{key[:8]}",
         cost=f"Computes {estimate.of(requests, again=True).sentence}",
         cancelled="Cancelled. Each stored result is kept until its new one is complete.",
         counts_results=True,
+        queue=service.queue(),
     )
     if computed:
         _refusals(computed)
@@ -101,7 +102,25 @@ def _offer(requests: Sequence[Request], wanted: tuple[Request, ...], title: str)
     """An estimate and the button."""
     if wanted:
         key, sentence = service.view_key(requests), estimate.of(wanted).sentence
-        ode_jobs.button(key, service.work(wanted), title, sentence, "Compute", box="offer", name="compute")
+        work, queue = service.work(wanted, service.device_chosen()), service.queue()
+        ode_jobs.button(key, work, title, sentence, "Compute", box="offer", name="compute", queue=queue)
+
+
+def device() -> None:
+    """A menu of the devices that spectra can be computed on; draws nothing on a server without a card."""
+    titles, key = service.devices(), f"menu-{service.DEVICE}"
+    if not titles:
+        return
+
+    def chosen() -> None:
+        st.session_state[service.DEVICE] = st.session_state[key]
+
+    if st.session_state.get(key) != service.device_chosen():  # a widget's own value does not outlive a change of page
+        st.session_state[key] = service.device_chosen()
+    st.selectbox(
+        "Compute spectra on", list(titles), format_func=titles.get, key=key, on_change=chosen,
+        help="Results are stored once, wherever they are computed, and agree to rounding. All else is computed on the CPU.",
+    )  # fmt: skip
 
 
 @st.fragment(run_every=2 * ode_jobs.POLL)

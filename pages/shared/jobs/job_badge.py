@@ -47,12 +47,13 @@ def with_again(
     cost: str | None = None,
     cancelled: str = "Cancelled. The stored result is kept.",
     counts_results: bool = False,
+    queue: str = "",
 ) -> object | None:
     """Draws a badge and "Compute again", with the job's progress or why it failed below. Returns what the job returned.
 
     key, work: of the second computation. state: "stored", "fresh", or how many of each. about: the badge's other parts, empty
     ones left out. name: the button's key; cost: on hover. counts_results: the job's progress counts results, and the page is
-    drawn again for each.
+    drawn again for each. queue: of stiffcore.jobs.
     """
     job = service.job_service().find(key)
     is_busy = bool(job and job.active)
@@ -62,7 +63,7 @@ def with_again(
         st.markdown(f":{colour}-badge[{state}] {grey}")
         st.button(
             "Compute again", key=name, type="tertiary", icon=":material/refresh:", disabled=is_busy, help=cost,
-            on_click=ode_jobs.submit, args=(key, work, f"{title}, again"),
+            on_click=ode_jobs.submit, args=(key, work, f"{title}, again"), kwargs={"queue": queue},
         )  # fmt: skip
     ode_jobs.refusal(key)
     if is_busy:

@@ -27,24 +27,34 @@ def offer(key: str, work: Callable, title: str, sentence: str, label: str) -> ob
     return None
 
 
-def button(key: str, work: Callable, title: str, sentence: str, label: str, box: str, name: str) -> None:
-    """What the work costs, the button that submits it, and why it was refused. box, name: keys of the elements."""
+def button(
+    key: str, work: Callable, title: str, sentence: str, label: str, box: str, name: str, queue: str = ""
+) -> None:
+    """What the work costs, the button that submits it, and why it was refused. box, name: keys of the elements. queue: see ``submit``."""
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=box):
         st.markdown(sentence, width="stretch")
         st.button(
-            label, key=name, type="primary", icon=":material/play_arrow:", on_click=submit, args=(key, work, title)
-        )
+            label, key=name, type="primary", icon=":material/play_arrow:", on_click=submit, args=(key, work, title),
+            kwargs={"queue": queue},
+        )  # fmt: skip
     refusal(key)
 
 
-def submit(key: str, work: Callable, title: str, priority: int = 0, allowed: Callable[[], None] = lambda: None) -> None:
+def submit(
+    key: str,
+    work: Callable,
+    title: str,
+    priority: int = 0,
+    allowed: Callable[[], None] = lambda: None,
+    queue: str = "",
+) -> None:
     """The callback of a button or a click. Never call it in a run of the page: every rerun would submit a cancelled job again.
 
-    allowed: raises CannotCompute where the work must not be submitted. ``refusal`` shows the reason.
+    allowed: raises CannotCompute where the work must not be submitted. ``refusal`` shows the reason. queue: of stiffcore.jobs.
     """
     try:
         allowed()
-        service.job_service().submit(key, work, title=title, watcher=service.visitor(), priority=priority)
+        service.job_service().submit(key, work, title=title, watcher=service.visitor(), priority=priority, queue=queue)
         service.remember(key)
     except CannotCompute as error:  # the queue is full
         st.session_state[f"refused {key}"] = str(error)

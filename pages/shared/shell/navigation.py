@@ -110,6 +110,7 @@ def page(title: str, icon: str = ICON) -> Style:
     with st.sidebar:
         _menu()
         talk = controls.switch("Talk mode", "talk", help="Large type and thick lines, readable from the last row.")
+        computing.device()
         st.components.v2.component("watch_theme", js=WATCH_THEME)(key="watch-theme", on_background_change=lambda: None)
         if st.session_state.get("jobs"):
             computing.monitor()

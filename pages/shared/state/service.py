@@ -13,9 +13,11 @@ from stiffcore import imports
 from stiffcore.analysis import compute as analysis
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
+from stiffcore.device_names import AUTO, CPU, CUDA, number_of
 from stiffcore.errors import CannotCompute
 
 WARM_UP_AFTER = 4.0  # seconds; the first page has been drawn by then
+DEVICE = "device"  # key of the visitor's choice; it is no part of a view, and so not of its link
 log = logging.getLogger(__name__)
 
 
@@ -24,7 +26,7 @@ def job_service():
     """One stiffcore.jobs.JobService for the whole server."""
     from stiffcore import jobs
 
-    return jobs.JobService(prepare=_import_torch)
+    return jobs.JobService(prepare=_prepare)
 
 
 @st.cache_resource(show_spinner=False)
@@ -38,11 +40,45 @@ def warm_up() -> threading.Timer | None:
     return timer
 
 
+def _prepare(queue: str) -> None:
+    """In a queue's thread: torch, and the card that "auto" means there."""
+    _import_torch()
+    if number_of(queue or CPU) is not None:
+        import torch
+
+        torch.cuda.set_device(queue)
+
+
 def _import_torch() -> None:
     try:
         imports.import_torch()
     except Exception:  # the computation will report it to the visitor
         log.exception("torch could not be imported")
+
+
+def devices() -> dict[str, str]:
+    """What a visitor may choose to compute on, with its title; empty on a server without a card, and in its first seconds, before torch is
+    there."""
+    if not imports.has_torch():
+        return {}
+    from stiffcore import device
+
+    cards = {f"{CUDA}:{number}": name for number, name in enumerate(device.cards())}
+    return {AUTO: "the quicker one", CPU: "CPU"} | cards if cards else {}
+
+
+def device_chosen() -> str:
+    """The device that this visitor chose, "auto" by default, and where it is no device of this server."""
+    chosen = st.session_state.get(DEVICE, AUTO)
+    return chosen if chosen in devices() else AUTO
+
+
+def queue() -> str:
+    """The queue of the device that this visitor chose: each has one. "auto" takes the shortest among the cards'."""
+    chosen, cards = device_chosen(), [name for name in devices() if name not in (AUTO, CPU)]
+    if chosen == AUTO and cards:
+        return min(cards, key=job_service().load)
+    return "" if chosen in (AUTO, CPU) else chosen
 
 
 def visitor() -> str:
@@ -90,13 +126,13 @@ def again_key(requests: Sequence[Request]) -> str:
     return hashlib.sha256(f"again {view_key(requests)}".encode()).hexdigest()
 
 
-def work(requests: tuple[Request, ...]) -> Callable:
-    """The job that computes these requests: progress -> Computed."""
-    return lambda progress: _whatever_can_be(requests, progress, lambda new: None)
+def work(requests: tuple[Request, ...], where: str = AUTO) -> Callable:
+    """The job that computes these requests on a device: progress -> Computed."""
+    return lambda progress: _whatever_can_be(requests, progress, lambda new: None, where=where)
 
 
-def work_again(requests: tuple[Request, ...]) -> Callable:
-    """The job that computes stored results again and compares: progress -> Computed.
+def work_again(requests: tuple[Request, ...], where: str = AUTO) -> Callable:
+    """The job that computes stored results again on a device and compares: progress -> Computed.
 
     A stored result is replaced only when the new one is complete. After a cancellation the others stay stored as they were.
     """
@@ -109,7 +145,7 @@ def work_again(requests: tuple[Request, ...]) -> Callable:
         def agrees(new: Result):
             return before[new.request] and agreement.of(before[new.request], new)
 
-        return _whatever_can_be(requests, progress, agrees, again=True)
+        return _whatever_can_be(requests, progress, agrees, again=True, where=where)
 
     return again
 

@@ -43,7 +43,7 @@ def run_rebuild(arguments: argparse.Namespace) -> int:
         local_sweep.check_workers(arguments.workers)
     chosen = plan.chosen(targets.every(), arguments.only)
     steps = plan.steps(chosen)
-    workers = arguments.workers or local_sweep.default_workers()
+    workers = arguments.workers or local_sweep.default_workers(arguments.device)
     if not arguments.json:
         terminal.show(_table(steps, workers))
     elif arguments.plan:
@@ -64,7 +64,7 @@ def _carry_out(chosen: "list[Target]", arguments: argparse.Namespace, workers: i
     made: list[dict[str, object]] = []
     began = last = time.perf_counter()
     with terminal.stop_on_ctrl_c(stop, arguments.scheduler), _bar(arguments.json) as report:
-        where = Workers(workers, arguments.scheduler or "", stop.is_set, report)
+        where = Workers(workers, arguments.scheduler or "", stop.is_set, report, arguments.device)
         with closing(plan.carry_out(chosen, where)) as done:
             for target, why in done:
                 now = time.perf_counter()
