@@ -21,6 +21,7 @@ from stiffcore.benchmarks import card_sides as sides, sweep
 from stiffcore.benchmarks.card_sides import CHECKED, EIGENVALUES, EXTREMES, FORMING, PROOF, SLICES, Side
 from stiffcore.benchmarks.timing import Comparison, Contender, Pair, Say, run_rounds
 from stiffcore.conventions import Convention
+from stiffcore.device_names import AUTO, CUDA
 from stiffcore.errors import CannotCompute
 from stiffcore.images import cifar10
 from stiffcore.jacobians import deflation, forward
@@ -89,6 +90,29 @@ class _Failed(CannotCompute):
     """A mistake in one part, which must not cost the rest of the table."""
 
 
+def run(full: bool, where: str, say: Say, notes: list[str]) -> tuple[dict, list[Comparison]]:
+    """What is to be known of the card and the host, and the comparisons; nothing, and a note, without a card.
+
+    where: a device, "auto" for the first card. Raises CannotCompute for one that is not there.
+    """
+    if where == AUTO and not device.cards():
+        notes.append("Item 5, a card beside the host, is left out: there is no CUDA device.")
+        return {}, []
+    place = device.parsed(CUDA if where == AUTO else where) or device.CPU
+    table = measured(WHOLE if full else SHORT, place, say)
+    on_card = place.type == "cuda"
+    memory = torch.cuda.get_device_properties(place).total_memory if on_card else device.available_memory()
+    about = {
+        "name": device.name(place),
+        "memory_gb": round(memory / 1e9, 1),
+        "host_threads": HOST_THREADS,
+        "gflop_per_second": table.rates,
+        "left_out": table.notes,
+        "failures": table.failures,
+    }
+    return about, table.comparisons
+
+
 def measured(extent: Extent, where: torch.device, say: Say) -> Table:
     """Everything of an extent; where: the card, or the CPU in a card's place."""
     table, began = Table(), time.perf_counter()
@@ -108,19 +132,20 @@ def measured(extent: Extent, where: torch.device, say: Say) -> Table:
     return table
 
 
-def _planned(
-    extent: Extent, where: torch.device, notes: list[str]
-) -> Iterator[tuple[str, Callable[[], Comparison]]]:
+def _planned(extent: Extent, where: torch.device, notes: list[str]) -> Iterator[tuple[str, Callable[[], Comparison]]]:
     """A title, and what makes its comparison. Slices and the sweep come first: they are quick, and their goals are named."""
     states = functools.cache(_states)
     for network in extent.sliced:
-        yield f"{SLICES} of {networks.title(network)}", lambda network=network: _slices(network, states, where, notes)
-    workers, images = HOST_THREADS, extent.images
-    yield f"sweep of {networks.title(SWEPT)}", partial(sweep.with_cards, SWEPT, images, workers, where)
+        yield f"{SLICES} of {networks.title(network)}", partial(_slices, network, states, where, notes)
+    yield f"sweep of {networks.title(SWEPT)}", partial(_sweep, extent.images)
     for row in extent.rows:
         for what in row.parts:
             title = f"{what} of block {row.block} of {networks.title(row.network)}"
-            yield title, lambda row=row, what=what: _core(row, what, states, where)
+            yield title, partial(_core, row, what, states, where)
+
+
+def _sweep(images: tuple[int, int]) -> Comparison:
+    return _guarded(lambda: sweep.with_cards(SWEPT, images, HOST_THREADS))
 
 
 def _done(comparison: Comparison, where: torch.device, say: Say) -> Comparison:

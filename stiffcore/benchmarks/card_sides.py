@@ -9,6 +9,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 
+from stiffcore.benchmarks.cases import outer_answer, proof_answer
 from stiffcore.benchmarks.slices import WARM_UP_OUTPUTS, sampled
 from stiffcore.benchmarks.timing import Answer, answer_of, clocked
 from stiffcore.conventions import Convention
@@ -16,11 +17,13 @@ from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.slices import spectrum as slice_spectra
 from stiffcore.spectra import full as full_spectra
-from stiffcore.spectra.certificate import Certificate
 
 FORMING, EIGENVALUES, CHECKED = "forming", "all eigenvalues", "full spectrum with its checks"
 EXTREMES, PROOF, SLICES = "extremes", "proved count", "slices"
-RATE_SIDES = {"cpu": 2048, "cuda": 8192}  # of the product that measures a device's rate: 0.3 s on a host, 20 ms on an H100
+RATE_SIDES = {
+    "cpu": 2048,
+    "cuda": 8192,
+}  # of the product that measures a device's rate: 0.3 s on a host, 20 ms on an H100
 
 # What a side does, and the answer from what that returns.
 Side = tuple[Callable[[], Any], Callable[[Any], Answer]]
@@ -85,19 +88,11 @@ def _checked(state: BlockState) -> Side:
 
 
 def _extremes(state: BlockState) -> Side:
-    def answer(outer: full_spectra.Extremes) -> Answer:
-        return Answer(extremes={name: getattr(outer, name) for name in ("max_re", "min_re", "spectral_radius")})
-
-    return lambda: full_spectra.extremes(state, Convention.BLOCK), answer
+    return lambda: full_spectra.extremes(state, Convention.BLOCK), outer_answer
 
 
 def _proof(state: BlockState) -> Side:
-    def answer(certificate: Certificate) -> Answer:
-        if certificate.kind == "proved":
-            return Answer({"negative": (certificate.negative, certificate.negative)})
-        return Answer(missing=f"no proof of how many are negative ({certificate.how})")
-
-    return lambda: full_spectra.certified(state)[0], answer
+    return lambda: full_spectra.certified(state)[0], proof_answer
 
 
 _OF_CORES = {FORMING: _forming, EIGENVALUES: _eigenvalues, CHECKED: _checked, EXTREMES: _extremes, PROOF: _proof}

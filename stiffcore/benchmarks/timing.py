@@ -194,6 +194,11 @@ def as_seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
 
 
+def times(value: float) -> str:
+    """A ratio with three digits: 12.3×."""
+    return f"{value:.0f}×" if value >= 100 else f"{value:.3g}×"
+
+
 def as_spread(values: list[float], text: Callable[[float], str] = as_seconds) -> str:
     """``median (min … max)``; a single value alone."""
     if len(values) == 1:
