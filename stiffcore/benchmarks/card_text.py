@@ -20,14 +20,20 @@ def as_markdown(report: dict) -> str:
     """Where it was measured, a table by block, a table of what is counted an image, and what was left out."""
     card, here = report["card"], report["environment"]
     parts = [part for part in report["comparisons"] if part["item"] == "5"]
-    rates = {side: f"{rate / 1e3:.3g} Tflop/s" for side, rate in card["gflop_per_second"].items()}
+    rates = {side: _flops(rate) for side, rate in card["gflop_per_second"].items()}
     intro = (
         f"{card['name']} beside {card['host_threads']} threads of {here['processor']}, torch {here['torch']}, float64 on both sides, test "
         f"image {here['image']}, the host's time in brackets; a ratio stands only where both sides agree. A float64 product reaches "
         f"{rates['card']} on the card and {rates['host']} on the host.\n\n"
     )
-    left = "".join(f"\n- {note}" for note in card["left_out"])
-    return intro + _by_block(parts, card) + "\n" + _an_image(parts) + (f"\nLeft out:\n{left}\n" if left else "")
+    if (tests := report.get("tests")) and tests["passed"]:
+        intro = f"{tests['passed']} tests that need a card passed on it{_failed(tests)}. " + intro
+    left = "".join(f"\n- {note}" for note in (*card["left_out"], *card["failures"]))
+    return intro + _by_block(parts, card) + "\n" + _an_image(parts) + (f"\nNot measured:\n{left}\n" if left else "")
+
+
+def _failed(tests: dict) -> str:
+    return f", {len(tests['failed'])} failed" if tests["failed"] else ""
 
 
 def _by_block(parts: list[dict], card: dict) -> str:
@@ -83,7 +89,11 @@ def _rate(part: dict | None, card: dict) -> str:
     if part is None or not (seconds := _seconds(part["contenders"][0])):
         return "–"
     rate = part["facts"]["gflop"] / seconds
-    return f"{rate / 1e3:.3g} Tflop/s, {100 * rate / card['gflop_per_second']['card']:.0f} %"
+    return f"{_flops(rate)}, {100 * rate / card['gflop_per_second']['card']:.0f} %"
+
+
+def _flops(gflop: float) -> str:
+    return f"{gflop / 1e3:.3g} Tflop/s" if gflop >= 1e3 else f"{gflop:.3g} Gflop/s"
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
