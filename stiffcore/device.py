@@ -14,6 +14,8 @@ from torch import nn
 from stiffcore import device_names
 from stiffcore.errors import CannotCompute, NotEnoughMemory
 
+CPU = torch.device("cpu")
+
 # TensorFloat-32 rounds to 10 bits and can flip masks; torch uses it by default for convolutions.
 torch.backends.cudnn.allow_tf32 = False
 torch.backends.cuda.matmul.allow_tf32 = False
@@ -54,7 +56,6 @@ def compiled(model: nn.Module) -> nn.Module:
 
 
 UNIT_ROUNDOFF = 2.0**-53  # of float64, the precision of every spectrum
-CPU = torch.device("cpu")
 Work = Literal["spectrum", "iteration", "slices"]
 
 
@@ -199,14 +200,11 @@ def forget_unused(where: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def free_on_card(where: torch.device) -> int:
-    """Bytes that can be allocated on a card now: those that are free, and those that torch keeps unused."""
-    free, _ = torch.cuda.mem_get_info(where)
-    return free + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
-
-
-def available_memory() -> int:
-    """Bytes that can be allocated now without swapping; 2^62 if unknown."""
+def available_memory(where: torch.device = CPU) -> int:
+    """Bytes that can be allocated now, on the CPU without swapping; 2^62 if unknown."""
+    if where.type == "cuda":
+        kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)  # by torch, for what comes next
+        return int(torch.cuda.mem_get_info(where)[0]) + kept
     try:
         with open("/proc/meminfo") as file:
             fields = dict(line.split(":") for line in file)
@@ -226,9 +224,8 @@ def _left_in_container() -> int:
 
 
 def check_memory(needed: int, limit: int, what: str, instead: str, where: torch.device = CPU) -> None:
-    """Raise NotEnoughMemory if ``needed`` bytes exceed the limit or what is available there."""
-    available = available_memory() if where.type != "cuda" else free_on_card(where)
-    allowed = min(limit, int(0.9 * available))
+    """Raise NotEnoughMemory if ``needed`` bytes exceed the limit or what is available."""
+    allowed = min(limit, int(0.9 * available_memory(where)))
     if needed > allowed:
         raise NotEnoughMemory(
             f"Not enough memory: {what} needs {needed / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are available: {instead}."

@@ -70,11 +70,10 @@ def dense_rows(state: BlockState, convention: Convention) -> Tensor:
     """
     n_out = state.geometry.n_out
     live = state.kept_outputs(convention).flatten().nonzero()[:, 0]
-    rows = torch.empty(len(live), state.geometry.n_in, dtype=torch.float64)
+    rows = torch.empty(len(live), state.geometry.n_in, dtype=torch.float64, device=state.device)
     for at in range(0, len(live), ROWS_AT_ONCE):
         chosen = live[at : at + ROWS_AT_ONCE]
-        units = torch.zeros(len(chosen), n_out, dtype=torch.float64)
-        units[torch.arange(len(chosen)), chosen] = 1
+        units = rows.new_zeros(len(chosen), n_out).scatter_(1, chosen[:, None], 1)
         rows[at : at + len(chosen)] = apply_transpose(state, convention, units)
     return rows
 
@@ -87,12 +86,11 @@ def branch_factors(state: BlockState) -> tuple[Tensor, Tensor]:
     at = min(range(len(state.masks)), key=lambda i: int(state.masks[i].sum()))
     mask = state.masks[at]
     live = mask.flatten().nonzero()[:, 0]
-    left = torch.empty(len(live), state.geometry.n_out, dtype=torch.float64)
-    right = torch.empty(len(live), state.geometry.n_in, dtype=torch.float64)
+    left = torch.empty(len(live), state.geometry.n_out, dtype=torch.float64, device=state.device)
+    right = left.new_empty(len(live), state.geometry.n_in)
     for first in range(0, len(live), ROWS_AT_ONCE):
         chosen = live[first : first + ROWS_AT_ONCE]
-        units = torch.zeros(len(chosen), mask.numel(), dtype=torch.float64)
-        units[torch.arange(len(chosen)), chosen] = 1
+        units = left.new_zeros(len(chosen), mask.numel()).scatter_(1, chosen[:, None], 1)
         forward = backward = units.reshape(len(chosen), *mask.shape)
         for position in range(at, len(state.layers)):
             forward = forward if position == at else forward * state.masks[position]

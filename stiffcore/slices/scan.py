@@ -81,16 +81,19 @@ def _solve_flagged(
 ) -> None:
     for flag in (kernels.COUNT, kernels.EXTREME):
         o, c = (torch.from_numpy(index) for index in (flags == flag).nonzero())
-        if not len(o):
-            continue
-        is_own = torch.from_numpy(own)[o] == c
-        for chosen, matrices in peeled(values[o, :, :, c]):
-            solved = solve(matrices, counting and flag == kernels.COUNT, sparse)
-            tally.add_solved(solved, is_own[chosen])
-            tally.health["n_lapack"] += len(matrices)
-            if flag == kernels.COUNT:
-                tally.add_counts(solved)
-                tally.health["n_uncertain"] += len(matrices)
+        if len(o):
+            add_flagged(values[o, :, :, c], torch.from_numpy(own)[o] == c, flag, counting, sparse, tally)
+
+
+def add_flagged(matrices: Tensor, is_own: Tensor, flag: int, counting: bool, sparse: bool, tally: Tally) -> None:
+    """Solves matrices (M, n, n) with this flag and adds them to the tally. is_own: bool (M,), which carry the skip's 1."""
+    for chosen, kept in peeled(matrices):
+        solved = solve(kept, counting and flag == kernels.COUNT, sparse)
+        tally.add_solved(solved, is_own[chosen])
+        tally.health["n_lapack"] += len(kept)
+        if flag == kernels.COUNT:
+            tally.add_counts(solved)
+            tally.health["n_uncertain"] += len(kept)
 
 
 def _check_sample(patches: Patches, tally: Tally) -> None:
@@ -98,13 +101,19 @@ def _check_sample(patches: Patches, tally: Tally) -> None:
     channel = (7 * patches.position.y + 13 * patches.position.x) % patches.values.shape[3]
     values = patches.values[::SAMPLE_STEP, :, :, channel : channel + 1].contiguous()
     nowhere = np.array([np.inf, -np.inf, np.inf, np.inf, -np.inf])
-    ours, theirs = scan(values, np.full(len(values), -1), True, nowhere, patches.is_sparse).counts, Tally()
-    for _, matrices in peeled(values[:, :, :, 0]):
-        solved = solve(matrices, True, patches.is_sparse)
-        theirs.add_counts(solved)
-        theirs.add_solved(solved, torch.zeros(len(matrices), dtype=torch.bool))
+    ours = scan(values, np.full(len(values), -1), True, nowhere, patches.is_sparse).counts
+    compare_sample(values[:, :, :, 0], ours, patches.is_sparse, tally)
     tally.health["n_sampled"] += len(values)
-    differing = int(np.abs(ours - theirs.counts)[: kernels.UNDETERMINED].max())
+
+
+def compare_sample(matrices: Tensor, ours: np.ndarray, sparse: bool, tally: Tally) -> None:
+    """Counts matrices (M, n, n) by LAPACK, and compares with our counts of negative and positive real parts."""
+    theirs = Tally()
+    for _, kept in peeled(matrices):
+        solved = solve(kept, True, sparse)
+        theirs.add_counts(solved)
+        theirs.add_solved(solved, torch.zeros(len(kept), dtype=torch.bool))
+    differing = int(np.abs(ours - theirs.counts[: len(ours)])[: kernels.UNDETERMINED].max())
     tally.health["n_sample_disagreements"] += max(0, differing - int(theirs.counts[kernels.UNDETERMINED]))
     for name in ERRORS:
         tally.health[name] = max(tally.health[name], theirs.health[name])

@@ -26,6 +26,7 @@ from stiffcore.slices.patches import PatchFormer, Position, positions, skip_of
 if TYPE_CHECKING:  # it imports numba
     from stiffcore.slices.scan import Tally
 
+CPU = torch.device("cpu")
 LEVELS = ("extremes", "counts", "spectrum")
 
 Part = tuple[Position, Tensor]  # outputs at a position
@@ -77,7 +78,7 @@ class SliceSpectrum:
 def slice_spectrum(
     state: BlockState, level: str = "counts", progress: Progress | None = None, threads: int = 1
 ) -> SliceSpectrum:
-    """The slices' spectrum of a block at one image, on the CPU in float64.
+    """The slices' spectrum of a block at one image, in float64, where the state stands; the density always on the CPU.
 
     level: ``extremes``, ``counts``, or ``spectrum`` (counts, and the density in the complex plane).
     threads: how many parts are processed at a time; each may use torch's threads in addition, so keep those at 1.
@@ -96,19 +97,41 @@ def slice_spectrum(
         raise CannotCompute(
             f"The weights of block {state.geometry.block} contain NaN or infinity: check the weights file."
         )
+    tally, state = _on_card(state, level, progress) if state.device.type != "cpu" else (None, state)
+    if tally is not None and level != "spectrum":
+        return _summary(state, tally, level)
     former = PatchFormer(state)
     parts = [(position, outputs) for position in _largest_first(state) for outputs in former.chunks(position)]
-    total = len(parts) * (2 if level == "spectrum" else 1)
+    total = len(parts) * (2 if level == "spectrum" and tally is None else 1)
 
     def report(done: int, what: str = "slices") -> None:
         if progress is not None:
             progress(done, total, what)
 
-    tally = _tallied(former, parts, level != "extremes", threads, report)
+    before = total - len(parts)
+    tally = tally or _tallied(former, parts, level != "extremes", threads, report)
     spectrum = _summary(state, tally, level)
     if level == "spectrum":
-        spectrum = _with_density(spectrum, former, parts, threads, lambda done: report(len(parts) + done, "density"))
+        spectrum = _with_density(spectrum, former, parts, threads, lambda done: report(before + done, "density"))
     return spectrum
+
+
+def _on_card(state: BlockState, level: str, progress: Progress | None) -> "tuple[Tally | None, BlockState]":
+    """The tally by the card that the state stands on, None where it has no kernels for it; and the state for what is left to do."""
+    from stiffcore.slices import card
+    from stiffcore.slices.card_patches import BatchFormer
+
+    if not card.can_scan(state):
+        return None, state.to(CPU)
+    former = BatchFormer(state)
+    total = len(former.parts())
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(done, total, "slices")
+
+    tally = card.tallied(former, level != "extremes", report)
+    return tally, state.to(CPU) if level == "spectrum" else state
 
 
 def _largest_first(state: BlockState) -> list[Position]:

@@ -47,10 +47,12 @@ def visitor(tmp_path, monkeypatch):
 def engine(monkeypatch):
     """Replaces the engine by one that notes what it is asked for, and waits for ``go`` before each result."""
     asked: list[Request] = []
+    places: list[str] = []
     go = threading.Event()
 
-    def compute_many(requests, progress=None, refused=None, **_):
+    def compute_many(requests, progress=None, refused=None, where="auto", **_):
         asked.append(tuple(requests))
+        places.append(where)
         for done, request in enumerate(requests):
             while not go.wait(0.02):
                 progress(done, len(requests), f"block {request.block}: planted stage")
@@ -59,7 +61,7 @@ def engine(monkeypatch):
             yield made_up(request)
 
     monkeypatch.setattr(analysis, "compute_many", compute_many)
-    compute_many.asked, compute_many.go = asked, go
+    compute_many.asked, compute_many.places, compute_many.go = asked, places, go
     yield compute_many
     go.set()
 

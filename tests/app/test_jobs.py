@@ -173,6 +173,25 @@ def test_one_worker_takes_jobs_in_the_order_of_priority_then_arrival(service):
     assert {name for work in works.values() for name in work.threads} == {"jobs"}
 
 
+def test_queues_do_not_wait_for_each_other(service):
+    busy = occupied(service)
+    waiting, there, behind = Work(0), Work(1), Work(0)
+    submit(service, "waits", waiting)
+    service.submit("there", there, title="On a card", watcher="w", queue="cuda:0")
+    service.submit("behind", behind, title="On a card", watcher="w", queue="cuda:0")
+    assert there.entered.wait(PATIENCE)
+    assert (service.find("waits").position, service.find("behind").position) == (1, 1)
+    assert (service.load(""), service.load("cuda:0"), service.load("cuda:1")) == (2, 2, 0)
+    service.submit("busy", Work(0), title="Joins", watcher="another", queue="cuda:0")
+    assert service.load("") == 2
+    there.release()
+    assert finished(service, "behind").status == "done"
+    assert service.find("busy").status == "running"
+    assert there.threads == ["jobs cuda:0"]
+    busy.release()
+    assert finished(service, "waits").status == "done"
+
+
 def test_a_full_queue_refuses_with_a_sentence(service):
     busy = occupied(service)
     for key in "abc":

@@ -113,6 +113,12 @@ def _on_card(card: FakeCard, func: Callable, name: str, args: tuple, kwargs: dic
         card.copied(args[0], to_host=True)
     if isinstance(kwargs.get("generator"), torch.Generator):
         raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
+    if name == "__deepcopy__":
+        x, memo = args
+        copied = memo.setdefault(id(x), card._tensor(x.detach().clone()))
+        if isinstance(x, torch.nn.Parameter):
+            copied._is_param = True  # what torch asks a subclass for
+        return copied
     if name == "__iter__":
         return iter([card._tensor(x) for x in args[0].unbind(0)])
     return card.wrapped(func(*args, **kwargs))

@@ -1,5 +1,7 @@
 """The fake card refuses what CUDA refuses, and counts what is copied."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,10 @@ def test_a_module_moves_with_its_numbers():
         with pytest.raises(RuntimeError, match="same device"):
             moved(x)
         torch.testing.assert_close(moved(x.to(card.device)).cpu(), expected)
+        card.forget()
+        copied = copy.deepcopy(moved).double().to(card.device).eval()
+        torch.testing.assert_close(copied(x.to(card.device)).cpu(), expected)
+        assert card.to_card == [tuple(x.shape)]
 
 
 @pytest.mark.parametrize("block", small_blocks()[:3], ids=repr)

@@ -235,7 +235,7 @@ def test_two_starts_that_disagree_go_on_until_they_agree(monkeypatch):
 
 
 def test_what_does_not_fit_into_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(device, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(device, "available_memory", lambda *_: 10_000)
     with pytest.raises(sc.CannotCompute, match="Not enough memory: the growth through Net"):
         sc.growth(made(Net), pixels())
 

@@ -153,7 +153,7 @@ def test_nan_is_refused_before_the_solver(monkeypatch):
 
 
 def test_a_core_that_does_not_fit_is_refused_with_sizes(monkeypatch):
-    monkeypatch.setattr(device, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(device, "available_memory", lambda *_: 10**9)
     with pytest.raises(CannotCompute, match=r"core of side 20000.*GB.*extremes"):
         full_spectra.check_core_memory(20_000, full_spectra.SPECTRUM_MEMORY)
 

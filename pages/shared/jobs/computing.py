@@ -115,8 +115,7 @@ def device() -> None:
     def chosen() -> None:
         st.session_state[service.DEVICE] = st.session_state[key]
 
-    if st.session_state.get(key) != service.device_chosen():  # a widget's own value does not outlive a change of page
-        st.session_state[key] = service.device_chosen()
+    st.session_state[key] = service.device_chosen()  # a widget's own value does not outlive a change of page
     st.selectbox(
         "Compute spectra on", list(titles), format_func=titles.get, key=key, on_change=chosen,
         help="Results are stored once, wherever they are computed, and agree to rounding. All else is computed on the CPU.",

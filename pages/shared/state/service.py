@@ -43,10 +43,13 @@ def warm_up() -> threading.Timer | None:
 def _prepare(queue: str) -> None:
     """In a queue's thread: torch, and the card that "auto" means there."""
     _import_torch()
-    if number_of(queue or CPU) is not None:
-        import torch
+    try:
+        if number_of(queue or CPU) is not None:
+            import torch
 
-        torch.cuda.set_device(queue)
+            torch.cuda.set_device(queue)
+    except Exception:  # as below
+        log.exception("The device %s could not be chosen", queue)
 
 
 def _import_torch() -> None:
