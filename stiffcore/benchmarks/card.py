@@ -54,6 +54,7 @@ class Extent:
     sliced: tuple[str, ...]
     rows: tuple[Row, ...]
     images: tuple[int, int]
+    large: tuple[Row, ...]
     seconds: float  # no comparison begins later than this
 
 
@@ -72,8 +73,8 @@ LARGE = (  # all eigenvalues of a side of 8,000 take the host minutes: once is e
     Row("resnet18", 4, ALL, (FORMING, EXTREMES, PROOF)),
     Row("resnet18", 2, ALL, (FORMING, EXTREMES, PROOF)),
 )
-SHORT = Extent(("resnet18",), SMALL, (12, 60), 120)
-WHOLE = Extent(("resnet18", "resnet50"), (*SMALL, *LARGE), (24, 240), 300)
+SHORT = Extent(("resnet18",), SMALL, (12, 60), (), 120)
+WHOLE = Extent(("resnet18", "resnet50"), SMALL, (24, 240), LARGE, 300)
 
 
 @dataclass
@@ -133,15 +134,21 @@ def measured(extent: Extent, where: torch.device, say: Say) -> Table:
 
 
 def _planned(extent: Extent, where: torch.device, notes: list[str]) -> Iterator[tuple[str, Callable[[], Comparison]]]:
-    """A title, and what makes its comparison. Slices and the sweep come first: they are quick, and their goals are named."""
+    """A title, and what makes its comparison. What the goals name comes first."""
     states = functools.cache(_states)
     for network in extent.sliced:
         yield f"{SLICES} of {networks.title(network)}", partial(_slices, network, states, where, notes)
-    yield f"sweep of {networks.title(SWEPT)}", partial(_sweep, extent.images)
-    for row in extent.rows:
-        for what in row.parts:
-            title = f"{what} of block {row.block} of {networks.title(row.network)}"
-            yield title, partial(_core, row, what, states, where)
+    for rows in (extent.rows, extent.large):
+        for row in rows:
+            for what in row.parts:
+                title = f"{what} of block {row.block} of {networks.title(row.network)}{_unpooled(row)}"
+                yield title, partial(_core, row, what, states, where)
+        if rows is extent.rows:
+            yield f"sweep of {networks.title(SWEPT)}", partial(_sweep, extent.images)
+
+
+def _unpooled(row: Row) -> str:
+    return " without max-pool" if row.stem else ""
 
 
 def _sweep(images: tuple[int, int]) -> Comparison:
@@ -187,7 +194,7 @@ _States = Callable[..., dict[int, BlockState]]
 def _core(row: Row, what: str, states: _States, where: torch.device) -> Comparison:
     state = states(row.network, row.stem)[row.block]
     side = deflation.plan(state, Convention.BLOCK).side
-    title = f"{networks.title(row.network)}{' without max-pool' * bool(row.stem)}, block {row.block}"
+    title = f"{networks.title(row.network)}{_unpooled(row)}, block {row.block}"
     facts: dict[str, object] = {"network": row.network, "block": row.block, "core_side": side}
     if what == FORMING:
         facts["gflop"] = _guarded(lambda: sides.gflop(state.to(where)))
