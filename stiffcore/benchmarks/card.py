@@ -124,7 +124,9 @@ def measured(extent: Extent, where: torch.device, say: Say) -> Table:
             table.notes.append(f"Left out, because {spent:.0f} s were used up: {title}.")
             continue
         try:
-            table.comparisons.append(_done(make(), where, say))
+            done = _done(make(), where, say)
+            table.comparisons.append(done)
+            table.failures += [f"{done.title}, {name}: {why}" for name, why in done.refused.items()]
         except _Failed as error:
             table.failures.append(f"{title}: {error}")
         except CannotCompute as error:

@@ -96,10 +96,10 @@ def _measured(
     return found, [row for _, outcome in arrived for row in outcome.rows]
 
 
-def with_cards(network: str, images: tuple[int, int], workers: int) -> Comparison:
+def with_cards(network: str, images: tuple[int, int], workers: int, blocks: Sequence[int] | None = None) -> Comparison:
     """Seconds an image under ``slices``, of sweeps by this machine's workers alone and with a worker for each card beside them.
 
-    images: of the first sweep and of the second, which is quicker. Both end with the same ones, whose rows are compared.
+    images: of the first sweep and of the second, which is quicker. Both end with the same ones, whose rows are compared. blocks: all, if None.
     """
     cards = device.cards()
     alone, beside = f"{workers} workers on the host", f"{workers} workers on the host, {len(cards)} on cards"
@@ -114,7 +114,7 @@ def with_cards(network: str, images: tuple[int, int], workers: int) -> Compariso
     common = {image.number for image in bundled()[-min(images) :]}
     sweeps = ((alone, images[0], workers, "cpu"), (beside, images[1], workers + len(cards), "auto"))
     for name, number, together, asked in sweeps:
-        found, rows = _measured(network, Convention.SLICES, None, number, together, asked)
+        found, rows = _measured(network, Convention.SLICES, blocks, number, together, asked)
         answer = _answer([row for row in rows if row["image"] in common])
         comparison.runs[name] = [Run(None, None, 60 / found.images_per_minute, answer)]
     return comparison

@@ -96,10 +96,9 @@ def card(number: int) -> dict[str, object]:
     """A card's name, its memory in bytes, how much of it is free, its compute capability, and the compiler of its kernels."""
     import torch
 
-    free, total = torch.cuda.mem_get_info(number)
-    major, minor = torch.cuda.get_device_capability(number)
+    found, (free, total) = torch.cuda.get_device_properties(number), torch.cuda.mem_get_info(number)
     about = {"name": torch.cuda.get_device_name(number), "memory": total, "free": free}
-    return about | {"capability": f"{major}.{minor}", "triton": version("triton")}
+    return about | {"capability": f"{found.major}.{found.minor}", "triton": version("triton")}
 
 
 def placement() -> dict[str, str]:
@@ -162,20 +161,25 @@ def _percent(share: float | None) -> str:
     return "not measured" if share is None else f"{100 * share:.2f} %"
 
 
+def device_lines(where: dict) -> list[str]:
+    """Device, cores, memory; the cards; what is computed where, and why."""
+    lines = [
+        f"device     {where['device']}; {where['cores']} cores, {where['threads']} thread per process, "
+        f"{where['memory_available'] / 1e9:.1f} GB of memory available"
+    ]
+    lines += [
+        f"card       {found['name']}, {found['free'] / 1e9:.1f} of {found['memory'] / 1e9:.1f} GB free, compute capability "
+        f"{found['capability']}, Triton {found['triton']}"
+        for found in where["cards"]
+    ]
+    return lines + [f"where      {work}: {how}" for work, how in where["placement"].items()]
+
+
 def as_lines(findings: dict, problems: list[str]) -> list[str]:
     """The findings as lines of text."""
     where, cache = findings["device"], findings["cache"]
     lines = ["versions   " + ", ".join(f"{name} {version}" for name, version in findings["versions"].items())]
-    lines.append(
-        f"device     {where['device']}; {where['cores']} cores, {where['threads']} thread per process, "
-        f"{where['memory_available'] / 1e9:.1f} GB of memory available"
-    )
-    lines += [
-        f"card       {found['name']}, {found['free'] / 1e9:.1f} of {found['memory'] / 1e9:.1f} GB free, compute capability {found['capability']}, "
-        f"Triton {found['triton']}"
-        for found in where["cards"]
-    ]
-    lines += [f"where      {work}: {how}" for work, how in where["placement"].items()]
+    lines += device_lines(where)
     for name, found in findings["weights"].items():
         lines.append(
             f"weights    {name:20} {found['sha256'][:12]:12}  test set {_percent(found['accuracy'])}, bundled images "

@@ -178,14 +178,15 @@ class Readme(Target):
         return catalogue.PAPER
 
     @property
-    def _files(self) -> tuple[tuple[Path, dict[str, Callable[[], str]]], ...]:
+    def files(self) -> tuple[tuple[Path, dict[str, Callable[[], str]]], ...]:
+        """Each README with its sections."""
         return (self.path, SECTIONS), (self.benchmarks, OF_BENCHMARKS)
 
     def need(self) -> Need:
         if any(shipping.rows(networks.find(name), Convention.SLICES).empty for name in catalogue.PAPER):
             return self._lacking(("rows under slices are missing",))
         old = []
-        for path, sections in self._files:
+        for path, sections in self.files:
             text = path.read_text("utf-8")
             old += [name for name, content in sections.items() if markers.between(text, name, content()) != text]
         return Need((f"not current: {', '.join(old)}",), len(old), SECONDS) if old else Need()
@@ -198,5 +199,5 @@ class Readme(Target):
 
     def make(self, workers: Workers) -> None:
         workers.step(0, 1, self.name)
-        for path, sections in self._files:
+        for path, sections in self.files:
             write_replaced(path, current(path.read_text("utf-8"), sections).encode())
