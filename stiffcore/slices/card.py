@@ -20,6 +20,7 @@ from stiffcore.slices.patches import positions
 from stiffcore.slices.scan import Tally, add_flagged, compare_sample
 
 FIRST = 8  # matrices for each extreme, those with the largest bounds, that LAPACK solves to find limits
+MARGIN = 1e-10  # of a limit; far above LAPACK's rounding, and a matrix so close below is only solved in vain
 SAMPLE_STEP = 128  # LAPACK also counts a slice of every 128th output; more would take longer than all the rest
 
 
@@ -66,12 +67,11 @@ class _Scanned:
         tally = Tally()
         tally.extremes = limits.copy()
         tally.health["n_slices"] = len(self.lanes.flags)
-        self._add_first(tally)
-        self._add_left(tally)
+        self._add_left(tally, self._add_first(tally))
         return tally
 
-    def _add_first(self, tally: Tally) -> None:
-        """Counts, extremes of closed forms, the matrices with the largest bounds, and the sample, in one copy to the host."""
+    def _add_first(self, tally: Tally) -> np.ndarray:
+        """Counts, extremes of closed forms, and the sample; and limits, from the matrices with the largest bounds. One copy to the host."""
         ids, sampled = self._largest(), self._sampled()
         there, lanes = sampled.to(ids.device), self.lanes
         found = lanes.tally, self._exact(), ids, self._is_own(ids), self._entries(ids)
@@ -80,24 +80,38 @@ class _Scanned:
         negative, positive, _, non_zero = counts.tolist()
         tally.counts += np.array([negative, positive, 0, non_zero], np.int64)
         tally.raise_extremes(exact.numpy())
-        once = torch.from_numpy(np.unique(ids.numpy(), return_index=True)[1])
-        self._solve(ids[once].long(), first[once], is_own[once] > 0, kernels.EXTREME, tally)
+        limits = tally.extremes.copy()
+        self._raise_limits(limits, self._size_of(ids.long()), first, is_own > 0)
+        tally.health["n_lapack"] += len(ids)
         if self.counting:
             self._compare(self._size_of(sampled), *checked, tally)
+        return limits
 
-    def _add_left(self, tally: Tally) -> None:
+    def _raise_limits(self, limits: np.ndarray, sizes: Tensor, matrices: Tensor, is_own: Tensor) -> None:
+        """By what these matrices reach, less the rounding of LAPACK, so that those which reach it are solved with the others."""
+        found = Tally()
+        for n in sizes.unique().tolist():
+            chosen = sizes == n
+            values, own = np.linalg.eigvals(matrices[chosen, :n, :n].numpy()), is_own[chosen].numpy()
+            others = values.real[~own].max(initial=-np.inf), values.real[~own].min(initial=np.inf)
+            ours = values.real.max(), values.real.min(), np.abs(values).max()
+            found.raise_extremes(np.array([*ours, *others]))
+        bounds = Tally()
+        bounds.extremes = limits
+        bounds.raise_extremes(found.extremes - MARGIN * np.abs(found.extremes) * np.array([1, -1, 1, 1, -1]))
+
+    def _add_left(self, tally: Tally, limits: np.ndarray) -> None:
         """What LAPACK has to decide, in one copy to the host."""
-        limits = torch.from_numpy(tally.extremes).to(self.size.device)
+        there = torch.from_numpy(limits).to(self.size.device)
         pending = self.lanes.flags.view(-1, self.channels)
         if self.closed < len(pending):
-            over = self._over(limits)
-            pending[self.closed :].masked_fill_(over[self.closed :], kernels.EXTREME)
+            pending[self.closed :].masked_fill_(self._over(there)[self.closed :], kernels.EXTREME)
         ids = self.lanes.flags.nonzero()[:, 0]
         if not len(ids):
             return
         flags, is_own, entries = self.lanes.flags[ids], self._is_own(ids), self._entries(ids)
         if entries.shape[-1] > 2:
-            kept = (flags == kernels.COUNT) | beyond(entries, is_own, limits)
+            kept = (flags == kernels.COUNT) | beyond(entries, is_own, there)
             ids, flags, is_own, entries = (values[kept] for values in (ids, flags, is_own, entries))
         ids, flags, is_own, entries = _to_host(ids, flags, is_own, entries)
         for flag in (kernels.COUNT, kernels.EXTREME):

@@ -6,8 +6,10 @@ at most 5×5 (basic block), 7×7 (basic block with stride) or 3×3 (bottleneck).
 the masks around it: their patches are a few matrix products over the live inner units.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,20 +41,63 @@ class Patches:
     is_sparse: bool = False  # D_0 or dead inner pixels make entries exactly 0, scattered over the patches
 
 
-def _reach(convolution: ScaledConvolution, first: int, last: int, side: int) -> tuple[int, int]:
-    """The first and last input index that outputs first to last of a convolution read, within 0 to side - 1."""
-    kernel = convolution.weight.shape[-1]
-    low = first * convolution.stride - convolution.padding
-    return max(low, 0), min(last * convolution.stride - convolution.padding + kernel - 1, side - 1)
+class Window(NamedTuple):
+    """What of a convolution decides which inputs an output reads."""
+
+    kernel: int
+    stride: int
+    padding: int
+
+    def reach(self, first: int, last: int, side: int) -> tuple[int, int]:
+        """The first and last input index that outputs first to last read, within 0 to side - 1."""
+        low = first * self.stride - self.padding
+        return max(low, 0), min(last * self.stride - self.padding + self.kernel - 1, side - 1)
 
 
-def receptive_range(state: BlockState, output: int) -> tuple[int, int]:
-    """First and last input row that output row ``output`` depends on, skip included; the same for columns."""
-    first = last = output
-    for convolution, mask in zip(reversed(state.convolutions), reversed(state.masks), strict=True):
-        first, last = _reach(convolution, first, last, mask.shape[1])
-    stride = skip_of(state).stride if state.skip is not None else 1
-    return min(first, output * stride), max(last, output * stride)
+class Shape(NamedTuple):
+    """What of a block decides its positions and their patches' sizes."""
+
+    windows: tuple[Window, ...]
+    sides: tuple[int, ...]  # of the values in front of each layer
+    outputs: tuple[int, int]  # height and width
+    skip: int  # stride
+
+    def receptive_range(self, output: int) -> tuple[int, int]:
+        """First and last input row that output row ``output`` depends on, skip included; the same for columns."""
+        first = last = output
+        for window, side in zip(reversed(self.windows), reversed(self.sides), strict=True):
+            first, last = window.reach(first, last, side)
+        return min(first, output * self.skip), max(last, output * self.skip)
+
+
+def inner_window(shape: Shape, position: Position) -> Iterator[tuple[int, int, int, int]]:
+    """Inner positions (p, q) that the second convolution reads for an output position, with its kernel indices."""
+    kernel, stride, padding = shape.windows[1]
+    top, left = (i * stride - padding for i in (position.y, position.x))
+    for a in range(kernel):
+        for b in range(kernel):
+            if 0 <= top + a < shape.sides[1] and 0 <= left + b < shape.sides[1]:
+                yield top + a, left + b, a, b
+
+
+@functools.lru_cache(maxsize=64)  # the blocks of a few networks
+def places(shape: Shape) -> tuple[Position, ...]:
+    """All output positions, row by row."""
+    down, right = ([shape.receptive_range(i) for i in range(side)] for side in shape.outputs)
+    found = []
+    for y, (top, bottom) in enumerate(down):
+        for x, (begin, end) in enumerate(right):
+            first, last = max(top, begin), min(bottom, end)
+            found.append(Position(y, x, first, max(last - first + 1, 0)))
+    return tuple(found)
+
+
+def shape_of(state: BlockState) -> Shape:
+    """Raises CannotCompute for a skip that slices cannot take."""
+    windows = tuple(Window(layer.weight.shape[-1], layer.stride, layer.padding) for layer in state.convolutions)
+    skip = 1 if state.skip is None else skip_of(state).stride
+    _, height, width = state.geometry.output_shape
+    return Shape(windows, tuple(mask.shape[1] for mask in state.masks), (height, width), skip)
 
 
 def skip_of(state: BlockState) -> ScaledConvolution:
@@ -64,25 +109,19 @@ def skip_of(state: BlockState) -> ScaledConvolution:
     )
 
 
-def positions(state: BlockState) -> list[Position]:
+def positions(state: BlockState) -> tuple[Position, ...]:
     """All output positions, row by row. Raises ValueError where the slices are not square."""
     _, height, width = state.geometry.input_shape
     if height != width:
         raise ValueError(f"Expected square slices, got {height} × {width}.")
-    rows = [receptive_range(state, y) for y in range(state.geometry.output_shape[1])]
-    places = []
-    for y, (top, bottom) in enumerate(rows):
-        for x, (left, right) in enumerate(rows):
-            first, last = max(top, left), min(bottom, right)
-            places.append(Position(y, x, first, max(last - first + 1, 0)))
-    return places
+    return places(shape_of(state))
 
 
 class PatchFormer:
     """Forms the patches of one block; holds its weights in the order that the matrix products need."""
 
     def __init__(self, state: BlockState):
-        self.state = state
+        self.state, self.shape = state, shape_of(state)
         self.channels = state.geometry.input_shape[0]
         convolutions = state.convolutions
         self._basic = len(convolutions) == 2
@@ -126,22 +165,12 @@ class PatchFormer:
             self._add_skip(position, outputs, values)
         return Patches(position, outputs, values, self._is_sparse)
 
-    def _inner_window(self, position: Position) -> Iterator[tuple[int, int, int, int]]:
-        """Inner positions (p, q) that the 3×3 convolution reads for an output position, with its kernel indices."""
-        convolution, side = self.state.convolutions[1], self.state.inner_masks[0].shape[-1]
-        top = position.y * convolution.stride - convolution.padding
-        left = position.x * convolution.stride - convolution.padding
-        for a in range(convolution.weight.shape[2]):
-            for b in range(convolution.weight.shape[3]):
-                if 0 <= top + a < side and 0 <= left + b < side:
-                    yield top + a, left + b, a, b
-
     def _add_basic(self, position: Position, outputs: Tensor, values: Tensor) -> None:
         """Σ over live inner units m at (p, q) of A2[o, m, ·] A1[m, c, ·]: one product per inner position and row."""
         convolution = self.state.convolutions[0]
         kernel, channels = convolution.weight.shape[-1], self.channels
         begin, end = position.first, position.first + position.size  # T
-        for p, q, a, b in self._inner_window(position):
+        for p, q, a, b in inner_window(self.shape, position):
             live = self.state.inner_masks[0][:, p, q].nonzero()[:, 0]
             top, left = (i * convolution.stride - convolution.padding for i in (p, q))
             first, last = max(begin, left), min(end, left + kernel)  # columns of T that (p, q) reads
@@ -161,7 +190,7 @@ class PatchFormer:
             return
         left_factor = self._third.index_select(0, outputs).index_select(1, middle)
         end, stride = position.first + position.size, self.state.convolutions[0].stride
-        for p, q, a, b in self._inner_window(position):
+        for p, q, a, b in inner_window(self.shape, position):
             live = self.state.inner_masks[0][:, p, q].nonzero()[:, 0]
             row, column = p * stride, q * stride
             if len(live) and position.first <= row < end and position.first <= column < end:
