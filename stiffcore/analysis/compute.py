@@ -14,7 +14,7 @@ import numpy as np
 from stiffcore.analysis import results
 from stiffcore.analysis.requests import ALGORITHM, PRECISION, QUANTITIES, Request
 from stiffcore.analysis.results import Result
-from stiffcore.device_names import AUTO
+from stiffcore.device_names import AUTO, CPU
 from stiffcore.errors import CannotCompute, NotEnoughMemory
 from stiffcore.images.image import Image
 from stiffcore.metrics import definitions
@@ -108,7 +108,7 @@ def _one(request: Request, group: list[Request], shared: _Shared, stage: Progres
         _log.info("computing %s: %s", name, ", ".join(f"{of}={value}" for of, value in request.in_header().items()))
         stage(0, 1, "one forward pass")
         if not shared.states:
-            shared.states = _states(request, {other.block for other in group})
+            shared.states = _states(request, {other.block for other in group}, shared.where)
             if request.network.classes and not _is_listed(request.network, request.image):
                 shared.losses = all_losses(request.network, request.image)
         result = _anywhere(request, shared, stage)
@@ -145,11 +145,12 @@ def _there(request: Request, shared: _Shared, where: "torch.device", stage: Prog
 
 
 def block_state(request: Request) -> "BlockState":
-    """The request's block, linearised at its image."""
-    return _states(request.checked(), {request.block})[request.block]
+    """The request's block, linearised at its image, on the CPU."""
+    return _states(request.checked(), {request.block}, CPU)[request.block]
 
 
-def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
+def _states(request: Request, blocks: set[int], where: str) -> "dict[int, BlockState]":
+    """The blocks linearised by one pass where a vector of the largest one's size would be computed; each moves from there to its own place."""
     import torch
 
     from stiffcore import device
@@ -158,6 +159,14 @@ def _states(request: Request, blocks: set[int]) -> "dict[int, BlockState]":
     device.use_one_thread()
     network = request.network
     image = network.normalised(request.image) if network.takes_images else torch.zeros(0)
+    largest = max(max(network.block(block).n_in, network.block(block).n_out) for block in blocks)
+    place = device.chosen("iteration", largest, device.parsed(where))
+    try:
+        return forward.block_states(network.module(), network.blocks, image, blocks, place)
+    except (NotEnoughMemory, RuntimeError) as error:
+        if place == device.CPU or not device.is_out_of_memory(error):
+            raise
+    device.forget_unused(place)
     return forward.block_states(network.module(), network.blocks, image, blocks)
 
 

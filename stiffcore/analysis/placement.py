@@ -11,7 +11,12 @@ from stiffcore.jacobians.linearise import BlockState
 def of(request: Request, state: BlockState, asked: torch.device | None) -> torch.device:
     """The device for a request, whose block is linearised. asked: the one that was asked for; None for the process's, else the quicker one."""
     work, size = _work(request, state)
-    return device.chosen(work, size, asked)
+    where = device.chosen(work, size, asked)
+    if work == "slices" and where != device.CPU:
+        from stiffcore.slices import card  # imports numba, which takes a second
+
+        return where if card.can_scan(state, where) else device.CPU
+    return where
 
 
 def _work(request: Request, state: BlockState) -> tuple[device.Work, int]:

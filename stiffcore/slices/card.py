@@ -24,9 +24,9 @@ MARGIN = 1e-10  # of a limit; far above LAPACK's rounding, and a matrix so close
 SAMPLE_STEP = 128  # LAPACK also counts a slice of every 128th output; more would take longer than all the rest
 
 
-def can_scan(state: BlockState) -> bool:
-    """Whether there are kernels for all of the state's slices, where it stands: larger ones need LAPACK, one by one."""
-    if state.device.type == "cpu" or reason():
+def can_scan(state: BlockState, where: torch.device) -> bool:
+    """Whether there are kernels for all of the state's slices on a device: larger ones need LAPACK, one by one."""
+    if where.type == "cpu" or reason():
         return False
     return max((position.size for position in positions(state)), default=0) <= kernels.LARGEST_ROUTH
 

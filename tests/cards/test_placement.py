@@ -6,6 +6,7 @@ import torch
 from stiffcore import device, device_names
 from stiffcore.analysis import block_metrics, compute as analysis, placement
 from stiffcore.errors import CannotCompute, NotEnoughMemory
+from stiffcore.slices import card
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from tests.cards.fake_card import NAME, fake_card
 from tests.made_up.asked import asked
@@ -99,13 +100,13 @@ def test_a_name_overrules_the_process_and_that_what_is_quicker(monkeypatch):
 def test_both_sides_of_a_comparison_do_the_same_work(work):
     """Only the answer comes to the host, and it is the same on both sides."""
     size = 64
-    with fake_card() as card:
+    with fake_card() as there_is:
         task = device._sample(work, size)
         on_card = task(CARD)
-        card.forget()
+        there_is.forget()
         there, here = on_card(), task(device.CPU)()
-        assert card.to_card == []
-        assert card.to_host == ([(size,)] if work == "spectrum" else [])
+        assert there_is.to_card == []
+        assert there_is.to_host == ([(size,)] if work == "spectrum" else [])
     assert torch.equal(torch.as_tensor(there), torch.as_tensor(here))
     assert device._seconds(task(device.CPU)) > 0
 
@@ -123,10 +124,24 @@ def test_both_sides_of_a_comparison_do_the_same_work(work):
 def test_what_takes_longest_and_its_size(monkeypatch, block, convention, quantity, work, size):
     """Of the core, which is smaller than the block, the size is known before it is formed: it is the side in the result."""
     request, said = asked("resnet18", 0, block, convention, quantity), []
-    monkeypatch.setattr(device, "chosen", lambda *what: said.append(what) or device.CPU)
-    placement.of(request, analysis.block_state(request), CARD)
+    state = analysis.block_state(request)
+    with monkeypatch.context() as patch:
+        patch.setattr(device, "chosen", lambda *what: said.append(what) or device.CPU)
+        assert placement.of(request, state, CARD) == device.CPU
     side = analysis.compute(request).health["core_side"] if size == "core_side" else size
-    assert said[0] == (work, side, CARD)
+    assert said == [(work, side, CARD)]
+
+
+def test_slices_without_kernels_stay_on_the_cpu_and_say_so(monkeypatch):
+    """Without Triton, or without a compiler for it, ``reason`` is a sentence; the fake card has none."""
+    request = asked("resnet18", 0, 8, "slices", "counts")
+    state = analysis.block_state(request)
+    with fake_card():
+        monkeypatch.setattr(card, "reason", lambda: "")
+        assert placement.of(request, state, CARD) == CARD
+        monkeypatch.setattr(card, "reason", lambda: "Slices are computed on the CPU: there is no Triton.")
+        assert placement.of(request, state, CARD) == device.CPU
+        assert analysis.compute(request, where="cuda").made["device"] == "cpu"
 
 
 def test_a_result_is_found_by_the_same_key_wherever_it_was_computed(on_card):
@@ -161,9 +176,9 @@ def test_each_request_at_an_image_is_computed_where_it_is_quicker(monkeypatch, o
 
 def test_a_card_without_enough_memory_leaves_it_to_the_cpu_and_says_so():
     request = asked("resnet18", 0, 8, "branch", "extremes")
-    with fake_card(largest=10**6) as card:  # bytes: fewer than a convolution of block 8 has
+    with fake_card(largest=10**6) as small:  # bytes: fewer than a convolution of block 8 has
         result = analysis.compute(request, where="cuda")
-        assert not card.to_host
+        assert not small.to_host
     assert result.made["device"] == "cpu"
     assert result.notices == (
         f"{NAME} has too little memory for block 8 of resnet18 at image 0, which was computed on the CPU.",

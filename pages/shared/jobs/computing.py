@@ -42,7 +42,7 @@ def badge(results: Sequence[Result], title: str) -> None:
         title,
         *_state_and_parts(results),
         name=f"again-{key[:8]}",
-        cost=f"Computes {estimate.of(requests, again=True).sentence}",
+        cost=f"Computes {_cost(requests, again=True)}",
         cancelled="Cancelled. Each stored result is kept until its new one is complete.",
         counts_results=True,
         queue=service.queue(),
@@ -101,9 +101,15 @@ def name_of(request: Request) -> str:
 def _offer(requests: Sequence[Request], wanted: tuple[Request, ...], title: str) -> None:
     """An estimate and the button."""
     if wanted:
-        key, sentence = service.view_key(requests), estimate.of(wanted).sentence
+        key, sentence = service.view_key(requests), _cost(wanted)
         work, queue = service.work(wanted, service.device_chosen()), service.queue()
         ode_jobs.button(key, work, title, sentence, "Compute", box="offer", name="compute", queue=queue)
+
+
+def _cost(requests: Sequence[Request], again: bool = False) -> str:
+    """The estimate. What is known are the seconds of a core: where a card computes, it says so."""
+    sentence = estimate.of(requests, again=again).sentence
+    return f"{sentence} That is for the CPU; a card is quicker." if service.queue() else sentence
 
 
 def device() -> None:

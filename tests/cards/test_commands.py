@@ -1,0 +1,109 @@
+"""``--device`` and ``device=``: what they accept, what they refuse, and that results say where they were computed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import stiffcore as sc
+from stiffcore.analysis import block_metrics, compute as analysis
+from stiffcore.commands import main
+from stiffcore.errors import CannotCompute
+from stiffcore.storage import cache as result_cache, shipped as shipped_results
+from stiffcore.sweeps import local, tasks as sweep_tasks
+from tests.cards.fake_card import NAME, fake_card
+
+NONE_THERE = "Expected a CUDA device for 'cuda', got a machine on which torch finds none: choose auto or cpu."
+ANALYSE = ["analyse", "resnet18", "--images", "0", "--blocks", "8", "--convention", "branch", "--level", "norms"]
+SPECTRUM = ["spectrum", "resnet18", "--image", "0", "--block", "8", "--convention", "branch"]
+SWEEP = ["sweep", "resnet18", "--images", "0", "--blocks", "8", "--convention", "branch"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(result_cache, "shipped", lambda: shipped_results.ShippedResults(tmp_path / "nothing ships"))
+
+
+@pytest.fixture
+def on_card(monkeypatch):
+    """The engine's numbers are the CPU's, whatever device a state is on."""
+    of_matrix = block_metrics.of_matrix
+    monkeypatch.setattr(
+        block_metrics, "of_matrix", lambda state, *others: of_matrix(state.to(torch.device("cpu")), *others)
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [ANALYSE, [*SPECTRUM, "--out", "spectrum.npz"], SWEEP], ids=lambda command: command[0]
+)
+def test_a_card_that_is_not_there_is_refused_in_one_line(command, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main.main([*command, "--device", "cuda"]) == main.BAD_INPUT
+    assert capsys.readouterr().err.strip().splitlines()[-1] == NONE_THERE
+    assert main.main([*command, "--device", "banana"]) == main.BAD_INPUT
+    assert "Expected a device among auto, cpu, cuda and cuda:NUMBER, got 'banana'" in capsys.readouterr().err
+    assert not result_cache.default().keys()
+
+
+def test_a_row_says_where_it_was_computed_also_when_it_was_stored(capsys, on_card):
+    with fake_card():
+        assert main.main([*ANALYSE, "--json", "--device", "cuda:0"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["device"], row["stored"]) == (NAME, False)
+    assert main.main([*ANALYSE, "--json", "--device", "cpu"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["device"], row["stored"]) == (NAME, True)
+
+
+def test_a_card_without_memory_is_a_notice_of_the_command(capsys):
+    with fake_card(largest=10**6):
+        assert main.main([*ANALYSE, "--json", "--device", "cuda"]) == 0
+    said = capsys.readouterr()
+    assert (
+        f"{NAME} has too little memory for block 8 of resnet18 at image 0, which was computed on the CPU." in said.err
+    )
+    assert json.loads(said.out)[0]["device"] == "cpu"
+
+
+def test_the_file_of_a_spectrum_says_where(on_card, tmp_path):
+    path = tmp_path / "spectrum.npz"
+    with fake_card():
+        assert main.main([*SPECTRUM, "--out", str(path), "--device", "cuda"]) == 0
+    with np.load(path, allow_pickle=False) as file:
+        assert json.loads(str(file["header"]))["made"]["device"] == NAME
+
+
+def test_a_sweep_hands_its_device_to_its_workers(monkeypatch):
+    seen = []
+
+    def run(tasks, workers, stop, asked):
+        seen.append((workers, asked))
+        yield from map(sweep_tasks.compute, tasks)
+
+    monkeypatch.setattr(local, "run", run)
+    with fake_card():
+        assert main.main([*SWEEP, "--quantity", "norms", "--json", "--device", "cuda"]) == 0
+    assert seen == [(1, "cuda")], "one card"
+
+
+def test_the_front_door_has_the_same_choice(monkeypatch, on_card):
+    with fake_card():
+        there = sc.analyse("resnet18", 0, 8, "branch", "norms", device="cuda")
+        with pytest.raises(CannotCompute, match="got 'cuda:3'"):
+            sc.analyse("resnet18", 0, 7, "branch", "norms", device="cuda:3")
+        rows = sc.sweep("resnet18", [3], [8], "branch", "norms", workers=1, device="cuda")
+    assert there.made["device"] == NAME
+    assert list(rows["device"]) == [NAME]
+    assert sc.analyse("resnet18", 0, 8, "branch", "norms", device="cpu").stored
+    (again,) = analysis.compute_many([there.request], again=True, where="cpu")
+    assert again.metrics == pytest.approx(there.metrics, rel=1e-10, nan_ok=True)
+
+
+@pytest.mark.cuda
+def test_a_command_on_a_card(capsys):
+    assert main.main([*ANALYSE, "--json", "--device", "cuda"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["device"] == torch.cuda.get_device_name()
