@@ -121,7 +121,7 @@ def _on_card(state: BlockState, level: str, progress: Progress | None) -> "tuple
     from stiffcore.slices import card
     from stiffcore.slices.card_patches import BatchFormer
 
-    if not card.can_scan(state):
+    if not card.can_scan(state, state.device):
         return None, state.to(CPU)
     former = BatchFormer(state)
     total = len(former.parts())
