@@ -1,7 +1,7 @@
 """How the suite is organised, and what every test shares: one thread, a cache of its own, who runs beside whom.
 
 A folder here tests the folder of stiffcore/ with its name. ``app`` runs the pages through app.py without a browser, and
-``browser`` in Chromium on a real server. Fixtures stand in a conftest.py: here for all, else in the folder that uses them.
+``browser`` in Chromium on a real server; ``cards`` tests what runs on a GPU, mostly without one. Fixtures stand in a conftest.py: here for all, else in the folder that uses them.
 Helpers stand in modules without tests: ``made_up`` (results with known numbers), ``app/visitor.py``, ``browser/window.py``,
 ``sweeps/dask_processes.py``. No test module imports from another (test_layers.py).
 
@@ -27,6 +27,7 @@ os.environ["STIFFCORE_DATA"] = str(Path(_session_folder.name) / "data")  # only 
 os.environ["PYTHONFAULTHANDLER"] = "1"  # a server or worker that crashes says where
 
 TESTS = Path(__file__).parent
+NO_CARD = "no CUDA device"  # the one skip that .ci/run accepts, by these words
 
 # Files whose tests start workers or servers: they stay in one process, so that no two of these tests run at a time.
 ONE_AT_A_TIME = (
@@ -59,14 +60,23 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
-    """Marks what needs a browser; without one these tests skip by name. Then the order."""
+    """Marks what needs a browser; without one, or without a card, these tests skip by name. Then the order."""
     missing = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed: apt-get install chromium")
     for item in items:
         if TESTS / "browser" in item.path.parents:
             item.add_marker(pytest.mark.browser)
         if item.get_closest_marker("browser"):
             item.add_marker(missing)
+    if (on_cards := [item for item in items if item.get_closest_marker("cuda")]) and not _has_card():
+        for item in on_cards:
+            item.add_marker(pytest.mark.skip(reason=NO_CARD))
     items.sort(key=lambda item: _place(item.path.relative_to(TESTS).as_posix()))
+
+
+def _has_card() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _place(file: str) -> int:

@@ -85,7 +85,7 @@ class _Scanned:
         self._raise_limits(limits, self._size_of(ids.long()), first, is_own > 0)
         tally.health["n_lapack"] += len(ids)
         if self.counting:
-            self._compare(self._size_of(sampled), *sample, tally)
+            self._compare(self._size_of(sampled), sample, tally)
         return limits
 
     def _raise_limits(self, limits: np.ndarray, sizes: Tensor, matrices: Tensor, is_own: Tensor) -> None:
@@ -188,10 +188,9 @@ class _Scanned:
             chosen = sizes == n
             add_flagged(entries[chosen, :n, :n], is_own[chosen], flag, self.counting, self.sparse, tally)
 
-    def _compare(
-        self, sizes: Tensor, flags: Tensor, positives: Tensor, degrees: Tensor, entries: Tensor, tally: Tally
-    ) -> None:
-        """LAPACK's counts of the sample beside the kernels', as ``scan`` does; matrices that these leave open are no test."""
+    def _compare(self, sizes: Tensor, sample: list[Tensor], tally: Tally) -> None:
+        """LAPACK's counts of the sample beside the kernels'; matrices that these leave open are no test. sample: as in ``_add_first``."""
+        flags, positives, degrees, entries = sample
         for n in sizes.unique().tolist():
             chosen = (sizes == n) & (flags == 0)
             matrices, degree = entries[chosen, :n, :n], degrees[chosen] if self.sparse and n > 2 else n
