@@ -1,6 +1,5 @@
 """The comparisons of the benchmark: for one block at one image, the methods that compute the same answer."""
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from stiffcore import device
 from stiffcore.analysis import block_metrics
-from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Pair, answer_of
+from stiffcore.benchmarks.timing import Answer, Comparison, Contender, answer_of
 from stiffcore.conventions import Convention
 from stiffcore.images import cifar10
 from stiffcore.jacobians import deflation, forward, reference, structure
@@ -21,7 +20,6 @@ from stiffcore.spectra import full as full_spectra
 from stiffcore.spectra.certificate import Certificate
 
 ROWS_AT_ONCE = 256  # jacrev's chunk_size; the time per row was the same from 16 to 1024
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,6 @@ class Case:
         here = {"network": self.network, "block": self.block, "image": self.image}
         return here | {"n_in": geometry.n_in, "n_out": geometry.n_out} | live
 
-    def on(self, where: torch.device) -> tuple[nn.Module, Tensor]:
-        """The module and its input on a device; on the CPU, without a copy."""
-        if where.type == "cpu":
-            return self.module, self.state.input
-        return copy.deepcopy(self.module).to(where), self.state.input.to(where)
-
 
 def load_cases(network: str, blocks: Iterable[int], image: int) -> dict[int, Case]:
     """The blocks of a network at a test image, by one float64 forward pass."""
@@ -62,17 +54,17 @@ def load_cases(network: str, blocks: Iterable[int], image: int) -> dict[int, Cas
 
 
 @torch.no_grad()
-def mask_problem(case: Case, where: torch.device = CPU) -> str:
+def mask_problem(case: Case) -> str:
     """A sentence if torchvision's module and the state differ in the mask of a ReLU, else ""."""
-    module, x = case.on(where)
+    module, x = case.module, case.state.input
     inner, before = x[None], None
     pairs = [(getattr(module, f"conv{i}"), getattr(module, f"bn{i}")) for i in range(1, len(case.state.convolutions))]
     differ = 0
     for (convolution, norm), mask in zip(pairs, case.state.inner_masks, strict=True):
         before = norm(convolution(inner))[0]
-        differ += int(((before > 0).cpu() != mask).sum())
+        differ += int(((before > 0) != mask).sum())
         inner = before.relu()[None]
-    differ += int(((module(x[None])[0] > 0).cpu() != case.state.outer_mask).sum())
+    differ += int(((module(x[None])[0] > 0) != case.state.outer_mask).sum())
     return f"the masks of the two sides differ at {differ} units" if differ else ""
 
 
@@ -90,15 +82,15 @@ def live_jacobian(module: nn.Module, x: Tensor, live: Tensor) -> Tensor:
     return rows.detach().reshape(len(live), -1)
 
 
-# Items 1 and 5: the full spectrum
+# Item 1: the full spectrum
 
 OURS, CHECKED = "core + eigvals", "core + eigvals, with its checks"
 DENSE, LIVE = "jacrev + eigvals, all n × n", "jacrev + eigvals, live a × a"
 
 
-def _dense(case: Case, where: torch.device) -> Contender:
-    """The whole Jacobian by reverse differentiation, decomposed by LAPACK or cuSOLVER."""
-    module, x = case.on(where)
+def _dense(case: Case) -> Contender:
+    """The whole Jacobian by reverse differentiation, decomposed by LAPACK."""
+    module, x = case.module, case.state.input
     n = case.state.geometry.n_out
 
     def form() -> Tensor:
@@ -108,10 +100,10 @@ def _dense(case: Case, where: torch.device) -> Contender:
     return Contender(DENSE, _eigvals, form, lambda _, values: answer_of(values))
 
 
-def _live(case: Case, where: torch.device) -> Contender:
+def _live(case: Case) -> Contender:
     """Only the rows and columns of live outputs, which LAPACK's balancing leaves of the dense matrix."""
-    module, x = case.on(where)
-    live = case.state.outer_mask.flatten().nonzero()[:, 0].to(where)
+    module, x = case.module, case.state.input
+    live = case.state.outer_mask.flatten().nonzero()[:, 0]
     dead = case.state.geometry.n_out - len(live)
 
     def form() -> Tensor:
@@ -122,12 +114,12 @@ def _live(case: Case, where: torch.device) -> Contender:
 
 
 def _eigvals(matrix: Tensor) -> np.ndarray:
-    values: np.ndarray = torch.linalg.eigvals(matrix).cpu().numpy()
+    values: np.ndarray = torch.linalg.eigvals(matrix).numpy()
     return values
 
 
-def _core(case: Case, where: torch.device, name: str) -> Contender:
-    """Ours: the core, formed on the CPU and decomposed on ``where``."""
+def _core(case: Case) -> Contender:
+    """Ours: the core, formed and decomposed."""
 
     def form() -> deflation.Core:
         full_spectra.check_core_memory(deflation.plan(case.state, Convention.BLOCK).side, full_spectra.SPECTRUM_MEMORY)
@@ -136,7 +128,7 @@ def _core(case: Case, where: torch.device, name: str) -> Contender:
     def answer(core: deflation.Core, values: np.ndarray) -> Answer:
         return answer_of(values + core.plan.shift, core.plan.zeros, core.plan.ones)
 
-    return Contender(name, lambda core: _eigvals(core.matrix.to(where)), form, answer)
+    return Contender(OURS, lambda core: _eigvals(core.matrix), form, answer)
 
 
 def _core_checked(case: Case) -> Contender:
@@ -153,31 +145,23 @@ def _core_checked(case: Case) -> Contender:
     )
 
 
-def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
-    """Item 1: every eigenvalue of the whole block in float64. Item 5, on a GPU: also against ours on the CPU."""
+def full_spectrum(case: Case) -> Comparison:
+    """Item 1: every eigenvalue of the whole block in float64."""
     plan = deflation.plan(case.state, Convention.BLOCK)
-    contenders = [_dense(case, where), _live(case, where), _core(case, where, OURS)]
-    pairs: list[Pair] = [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,))]
-    if device.eigensolver_device(plan.side).type == where.type:
-        contenders.append(_core_checked(case))
-        pairs.append((DENSE, (CHECKED,)))
-    if where.type != "cpu":
-        contenders.append(_core(case, CPU, f"{OURS}, on the CPU"))
-        pairs.append((f"{OURS}, on the CPU", (OURS,)))
+    contenders = [_dense(case), _live(case), _core(case), _core_checked(case)]
     return Comparison(
-        "1" if where.type == "cpu" else "5",
-        f"full spectrum of {case.title}, block, float64, on {device.name(where)}",
-        case.facts
-        | {
-            "n": plan.n,
-            "core_side": plan.side,
-            "core_layers": " and ".join(plan.layers),
-            "convention": Convention.BLOCK,
-        },
+        "1",
+        f"full spectrum of {case.title}, block, float64, on cpu",
+        case.facts | _of_plan(plan),
         contenders,
-        pairs,
-        mask_problem(case, where),
+        [(DENSE, (OURS,)), (LIVE, (OURS,)), (DENSE, (LIVE,)), (DENSE, (CHECKED,))],
+        mask_problem(case),
     )
+
+
+def _of_plan(plan: deflation.Plan) -> dict[str, object]:
+    layers = " and ".join(plan.layers)
+    return {"n": plan.n, "core_side": plan.side, "core_layers": layers, "convention": Convention.BLOCK}
 
 
 # Item 2: extremes and certificates
@@ -185,39 +169,35 @@ def full_spectrum(case: Case, where: torch.device = CPU) -> Comparison:
 EXTREMES, PROOF, COUNTED = "extremes", "certified count of negative ones", "level counts"
 
 
-def outermost(case: Case, where: torch.device = CPU) -> Comparison:
+def outermost(case: Case) -> Comparison:
     """Item 2: the extremes, and the proof of how many eigenvalues are negative, against the full spectrum of the core.
 
-    The full spectrum is timed as the eigensolver alone and, on the device that the app would use, with its checks (the
-    transpose, the residuals).
+    The full spectrum is timed as the eigensolver alone and with its checks (the transpose, the residuals).
     """
     plan = deflation.plan(case.state, Convention.BLOCK)
-    contenders, full = [_core(case, where, OURS)], [OURS]
-    if device.eigensolver_device(plan.side).type == where.type:
-        contenders.append(_core_checked(case))
-        full.append(CHECKED)
-    contenders += [
+    contenders = [
+        _core(case),
+        _core_checked(case),
         Contender(
             EXTREMES,
             lambda _: full_spectra.extremes(case.state, Convention.BLOCK),
-            answer=lambda _, extremes: _outer(extremes),
+            answer=lambda _, extremes: outer_answer(extremes),
         ),
         Contender(
             PROOF,
             lambda _: full_spectra.certified(case.state)[0],
-            answer=lambda _, certificate: _proved(certificate),
+            answer=lambda _, certificate: proof_answer(certificate),
         ),
         Contender(COUNTED, lambda _: _counted(case.state), answer=lambda _, answer: answer),
         Contender("extremes under branch", lambda _: full_spectra.extremes(case.state, Convention.BRANCH)),
     ]
     return Comparison(
-        "2" if where.type == "cpu" else "5",
-        f"extremes and certificate of {case.title}, block, float64, full spectrum on {device.name(where)}",
-        case.facts | {"n": plan.n, "core_side": plan.side, "core_layers": " and ".join(plan.layers), "convention": Convention.BLOCK}
-        | {"branch_core_side": deflation.plan(case.state, Convention.BRANCH).side},
+        "2",
+        f"extremes and certificate of {case.title}, block, float64, full spectrum on cpu",
+        case.facts | _of_plan(plan) | {"branch_core_side": deflation.plan(case.state, Convention.BRANCH).side},
         contenders,
-        [(slow, (fast,)) for slow in full for fast in (EXTREMES, PROOF, COUNTED)],
-    )  # fmt: skip
+        [(slow, (fast,)) for slow in (OURS, CHECKED) for fast in (EXTREMES, PROOF, COUNTED)],
+    )
 
 
 def _counted(state: BlockState) -> Answer:
@@ -229,11 +209,11 @@ def _counted(state: BlockState) -> Answer:
     return Answer({"negative": (known.negative, known.negative + known.undetermined)}, extremes)
 
 
-def _outer(outer: full_spectra.Extremes) -> Answer:
+def outer_answer(outer: full_spectra.Extremes) -> Answer:
     return Answer(extremes={"max_re": outer.max_re, "min_re": outer.min_re, "spectral_radius": outer.spectral_radius})
 
 
-def _proved(certificate: Certificate) -> Answer:
+def proof_answer(certificate: Certificate) -> Answer:
     if certificate.kind == "proved":
         return Answer({"negative": (certificate.negative, certificate.negative)})
     return Answer(missing=f"no proof of how many are negative ({certificate.how})")

@@ -16,9 +16,10 @@ import torch
 from threadpoolctl import threadpool_info
 
 from stiffcore import device
-from stiffcore.benchmarks import cases, formation, slices as slice_cases
+from stiffcore.benchmarks import card, cases, formation, slices as slice_cases
 from stiffcore.benchmarks.text import STAGES, as_text
 from stiffcore.benchmarks.timing import Comparison, Say, run_rounds, spread
+from stiffcore.device_names import AUTO
 from stiffcore.errors import CannotCompute
 
 __all__ = ["as_text", "exit_code", "run"]
@@ -49,7 +50,6 @@ FULL: Extent = {
     "all_slices": (1, 2, 3, 4, 5, 6, 7, 8),
 }
 ONE_ROUND = {("resnet50", 16)}  # of item 1: the dense side takes minutes
-ON_GPU_SLICES = {8: 64}  # block -> live outputs: cuSOLVER takes about 1 ms for each small matrix
 BUSY = 0.25  # load per core before the start; above this, timings are unreliable
 
 
@@ -59,12 +59,14 @@ def run(
     items: Sequence[str] = ITEMS,
     rounds: int | None = None,
     only: tuple[str, Sequence[int]] | None = None,
+    where: str = AUTO,
 ) -> dict:
     """Measure and report. full: five rounds of everything; otherwise one round of ResNet18's blocks 6 and 8, and of the
     extremes of block 4.
 
     say: takes lines of progress. items: items of the table, "1" to "5". only: a network and some of its blocks instead,
-    without the slices. Raises CannotCompute for an unknown item.
+    without the slices and item 5. where: the device of item 5, "auto" for the first card; "cpu" stands in for one. Raises CannotCompute
+    for an unknown item, or a device that is not there.
     """
     if unknown := [item for item in items if item not in ITEMS]:
         raise CannotCompute(f"Expected items among {', '.join(ITEMS)}, got {unknown[0]!r}: choose some of them.")
@@ -72,19 +74,24 @@ def run(
     if only is not None:
         network, blocks = only
         extent = {"full_spectrum": {network: tuple(blocks)}, "outermost": {network: tuple(blocks)}, "all_slices": ()}
-        items = [item for item in items if item != "3"]
+        items = [item for item in items if item not in ("3", "5")]
     rounds = rounds or (FULL_ROUNDS if full else 1)
     device.use_one_thread()
     here = environment() | {"extent": "full" if full else "quick", "rounds": rounds, "image": IMAGE}
     say("; ".join(f"{name} {value}" for name, value in here.items()))
-    comparisons, notes = chosen(extent, items)
+    comparisons = chosen(extent, items)
+    notes = [
+        f"Only one round of: {found.title}; the dense side takes minutes." for found in comparisons if found.rounds
+    ]
     run_rounds(comparisons, rounds, say)
+    about, on_card = card.run(full, where, say, notes) if "5" in items else ({}, [])
     load, cores = cast(float, here["load_before"]), cast(int, here["cores"])  # of these types in environment
     if load > BUSY * cores:
         notes.append(f"The machine was busy (load {load:.1f} before the start): measure again.")
     return {
         "environment": here,
-        "comparisons": [described(comparison) for comparison in comparisons],
+        "comparisons": [described(comparison) for comparison in (*comparisons, *on_card)],
+        "card": about,
         "totals": totals(comparisons),
         "memory": memory(extent["all_slices"], say) if "3" in items else [],
         "notes": notes,
@@ -92,48 +99,41 @@ def run(
 
 
 def exit_code(report: dict) -> int:
-    """0; 1 if two sides disagreed or one did not run."""
+    """0; 1 if two sides disagreed, one did not run, or a part of item 5 failed."""
     ratios = [
         ratio for part in ("comparisons", "totals") for comparison in report[part] for ratio in comparison["ratios"]
     ]
-    return int(any(ratio["disagreement"] for ratio in (*ratios, *report["memory"])))
+    return int(
+        any(ratio["disagreement"] for ratio in (*ratios, *report["memory"])) or bool(report["card"].get("failures"))
+    )
 
 
-def chosen(extent: Extent, items: Sequence[str]) -> tuple[list[Comparison], list[str]]:
-    """The comparisons of an extent on the CPU and, if there is one, on the GPU; and notes on what is left out."""
+def chosen(extent: Extent, items: Sequence[str]) -> list[Comparison]:
+    """The comparisons of items 1 to 4."""
     wanted: dict[str, set[int]] = {}
     for part in (extent["full_spectrum"], extent["outermost"]):
         for network, blocks in part.items():
             wanted.setdefault(network, set()).update(blocks)
     if extent["all_slices"]:
         wanted["resnet18"] |= set(extent["all_slices"])
+    if not {"1", "2", "3", "4"} & set(items):
+        return []
     loaded = {network: cases.load_cases(network, sorted(blocks), IMAGE) for network, blocks in wanted.items()}
-    places, notes = [cases.CPU], []
-    if "5" in items and torch.cuda.is_available():
-        places.append(torch.device("cuda"))
-    elif "5" in items:
-        notes.append("Item 5, the comparisons on a GPU, is left out: there is no CUDA device.")
     comparisons = []
-    for where in places:
-        on_cpu = where.type == "cpu"
-        if "1" in items or not on_cpu:
-            comparisons += [cases.full_spectrum(case, where) for case in _of(loaded, extent["full_spectrum"])]
-        if "2" in items or not on_cpu:
-            comparisons += [cases.outermost(case, where) for case in _of(loaded, extent["outermost"])]
-        if "3" in items and on_cpu:
-            comparisons += [slice_cases.all_slices(loaded["resnet18"][block]) for block in extent["all_slices"]]
-        if extent["all_slices"] and not on_cpu:
-            sampled = [(loaded["resnet18"][block], where, outputs) for block, outputs in ON_GPU_SLICES.items()]
-            comparisons += [slice_cases.all_slices(*sample) for sample in sampled]
-        if "4" in items and on_cpu:
-            parts = (extent["full_spectrum"], extent["outermost"])
-            both = {id(case): case for part in parts for case in _of(loaded, part)}
-            comparisons += [formation.comparison_of(case) for case in both.values()]
+    if "1" in items:
+        comparisons += [cases.full_spectrum(case) for case in _of(loaded, extent["full_spectrum"])]
+    if "2" in items:
+        comparisons += [cases.outermost(case) for case in _of(loaded, extent["outermost"])]
+    if "3" in items:
+        comparisons += [slice_cases.all_slices(loaded["resnet18"][block]) for block in extent["all_slices"]]
+    if "4" in items:
+        parts = (extent["full_spectrum"], extent["outermost"])
+        both = {id(case): case for part in parts for case in _of(loaded, part)}
+        comparisons += [formation.comparison_of(case) for case in both.values()]
     for comparison in comparisons:
         if comparison.item == "1" and (comparison.facts["network"], comparison.facts["block"]) in ONE_ROUND:
             comparison.rounds = 1
-            notes.append(f"Only one round of: {comparison.title}; the dense side takes minutes.")
-    return comparisons, notes
+    return comparisons
 
 
 def _of(loaded: dict[str, dict[int, cases.Case]], part: dict[str, tuple[int, ...]]) -> list[cases.Case]:
@@ -145,7 +145,6 @@ def environment() -> dict[str, object]:
     pools = {
         f"{pool['internal_api']} {pool['version'] or ''}".strip(): pool["num_threads"] for pool in threadpool_info()
     }
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -159,7 +158,7 @@ def environment() -> dict[str, object]:
         "torch_threads": torch.get_num_threads(),
         "library_threads": ", ".join(f"{name}: {threads}" for name, threads in pools.items()),
         "memory_gb": round(device.available_memory() / 1e9, 1),
-        "gpus": ", ".join(gpus) or "none",
+        "gpus": ", ".join(device.cards()) or "none",
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
     }
 
@@ -180,6 +179,7 @@ def described(comparison: Comparison) -> dict:
         stages = {stage: [getattr(run, stage) for run in runs if getattr(run, stage) is not None] for stage in STAGES}
         seconds = {stage: spread(values) if values else None for stage, values in stages.items()}
         answer = {"counts": runs[-1].answer.counts, "extremes": runs[-1].answer.extremes} if runs else None
+        answer = None if comparison.item == "5" else answer  # thousands of numbers, which its tables do not have
         refused = comparison.refused.get(contender.name)
         contenders.append({"name": contender.name} | seconds | {"answer": answer, "refused": refused})
     described = {

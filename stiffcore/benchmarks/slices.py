@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stiffcore import device
-from stiffcore.benchmarks.cases import CPU, ROWS_AT_ONCE, Case, check_dense, live_jacobian, load_cases, mask_problem
+from stiffcore.benchmarks.cases import ROWS_AT_ONCE, Case, check_dense, live_jacobian, load_cases, mask_problem
 from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Pair, disagreements
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
@@ -33,15 +33,15 @@ NAIVE, PEELED, SLICES = "jacrev + eigvals, every H × W slice", "patches + eigva
 FORMED = "patches formed, not decomposed"
 
 
-def all_slices(case: Case, where: torch.device = CPU, sample: int | None = None) -> Comparison:
+def all_slices(case: Case, sample: int | None = None) -> Comparison:
     """Item 3: S and P under ``slices``. sample: use only this many live outputs, the same ones for every contender."""
-    problem = mask_problem(case, where)
+    problem = mask_problem(case)
     if sample is not None:
         case = replace(case, state=sampled(case.state, sample))
     slice_spectra.slice_spectrum(
         sampled(case.state, WARM_UP_OUTPUTS)
     )  # compiles the kernels of all sizes, once per machine
-    contenders = [_naive(case, where, sample is not None), _peeled(case), _ours(case), _formed(case)]
+    contenders = [_naive(case, sample is not None), _peeled(case), _ours(case), _formed(case)]
     pairs: list[Pair] = [(NAIVE, (SLICES,)), (PEELED, (SLICES,)), (NAIVE, (PEELED,))]
     if (
         cores := device.usable_cpus()
@@ -49,15 +49,14 @@ def all_slices(case: Case, where: torch.device = CPU, sample: int | None = None)
         contenders.append(_ours(case, cores))
         pairs.append((SLICES, (contenders[-1].name,)))
     of_what = "" if sample is None else f", a sample of {case.state.live_outputs} outputs"
-    place = "" if where.type == "cpu" else f", naive on {device.name(where)}"
     here = {
         "n_eigenvalues": case.state.geometry.n_eigenvalues(Convention.SLICES),
         "convention": Convention.SLICES,
         "sample": sample,
     }
     return Comparison(
-        "3" if where.type == "cpu" else "5",
-        f"slices of {case.title}{of_what}, S and P, float64{place}",
+        "3",
+        f"slices of {case.title}{of_what}, S and P, float64",
         case.facts | here,
         contenders,
         pairs,
@@ -74,11 +73,11 @@ def sampled(state: BlockState, outputs: int) -> BlockState:
     return replace(state, outer_mask=mask.reshape(state.outer_mask.shape))
 
 
-def _naive(case: Case, where: torch.device, only_live: bool) -> Contender:
+def _naive(case: Case, only_live: bool) -> Contender:
     """As published: the Jacobian tensor, and torch.linalg.eigvals on all its trailing slices at once."""
-    module, x = case.on(where)
+    module, x = case.module, case.state.input
     geometry = case.state.geometry
-    live = case.state.outer_mask.flatten().nonzero()[:, 0].to(where)
+    live = case.state.outer_mask.flatten().nonzero()[:, 0]
 
     def form() -> Tensor:
         if only_live:
@@ -91,11 +90,9 @@ def _naive(case: Case, where: torch.device, only_live: bool) -> Contender:
         batches = zip(
             values.reshape(-1, size).split(SLICES_AT_ONCE), jacobian.reshape(-1, size, size).split(SLICES_AT_ONCE)
         )
-        return answer_of_slices(
-            ((some, matrices.cpu()) for some, matrices in batches), geometry.n_eigenvalues(Convention.SLICES)
-        )
+        return answer_of_slices(batches, geometry.n_eigenvalues(Convention.SLICES))
 
-    return Contender(NAIVE, lambda jacobian: torch.linalg.eigvals(jacobian).cpu(), form, answer)
+    return Contender(NAIVE, torch.linalg.eigvals, form, answer)
 
 
 def _patches(case: Case) -> Iterator[Tensor]:
@@ -216,7 +213,7 @@ def peak(name: str, network: str, blocks: Sequence[int], image: int) -> Peak:
 
 def _needed(name: str, case: Case, only_live: bool) -> tuple[int, Answer]:
     before = _restarted_peak()
-    contender = _naive(case, CPU, only_live) if name == NAIVE else _ours(case)
+    contender = _naive(case, only_live) if name == NAIVE else _ours(case)
     formed = contender.form() if contender.form is not None else None
     assert contender.solve is not None  # only _formed has none
     solved = contender.solve(formed) if contender.solve is not None else None

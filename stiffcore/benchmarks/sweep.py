@@ -1,7 +1,7 @@
-"""The speed of sweeps: images per minute, gain from a second worker, overhead per task, growth of cost and memory.
+"""The speed of sweeps: images per minute, gain from a second worker and from cards, overhead per task, growth of cost and memory.
 
 Each measurement sweeps into an empty cache of its own. The first task of every worker counts as start-up, since it
-includes the import of torch and the loading of weights; rate and overhead are those of the tasks after it.
+includes the import of torch and the loading of weights; the rate is that of the tasks after the last worker's first one.
 """
 
 import tempfile
@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+from stiffcore import device
+from stiffcore.benchmarks.timing import Answer, Comparison, Contender, Interval, Run
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
 from stiffcore.images.registry import bundled
@@ -63,6 +65,13 @@ def run(full: bool, say: Callable[[str], None] = lambda line: None) -> dict[str,
 
 def measure(network: str, convention: Convention, blocks: Sequence[int] | None, images: int, workers: int) -> Measured:
     """Sweep this many bundled images. Raises CannotCompute for no more images than workers, and where a task failed."""
+    return _measured(network, convention, blocks, images, workers, "cpu")[0]
+
+
+def _measured(
+    network: str, convention: Convention, blocks: Sequence[int] | None, images: int, workers: int, asked: str
+) -> tuple[Measured, list[dict]]:
+    """Also the rows. asked: a device, or "auto" for cards first; see ``local.places``."""
     if images <= workers:
         raise CannotCompute(f"Expected more images than workers, got {images} and {workers}: give more images.")
     numbers = blocks or [block.block for block in catalogue.blocks(network)]
@@ -71,17 +80,56 @@ def measure(network: str, convention: Convention, blocks: Sequence[int] | None, 
     arrived: list[tuple[float, sweep_tasks.Outcome]] = []
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="stiffcore-benchmark-") as folder:
-        for outcome in _in_cache(folder, tasks, workers):
+        for outcome in _in_cache(folder, tasks, workers, asked):
             arrived.append((time.perf_counter(), outcome))
             if outcome.failures:
                 raise CannotCompute(f"The sweep failed at image {outcome.task.image.name}: {outcome.failures}.")
-    (started, _), (ended, _) = arrived[workers - 1], arrived[-1]
-    elapsed = max(ended - started, 1e-9)
-    return Measured(
-        network, convention, ",".join(map(str, numbers)), images, workers, started - began,
-        60 * (images - workers) / elapsed, _overhead(arrived),
-        max(outcome.peak_memory for _, outcome in arrived),
+    firsts: dict[int, float] = {}
+    for at, outcome in arrived:
+        firsts.setdefault(outcome.worker, at)
+    started, ended = max(firsts.values()), arrived[-1][0]
+    behind = sum(at > started for at, _ in arrived)
+    found = Measured(
+        network, convention, ",".join(map(str, numbers)), images, len(firsts), started - began,
+        60 * behind / max(ended - started, 1e-9), _overhead(arrived), max(outcome.peak_memory for _, outcome in arrived),
     )  # fmt: skip
+    return found, [row for _, outcome in arrived for row in outcome.rows]
+
+
+def with_cards(network: str, images: tuple[int, int], workers: int, blocks: Sequence[int] | None = None) -> Comparison:
+    """Seconds an image under ``slices``, of sweeps by this machine's workers alone and with a worker for each card beside them.
+
+    images: of the first sweep and of the second, which is quicker. Both end with the same ones, whose rows are compared. blocks: all, if None.
+    """
+    cards = device.cards()
+    alone, beside = f"{workers} workers on the host", f"{workers} workers on the host, {len(cards)} on cards"
+    contenders = [Contender(beside, None), Contender(alone, None)]
+    facts: dict[str, object] = {
+        "what": "sweep",
+        "title": networks.title(network),
+        "network": network,
+        "images": list(images),
+    }
+    comparison = Comparison("5", f"sweep of {networks.title(network)}, slices", facts, contenders, [(alone, (beside,))])
+    common = {image.number for image in bundled()[-min(images) :]}
+    sweeps = ((alone, images[0], workers, "cpu"), (beside, images[1], workers + len(cards), "auto"))
+    for name, number, together, asked in sweeps:
+        found, rows = _measured(network, Convention.SLICES, blocks, number, together, asked)
+        answer = _answer([row for row in rows if row["image"] in common])
+        comparison.runs[name] = [Run(None, None, 60 / found.images_per_minute, answer)]
+    return comparison
+
+
+def _answer(rows: list[dict]) -> Answer:
+    """Counts and extremes of every block at every image."""
+    counts: dict[str, Interval] = {}
+    extremes: dict[str, float] = {}
+    for row in rows:
+        of = f"of block {row['block']} at image {row['image']}"
+        for name in ("negative", "positive"):
+            counts[f"{name} {of}"] = (row[f"n_{name}"], row[f"n_{name}"] + row["n_undetermined"])
+        extremes |= {f"{name} {of}": row[name] for name in ("max_re", "min_re", "spectral_radius")}
+    return Answer(counts, extremes)
 
 
 def _overhead(arrived: list[tuple[float, sweep_tasks.Outcome]]) -> float:
@@ -94,10 +142,10 @@ def _overhead(arrived: list[tuple[float, sweep_tasks.Outcome]]) -> float:
     return 1 - busy / elapsed if elapsed > 0 else 0.0
 
 
-def _in_cache(folder: str, tasks: list[sweep_tasks.Task], workers: int) -> Iterator[sweep_tasks.Outcome]:
+def _in_cache(folder: str, tasks: list[sweep_tasks.Task], workers: int, asked: str) -> Iterator[sweep_tasks.Outcome]:
     """Sweep with the cache in a folder; the workers inherit the environment when they start."""
     with local_sweep.environment({"STIFFCORE_CACHE": folder}):
-        yield from local_sweep.run(tasks, workers)
+        yield from local_sweep.run(tasks, workers, asked=asked)
 
 
 def _reported(measured: Measured, say: Callable[[str], None]) -> Measured:

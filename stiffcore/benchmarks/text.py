@@ -1,13 +1,14 @@
 """The benchmark's report as text."""
 
-from stiffcore.benchmarks.timing import as_interval, as_seconds, as_spread
+from stiffcore.benchmarks import card_text
+from stiffcore.benchmarks.timing import as_interval, as_seconds, as_spread, times
 
 HEADINGS = {
     "1": "1. Full spectrum",
     "2": "2. Extremes and certified counts",
     "3": "3. Slices",
     "4": "4. Formation of cores",
-    "5": "5. On the GPU",
+    "5": "5. A card beside the host",
 }
 STAGES = ("formation", "eigensolver", "together")
 
@@ -21,11 +22,29 @@ def as_text(report: dict) -> str:
         remembered = [part for part in report["memory"] if part["item"] == item]
         if parts or remembered:
             lines += ["", heading]
+        if item == "5" and parts:
+            lines += [
+                "",
+                *card_text.as_markdown(report).splitlines(),
+                *_differences(parts),
+                *report["card"]["failures"],
+            ]
+            continue
         for part in parts:
             lines += ["", *comparison_lines(part)]
         for part in remembered:
             lines += ["", *memory_lines(part)]
     return "\n".join([*lines, *([""] * bool(report["notes"])), *report["notes"]])
+
+
+def _differences(parts: list[dict]) -> list[str]:
+    """Why a ratio of item 5 is missing."""
+    return [
+        f"{part['title']}: {'; '.join(ratio['disagreement'])}"
+        for part in parts
+        for ratio in part["ratios"]
+        if ratio["disagreement"]
+    ]
 
 
 def comparison_lines(part: dict) -> list[str]:
@@ -87,11 +106,6 @@ def _ratio_line(ratio: dict) -> str:
     return f"  {pair}: {as_spread(ratio['ratio']['rounds'], times)}" + (
         f"; its eigensolver alone: {as_spread(alone['rounds'], times)}" if alone else ""
     )
-
-
-def times(value: float) -> str:
-    """A ratio with three digits: 12.3×."""
-    return f"{value:.0f}×" if value >= 100 else f"{value:.3g}×"
 
 
 def _share(part: dict) -> list[str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from stiffcore.errors import CannotCompute
 
@@ -179,6 +178,8 @@ def clocked(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _drain() -> None:
+    import torch
+
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
@@ -191,6 +192,11 @@ def spread(values: list[float]) -> dict[str, object]:
 def as_seconds(seconds: float) -> str:
     """Three digits: 0.00123 s, 1.23 s, 123 s."""
     return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
+
+
+def times(value: float) -> str:
+    """A ratio with three digits: 12.3×."""
+    return f"{value:.0f}×" if value >= 100 else f"{value:.3g}×"
 
 
 def as_spread(values: list[float], text: Callable[[float], str] = as_seconds) -> str:

@@ -27,12 +27,18 @@ def _add_methods(commands: terminal.Commands) -> None:
     benchmark.add_argument(
         "--items",
         default="1,2,3,4,5",
-        help="1 full spectrum, 2 extremes and certificates, 3 slices, 4 formation, 5 GPU; default all",
+        help="1 full spectrum, 2 extremes and certificates, 3 slices, 4 formation, 5 a card beside the host; default all",
     )
     benchmark.add_argument(
         "--blocks",
         metavar="NETWORK:LIST",
-        help="only these identity blocks, for example resnet50:16, without the slices",
+        help="only these identity blocks, for example resnet50:16, without the slices and item 5",
+    )
+    benchmark.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="of item 5: cuda, cuda:1, or cpu in a card's place; default the first card",
     )
     benchmark.add_argument("--json", action="store_true", help="print the measurements as JSON")
     benchmark.set_defaults(run=_methods, leaves_at_once=True)
@@ -40,12 +46,13 @@ def _add_methods(commands: terminal.Commands) -> None:
 
 def _methods(arguments: Namespace) -> int:
     """Compares our spectra with those of dense Jacobians and naive slices, in one process, in interleaved rounds, in
-    the same precision and with the same masks. Prints median and spread, and ratios where counts and extremes agree.
+    the same precision and with the same masks; and, where there is a card, its speed with the host's. Prints median and spread, and ratios where counts and extremes agree.
     Exit code 1 where they do not."""
     from stiffcore.benchmarks import main as benchmark
 
     items = [item.strip() for item in arguments.items.split(",")]
-    report = benchmark.run(full=arguments.full, say=terminal.say, items=items, only=_only(arguments.blocks))
+    only = _only(arguments.blocks)
+    report = benchmark.run(arguments.full, terminal.say, items, only=only, where=arguments.device)
     if arguments.json:
         terminal.show_json(report)
     else:

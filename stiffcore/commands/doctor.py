@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from stiffcore.commands import terminal
 from stiffcore.errors import CannotCompute
@@ -11,6 +12,9 @@ from stiffcore.images import cifar10
 from stiffcore.networks import catalogue, manifest
 from stiffcore.progress import Progress
 from stiffcore.storage import cache as result_cache
+
+if TYPE_CHECKING:
+    from stiffcore.device import Work
 
 PACKAGES = (
     "torch",
@@ -25,6 +29,7 @@ PACKAGES = (
     "safetensors",
 )
 PROBLEMS = 1  # exit code
+WORK: "dict[Work, str]" = {"spectrum": "from side", "iteration": "from vectors of length", "slices": "from a number of"}
 
 
 def add_parser(commands: terminal.Commands) -> None:
@@ -35,7 +40,7 @@ def add_parser(commands: terminal.Commands) -> None:
 
 
 def _doctor(arguments: Namespace) -> int:
-    """Prints versions, device, threads, the weights and their accuracy on the bundled images, the state of the cache,
+    """Prints versions, device, threads, cards, what is computed where and why, the weights and their accuracy on the bundled images, the state of the cache,
     and free disk space. Exit code 1 if there is a problem."""
     with terminal.progress("network") as progress:
         of_weights = weights(not arguments.quick, progress)
@@ -59,12 +64,14 @@ def _doctor(arguments: Namespace) -> int:
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that results depend on."""
     installed = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
-        try:
-            installed[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            installed[package] = "not installed"
-    return installed
+    return installed | {package: version(package) for package in PACKAGES}
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def devices() -> dict[str, object]:
@@ -73,15 +80,45 @@ def devices() -> dict[str, object]:
 
     from stiffcore import device
 
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     device.use_one_thread()
+    cards = device.cards()
     return {
-        "device": gpus[0] if gpus else "cpu",
-        "gpus": gpus,
+        "device": cards[0] if cards else "cpu",
+        "cards": [card(number) for number in range(len(cards))],
+        "placement": placement(),
         "cores": device.usable_cpus(),
         "threads": torch.get_num_threads(),
         "memory_available": device.available_memory(),
     }
+
+
+def card(number: int) -> dict[str, object]:
+    """A card's name, its memory in bytes, how much of it is free, its compute capability, and the compiler of its kernels."""
+    import torch
+
+    found, (free, total) = torch.cuda.get_device_properties(number), torch.cuda.mem_get_info(number)
+    about = {"name": torch.cuda.get_device_name(number), "memory": total, "free": free}
+    return about | {"capability": f"{found.major}.{found.minor}", "triton": version("triton")}
+
+
+def placement() -> dict[str, str]:
+    """What runs where, and why: kind of work -> a sentence."""
+    import torch
+
+    from stiffcore import device
+    from stiffcore.slices import card_lanes
+
+    if not device.number_of_cards():
+        why = "finds no CUDA device" if torch.version.cuda else "is built without CUDA"
+        return {"everything": f"on the CPU: torch {torch.__version__} {why}"}
+    found: dict[str, str] = {}
+    for work, what in WORK.items():
+        quicker = [size for size in device.STEPS[work] if device.chosen(work, size) != device.CPU]
+        found[work] = f"on the card {what} {quicker[0]:,}" if quicker else "on the CPU at every size"
+        found[work] += ", as measured here"
+    if reason := card_lanes.reason():
+        found["slices"] = reason
+    return found
 
 
 def weights(measured: bool, progress: Progress) -> dict[str, dict]:
@@ -124,14 +161,25 @@ def _percent(share: float | None) -> str:
     return "not measured" if share is None else f"{100 * share:.2f} %"
 
 
+def device_lines(where: dict) -> list[str]:
+    """Device, cores, memory; the cards; what is computed where, and why."""
+    lines = [
+        f"device     {where['device']}; {where['cores']} cores, {where['threads']} thread per process, "
+        f"{where['memory_available'] / 1e9:.1f} GB of memory available"
+    ]
+    lines += [
+        f"card       {found['name']}, {found['free'] / 1e9:.1f} of {found['memory'] / 1e9:.1f} GB free, compute capability "
+        f"{found['capability']}, Triton {found['triton']}"
+        for found in where["cards"]
+    ]
+    return lines + [f"where      {work}: {how}" for work, how in where["placement"].items()]
+
+
 def as_lines(findings: dict, problems: list[str]) -> list[str]:
     """The findings as lines of text."""
     where, cache = findings["device"], findings["cache"]
     lines = ["versions   " + ", ".join(f"{name} {version}" for name, version in findings["versions"].items())]
-    lines.append(
-        f"device     {where['device']}; {where['cores']} cores, {where['threads']} thread per process, "
-        f"{where['memory_available'] / 1e9:.1f} GB of memory available"
-    )
+    lines += device_lines(where)
     for name, found in findings["weights"].items():
         lines.append(
             f"weights    {name:20} {found['sha256'][:12]:12}  test set {_percent(found['accuracy'])}, bundled images "

@@ -1,4 +1,4 @@
-"""The figures in README.md that follow from what ships, between markers ``<!-- name -->`` and ``<!-- /name -->``."""
+"""The figures in the READMEs that follow from what ships, between markers ``<!-- name -->`` and ``<!-- /name -->``."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stiffcore.benchmarks import card_text
 from stiffcore.conventions import Convention
 from stiffcore.files import write_replaced
 from stiffcore.metrics import readme as markers
@@ -18,6 +19,7 @@ from stiffcore.statistics import tables
 from stiffcore.sweeps import shipping
 
 PATH = Path(__file__).resolve().parents[2] / "README.md"
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks" / "README.md"
 S, P = "stiffness_index", "percent_negative"
 SECONDS = 10.0  # of one core
 DECAYED = {"weights": "weights", "all": "every parameter", "every parameter": "every parameter"}
@@ -156,11 +158,12 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "weights": weights,
     "recipe": recipe,
 }
+OF_BENCHMARKS: dict[str, Callable[[], str]] = {"gpu": card_text.kept}
 
 
-def current(text: str) -> str:
+def current(text: str, sections: dict[str, Callable[[], str]] = SECTIONS) -> str:
     """The text with current sections. Raises ValueError where a marker is missing."""
-    for name, content in SECTIONS.items():
+    for name, content in sections.items():
         text = markers.between(text, name, content())
     return text
 
@@ -168,21 +171,33 @@ def current(text: str) -> str:
 @dataclass(frozen=True)
 class Readme(Target):
     path: Path = PATH
+    benchmarks: Path = BENCHMARKS
 
     @property
     def networks(self) -> tuple[str, ...]:
         return catalogue.PAPER
 
+    @property
+    def files(self) -> tuple[tuple[Path, dict[str, Callable[[], str]]], ...]:
+        """Each README with its sections."""
+        return (self.path, SECTIONS), (self.benchmarks, OF_BENCHMARKS)
+
     def need(self) -> Need:
         if any(shipping.rows(networks.find(name), Convention.SLICES).empty for name in catalogue.PAPER):
-            return Need(("rows under slices are missing",), len(SECTIONS), SECONDS)
-        text = self.path.read_text("utf-8")
-        old = [name for name, content in SECTIONS.items() if markers.between(text, name, content()) != text]
+            return self._lacking(("rows under slices are missing",))
+        old = []
+        for path, sections in self.files:
+            text = path.read_text("utf-8")
+            old += [name for name, content in sections.items() if markers.between(text, name, content()) != text]
         return Need((f"not current: {', '.join(old)}",), len(old), SECONDS) if old else Need()
 
     def everything(self) -> Need:
-        return Need(("",), len(SECTIONS), SECONDS)
+        return self._lacking(("",))
+
+    def _lacking(self, reasons: tuple[str, ...]) -> Need:
+        return Need(reasons, len(SECTIONS) + len(OF_BENCHMARKS), SECONDS)
 
     def make(self, workers: Workers) -> None:
         workers.step(0, 1, self.name)
-        write_replaced(self.path, current(self.path.read_text("utf-8")).encode())
+        for path, sections in self.files:
+            write_replaced(path, current(path.read_text("utf-8"), sections).encode())

@@ -115,6 +115,7 @@ def reported(comparisons: list[Comparison], memory: tuple = ()) -> dict:
         "environment": {"torch": torch.__version__, "torch_threads": torch.get_num_threads()},
         "comparisons": [benchmark.described(comparison) for comparison in comparisons],
         "totals": benchmark.totals(comparisons),
+        "card": {},
         "memory": list(memory),
         "notes": ["a note"],
     }

@@ -172,3 +172,16 @@ def test_benchmark_measures_rate_and_overhead():
     assert 1e8 < found.peak_memory < 3e9
     assert StoredRows().rows(networks.find("resnet18-untrained"), Convention.BRANCH, images.bundled()).empty
     assert "4 images, 1 workers" in benchmark_sweep.as_text(found)
+
+
+@pytest.mark.slow
+def test_sweeps_with_cards_and_without_are_compared_at_the_same_images():
+    """Real workers; without a card both sweeps are the host's."""
+    found = benchmark_sweep.with_cards("resnet18-untrained", (2, 3), 1, [8])
+    ((alone, (beside,)),) = found.pairs
+    assert not found.contradictions(alone, (beside,))
+    assert {len(found.runs[name][0].answer.counts) for name in (alone, beside)} == {
+        4
+    }  # negative and positive, at two images
+    (ratio,) = found.ratio(alone, (beside,))
+    assert ratio > 0

@@ -7,11 +7,14 @@ from stiffcore.paper import earlier
 from stiffcore.rebuild import readme
 from stiffcore.rebuild.target import Workers
 
+SECTIONS = [
+    (path, name, content) for path, sections in readme.Readme("readme").files for name, content in sections.items()
+]
 
-@pytest.mark.parametrize("name", readme.SECTIONS)
-def test_a_section_is_current(name):
-    text = readme.PATH.read_text("utf-8")
-    assert f"<!-- {name} -->\n{readme.SECTIONS[name]()}<!-- /{name} -->" in text, (
+
+@pytest.mark.parametrize(("path", "name", "content"), SECTIONS, ids=[name for _, name, _ in SECTIONS])
+def test_a_section_is_current(path, name, content):
+    assert f"<!-- {name} -->\n{content()}<!-- /{name} -->" in path.read_text("utf-8"), (
         "run `python -m stiffcore rebuild --only readme`"
     )
 
@@ -36,7 +39,7 @@ def test_what_is_not_current_is_written(tmp_path):
     path = tmp_path / "README.md"
     text = readme.PATH.read_text("utf-8")
     path.write_text(text.replace("| 8 | −12.99 |", "| 8 | −13.00 |"), "utf-8")
-    target = readme.Readme("readme", path)
+    target = readme.Readme("readme", path, readme.BENCHMARKS)
     assert target.need().reasons == ("not current: table-2",)
     target.make(Workers())
     assert path.read_text("utf-8") == text
@@ -44,3 +47,16 @@ def test_what_is_not_current_is_written(tmp_path):
     path.write_text(text.replace("<!-- /table-2 -->", ""), "utf-8")
     with pytest.raises(ValueError, match="Expected the markers <!-- table-2 -->"):
         target.need()
+
+
+def test_a_card_s_table_is_written_beside_the_benchmarks(tmp_path, monkeypatch):
+    paths = tmp_path / "README.md", tmp_path / "benchmarks.md"
+    for path, shipped in zip(paths, (readme.PATH, readme.BENCHMARKS), strict=True):
+        path.write_text(shipped.read_text("utf-8"), "utf-8")
+    target = readme.Readme("readme", *paths)
+    monkeypatch.setitem(readme.OF_BENCHMARKS, "gpu", lambda: "| a card | 20× |\n")
+    assert target.need().reasons == ("not current: gpu",)
+    target.make(Workers())
+    assert "<!-- gpu -->\n| a card | 20× |\n<!-- /gpu -->" in paths[1].read_text("utf-8")
+    assert paths[0].read_text("utf-8") == readme.PATH.read_text("utf-8")
+    assert not target.need().is_stale

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# On a machine with a CUDA device, in under ten minutes: installs what is missing, runs every test that needs a card, then the
+# benchmark's table of a card beside the host, and writes both into one JSON, from which `rebuild --only readme` makes the README's table.
+#
+#   bash tests/gpu.sh [--short] [--device NAME] [JSON]
+#
+# --short: in half the time, without sides beyond 4,000. NAME: as in `benchmark`; cpu stands in for a card that is not there. JSON: by
+# default the file that ships. torch is never installed; PYTHON names the interpreter that has it, PIP_FIND_LINKS a folder of wheels.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+extent=--full
+device=auto
+json=stiffcore/benchmarks/gpu.json
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --short) extent=--quick ;;
+    --device) device=${2:?Expected a device behind --device, got nothing.}; shift ;;
+    -*) echo "Expected --short, --device NAME or a file for the JSON, got $1."; exit 2 ;;
+    *) json=$1 ;;
+  esac
+  shift
+done
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"$python" tests/gpu_report.py missing >"$folder/missing"
+if [ -s "$folder/missing" ]; then
+  echo "Installing: $(tr '\n' ' ' <"$folder/missing")"
+  "$python" -m pip install --quiet -r "$folder/missing"
+fi
+
+# Each part has its own limit, so that the other one has its time. SIGINT: pytest still writes its report. -W: another torch warns of other things.
+status=0
+timeout -s INT 240 "$python" -m pytest tests/cards -m cuda -p no:xdist -p no:cacheprovider -o addopts= -W default \
+  --continue-on-collection-errors --junitxml="$folder/tests.xml" -q -rs --durations=10 || status=$?
+timeout 345 "$python" -m stiffcore benchmark --items 5 "$extent" --device "$device" --json >"$folder/table.json" || status=$?
+"$python" tests/gpu_report.py join "$folder/tests.xml" "$folder/table.json" "$json" || status=$?
+exit "$status"
