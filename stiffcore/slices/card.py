@@ -21,7 +21,7 @@ from stiffcore.slices.scan import Tally, add_flagged, compare_sample
 
 FIRST = 8  # matrices for each extreme, those with the largest bounds, that LAPACK solves to find limits
 MARGIN = 1e-10  # of a limit; far above LAPACK's rounding, and a matrix so close below is only solved in vain
-SAMPLE_STEP = 128  # LAPACK also counts a slice of every 128th output; more would take longer than all the rest
+SAMPLE_STEP = 32  # LAPACK also counts a slice of every 32nd row of one size; more would take longer than all the rest
 
 
 def can_scan(state: BlockState, where: torch.device) -> bool:
@@ -45,6 +45,7 @@ class _Scanned:
 
     def __init__(self, former: BatchFormer, batch: Batch, counting: bool):
         self.batch, self.channels, self.counting, self.sparse = batch, former.channels, counting, former.is_sparse
+        self.block = former.state.geometry.block
         self.lanes = Lanes.empty(len(batch.size) * self.channels, batch.values.device)
         for group in batch.groups:
             n, part = group.size, self.lanes.part(group.first * self.channels, group.last * self.channels)
@@ -76,7 +77,7 @@ class _Scanned:
         there, lanes = sampled.to(ids.device), self.lanes
         found = lanes.tally, self._exact(), ids, self._is_own(ids), self._entries(ids)
         checked = lanes.flags[there], lanes.positives[there], lanes.degrees[there], self._entries(there)
-        counts, exact, ids, is_own, first, *checked = _to_host(*found, *checked)
+        counts, exact, ids, is_own, first, *sample = _to_host(*found, *checked)
         negative, positive, _, non_zero = counts.tolist()
         tally.counts += np.array([negative, positive, 0, non_zero], np.int64)
         tally.raise_extremes(exact.numpy())
@@ -84,7 +85,7 @@ class _Scanned:
         self._raise_limits(limits, self._size_of(ids.long()), first, is_own > 0)
         tally.health["n_lapack"] += len(ids)
         if self.counting:
-            self._compare(self._size_of(sampled), *checked, tally)
+            self._compare(self._size_of(sampled), sample, tally)
         return limits
 
     def _raise_limits(self, limits: np.ndarray, sizes: Tensor, matrices: Tensor, is_own: Tensor) -> None:
@@ -154,10 +155,15 @@ class _Scanned:
         return torch.cat(found)
 
     def _sampled(self) -> Tensor:
-        """A channel of every SAMPLE_STEP-th row; none of 1×1 matrices. int64, on the host."""
-        first = int(np.searchsorted(self.batch.size, 2)) if self.counting else len(self.batch.size)
-        rows = np.arange(first, len(self.batch.size), SAMPLE_STEP)
-        return torch.from_numpy(rows * self.channels + (7 * self.batch.y[rows] + 13 * self.batch.x[rows]) % self.channels)
+        """A channel of every SAMPLE_STEP-th row of one size, another one from block to block; none of 1×1. int64, on the host."""
+        groups = [group for group in self.batch.groups if group.size > 1] if self.counting else []
+        if not groups:
+            return torch.empty(0, dtype=torch.int64)
+        group = groups[self.block % len(groups)]
+        rows = np.arange(group.first, group.last, SAMPLE_STEP)
+        return torch.from_numpy(
+            rows * self.channels + (7 * self.batch.y[rows] + 13 * self.batch.x[rows]) % self.channels
+        )
 
     def _is_own(self, ids: Tensor) -> Tensor:
         if self.own is None:
@@ -182,10 +188,9 @@ class _Scanned:
             chosen = sizes == n
             add_flagged(entries[chosen, :n, :n], is_own[chosen], flag, self.counting, self.sparse, tally)
 
-    def _compare(
-        self, sizes: Tensor, flags: Tensor, positives: Tensor, degrees: Tensor, entries: Tensor, tally: Tally
-    ) -> None:
-        """LAPACK's counts of the sample beside the kernels', as ``scan`` does; matrices that these leave open are no test."""
+    def _compare(self, sizes: Tensor, sample: list[Tensor], tally: Tally) -> None:
+        """LAPACK's counts of the sample beside the kernels'; matrices that these leave open are no test. sample: as in ``_add_first``."""
+        flags, positives, degrees, entries = sample
         for n in sizes.unique().tolist():
             chosen = (sizes == n) & (flags == 0)
             matrices, degree = entries[chosen, :n, :n], degrees[chosen] if self.sparse and n > 2 else n

@@ -11,6 +11,7 @@ from stiffcore.slices import kernels
 from stiffcore.slices.card_arithmetic import closed, load, real_parts, signs, sizes
 
 LANES = 128  # matrices a program: four warps, a matrix a thread
+SLOTS = tl.constexpr(64)  # of the tally: thousands of programs that add to one number would wait for each other
 COUNT = tl.constexpr(kernels.COUNT)
 NEGATIVE, POSITIVE = tl.constexpr(kernels.NEGATIVE), tl.constexpr(kernels.POSITIVE)
 NON_ZERO = tl.constexpr(kernels.NON_ZERO)
@@ -76,6 +77,7 @@ def scan(
     tl.store(positives + lane, tl.where(done, positive, 0).to(tl.int8), mask=used)
     n_counted = tl.sum(tl.where(done, degree, 0), 0)
     n_positive = tl.sum(tl.where(done, positive, 0), 0)
+    tally += tl.program_id(0) % SLOTS * 4
     tl.atomic_add(tally + NON_ZERO, n_counted.to(tl.int64))
     tl.atomic_add(tally + POSITIVE, n_positive.to(tl.int64))
     tl.atomic_add(tally + NEGATIVE, (n_counted - n_positive).to(tl.int64))

@@ -22,13 +22,23 @@ class Lanes:
     flags: Tensor  # int8, as the next two
     positives: Tensor
     degrees: Tensor  # written where matrices are sparse
-    tally: Tensor  # int64, shape: (4,)
+    tallies: Tensor  # int64, shape: (card_kernels.SLOTS, 4)
 
     @classmethod
     def empty(cls, number: int, where: torch.device) -> Self:
+        from stiffcore.slices.card_kernels import SLOTS
+
+        def made(kind: torch.dtype) -> Tensor:
+            return torch.empty(number, dtype=kind, device=where)
+
         bounds, counts = torch.float64, torch.int8
-        made = (torch.empty(number, dtype=kind, device=where) for kind in (bounds,) * 3 + (counts,) * 3)
-        return cls(*made, torch.zeros(4, dtype=torch.int64, device=where))
+        tallies = torch.zeros(SLOTS.value, 4, dtype=torch.int64, device=where)
+        return cls(made(bounds), made(bounds), made(bounds), made(counts), made(counts), made(counts), tallies)
+
+    @property
+    def tally(self) -> Tensor:
+        """int64, shape: (4,)."""
+        return self.tallies.sum(0)
 
     def part(self, first: int, last: int) -> Self:
         """Some of the matrices; the tally is that of all."""
@@ -37,7 +47,14 @@ class Lanes:
 
 
 def scan_lanes(
-    values: Tensor, n: int, channels: int, row_stride: int, apart: int, counting: bool, lanes: Lanes, sparse: bool = False
+    values: Tensor,
+    n: int,
+    channels: int,
+    row_stride: int,
+    apart: int,
+    counting: bool,
+    lanes: Lanes,
+    sparse: bool = False,
 ) -> None:
     """Scans the n×n matrices of some rows; ``lanes`` are theirs. Arguments as in ``card_kernels.scan``."""
     if sparse and n > 2:
@@ -46,7 +63,7 @@ def scan_lanes(
 
 
 def _scan(values: Tensor, n: int, strides: tuple[int, int, int], counting: bool, lanes: Lanes, sparse: bool) -> None:
-    written = lanes.high, lanes.low, lanes.size, lanes.flags, lanes.positives, lanes.tally
+    written = lanes.high, lanes.low, lanes.size, lanes.flags, lanes.positives, lanes.tallies
     sizes = len(lanes.high), *strides, int(sparse)
     _launch("scan", values, (lanes.degrees, *written), sizes, (n, math.sqrt(n), counting))
 
@@ -91,7 +108,9 @@ def reason() -> str:
     if not torch.cuda.is_available():
         return f"{said}there is no CUDA device."
     if importlib.util.find_spec("triton") is None:
-        return f"{said}Triton, which compiles their kernels for a card, is not installed (pip install triton, on Linux)."
+        return (
+            f"{said}Triton, which compiles their kernels for a card, is not installed (pip install triton, on Linux)."
+        )
     try:
         one = torch.ones(1, dtype=torch.float64, device="cuda")
         lanes = Lanes.empty(1, one.device)
