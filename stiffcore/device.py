@@ -174,11 +174,6 @@ def _seconds(task: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def eigensolver_device(side: int) -> torch.device:
-    """The device for the eigenvalues of a matrix of this side."""
-    return chosen("spectrum", side)
-
-
 def name(where: torch.device) -> str:
     """The device's name in results: ``cpu`` or the card's name."""
     if where.type == "cuda":

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import stiffcore as sc
-from stiffcore.analysis import block_metrics, compute as analysis
+from stiffcore.analysis import compute as analysis
 from stiffcore.commands import main
 from stiffcore.errors import CannotCompute
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
@@ -26,15 +26,6 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(result_cache, "shipped", lambda: shipped_results.ShippedResults(tmp_path / "nothing ships"))
 
 
-@pytest.fixture
-def on_card(monkeypatch):
-    """The engine's numbers are the CPU's, whatever device a state is on."""
-    of_matrix = block_metrics.of_matrix
-    monkeypatch.setattr(
-        block_metrics, "of_matrix", lambda state, *others: of_matrix(state.to(torch.device("cpu")), *others)
-    )
-
-
 @pytest.mark.parametrize(
     "command", [ANALYSE, [*SPECTRUM, "--out", "spectrum.npz"], SWEEP], ids=lambda command: command[0]
 )
@@ -48,7 +39,7 @@ def test_a_card_that_is_not_there_is_refused_in_one_line(command, capsys, monkey
     assert not result_cache.default().keys()
 
 
-def test_a_row_says_where_it_was_computed_also_when_it_was_stored(capsys, on_card):
+def test_a_row_says_where_it_was_computed_also_when_it_was_stored(capsys):
     with fake_card():
         assert main.main([*ANALYSE, "--json", "--device", "cuda:0"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
@@ -68,7 +59,7 @@ def test_a_card_without_memory_is_a_notice_of_the_command(capsys):
     assert json.loads(said.out)[0]["device"] == "cpu"
 
 
-def test_the_file_of_a_spectrum_says_where(on_card, tmp_path):
+def test_the_file_of_a_spectrum_says_where(tmp_path):
     path = tmp_path / "spectrum.npz"
     with fake_card():
         assert main.main([*SPECTRUM, "--out", str(path), "--device", "cuda"]) == 0
@@ -89,7 +80,7 @@ def test_a_sweep_hands_its_device_to_its_workers(monkeypatch):
     assert seen == [(1, "cuda")], "one card"
 
 
-def test_the_front_door_has_the_same_choice(monkeypatch, on_card):
+def test_the_front_door_has_the_same_choice():
     with fake_card():
         there = sc.analyse("resnet18", 0, 8, "branch", "norms", device="cuda")
         with pytest.raises(CannotCompute, match="got 'cuda:3'"):

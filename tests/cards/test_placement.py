@@ -1,11 +1,16 @@
 """Where a request is computed: chosen once, overruled by a name, and no part of the key under which a result is found."""
 
+import numpy as np
 import pytest
 import torch
 
 from stiffcore import device, device_names
 from stiffcore.analysis import block_metrics, compute as analysis, placement
 from stiffcore.errors import CannotCompute, NotEnoughMemory
+from stiffcore.images.image import NO_IMAGE, Image
+from stiffcore.jacobians import memory
+from stiffcore.matrices import as_network
+from stiffcore.networks.network import Preprocessing
 from stiffcore.slices import card
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
 from tests.cards.fake_card import NAME, fake_card
@@ -27,12 +32,12 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def on_card(monkeypatch):
-    """The engine's numbers are the CPU's, whatever device a state is on; notes on which it was asked for them."""
+    """Notes on which devices the engine is asked for numbers."""
     places, of_matrix = [], block_metrics.of_matrix
 
     def noted(state, *others):
         places.append(state.device)
-        return of_matrix(state.to(device.CPU), *others)
+        return of_matrix(state, *others)
 
     monkeypatch.setattr(block_metrics, "of_matrix", noted)
     return places
@@ -185,6 +190,28 @@ def test_a_card_without_enough_memory_leaves_it_to_the_cpu_and_says_so():
     )
     assert analysis.stored(request).metrics == pytest.approx(result.metrics, nan_ok=True)
     assert analysis.stored(request).notices == ()
+
+
+def test_a_core_that_is_too_large_for_a_card_is_left_to_the_cpu():
+    """The engine itself refuses it, before anything is allocated."""
+    with fake_card(memory=10**8):
+        result = analysis.compute(asked("resnet18", 0, 8, "branch", "spectrum"), where="cuda")
+    assert result.made["device"] == "cpu"
+    assert result.notices[0].startswith(f"{NAME} has too little memory for block 8")
+
+
+def test_a_matrix_goes_to_a_card_and_a_module_that_is_a_map_stays_on_the_cpu():
+    matrix = as_network.of_arrays(np.diag([-1.0, -100.0]), "")
+    whole = memory.network(
+        torch.nn.Sequential(torch.nn.Tanh()), "map", Preprocessing((0.0,) * 3, (1.0,) * 3, 8), None, ("0",)
+    )
+    with fake_card():
+        of_matrix = analysis.compute(asked(matrix, NO_IMAGE, 1, "branch", "spectrum"), where="cuda")
+        of_map = analysis.compute(
+            asked(whole, Image.of(np.zeros((8, 8, 3), np.uint8)), 1, "branch", "norms"), where="cuda"
+        )
+    assert (of_matrix.made["device"], of_matrix.metrics["min_re"]) == (NAME, -100.0)
+    assert of_map.made["device"] == "cpu"
 
 
 @pytest.mark.parametrize(
