@@ -146,10 +146,19 @@ def test_a_part_that_cannot_be_made_is_a_failure(monkeypatch, no_sweep):
 def test_what_the_time_does_not_suffice_for_is_named(monkeypatch, no_sweep):
     report = reported(monkeypatch, replace(ONE_BLOCK, seconds=-1.0))
     assert report["comparisons"] == []
+    assert report["card"]["left_out"][0].startswith("Left out, because 0 of -1 s were used up: ")
     assert [note.split(": ", 1)[1] for note in report["card"]["left_out"]] == [
         *(f"{what} of block 8 of ResNet18." for what in card.ALL),
         "sweep of ResNet18.",
     ]
+
+
+def test_what_takes_long_begins_early_enough_or_not_at_all(monkeypatch, no_sweep):
+    rows = (replace(ROW, parts=(card.PROOF,), seconds=1000), replace(ROW, parts=(card.FORMING,)))
+    report = reported(monkeypatch, replace(ONE_BLOCK, rows=rows))
+    assert [part["facts"]["what"] for part in report["comparisons"]] == [card.FORMING, "sweep"]
+    (note,) = report["card"]["left_out"]
+    assert note.endswith(" of 600 s were used up: proved count of block 8 of ResNet18.")
 
 
 def test_weights_that_are_missing_are_named(monkeypatch, tmp_path, no_sweep):
