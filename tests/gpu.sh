@@ -33,8 +33,8 @@ fi
 
 # Each part has its own limit, so that the other one has its time. SIGINT: pytest still writes its report. -W: another torch warns of other things.
 status=0
-timeout -s INT 240 "$python" -m pytest tests/cards -m cuda -p no:xdist -p no:cacheprovider -o addopts= -W default \
+timeout -s INT -k 10 220 "$python" -m pytest tests/cards -m cuda -p no:xdist -p no:cacheprovider -o addopts= -W default \
   --continue-on-collection-errors --junitxml="$folder/tests.xml" -q -rs --durations=10 || status=$?
-timeout 345 "$python" -m stiffcore benchmark --items 5 "$extent" --device "$device" --json >"$folder/table.json" || status=$?
+timeout -k 10 350 "$python" -m stiffcore benchmark --items 5 "$extent" --device "$device" --json >"$folder/table.json" || status=$?
 "$python" tests/gpu_report.py join "$folder/tests.xml" "$folder/table.json" "$json" || status=$?
 exit "$status"

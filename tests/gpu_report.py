@@ -16,7 +16,7 @@ MODULES = {"pillow": "PIL"}  # where the module's name is another
 GIVEN = ("torch", "torchvision")  # which belong to the machine's card and driver
 NEEDED = (
     "numpy", "scipy", "pandas", "pyarrow", "diskcache", "filelock", "safetensors", "pillow", "tqdm", "numba", "threadpoolctl",
-    "plotly", "pytest",
+    "pytest",
 )  # fmt: skip
 
 

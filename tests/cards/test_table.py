@@ -17,6 +17,7 @@ from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.networks import manifest
 from stiffcore.spectra import full as full_spectra
+from tests.cards.fake_card import NAME, fake_card
 from tests.made_up import blocks as small_blocks
 
 ROW = card.Row("resnet18", 8, card.ALL, card.ALL)
@@ -74,6 +75,17 @@ def test_a_block_is_measured_on_both_sides_and_shown(monkeypatch, no_sweep):
     assert row.count("×") == 5
     assert f"{100 * rate / report['card']['gflop_per_second']['card']:.0f} % |" in row
     assert "| sweep of planted under slices, images a minute | 600 | 30 | 20× |" in text
+
+
+def test_on_a_card_every_part_agrees_with_the_host(monkeypatch, no_sweep):
+    """A card that is not there, whose tensors refuse to be mixed with the host's."""
+    monkeypatch.setattr(card_sides, "RATE_SIDES", {"cpu": 128, "cuda": 128})
+    with fake_card():
+        report = reported(monkeypatch, replace(ONE_BLOCK, sliced=("resnet18",)), "auto")
+    assert report["card"]["name"] == NAME
+    assert (benchmark.exit_code(report), report["card"]["failures"], report["card"]["left_out"]) == (0, [], [])
+    assert all(ratio["ratio"] for part in report["comparisons"] for ratio in part["ratios"])
+    assert [part["facts"]["what"] for part in report["comparisons"]] == [card.SLICES, *card.ALL, "sweep"]
 
 
 def test_what_a_side_does_is_what_a_request_would_find():
@@ -146,10 +158,19 @@ def test_a_part_that_cannot_be_made_is_a_failure(monkeypatch, no_sweep):
 def test_what_the_time_does_not_suffice_for_is_named(monkeypatch, no_sweep):
     report = reported(monkeypatch, replace(ONE_BLOCK, seconds=-1.0))
     assert report["comparisons"] == []
+    assert report["card"]["left_out"][0].startswith("Left out, because 0 of -1 s were used up: ")
     assert [note.split(": ", 1)[1] for note in report["card"]["left_out"]] == [
         *(f"{what} of block 8 of ResNet18." for what in card.ALL),
         "sweep of ResNet18.",
     ]
+
+
+def test_what_takes_long_begins_early_enough_or_not_at_all(monkeypatch, no_sweep):
+    rows = (replace(ROW, parts=(card.PROOF,), seconds=1000), replace(ROW, parts=(card.FORMING,)))
+    report = reported(monkeypatch, replace(ONE_BLOCK, rows=rows))
+    assert [part["facts"]["what"] for part in report["comparisons"]] == [card.FORMING, "sweep"]
+    (note,) = report["card"]["left_out"]
+    assert note.endswith(" of 600 s were used up: proved count of block 8 of ResNet18.")
 
 
 def test_weights_that_are_missing_are_named(monkeypatch, tmp_path, no_sweep):
