@@ -3,13 +3,12 @@
 Masks are factors 0 and 1; the core's units are taken out as rows before the products, and as columns behind them. By the offset d between
 the pixels p and q = p + d of a row and a column, every entry is one sum:
 
-    two k×k layers     K[p, q] = Σ_r W(r − p) D(r) R(q − r)        one product of the rows (side × pairs of offsets · C) with weights
+    two k×k layers     K[p, q] = Σ_r W(r − p) D(r) R(q − r)        one product of the rows (side × k·k·C) with all offsets' weights
     one k×k layer      K[p, q] = X(p) L(d) Y(q)                    X, Y: rows through the 1×1 layers, then batched over the pixels
 
 W writes the core's layer, R reads it, D masks the layer between. The same entries as `formation`'s up to rounding.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
 import torch
@@ -44,8 +43,8 @@ class _Units:
         self.channel, self.y, self.x = torch.cat(list(places.values())).T
         self.pixel = self.y * self.width + self.x
 
-    def shifted(self, chosen: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
-        """The pixel beside each chosen unit's own, and whether it is in the image. int64 and bool, shape: (chosen,)."""
+    def shifted(self, chosen: Tensor, down: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """The pixels beside each chosen unit's own, and whether they are in the image. chosen: (rows, 1); down, right: (offsets,)."""
         y, x = self.y[chosen] + down, self.x[chosen] + right
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
         return torch.where(inside, y * self.width + x, 0), inside
@@ -60,26 +59,48 @@ def _two_wide(layers: tuple[ScaledConvolution, ...], live: dict[str, Tensor], la
     first, second = layers
     other, writes, reads = ("outer", first, second) if layer == "inner1" else ("inner1", second, first)
     units, between = _Units({layer: live[layer]}), live[other]
-    core = between.new_zeros(units.side, units.side, dtype=torch.float64)
-    number = torch.full(live[layer].shape, -1, device=core.device)  # of a unit in the core
-    number[live[layer]] = torch.arange(units.side, device=core.device)
+    entries = between.new_zeros(units.side**2, dtype=torch.float64)
+    number = torch.full(live[layer].shape, -1, device=entries.device)  # of a unit in the core
+    number[live[layer]] = torch.arange(units.side, device=entries.device)
     number = number.flatten(1).T.contiguous()  # shape: (pixels, C)
     windows = _windows(between.double(), writes.radius or 0)
     weights = writes.weight.permute(0, 2, 3, 1)  # (C, k, k, C_other)
-    offsets = list(_by_offset(writes.radius or 0, reads.radius or 0, units.height, units.width))
-    at_once = max(1, ENTRIES_AT_ONCE // (len(offsets) * len(live[layer])))
-    for rows in torch.arange(units.side, device=core.device).split(at_once):
+    offsets, onward = _onward(reads.weight, writes.radius or 0, units)
+    at_once = max(1, ENTRIES_AT_ONCE // max(1, onward.shape[1]))
+    for rows in torch.arange(units.side, device=entries.device).split(at_once):
         masked = weights[units.channel[rows]] * windows[units.pixel[rows]]  # (rows, k, k, C_other)
-        columns, values = [], []
-        for down, right, pairs in offsets:
-            near, inside = units.shifted(rows, down, right)
-            columns.append(torch.where(inside[:, None], number[near], -1))  # (rows, C)
-            left = torch.stack([masked[:, a, b] for (a, b), _ in pairs], 1).flatten(1)
-            values.append(left @ torch.cat([reads.weight[:, :, a, b] for _, (a, b) in pairs]))
-        place = torch.stack(columns, 1).flatten(1)
-        here = place >= 0
-        core.view(-1)[(rows[:, None] * units.side + place)[here]] = torch.stack(values, 1).flatten(1)[here]
-    return core
+        values = masked.flatten(1) @ onward
+        near, inside = units.shifted(rows[:, None], *offsets)  # (rows, offsets)
+        columns = torch.where(inside[:, :, None], number[near], -1).flatten(1)
+        here = (columns >= 0).flatten().nonzero()[:, 0]
+        places = (rows[:, None] * units.side + columns).flatten()[here]
+        entries[places] = values.flatten()[here]
+    return entries.view(units.side, units.side)
+
+
+def _onward(weight: Tensor, radius: int, units: _Units) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """The offsets q − p within the image, and R from every place r − p of a window of this radius to all of them, as one matrix.
+
+    One product with many zeros is quicker than one for each offset, which would wait for its launch. weight: of R. shapes: two of
+    (offsets,), and (k·k·C_other, offsets · C).
+    """
+    second = weight.shape[-1] // 2
+    high, wide = (min(radius + second, side - 1) for side in (units.height, units.width))
+    down, right = _grid(high, wide, weight.device).T
+    window = _grid(radius, radius, weight.device)
+    y, x = down - window[:, :1] + second, right - window[:, 1:] + second  # the place in R's kernel; (k·k, offsets)
+    size = weight.shape[-1]
+    inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
+    kernel = weight.permute(2, 3, 0, 1).flatten(0, 1)  # (places, C_other, C)
+    kernel = torch.cat([kernel, torch.zeros_like(kernel[:1])])  # the last one for offsets out of reach
+    found = kernel[torch.where(inside, y * size + x, size**2)]
+    return (down, right), found.permute(0, 2, 1, 3).reshape(-1, len(down) * weight.shape[1])
+
+
+def _grid(high: int, wide: int, where: torch.device) -> Tensor:
+    """All steps of at most ``high`` rows and ``wide`` columns. int64, shape: (steps, 2)."""
+    ranges = (torch.arange(-size, size + 1, device=where) for size in (high, wide))
+    return torch.cartesian_prod(*ranges)
 
 
 def _windows(mask: Tensor, radius: int) -> Tensor:
@@ -87,22 +108,6 @@ def _windows(mask: Tensor, radius: int) -> Tensor:
     channels, kernel = len(mask), 2 * radius + 1
     found = nn.functional.unfold(mask[None], kernel, padding=radius)[0]
     return found.reshape(channels, kernel, kernel, -1).permute(3, 1, 2, 0).contiguous()
-
-
-def _by_offset(
-    first: int, second: int, height: int, width: int
-) -> Iterator[tuple[int, int, list[tuple[tuple[int, int], tuple[int, int]]]]]:
-    """Each offset q − p = (r − p) + (q − r) within the image of two steps within the radii, and the places of all such steps in the two
-    kernels."""
-    steps = {radius: list(product(_offsets(radius), repeat=2)) for radius in (first, second)}
-    for down, right in product(_offsets(first + second), repeat=2):
-        pairs = [
-            ((a[0] + first, a[1] + first), (down - a[0] + second, right - a[1] + second))
-            for a in steps[first]
-            if (down - a[0], right - a[1]) in steps[second]
-        ]
-        if abs(down) < height and abs(right) < width:
-            yield down, right, pairs
 
 
 def _one_wide(layers: tuple[ScaledConvolution, ...], live: dict[str, Tensor], group: tuple[str, ...]) -> Tensor:

@@ -102,8 +102,8 @@ def test_again_replaces_what_is_stored_and_goes_before_what_ships(monkeypatch, t
         list(analysis.compute_many([request], stop, again=True))
     assert analysis.stored(request).metrics["max_re"] == 0.25, "nothing is lost"
     fresh = replace(planted, metrics=planted.metrics | {"max_re": 0.75})
-    monkeypatch.setattr(analysis, "_states", lambda request, blocks: {8: None})
-    monkeypatch.setattr(analysis, "_fresh", lambda request, state, losses, stage: fresh)
+    monkeypatch.setattr(analysis, "_states", lambda *_: {8: None})
+    monkeypatch.setattr(analysis, "_anywhere", lambda request, shared, stage: fresh)
     assert [r.metrics["max_re"] for r in analysis.compute_many([request])] == [0.25], "not asked for again"
     assert [r.stored for r in analysis.compute_many([request], again=True)] == [False]
     assert analysis.stored(request).metrics["max_re"] == 0.75
