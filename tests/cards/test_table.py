@@ -238,10 +238,10 @@ def test_what_ships_is_shown_and_nothing_where_nothing_does(tmp_path, monkeypatc
     assert card_text.kept(path) == ""
     report = reported(monkeypatch, replace(ONE_BLOCK, rows=(replace(ROW, parts=(card.PROOF,)),)))
     tests = {"passed": 3, "skipped": 0, "failed": ["a"], "seconds": 1.0}
-    path.write_text(json.dumps(report | {"tests": tests}), "utf-8")
+    path.write_text(json.dumps(report | {"tests": tests, "notes": ["The machine was busy."]}), "utf-8")
     text = card_text.kept(path)
     assert text.startswith("3 tests that need a card passed on it, 1 failed. cpu beside 2 threads of ")
-    assert text.endswith("|\n")
+    assert text.endswith("|\n\nThe machine was busy.\n")
     assert str(Path(card_text.KEPT).parent).endswith("benchmarks")
 
 
