@@ -11,11 +11,12 @@ cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 extent=--full
+limit=560 # seconds of everything, the installation left out
 device=auto
 json=stiffcore/benchmarks/gpu.json
 while [ $# -gt 0 ]; do
   case "$1" in
-    --short) extent=--quick ;;
+    --short) extent=--quick; limit=280 ;;
     --device) device=${2:?Expected a device behind --device, got nothing.}; shift ;;
     -*) echo "Expected --short, --device NAME or a file for the JSON, got $1."; exit 2 ;;
     *) json=$1 ;;
@@ -31,10 +32,14 @@ if [ -s "$folder/missing" ]; then
   "$python" -m pip install --quiet -r "$folder/missing"
 fi
 
-# Each part has its own limit, so that the other one has its time. SIGINT: pytest still writes its report. -W: another torch warns of other things.
+# The tests may take two fifths of the time, and the table has what they leave. SIGINT: pytest still writes its report. -W: another torch
+# warns of other things.
+SECONDS=0
 status=0
-timeout -s INT -k 10 220 "$python" -m pytest tests/cards -m cuda -p no:xdist -p no:cacheprovider -o addopts= -W default \
+timeout -s INT -k 10 "$((limit * 2 / 5))" "$python" -m pytest tests/cards -m cuda -p no:xdist -p no:cacheprovider -o addopts= -W default \
   --continue-on-collection-errors --junitxml="$folder/tests.xml" -q -rs --durations=10 || status=$?
-timeout -k 10 350 "$python" -m stiffcore benchmark --items 5 "$extent" --device "$device" --json >"$folder/table.json" || status=$?
+left=$((limit - SECONDS))
+timeout -k 10 "$left" "$python" -m stiffcore benchmark --items 5 "$extent" --device "$device" --seconds "$((left - 40))" --json \
+  >"$folder/table.json" || status=$?
 "$python" tests/gpu_report.py join "$folder/tests.xml" "$folder/table.json" "$json" || status=$?
 exit "$status"

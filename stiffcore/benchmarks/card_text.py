@@ -12,8 +12,11 @@ BY_BLOCK = (FORMING, "all eigenvalues", "full spectrum with its checks", "extrem
 
 
 def kept(path: Path = KEPT) -> str:
-    """The tables of a card's report; "" where there is none."""
-    return as_markdown(json.loads(path.read_text("utf-8"))) if path.exists() else ""
+    """The tables of a card's report, with its notes, for example that the machine was busy; "" where there is none."""
+    if not path.exists():
+        return ""
+    report = json.loads(path.read_text("utf-8"))
+    return as_markdown(report) + "".join(f"\n{note}\n" for note in report["notes"])
 
 
 def as_markdown(report: dict) -> str:

@@ -60,13 +60,14 @@ def run(
     rounds: int | None = None,
     only: tuple[str, Sequence[int]] | None = None,
     where: str = AUTO,
+    seconds: float | None = None,
 ) -> dict:
     """Measure and report. full: five rounds of everything; otherwise one round of ResNet18's blocks 6 and 8, and of the
     extremes of block 4.
 
     say: takes lines of progress. items: items of the table, "1" to "5". only: a network and some of its blocks instead,
-    without the slices and item 5. where: the device of item 5, "auto" for the first card; "cpu" stands in for one. Raises CannotCompute
-    for an unknown item, or a device that is not there.
+    without the slices and item 5. where: the device of item 5, "auto" for the first card; "cpu" stands in for one. seconds: that
+    item 5 may take. Raises CannotCompute for an unknown item, or a device that is not there.
     """
     if unknown := [item for item in items if item not in ITEMS]:
         raise CannotCompute(f"Expected items among {', '.join(ITEMS)}, got {unknown[0]!r}: choose some of them.")
@@ -84,7 +85,7 @@ def run(
         f"Only one round of: {found.title}; the dense side takes minutes." for found in comparisons if found.rounds
     ]
     run_rounds(comparisons, rounds, say)
-    about, on_card = card.run(full, where, say, notes) if "5" in items else ({}, [])
+    about, on_card = card.run(full, where, say, notes, seconds) if "5" in items else ({}, [])
     load, cores = cast(float, here["load_before"]), cast(int, here["cores"])  # of these types in environment
     if load > BUSY * cores:
         notes.append(f"The machine was busy (load {load:.1f} before the start): measure again.")

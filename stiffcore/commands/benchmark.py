@@ -40,6 +40,12 @@ def _add_methods(commands: terminal.Commands) -> None:
         metavar="NAME",
         help="of item 5: cuda, cuda:1, or cpu in a card's place; default the first card",
     )
+    benchmark.add_argument(
+        "--seconds",
+        type=float,
+        metavar="N",
+        help="of item 5: leave out what would not end in about so many; default 130, with --full 310",
+    )
     benchmark.add_argument("--json", action="store_true", help="print the measurements as JSON")
     benchmark.set_defaults(run=_methods, leaves_at_once=True)
 
@@ -52,7 +58,9 @@ def _methods(arguments: Namespace) -> int:
 
     items = [item.strip() for item in arguments.items.split(",")]
     only = _only(arguments.blocks)
-    report = benchmark.run(arguments.full, terminal.say, items, only=only, where=arguments.device)
+    report = benchmark.run(
+        arguments.full, terminal.say, items, only=only, where=arguments.device, seconds=arguments.seconds
+    )
     if arguments.json:
         terminal.show_json(report)
     else:

@@ -51,10 +51,10 @@ def numbered(state: BlockState, block: int) -> BlockState:
     return replace(state, geometry=replace(state.geometry, block=block))
 
 
-def reported(monkeypatch, extent: card.Extent, where: str = "cpu") -> dict:
+def reported(monkeypatch, extent: card.Extent, where: str = "cpu", seconds: float | None = None) -> dict:
     """The report of item 5 as JSON has it."""
     monkeypatch.setattr(card, "SHORT", extent)
-    report = benchmark.run(False, lambda line: None, ["5"], where=where)
+    report = benchmark.run(False, lambda line: None, ["5"], where=where, seconds=seconds)
     return json.loads(json.dumps(terminal.plain(report), allow_nan=False))
 
 
@@ -156,7 +156,7 @@ def test_a_part_that_cannot_be_made_is_a_failure(monkeypatch, no_sweep):
 
 
 def test_what_the_time_does_not_suffice_for_is_named(monkeypatch, no_sweep):
-    report = reported(monkeypatch, replace(ONE_BLOCK, seconds=-1.0))
+    report = reported(monkeypatch, ONE_BLOCK, seconds=-1.0)
     assert report["comparisons"] == []
     assert report["card"]["left_out"][0].startswith("Left out, because 0 of -1 s were used up: ")
     assert [note.split(": ", 1)[1] for note in report["card"]["left_out"]] == [
@@ -238,10 +238,10 @@ def test_what_ships_is_shown_and_nothing_where_nothing_does(tmp_path, monkeypatc
     assert card_text.kept(path) == ""
     report = reported(monkeypatch, replace(ONE_BLOCK, rows=(replace(ROW, parts=(card.PROOF,)),)))
     tests = {"passed": 3, "skipped": 0, "failed": ["a"], "seconds": 1.0}
-    path.write_text(json.dumps(report | {"tests": tests}), "utf-8")
+    path.write_text(json.dumps(report | {"tests": tests, "notes": ["The machine was busy."]}), "utf-8")
     text = card_text.kept(path)
     assert text.startswith("3 tests that need a card passed on it, 1 failed. cpu beside 2 threads of ")
-    assert text.endswith("|\n")
+    assert text.endswith("|\n\nThe machine was busy.\n")
     assert str(Path(card_text.KEPT).parent).endswith("benchmarks")
 
 
