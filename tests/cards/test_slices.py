@@ -63,7 +63,7 @@ def test_real_patches_by_class_are_those_formed_position_by_position(network, bl
 
 @pytest.fixture(scope="module")
 def interpreted(pytestconfig):
-    slices = 600_000 if pytestconfig.getoption("full") else 25_000  # of each of six blocks: 150,000
+    slices = 600_000 if pytestconfig.getoption("full") else 36_000  # of each of six blocks, some of which have fewer
     command = [sys.executable, "-W", "ignore", "-m", "tests.cards.interpreted", str(slices)]
     said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert said.returncode == 0, said.stderr[-2000:]
@@ -73,15 +73,15 @@ def interpreted(pytestconfig):
 @linux
 @pytest.mark.slow
 def test_kernels_flag_and_count_adversarial_matrices_as_the_hosts(interpreted):
-    """A matrix may be flagged by one side only where an entry of Routh's array is within rounding of its bound: a few in ten thousand."""
+    """The interpreter contracts nothing, as NumPy: a flag differs only where the host's contraction moves an entry of Routh's array over
+    its bound. Of 140,000 matrices none did; a bound stays a bound."""
     differing = total = 0
     for name, lanes in interpreted["lanes"].items():
         ours, theirs = np.array(lanes["tally"])
-        size = int(name.split("near zero")[-1].split()[0]) if "near zero" in name else int(name.split()[1])
-        assert np.abs(ours - theirs).max() <= size * sum(lanes["flags"]), name
+        assert np.abs(ours - theirs).max() <= kernels.LARGEST_ROUTH * sum(lanes["flags"]), name
         assert lanes["outside"] < 1e-13, name
         differing, total = differing + sum(lanes["flags"]), total + 2_000
-    assert differing <= 1e-3 * total
+    assert differing <= 1e-4 * total
     assert sum(lanes["open"][0] for lanes in interpreted["lanes"].values()) > 0.1 * total  # they are hard
 
 
@@ -106,7 +106,7 @@ def test_real_slices_are_the_hosts_and_few_are_left_to_lapack(interpreted):
     for ours, theirs in interpreted["real"].values():
         assert_same(ours, theirs)
         assert ours["health"]["n_lapack"] < max(0.01 * ours["health"]["n_slices"], 100)
-    assert sum(ours["health"]["n_slices"] for ours, _ in interpreted["real"].values()) > 140_000
+    assert sum(ours["health"]["n_slices"] for ours, _ in interpreted["real"].values()) >= 150_000
 
 
 def signature(kernel: str, n: int, counting: bool):
