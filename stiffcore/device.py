@@ -11,6 +11,8 @@ from torch import nn
 
 from stiffcore.errors import CannotCompute
 
+CPU = torch.device("cpu")
+
 # TensorFloat-32 rounds to 10 bits and can flip masks; torch uses it by default for convolutions.
 torch.backends.cudnn.allow_tf32 = False
 torch.backends.cuda.matmul.allow_tf32 = False
@@ -96,6 +98,14 @@ def name(where: torch.device) -> str:
     return torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu"
 
 
+def free_memory(where: torch.device) -> int:
+    """Bytes that can be allocated now on a device."""
+    if where.type != "cuda":
+        return available_memory()
+    kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)  # by torch, for what comes next
+    return int(torch.cuda.mem_get_info(where)[0]) + kept
+
+
 def available_memory() -> int:
     """Bytes that can be allocated now without swapping; 2^62 if unknown."""
     try:
@@ -116,9 +126,9 @@ def _left_in_container() -> int:
         return 2**62
 
 
-def check_memory(needed: int, limit: int, what: str, instead: str) -> None:
+def check_memory(needed: int, limit: int, what: str, instead: str, where: torch.device = CPU) -> None:
     """Raise CannotCompute if ``needed`` bytes exceed the limit or what is available."""
-    allowed = min(limit, int(0.9 * available_memory()))
+    allowed = min(limit, int(0.9 * free_memory(where)))
     if needed > allowed:
         raise CannotCompute(
             f"Not enough memory: {what} needs {needed / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are available: {instead}."

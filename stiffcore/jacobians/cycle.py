@@ -68,6 +68,7 @@ class Cycle:
         self.state, self.live, self.layers = state, masks(state, convention), layers
         self.units = narrowest(self.live, layers)
         self.kept = state.kept_outputs(convention)
+        self.sizes = [int(mask.sum()) for mask in self.units.values()]
         names = list(self.live)
         start = names.index(layers[0])
         self.order = names[start:] + names[:start]
@@ -78,7 +79,9 @@ class Cycle:
         parts = []
         for mask in self.units.values():
             _, height, width = mask.shape
-            parts.append(torch.arange(height * width).reshape(1, height, width).expand_as(mask)[mask])
+            parts.append(
+                torch.arange(height * width, device=mask.device).reshape(1, height, width).expand_as(mask)[mask]
+            )
         return torch.cat(parts)
 
     def product(self, vectors: Tensor) -> Tensor:
@@ -96,15 +99,14 @@ class Cycle:
         return torch.cat([parts[name] for name in self.units], 1)
 
     def _parts(self, vectors: Tensor) -> dict[str, Tensor]:
-        sizes = [int(mask.sum()) for mask in self.units.values()]
-        return dict(zip(self.units, vectors.split(sizes, 1), strict=True))
+        return dict(zip(self.units, vectors.split(self.sizes, 1), strict=True))
 
     def _onward(self, vectors: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each layer of the walk with the values that arrive there, before its mask: the joined layers first, where the
         vectors start, then the others, then the joined ones again."""
         given = self._parts(vectors)
         first, *others = self.layers
-        x = torch.zeros(len(vectors), *self.live[first].shape, dtype=torch.float64)
+        x = vectors.new_zeros(len(vectors), *self.live[first].shape)
         yield first, x
         x[:, self.units[first]] = given[first]
         for name in others:  # nothing arrives at pixels whose units start here: 1×1 factors keep pixels apart
@@ -122,7 +124,7 @@ class Cycle:
         given = self._parts(vectors)
         around = self.order[::-1]  # from the last layer of the rest to the first of the joined ones
         last, *others = self.layers[::-1]
-        x = torch.zeros(len(vectors), *self.live[last].shape, dtype=torch.float64)
+        x = vectors.new_zeros(len(vectors), *self.live[last].shape)
         yield last, x
         x[:, self.units[last]] = given[last]
         before = last

@@ -11,7 +11,8 @@ share their non-zero eigenvalues. Layers that 1×1 factors join are cut pixel by
 
     basic blocks: r = min(o, b1)        bottlenecks: r = Σ_p min(o(p), b1(p), b2(p))
 
-K is formed by locality where all factors are convolutions (see ``formation``), else by applying the factors to the identity.
+K is formed by locality where all factors are convolutions (see ``formation``, on a card ``batched_formation``), else by applying the
+factors to the identity.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,16 @@ import torch
 from torch import Tensor
 
 from stiffcore.conventions import Convention
+from stiffcore.device import CPU
 from stiffcore.errors import CannotCompute
-from stiffcore.jacobians import cycle, formation
+from stiffcore.jacobians import batched_formation, cycle, formation
 from stiffcore.jacobians.cycle import Cycle
 from stiffcore.jacobians.layers import DenseMap
 from stiffcore.jacobians.linearise import BlockState
 
 LARGEST_BY_COLUMNS = 4096  # side of a core that is formed by applying a map to every unit vector
 DENSE_BELOW = 4  # times the convolutions' weights; a core with fewer entries is the faster operator (measured)
+DENSE_ON_CARD = 11_000  # side; reading 1 GB takes an H100 as long as launching a block's layers, 0.3 ms
 AT_ONCE = 64  # unit vectors pushed through a map together
 
 
@@ -76,11 +79,14 @@ def plan(state: BlockState, convention: Convention, layers: tuple[str, ...] | No
 
 
 def form_core(state: BlockState, convention: Convention, layers: tuple[str, ...] | None = None) -> Core:
-    """The core, dense and in float64, on the CPU; on other layers than the narrowest where joined ones are named.
+    """The core, dense and in float64, on the state's device; on other layers than the narrowest where joined ones are named.
 
     Raises CannotCompute for a block that is not an identity block.
     """
     planned = plan(state, convention, layers)
+    if state.device != CPU:
+        found = batched_formation.matrix(state, cycle.masks(state, convention), planned.layers)
+        return Core(planned, _by_columns(state, convention, planned) if found is None else found)
     factors = formation.local_parts(state, cycle.masks(state, convention), planned.layers)
     if factors is None:
         return Core(planned, _by_columns(state, convention, planned))
@@ -100,12 +106,12 @@ def _by_columns(state: BlockState, convention: Convention, planned: Plan) -> Ten
             f"convolutions, got {planned.side:,}: ask for the extremes only, which need no matrix."
         )
     product = Cycle(state, convention, planned.layers).product
-    matrix = torch.empty(planned.side, planned.side, dtype=torch.float64)
+    matrix = torch.empty(planned.side, planned.side, dtype=torch.float64, device=state.device)
     for at in range(0, planned.side, AT_ONCE):
         chosen = range(at, min(at + AT_ONCE, planned.side))
-        units = torch.zeros(len(chosen), planned.side, dtype=torch.float64)
-        units[torch.arange(len(chosen)), torch.tensor(chosen)] = 1
-        matrix[:, chosen] = product(units).T
+        units = matrix.new_zeros(len(chosen), planned.side)
+        units.diagonal(at).fill_(1)
+        matrix[:, at : at + len(chosen)] = product(units).T
     return matrix
 
 
@@ -119,6 +125,8 @@ def core_product(state: BlockState, convention: Convention, transpose: bool = Fa
 
 def is_quicker_dense(state: BlockState, side: int) -> bool:
     """Whether a dense core of this side is a faster operator than the block's layers."""
+    if state.device != CPU:
+        return side <= DENSE_ON_CARD
     return side**2 < DENSE_BELOW * sum(layer.cost for layer in state.layers)
 
 
@@ -136,5 +144,5 @@ def by_pixel(state: BlockState, convention: Convention, layers: tuple[str, ...])
     """The core's units in the order of their pixels, which makes the core of a large image a band matrix. int64, shape: (side,)."""
     around = Cycle(state, convention, layers)
     if any(mask.ndim != 3 for mask in around.units.values()):  # a map without pixels
-        return torch.arange(sum(int(mask.sum()) for mask in around.units.values()))
+        return torch.arange(sum(around.sizes), device=state.device)
     return torch.argsort(around.pixels(), stable=True)

@@ -12,14 +12,16 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from stiffcore.device import CPU
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import maps, recognise, structure
-from stiffcore.jacobians.linearise import BlockState, linearise
+from stiffcore.jacobians.linearise import BlockState, Doubts, linearise
 from stiffcore.jacobians.structure import Structure
 from stiffcore.networks.geometry import MAP, BlockGeometry
 from stiffcore.networks.matrices import Matrices
 
 _structures: "WeakKeyDictionary[nn.Module, Structure]" = WeakKeyDictionary()  # block -> its structure, once recognised
+_on_cards: "WeakKeyDictionary[nn.Module, dict[torch.device, nn.Module]]" = WeakKeyDictionary()  # copies in float64
 
 
 @dataclass(frozen=True)
@@ -45,28 +47,60 @@ class _Seen(Exception):
 
 
 def block_states(
-    model: nn.Module, geometries: Sequence[BlockGeometry], image: Tensor, wanted: Iterable[int]
+    model: nn.Module,
+    geometries: Sequence[BlockGeometry],
+    image: Tensor,
+    wanted: Iterable[int],
+    where: torch.device = CPU,
 ) -> dict[int, BlockState]:
-    """The states of the wanted blocks (from 1) by one float64 forward pass on the CPU.
+    """The states of the wanted blocks (from 1) on a device, by one float64 forward pass.
 
-    image: normalised, shape (3, H, W). The masks are shared by every device and precision.
+    image: normalised, shape (3, H, W). Every device has the same masks: on a card the pass runs there, and once more on the CPU if a
+    value in front of a ReLU is so near 0 that another order of summation could flip its mask (see ``linearise``). A map that is no
+    block of convolutions stays on the CPU.
     """
     wanted = sorted(set(wanted))
     if isinstance(model, Matrices):
-        return {number: maps.of_matrix(model.matrix(number), number) for number in wanted}
+        return {number: maps.of_matrix(model.matrix(number), number).to(where) for number in wanted}
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"Expected one image of shape (3, H, W), got {tuple(image.shape)}.")
-    parts = parts_of(model, [geometry for geometry in geometries if geometry.block in wanted])
+    chosen = [geometry for geometry in geometries if geometry.block in wanted]
+    if where != CPU and all(geometry.kind != MAP for geometry in chosen):
+        doubts = Doubts(sum(isinstance(part, nn.Conv2d) for part in model.modules()))
+        states = _states(_on(model, where), chosen, image.to(where), doubts)
+        if not doubts.any:
+            return states
+    return {number: state.to(where) for number, state in _states(model, chosen, image, Doubts()).items()}
+
+
+def _states(
+    model: nn.Module, geometries: Sequence[BlockGeometry], image: Tensor, doubts: Doubts
+) -> dict[int, BlockState]:
+    """The blocks' states where the model and the image are; see ``block_states``."""
+    parts = parts_of(model, geometries)
     calls, double = pass_through(model, list(parts.values()), image)
     states = {}
-    for number, name in parts.items():
-        geometry, call = geometries[number - 1], calls[name]
+    for geometry in geometries:
+        name = parts[geometry.block]
+        call = calls[name]
         if geometry.kind == MAP:
-            states[number] = maps.of_function(call.without_batch(double.get_submodule(name)), geometry, call.x[0])
+            states[geometry.block] = maps.of_function(
+                call.without_batch(double.get_submodule(name)), geometry, call.x[0]
+            )
         else:
             found = structure_of(model.get_submodule(name), geometry)
-            states[number], _ = linearise(found, geometry, call.x[0])
+            here = Doubts(doubts.behind)
+            states[geometry.block], _ = linearise(found, geometry, call.x[0], here)
+            doubts.add(here)
     return states
+
+
+def _on(model: nn.Module, where: torch.device) -> nn.Module:
+    """The model in float64 on a card, copied there once."""
+    kept = _on_cards.setdefault(model, {})
+    if where not in kept:
+        kept[where] = copy.deepcopy(model).double().to(where).eval()
+    return kept[where]
 
 
 def parts_of(model: nn.Module, geometries: Sequence[BlockGeometry]) -> dict[int, str]:
@@ -89,10 +123,10 @@ def pass_through(
 ) -> tuple[dict[str, Call], nn.Module]:
     """How each named part is called at an image, and the copy of the model in float64 whose parts were called.
 
-    image: normalised, shape (3, H, W). stop: leave out what comes behind the last part. Raises CannotCompute for a part that is
-    called more than once, or never.
+    image: normalised, shape (3, H, W), where it runs. stop: leave out what comes behind the last part. Raises CannotCompute for a
+    part that is called more than once, or never.
     """
-    double = copy.deepcopy(model).double().cpu().eval()  # a copy, so that other threads do not see its hooks
+    double = copy.deepcopy(model).double().to(image.device).eval()  # a copy, so that other threads do not see its hooks
     calls: dict[str, Call] = {}
 
     def seen(name: str) -> Callable[[nn.Module, tuple, dict], None]:
@@ -109,7 +143,7 @@ def pass_through(
 
     hooks = [double.get_submodule(name).register_forward_pre_hook(seen(name), with_kwargs=True) for name in names]
     with suppress(_Seen):
-        double(image.double().cpu()[None])
+        double(image.double()[None])
     for hook in hooks:
         hook.remove()
     if unused := [name for name in names if name not in calls]:

@@ -7,6 +7,14 @@ In evaluation mode batch norm is affine, so at one image a block ``y = σ(F(x) +
 ``L``: convolutions, batch norms folded in: behind a convolution as a scale of its outputs, in front of one as a scale of its inputs.
 ``D``: 0/1 masks. A post-activation block has D_0 = 1; a pre-activation one has D_out = 1, so that J_block = I + J_F. Where a
 pre-activation block changes the shape, its skip usually starts behind D_0: J_s = S D_0. The derivative of ReLU at 0 is 0, as in autograd.
+
+Another device adds in another order, and a last bit flips the mask of a z near 0. `Doubts` collects whether any is that near:
+
+    |z| <= 2 (l + 1) γ (‖W‖_∞ ‖x‖_∞ + |shift|),    γ = (m + 4) u / (1 − (m + 4) u)
+
+γ (‖W‖_∞ ‖x‖_∞ + |shift|) bounds the rounding of a sum of m products, in any order (Higham 2002, § 3.1), scaling and shift included; the 2
+is for two devices. l counts the convolutions in front of it, whose errors are of the same relative size: that they add up without being
+amplified beyond these norms, which are some ten times what the sums really are, is an assumption, not a proof.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from stiffcore.conventions import Convention
+from stiffcore.device import UNIT_ROUNDOFF
 from stiffcore.errors import CannotCompute
+from stiffcore.jacobians import layers
 from stiffcore.jacobians.layers import Derivative, Layer, ScaledConvolution
 from stiffcore.jacobians.structure import Stage, Structure, padded_or_probed
 from stiffcore.networks.geometry import BlockGeometry
@@ -92,45 +102,46 @@ class BlockState:
 
     def apply_skip(self, x: Tensor) -> Tensor:
         """J_s x; x: (batch, C, H, W)."""
-        x = x * self.masks[0].to(x) if self.skip_is_masked else x
+        x = x * self.masks[0].to(x.dtype) if self.skip_is_masked else x
         return x if self.skip is None else self.skip(x)
 
     def transpose_skip(self, y: Tensor) -> Tensor:
         """J_sᵀ y; y: (batch, C, H, W)."""
         x = y if self.skip is None else self.skip.transpose(y, self.geometry.input_shape)
-        return x * self.masks[0].to(x) if self.skip_is_masked else x
+        return x * self.masks[0].to(x.dtype) if self.skip_is_masked else x
 
 
-def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Batch norm in evaluation mode as x -> scale · x + shift, in float64. shapes: (C,)"""
-    if norm.running_mean is None or norm.running_var is None:
-        raise ValueError("Expected a batch norm with running statistics, got one without.")
-    ones = torch.ones_like(norm.running_var, dtype=torch.float64)
-    weight = ones if norm.weight is None else norm.weight.detach().double()
-    bias = 0 * ones if norm.bias is None else norm.bias.detach().double()
-    scale = weight / torch.sqrt(norm.running_var.double() + norm.eps)
-    return scale.cpu(), (bias - norm.running_mean.double() * scale).cpu()
+class Doubts:
+    """Whether a value in front of a ReLU is so near 0 that the last bits decide its mask; see above. convolutions: in front of the block."""
 
+    def __init__(self, convolutions: int = 0):
+        self.behind = convolutions  # l
+        self._found: list[Tensor] = []  # bool, each of shape ()
 
-def _dense_weight(convolution: nn.Conv2d) -> Tensor:
-    """float64 (C_out, C_in, k, k), in groups or with dilation, too. Raises ValueError for an oblong one, or without zero padding."""
-    (high, wide), (down, right), (top, left) = convolution.kernel_size, convolution.stride, convolution.dilation
-    square = high == wide and down == right and top == left and len({*convolution.padding}) == 1
-    if not square or isinstance(convolution.padding, str) or convolution.padding_mode != "zeros":
-        raise ValueError(f"Expected a square convolution, padded with zeros, got {convolution}.")
-    weight = convolution.weight.detach().double().cpu()
-    groups, outputs = convolution.groups, len(weight) // convolution.groups
-    if groups > 1:
-        whole = torch.zeros(len(weight), convolution.in_channels, high, wide, dtype=torch.float64)
-        for group in range(groups):
-            inputs = slice(group * weight.shape[1], (group + 1) * weight.shape[1])
-            whole[group * outputs : (group + 1) * outputs, inputs] = weight[group * outputs : (group + 1) * outputs]
-        weight = whole
-    if top > 1:
-        spread = torch.zeros(*weight.shape[:2], (high - 1) * top + 1, (wide - 1) * top + 1, dtype=torch.float64)
-        spread[:, :, ::top, ::top] = weight
-        weight = spread
-    return weight
+    def of_sums(self, weight: Tensor, shift: Tensor, x: Tensor) -> Tensor:
+        """The bound for the outputs of a convolution with these weights, of its input x. float64, shape: (C_out, 1, 1)."""
+        self.behind += 1
+        size = weight.flatten(1).abs().sum(1) * x.abs().max() + shift.abs()
+        return (self._relative(weight) * size)[:, None, None]
+
+    def of_input(self, weight: Tensor, x: Tensor) -> Tensor:
+        """The bound for x itself, whose own sums are not known: taken to be as long as those of the convolution that reads it."""
+        return self._relative(weight) * x.abs().max()
+
+    def _relative(self, weight: Tensor) -> float:
+        terms = (weight[0].numel() + 4) * UNIT_ROUNDOFF
+        return 2 * (self.behind + 1) * terms / (1 - terms)
+
+    def look(self, z: Tensor, bound: Tensor) -> None:
+        """z: float64 (1, C, H, W), in front of a ReLU; bound: of its rounding."""
+        self._found.append((z.abs() <= bound).any())
+
+    def add(self, other: "Doubts") -> None:
+        self._found += other._found
+
+    @property
+    def any(self) -> bool:
+        return bool(self._found) and bool(torch.stack(self._found).any())
 
 
 class _Passed(NamedTuple):
@@ -141,64 +152,89 @@ class _Passed(NamedTuple):
     value: Tensor  # of the output; float64, shape: (1, C, H, W)
     activated: Tensor  # the value in front of the first convolution
     scale: Tensor | None  # of the first convolution's inputs, shape: (C, 1, 1)
+    bound: Tensor  # of the output's rounding; see Doubts
 
 
-def _pass(stages: tuple[Stage, ...], x: Tensor) -> _Passed:
+def _pass(stages: tuple[Stage, ...], x: Tensor, doubts: Doubts) -> _Passed:
     """x: float64 (1, C, H, W), through the stages of a path in evaluation mode."""
-    layers, masks, first = [], [], None
+    maps, masks, first = [], [], None
+    bound = doubts.of_input(stages[0].convolution.weight, x)
     for stage in stages:
-        mask, scale = torch.ones(x.shape[1:], dtype=torch.bool), None
+        mask, scale = torch.ones(x.shape[1:], dtype=torch.bool, device=x.device), None
         for part in stage.before:
             if isinstance(part, nn.BatchNorm2d):
-                factor, shift = (value[:, None, None] for value in _scale_and_shift(part))
+                factor, shift = (value[:, None, None] for value in layers.scale_and_shift(part))
+                bound = bound * factor.abs() + 4 * UNIT_ROUNDOFF * ((x * factor).abs().max() + shift.abs())
                 x, scale = x * factor + shift, factor if scale is None else scale * factor
             else:
+                doubts.look(x, bound)
                 mask, x = (x > 0)[0], x.relu()
         first = (x, scale) if first is None else first
-        weight, bias = _dense_weight(stage.convolution), stage.convolution.bias
-        shift = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.detach().double().cpu()
-        if stage.behind is not None:
-            factor, more = _scale_and_shift(stage.behind)
-            weight, shift = weight * factor[:, None, None, None], shift * factor + more
+        weight, shift = _folded(stage)
         sizes = stage.convolution.stride[0], int(stage.convolution.padding[0])
+        bound = doubts.of_sums(weight, shift, x)
         x = ScaledConvolution(weight, *sizes)(x) + shift[:, None, None]
-        layers.append(ScaledConvolution(weight if scale is None else weight * scale, *sizes))
+        maps.append(ScaledConvolution(weight if scale is None else weight * scale, *sizes))
         masks.append(mask)
     assert first is not None  # a path has a convolution
-    return _Passed(tuple(layers), tuple(masks), x, *first)
+    return _Passed(tuple(maps), tuple(masks), x, *first, bound)
 
 
-def _skip_of(structure: Structure, geometry: BlockGeometry, passed: _Passed, x: Tensor) -> tuple[Layer | None, Tensor]:
-    """S, with the scale of a batch norm in front of it, and the value behind it. x: float64 (1, C, H, W)."""
+def _folded(stage: Stage) -> tuple[Tensor, Tensor]:
+    """The weight and the shift of a convolution with the batch norm behind it. float64, shapes: (C_out, C_in, k, k), (C_out,)."""
+    weight, bias = layers.dense_weight(stage.convolution), stage.convolution.bias
+    shift = weight.new_zeros(len(weight)) if bias is None else bias.detach().double()
+    if stage.behind is not None:
+        factor, more = layers.scale_and_shift(stage.behind)
+        weight, shift = weight * factor[:, None, None, None], shift * factor + more
+    return weight, shift
+
+
+def _skip_of(
+    structure: Structure, geometry: BlockGeometry, passed: _Passed, x: Tensor, doubts: Doubts
+) -> tuple[Layer | None, Tensor, Tensor]:
+    """S, with the scale of a batch norm in front of it, the value behind it, and its bound. x: float64 (1, C, H, W)."""
     skip, scale = structure.skip, passed.scale if structure.skip_from_activated else None
     start = passed.activated if structure.skip_from_activated else x
+    bound = doubts.of_input(structure.stages[0].convolution.weight, start)
     if skip is None:
-        return None, start
+        return None, start, bound
     if isinstance(skip, tuple):
-        through = _pass(skip, start)
+        through = _pass(skip, start, Doubts(doubts.behind))
         (layer,) = through.layers
-        value = through.value
+        value, bound = through.value, through.bound
     else:
         channels, side, _ = geometry.input_shape
         weight, stride = padded_or_probed(skip, channels, geometry.output_shape[0], side, geometry.stride)
-        layer = ScaledConvolution(weight, stride, 0)
+        layer = ScaledConvolution(weight.to(x.device), stride, 0)
         value = layer(start)
-    return (layer if scale is None else ScaledConvolution(layer.weight * scale, layer.stride, layer.padding)), value
+    layer = layer if scale is None else ScaledConvolution(layer.weight * scale, layer.stride, layer.padding)
+    return layer, value, bound
 
 
 @torch.no_grad()
-def linearise(structure: Structure, geometry: BlockGeometry, x: Tensor) -> tuple[BlockState, Tensor]:
-    """A block's state at its input x, float64 (C, H, W), and the block's output. Raises ValueError for parts that cannot be linearised."""
+def linearise(
+    structure: Structure, geometry: BlockGeometry, x: Tensor, doubts: Doubts | None = None
+) -> tuple[BlockState, Tensor]:
+    """A block's state at its input x, float64 (C, H, W), and the block's output, where x and the block's numbers are.
+
+    doubts: takes up whether another device might find other masks. Raises ValueError for parts that cannot be linearised.
+    """
     if tuple(x.shape) != geometry.input_shape:
         raise ValueError(
             f"Expected an input of block {geometry.block} of shape {geometry.input_shape}, got {tuple(x.shape)}."
         )
-    passed = _pass(structure.stages, x[None])
-    skip, through = _skip_of(structure, geometry, passed, x[None])
+    doubts = doubts or Doubts()
+    passed = _pass(structure.stages, x[None], doubts)
+    skip, through, bound = _skip_of(structure, geometry, passed, x[None], doubts)
     before = passed.value + through
     if not torch.isfinite(before).all():
         raise CannotCompute(f"Block {geometry.block} has NaN or infinite activations: check the weights and the image.")
-    outer = (before > 0)[0] if structure.has_outer_relu else torch.ones(before.shape[1:], dtype=torch.bool)
+    if structure.has_outer_relu:
+        doubts.look(before, passed.bound + bound)
+        outer = (before > 0)[0]
+    else:
+        outer = torch.ones(before.shape[1:], dtype=torch.bool, device=x.device)
     state = BlockState(
         geometry, passed.layers, passed.masks, skip, outer, x, skip_is_masked=structure.skip_from_activated
     )

@@ -26,5 +26,5 @@ def of_matrix(matrix: Tensor, number: int) -> BlockState:
 
 
 def _state(layer: Layer, sizes: BlockGeometry, x: Tensor) -> BlockState:
-    everything = torch.ones(x.shape, dtype=torch.bool)
+    everything = torch.ones(x.shape, dtype=torch.bool, device=x.device)
     return BlockState(sizes, (layer,), (everything,), None, everything, x)

@@ -22,14 +22,14 @@ def _flat(x: Tensor) -> Tensor:
 
 
 def apply(state: BlockState, convention: Convention, v: Tensor) -> Tensor:
-    """J v. v: (batch, n_in) -> (batch, n_out), in v's precision and on its device."""
+    """J v. v: (batch, n_in) -> (batch, n_out), in v's precision, on the state's device."""
     x = inner = v.reshape(len(v), *state.geometry.input_shape)
     for layer, mask in zip(state.layers, state.masks, strict=True):
-        inner = layer(inner * mask.to(inner))
+        inner = layer(inner * mask.to(inner.dtype))
     if convention.has_skip:
         inner = inner + state.apply_skip(x)
     if convention.masks_outputs:
-        inner = inner * state.outer_mask.to(inner)
+        inner = inner * state.outer_mask.to(inner.dtype)
     return _flat(inner)
 
 
@@ -37,10 +37,10 @@ def apply_transpose(state: BlockState, convention: Convention, w: Tensor) -> Ten
     """Jᵀ w. w: (batch, n_out) -> (batch, n_in)."""
     y = w.reshape(len(w), *state.geometry.output_shape)
     if convention.masks_outputs:
-        y = y * state.outer_mask.to(y)
+        y = y * state.outer_mask.to(y.dtype)
     inner = y
     for layer, mask in zip(reversed(state.layers), reversed(state.masks), strict=True):
-        inner = layer.transpose(inner, tuple(mask.shape)) * mask.to(inner)
+        inner = layer.transpose(inner, tuple(mask.shape)) * mask.to(inner.dtype)
     if convention.has_skip:
         inner = inner + state.transpose_skip(y)
     return _flat(inner)
@@ -70,11 +70,10 @@ def dense_rows(state: BlockState, convention: Convention) -> Tensor:
     """
     n_out = state.geometry.n_out
     live = state.kept_outputs(convention).flatten().nonzero()[:, 0]
-    rows = torch.empty(len(live), state.geometry.n_in, dtype=torch.float64)
+    rows = torch.empty(len(live), state.geometry.n_in, dtype=torch.float64, device=state.device)
     for at in range(0, len(live), ROWS_AT_ONCE):
         chosen = live[at : at + ROWS_AT_ONCE]
-        units = torch.zeros(len(chosen), n_out, dtype=torch.float64)
-        units[torch.arange(len(chosen)), chosen] = 1
+        units = rows.new_zeros(len(chosen), n_out).scatter_(1, chosen[:, None], 1)
         rows[at : at + len(chosen)] = apply_transpose(state, convention, units)
     return rows
 
@@ -87,12 +86,11 @@ def branch_factors(state: BlockState) -> tuple[Tensor, Tensor]:
     at = min(range(len(state.masks)), key=lambda i: int(state.masks[i].sum()))
     mask = state.masks[at]
     live = mask.flatten().nonzero()[:, 0]
-    left = torch.empty(len(live), state.geometry.n_out, dtype=torch.float64)
-    right = torch.empty(len(live), state.geometry.n_in, dtype=torch.float64)
+    left = torch.empty(len(live), state.geometry.n_out, dtype=torch.float64, device=state.device)
+    right = left.new_empty(len(live), state.geometry.n_in)
     for first in range(0, len(live), ROWS_AT_ONCE):
         chosen = live[first : first + ROWS_AT_ONCE]
-        units = torch.zeros(len(chosen), mask.numel(), dtype=torch.float64)
-        units[torch.arange(len(chosen)), chosen] = 1
+        units = left.new_zeros(len(chosen), mask.numel()).scatter_(1, chosen[:, None], 1)
         forward = backward = units.reshape(len(chosen), *mask.shape)
         for position in range(at, len(state.layers)):
             forward = forward if position == at else forward * state.masks[position]

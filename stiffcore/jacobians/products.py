@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from stiffcore.conventions import Convention
+from stiffcore.device import CPU
 from stiffcore.jacobians import operator as jacobian
 from stiffcore.jacobians.layers import ScaledConvolution
 from stiffcore.jacobians.linearise import BlockState
 
 AT_ONCE = 2**18  # numbers in the windows that are copied at a time: 2 MB, which stay in a core's cache
+AT_ONCE_ON_CARD = 2**27  # 1 GB: a card has no such cache, and few launches are quick
 
 Product = Callable[[Tensor], Tensor]  # float64 (batch, n) -> (batch, m)
 
@@ -66,7 +68,7 @@ class _Convolution:
             return self._read(y, self.written)
         batch, height, width, _ = y.shape
         windows = (y.flatten(0, 2) @ self.written).reshape(batch, height, width, self.kernel, self.kernel, -1)
-        padded = _padded(batch, size, self.padding, windows.shape[-1])
+        padded = _padded(batch, size, self.padding, windows.shape[-1], y.device)
         for down in range(self.kernel):
             for right in range(self.kernel):
                 rows = slice(down, down + (height - 1) * self.stride + 1, self.stride)
@@ -78,7 +80,8 @@ class _Convolution:
         size = (x.shape[1], x.shape[2])
         height, width = ((side + 2 * self.padding - self.kernel) // self.stride + 1 for side in size)
         output = x.new_empty(len(x), height, width, weights.shape[1])
-        together = max(1, AT_ONCE // (height * width * len(weights)))
+        at_once = AT_ONCE if x.device == CPU else AT_ONCE_ON_CARD
+        together = max(1, at_once // (height * width * len(weights)))
         for at in range(0, len(x), together):
             part = x[at : at + together]
             columns = self._windows(part, size, height, width)
@@ -91,7 +94,7 @@ class _Convolution:
             return x.reshape(-1, x.shape[-1])
         padded = x
         if self.padding:
-            padded = _padded(len(x), size, self.padding, x.shape[-1])
+            padded = _padded(len(x), size, self.padding, x.shape[-1], x.device)
             _inside(padded, size, self.padding).copy_(x)
         image, row, column, one = padded.stride()
         shape = (len(x), height, width, self.kernel, self.kernel, x.shape[-1])
@@ -99,8 +102,9 @@ class _Convolution:
         return padded.as_strided(shape, strides).reshape(len(x) * height * width, -1)
 
 
-def _padded(batch: int, size: tuple[int, int], padding: int, channels: int) -> Tensor:
-    return torch.zeros(batch, size[0] + 2 * padding, size[1] + 2 * padding, channels, dtype=torch.float64)
+def _padded(batch: int, size: tuple[int, int], padding: int, channels: int, where: torch.device) -> Tensor:
+    shape = batch, size[0] + 2 * padding, size[1] + 2 * padding, channels
+    return torch.zeros(shape, dtype=torch.float64, device=where)
 
 
 def _inside(padded: Tensor, size: tuple[int, int], padding: int) -> Tensor:

@@ -14,8 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.linalg import eig
+from torch import Tensor
 
+from stiffcore.device import CPU
 from stiffcore.errors import CannotCompute
 from stiffcore.progress import Progress, silent
 
@@ -34,7 +37,7 @@ AGREEMENT = 1e-6  # of two starts, relative to the eigenvalue
 SEEDS = (0, 1)
 FULL_IS_POSSIBLE = 20_000  # side of a core whose whole spectrum fits into memory
 
-Product = Callable[[np.ndarray], np.ndarray]  # float64 (side,) -> (side,)
+Product = Callable[[Tensor], Tensor]  # float64 (side,) -> (side,)
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,12 @@ def outermost(
     progress: Progress = silent,
     seeds: tuple[int, ...] = SEEDS,
     most: int | None = None,
+    where: torch.device = CPU,
 ) -> Outermost:
     """The eigenvalues at the named ends of the spectrum of an operator of side 1 or more, on which all random starts agree.
 
-    seeds: one is enough where the eigenvalues are known and only the vectors are needed. most: vectors of a basis. Raises CannotCompute where the
+    seeds: one is enough where the eigenvalues are known and only the vectors are needed. most: vectors of a basis. where: the device of
+    the operator's vectors, on which the basis is kept. Raises CannotCompute where the
     starts do not agree, a residual stays large, or an end is not settled.
     """
     runs = []
@@ -70,7 +75,7 @@ def outermost(
             progress(number, len(seeds), f"outermost eigenvalues, start {number + 1} of {len(seeds)}")
 
         report()
-        runs.append(_from_one_start(product, side, ends, seed, report, most or MOST_VECTORS))
+        runs.append(_from_one_start(product, side, ends, seed, report, most or MOST_VECTORS, where))
         if any(np.isinf(residual) for _, residual in runs[-1].values()):
             break  # no other start would change the verdict
     values, residual, disagreement = {}, 0.0, 0.0
@@ -92,24 +97,34 @@ def outermost(
 
 
 def _from_one_start(
-    product: Product, side: int, ends: tuple[str, ...], seed: int, report: Callable[[], None], most: int
+    product: Product,
+    side: int,
+    ends: tuple[str, ...],
+    seed: int,
+    report: Callable[[], None],
+    most: int,
+    where: torch.device,
 ) -> dict[str, tuple[complex, float]]:
     """An end -> (eigenvalue, residual) from one random start; the residual is ∞ where the end is not settled."""
     most = min(side, most)
-    basis = np.empty((most + 1, side))  # a vector a row
-    projected = np.zeros((most + 1, most))
+    basis = torch.empty(most + 1, side, dtype=torch.float64, device=where)  # a vector a row
+    projected = basis.new_zeros(most + 1, most)  # comes to the host at the looks only
     start = np.random.default_rng(seed).standard_normal(side)
-    basis[0] = start / np.linalg.norm(start)
-    look = FIRST_LOOK
+    basis[0] = torch.from_numpy(start / np.linalg.norm(start)).to(where)
+    look, largest = FIRST_LOOK, basis.new_zeros(())
     for size in range(1, most + 1):
         left_over = _extend(product, basis, projected, size)
         if size % REPORT_EVERY == 0:
             report()
-        invariant = left_over <= BREAKDOWN * np.linalg.norm(projected[:size, :size], axis=0).max()
+        # Of an earlier column the length includes what was left over.
+        within = torch.linalg.norm(projected[:size, size - 1])
+        invariant = bool(left_over <= BREAKDOWN * torch.maximum(largest, within))
+        largest = torch.maximum(largest, torch.hypot(within, left_over))
         if size >= look or size == most or invariant:
             look = int(np.ceil(size * NEXT_LOOK))
             whole = invariant or size == side  # then every Ritz value is an eigenvalue
-            chosen = _ritz_pairs(projected[:size, :size], 0.0 if whole else left_over, ends, size == most)
+            hessenberg = projected[:size, :size].cpu().numpy()
+            chosen = _ritz_pairs(hessenberg, 0.0 if whole else float(left_over), ends, size == most)
             if size == most or whole or all(settled for _, _, settled in chosen.values()):
                 break
     return {
@@ -118,17 +133,16 @@ def _from_one_start(
     }
 
 
-def _extend(product: Product, basis: np.ndarray, projected: np.ndarray, size: int) -> float:
-    """Adds a vector to the basis, orthogonalised twice ("twice is enough"). Returns its length before normalisation."""
+def _extend(product: Product, basis: Tensor, projected: Tensor, size: int) -> Tensor:
+    """Adds a vector to the basis, orthogonalised twice ("twice is enough"). Returns its length before normalisation, of shape ()."""
     w = product(basis[size - 1])
     for _ in range(2):
         components = basis[:size] @ w
-        w = w - components @ basis[:size]
+        w = torch.addmv(w, basis[:size].T, components, alpha=-1)
         projected[:size, size - 1] += components
-    length = float(np.linalg.norm(w))
+    length = torch.linalg.norm(w)
     projected[size, size - 1] = length
-    if length > 0:
-        basis[size] = w / length
+    basis[size] = w / length  # NaN of nothing, which ends the iteration
     return length
 
 
@@ -153,13 +167,14 @@ def _ritz_pairs(hessenberg: np.ndarray, left_over: float, ends: tuple[str, ...],
 
 
 def _checked(
-    product: Product, basis: np.ndarray, value: complex, weights: np.ndarray, settled: bool
+    product: Product, basis: Tensor, value: complex, weights: np.ndarray, settled: bool
 ) -> tuple[complex, float]:
     """A Ritz value and ‖Av − θv‖ recomputed in float64, ‖v‖ = 1."""
+    value = complex(value)
     if not settled:
-        return complex(value), np.inf
-    vector = weights @ basis
-    image = product(vector.real)
-    if weights.imag.any():
-        image = image + 1j * product(vector.imag)
-    return complex(value), float(np.linalg.norm(image - value * vector) / np.linalg.norm(vector))
+        return value, np.inf
+    parts = torch.from_numpy(np.stack([weights.real, weights.imag])).to(basis.device) @ basis  # of v
+    images = torch.stack([product(part) if weights.imag.any() or not i else 0 * part for i, part in enumerate(parts)])
+    turned = torch.stack([-parts[1], parts[0]])  # i v
+    apart = images - value.real * parts - value.imag * turned
+    return value, float(torch.linalg.norm(apart) / torch.linalg.norm(parts))

@@ -10,7 +10,9 @@ together, a restarted iteration did not reach the smallest at a condition of 47.
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from scipy.linalg import eigh_tridiagonal
+from torch import Tensor
 
 from stiffcore import device
 
@@ -18,7 +20,7 @@ LARGEST_RESIDUAL, SMALLEST_RESIDUAL = 1e-8, 1e-5  # relative to σ, whose error 
 MOST_STEPS, BASIS_MEMORY = 2500, 10**9  # bytes
 FIRST_LOOK, NEXT_LOOK = 20, 1.15
 
-Product = Callable[[np.ndarray], np.ndarray]
+Product = Callable[[Tensor], Tensor]
 
 
 def outermost(
@@ -26,27 +28,28 @@ def outermost(
     adjoint: Product,  # u -> Aᵀ u
     columns: int,  # at most as many as rows, at least 1
     both: bool = True,
+    where: torch.device = device.CPU,  # of the operator's vectors; the basis is kept there
 ) -> tuple[float, float]:
     """σ_max and σ_min; σ_min is NaN where it was not reached, or not asked for with ``both``, and 0.0 where it is within rounding of 0."""
     most = min(columns, MOST_STEPS, max(FIRST_LOOK, BASIS_MEMORY // (8 * columns)))
-    basis = np.empty((most, columns))
+    basis = torch.empty(most, columns, dtype=torch.float64, device=where)
     alphas: list[float] = []
     betas: list[float] = []
     look, beta = FIRST_LOOK, 0.0
-    v = np.random.default_rng(0).standard_normal(columns)
-    v = v / np.linalg.norm(v)
-    u = np.zeros(1)
+    start = np.random.default_rng(0).standard_normal(columns)
+    v = torch.from_numpy(start / np.linalg.norm(start)).to(where)
+    u = v.new_zeros(1)
     largest, smallest = np.nan, np.nan
     for size in range(1, most + 1):
         basis[size - 1] = v
         u = product(v) - beta * u
-        alphas.append(float(np.linalg.norm(u)))
+        alphas.append(float(torch.linalg.norm(u)))
         u = u / alphas[-1] if alphas[-1] > 0 else 0.0 * u
         w = adjoint(u) - alphas[-1] * v
         for _ in range(2):
-            w = w - (basis[:size] @ w) @ basis[:size]
-        beta = float(np.linalg.norm(w))
-        whole = size == columns or beta <= 10 * device.UNIT_ROUNDOFF * max(alphas) or alphas[-1] == 0
+            w = torch.addmv(w, basis[:size].T, basis[:size] @ w, alpha=-1)
+        beta = float(torch.linalg.norm(w))
+        whole = size == columns or beta <= 10 * device.UNIT_ROUNDOFF * max(*alphas, *betas, 0.0) or alphas[-1] == 0
         if whole or size == most or size >= look:
             look = int(np.ceil(size * NEXT_LOOK))
             (largest, at_top), (least, at_bottom) = _ends(alphas, betas, 0.0 if whole else beta)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stiffcore.conventions import Convention
+from stiffcore.device import CPU
 from stiffcore.jacobians import deflation
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.progress import Progress, silent
@@ -62,14 +63,14 @@ def _by_lyapunov(state: BlockState, core: deflation.Core, progress: Progress) ->
     matrix, shift, side = core.matrix, core.plan.shift, core.plan.side
     forward = deflation.quickest_product(state, Convention.BLOCK, core)
     backward = deflation.quickest_product(state, Convention.BLOCK, core, transpose=True)
-    hopeless = side > PROBE_ABOVE and lyapunov.has_negative_direction(forward, backward, side)
-    if not hopeless and lyapunov.is_proved(
-        matrix, shift, order=deflation.by_pixel(state, Convention.BLOCK, core.plan.layers)
-    ):
+    where = state.device
+    hopeless = side > PROBE_ABOVE and lyapunov.has_negative_direction(forward, backward, side, where=where)
+    order = deflation.by_pixel(state, Convention.BLOCK, core.plan.layers) if where == CPU else None
+    if not hopeless and lyapunov.is_proved(matrix, shift, order=order):
         return Certificate("proved", "positive definite symmetric part")
     for wanted in (FEW, MORE) if side > MORE_ABOVE else (FEW,):
         progress(1, 2, "in which directions is the symmetric part not positive?")
-        correction = lyapunov.correction(forward, backward, side, wanted)
+        correction = lyapunov.correction(forward, backward, side, wanted, where)
         if correction is None:
             continue
         negative = correction.negative()

@@ -17,8 +17,13 @@ from stiffcore.spectra import arnoldi, certificate
 
 FULL_BELOW = 400  # side; below it LAPACK takes a tenth of a second and Arnoldi gains nothing (measured)
 METRICS_MEMORY = 3 * 10**9  # bytes, at most, for metrics alone
-SPECTRUM_MEMORY = 8 * 10**9  # bytes, at most, for a full spectrum
+SPECTRUM_MEMORY = (
+    8 * 10**9
+)  # bytes, at most, for a full spectrum; on a card, which holds nothing else, either may take what is free
 COPIES_OF_CORE = 2.3  # the core, the copy that LAPACK overwrites, and workspace (measured: 2.1)
+COPIES_ON_CARD = (
+    8.0  # with cuSOLVER's workspace and what torch keeps for later; 16 GB at a side of 16,000 (an estimate)
+)
 BESIDES = 4 * 10**8  # bytes: torch, the network and its scaled convolutions
 
 
@@ -58,7 +63,7 @@ def full_spectrum(
     core: deflation.Core | None = None,
     limit: int = SPECTRUM_MEMORY,
 ) -> Spectrum:
-    """Every eigenvalue, in float64 by LAPACK or cuSOLVER on the core.
+    """Every eigenvalue, in float64 by LAPACK or cuSOLVER on the core, where it is.
 
     The spectra of K and Kᵀ are both computed; d, the largest distance between matched eigenvalues, measures the error due to
     non-normality. Undetermined: |Re λ| ≤ max(10·m·u·‖K‖_F, 10·d). The residual is that of the outermost eigenvalues, with
@@ -66,18 +71,17 @@ def full_spectrum(
     Raises CannotCompute where the block is not an identity block or the core does not fit into memory.
     """
     plan = deflation.plan(state, convention)
-    check_core_memory(plan.side, limit)
+    where = state.device if core is None else core.matrix.device
+    check_core_memory(plan.side, limit, where)
     progress(0, 3, "forming the core")
     core = core or deflation.form_core(state, convention)
     matrix = core.matrix
     if not torch.isfinite(matrix).all():
         raise not_finite("a block's core")
-    where = device.eigensolver_device(plan.side)
-    on_device = matrix.to(where)
     progress(1, 3, f"eigenvalues of a core of side {plan.side}")
-    values = torch.linalg.eigvals(on_device).cpu().numpy()
+    values = torch.linalg.eigvals(matrix).cpu().numpy()
     progress(2, 3, "checking against the transpose")
-    of_transpose = torch.linalg.eigvals(on_device.T).cpu().numpy()
+    of_transpose = torch.linalg.eigvals(matrix.T).cpu().numpy()
     distance = matching_distance(values, of_transpose)
     norm = float(matrix.norm())
     tolerance = max(10 * plan.side * device.UNIT_ROUNDOFF * norm, 10 * distance)
@@ -97,8 +101,18 @@ def needed_memory(side: int, copies: float = COPIES_OF_CORE) -> int:
     return int(copies * 8 * side**2) + BESIDES
 
 
-def check_core_memory(side: int, limit: int) -> None:
+def allowed_memory(limit: int, where: torch.device) -> int:
+    """Bytes that a computation may take on a device: the limit holds on the CPU, which other programs use, too."""
+    free = int(0.9 * device.free_memory(where))
+    return min(limit, free) if where == device.CPU else free
+
+
+def check_core_memory(side: int, limit: int, where: torch.device = device.CPU) -> None:
     """Raises CannotCompute for a core that would not fit, before anything is allocated."""
+    if where != device.CPU:
+        instead = "compute on the CPU, or ask for the extremes only, which need no core"
+        device.check_memory(needed_memory(side, COPIES_ON_CARD), 2**62, f"a core of side {side}", instead, where)
+        return
     instead = "choose a later block, or ask for the extremes only, which need no core"
     if limit == METRICS_MEMORY and needed_memory(side) <= SPECTRUM_MEMORY:
         instead = "ask for the full spectrum, which may use more memory, or for the extremes only, which need no core"
@@ -123,9 +137,8 @@ def _residual_of_outermost(values: np.ndarray, matrix: torch.Tensor) -> float:
     """
     if not len(values):
         return 0.0
-    dense = matrix.cpu().numpy()
     try:
-        ends = arnoldi.outermost(lambda v: dense @ v, len(values), seeds=arnoldi.SEEDS[:1])
+        ends = arnoldi.outermost(lambda v: matrix @ v, len(values), seeds=arnoldi.SEEDS[:1], where=matrix.device)
     except CannotCompute:
         return float("nan")
     apart = max(float(np.abs(values - theta).min()) for theta in ends.values.values())
@@ -178,7 +191,8 @@ def extremes(
     if plan.side < FULL_BELOW:
         return _extremes_of(full_spectrum(state, convention, progress, core))
     ends = tuple(end for end in arnoldi.ENDS if end != "left" or not (nothing_negative and plan.zeros))
-    outermost = arnoldi.outermost(_operator(state, convention, core), plan.side, ends, progress, most=most_vectors)
+    operator = _operator(state, convention, core)
+    outermost = arnoldi.outermost(operator, plan.side, ends, progress, most=most_vectors, where=state.device)
     structural = [0.0] * (plan.zeros > 0) + [1.0] * (plan.ones > 0)
     return Extremes(
         max([outermost.values["right"].real, *structural]),
@@ -205,14 +219,12 @@ def _operator(state: BlockState, convention: Convention, core: deflation.Core | 
     if core is None and deflation.is_quicker_dense(state, deflation.plan(state, convention).side):
         core = deflation.form_core(state, convention)
     if core is None:
-        product = deflation.core_product(state, convention)
-    else:
-        product = deflation.quickest_product(state, convention, core)
-    return lambda v: product(torch.from_numpy(np.ascontiguousarray(v))).numpy()
+        return deflation.core_product(state, convention)
+    return deflation.quickest_product(state, convention, core)
 
 
 def certified(state: BlockState, progress: Progress = silent) -> tuple[certificate.Certificate, deflation.Core | None]:
     """The number of eigenvalues of the whole block with a negative real part, where it is proved."""
     side = deflation.plan(state, Convention.BLOCK).side
-    allowed = min(METRICS_MEMORY, int(0.9 * device.available_memory()))
+    allowed = allowed_memory(METRICS_MEMORY, state.device)
     return certificate.negative_eigenvalues(state, lambda copies: needed_memory(side, copies) <= allowed, progress)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stiffcore.device import CPU
 from stiffcore.progress import Progress, silent
 
 TOLERANCE = 1e-6  # of a residual, relative to the largest |θ|; an eigenvalue's error is its square over a gap
@@ -32,11 +33,13 @@ Product = Callable[[Tensor, Sequence[str]], Tensor]
 
 @dataclass(frozen=True)
 class Iteration:
-    """What to iterate: an operator by its kind, the ends of its spectrum (0 the lowest, -1 the highest), a random start."""
+    """What to iterate: an operator by its kind, eigenvalues at the ends of its spectrum (0, 1, … from the lowest, -1, -2, … from the
+    highest), a random start, and the residual, relative to the largest |θ|, at which they count as settled."""
 
     kind: str
     ends: tuple[int, ...]
     seed: int
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,16 @@ class Found:
     products: int
 
 
-def outermost(product: Product, side: int, iterations: Sequence[Iteration], progress: Progress = silent) -> list[Found]:
-    """What each iteration finds. side: of every operator, 1 or more. Iterations of a kind stand together."""
+def outermost(
+    product: Product,
+    side: int,
+    iterations: Sequence[Iteration],
+    progress: Progress = silent,
+    where: torch.device = CPU,
+) -> list[Found]:
+    """What each iteration finds. side: of every operator, 1 or more. Iterations of a kind stand together. where: the device of their vectors."""
     room = int(np.clip(BASES_MEMORY // (8 * side * len(iterations)), SMALLEST_BASIS, LARGEST_BASIS))
-    running = [_Running(one, side, min(room, side)) for one in iterations]
+    running = [_Running(one, side, min(room, side), where) for one in iterations]
     while active := [one for one in running if not one.ended]:
         progress(0, 0, f"logarithmic norms and norms by Lanczos, {active[0].products + 1} vectors")
         images = product(torch.stack([one.last for one in active]), [one.iteration.kind for one in active])
@@ -72,17 +81,41 @@ def outermost(product: Product, side: int, iterations: Sequence[Iteration], prog
     return found
 
 
+def lowest(
+    product: Callable[[Tensor], Tensor],  # float64 (side,) -> (side,)
+    side: int,
+    wanted: int,
+    tolerance: float,
+    most: int,
+    where: torch.device = CPU,
+) -> tuple[np.ndarray, Tensor]:
+    """The lowest eigenvalues of a symmetric operator, ``wanted`` of them or those that settled in ``most`` products, and their vectors.
+
+    float64, shapes (found,) and (found, side); wanted < side. The values come to the host, the vectors stay on the device.
+    """
+    room = int(np.clip(BASES_MEMORY // (8 * side), SMALLEST_BASIS, LARGEST_BASIS))
+    one = _Running(Iteration("", tuple(range(wanted)), 0, tolerance), side, min(max(room, 4 * wanted), side), where)
+    while not one.ended and one.products < most:
+        one.extend(product(one.last))
+    values, weights = one._ritz()
+    small = one.left_over * np.abs(weights[-1, :wanted]) <= tolerance * np.abs(values).max()
+    chosen = np.flatnonzero(small)
+    vectors = torch.from_numpy(np.ascontiguousarray(weights[:, chosen].T)).to(where) @ one.basis[: one.size]
+    return values[chosen], vectors
+
+
 class _Running:
     """One iteration: its basis, and the operator projected on it."""
 
-    def __init__(self, iteration: Iteration, side: int, room: int):
+    def __init__(self, iteration: Iteration, side: int, room: int, where: torch.device):
         self.iteration, self.room, self.whole = iteration, room, side
-        self.basis = torch.empty(min(room + 1, side), side, dtype=torch.float64)  # a vector a row
-        self.projected = np.zeros((room, room))  # its upper triangle
+        self.basis = torch.empty(min(room + 1, side), side, dtype=torch.float64, device=where)  # a vector a row
+        self.projected = self.basis.new_zeros(room, room)  # its upper triangle; comes to the host at the looks only
         start = np.random.default_rng(iteration.seed).standard_normal(side)
-        self.basis[0] = torch.from_numpy(start / np.linalg.norm(start))
+        self.basis[0] = torch.from_numpy(start / np.linalg.norm(start)).to(where)
         self.size, self.look, self.products, self.restarted = 0, FIRST_LOOK, 0, 0
         self.ended = self.settled = False
+        self.left_over = 0.0
 
     @property
     def last(self) -> Tensor:
@@ -92,8 +125,13 @@ class _Running:
     def vectors(self) -> Tensor:
         """A Ritz vector for each end, as rows of length 1."""
         _, weights = self._ritz()
-        rows = torch.from_numpy(np.ascontiguousarray(weights[:, list(self.iteration.ends)].T)) @ self.basis[: self.size]
+        rows = self._combined(weights[:, list(self.iteration.ends)])
         return rows / torch.linalg.norm(rows, dim=1, keepdim=True)
+
+    def _combined(self, weights: np.ndarray) -> Tensor:
+        """The basis times a few columns of weights, as rows."""
+        few = torch.from_numpy(np.ascontiguousarray(weights.T)).to(self.basis.device)
+        return few @ self.basis[: self.size]
 
     def extend(self, image: Tensor) -> None:
         """Takes the operator's image of the last vector, and ends or has a next one."""
@@ -106,7 +144,7 @@ class _Running:
             image = self._without(image)
             length = float(torch.linalg.norm(image))
         self.size, self.products = self.size + 1, self.products + 1
-        invariant = length <= BREAKDOWN * np.abs(self.projected).max() or self.size == self.whole
+        invariant = length <= BREAKDOWN * float(self.projected.abs().max()) or self.size == self.whole
         full = self.size == self.room or self.products == MOST_PRODUCTS
         if invariant or full or self.size >= self.look:
             self._look(0.0 if invariant else length, full)
@@ -117,16 +155,17 @@ class _Running:
         """The image without its components along the basis from a vector on, which the projection takes up."""
         basis = self.basis[first : self.size + 1]
         components = basis @ image
-        self.projected[first : self.size + 1, self.size] += components.numpy()
+        self.projected[first : self.size + 1, self.size] += components
         return torch.addmv(image, basis.T, components, alpha=-1)
 
     def _ritz(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.linalg.eigh(self.projected[: self.size, : self.size], UPLO="U")
+        return np.linalg.eigh(self.projected[: self.size, : self.size].cpu().numpy(), UPLO="U")
 
     def _look(self, length: float, full: bool) -> None:
         values, weights = self._ritz()
+        self.left_over = length
         residuals = length * np.abs(weights[-1, list(self.iteration.ends)])
-        self.settled = bool((residuals <= TOLERANCE * np.abs(values).max()).all())
+        self.settled = bool((residuals <= self.iteration.tolerance * np.abs(values).max()).all())
         self.ended = self.settled or self.products >= MOST_PRODUCTS
         self.look = self.size + LOOK_EVERY
         if full and not self.ended:
@@ -134,14 +173,12 @@ class _Running:
 
     def _restart(self, values: np.ndarray, weights: np.ndarray) -> None:
         """Keeps the Ritz vectors next to each end; the next column of the projection couples them to the next vector."""
-        kept = self.room // (4 * len(self.iteration.ends))
-        chosen = [
-            i for end in self.iteration.ends for i in (range(kept) if end == 0 else range(self.room - kept, self.room))
-        ]
-        self.basis[: len(chosen)] = (
-            torch.from_numpy(np.ascontiguousarray(weights[:, chosen].T)) @ self.basis[: self.room]
-        )
-        self.projected[:] = 0
-        self.projected[range(len(chosen)), range(len(chosen))] = values[chosen]
+        ends = {end >= 0 for end in self.iteration.ends}
+        kept = self.room // (4 * len(ends))
+        low, high = (range(kept) if True in ends else range(0)), range(self.room - kept, self.room)
+        chosen = [*low, *(high if False in ends else ())]
+        self.basis[: len(chosen)] = self._combined(weights[:, chosen])
+        self.projected.zero_()
+        self.projected.diagonal()[: len(chosen)] = torch.from_numpy(values[chosen]).to(self.basis.device)
         self.size = self.restarted = len(chosen)
         self.look = self.size + LOOK_EVERY

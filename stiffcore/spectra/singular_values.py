@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stiffcore import device
 from stiffcore.conventions import Convention
@@ -45,7 +46,7 @@ def compute(
     longest = geometry.n_in if convention.has_skip else max(geometry.n_in, geometry.n_out)
     needed = 3 * 8 * rank * longest + full_spectra.BESIDES
     too_many = rank > (ALL_BELOW if complete else ALWAYS_ALL_BELOW)
-    if too_many or needed > min(full_spectra.METRICS_MEMORY, 0.9 * device.available_memory()):
+    if too_many or needed > full_spectra.allowed_memory(full_spectra.METRICS_MEMORY, state.device):
         return _outer_singular_values(state, convention, zeros, progress)
     progress(0, 2, f"forming a matrix of rank {rank}")
     if convention.has_skip:
@@ -54,7 +55,7 @@ def compute(
         left, right = jacobian.branch_factors(state)
         matrix = torch.linalg.qr(left, mode="r").R @ torch.linalg.qr(right.T, mode="r").R.T
     progress(1, 2, f"singular values of {matrix.shape[0]} × {matrix.shape[1]}")
-    values = torch.linalg.svdvals(matrix.T if matrix.shape[0] < matrix.shape[1] else matrix).numpy()
+    values = torch.linalg.svdvals(matrix.T if matrix.shape[0] < matrix.shape[1] else matrix).cpu().numpy()
     values = np.where(values > _rounding(geometry) * values[:1], values, 0.0)  # live rows can depend on each other
     size = float((matrix**2).sum())  # ‖J‖_F², the sum of the squared singular values
     return SingularValues(
@@ -78,7 +79,7 @@ def _rounding(geometry: BlockGeometry) -> float:
     return max(geometry.n_out, geometry.n_in) * 2 * device.UNIT_ROUNDOFF
 
 
-def _live_columns(state: BlockState) -> torch.Tensor:
+def _live_columns(state: BlockState) -> Tensor:
     """The inputs that the block reads: those that D_0 lets through, if the skip stands behind it. bool, shape: (n_in,)."""
     mask = state.masks[0].flatten()
     return mask if state.skip_is_masked else torch.ones_like(mask)
@@ -91,23 +92,23 @@ def _outer_singular_values(state: BlockState, convention: Convention, zeros: int
     """
     live, read = state.kept_outputs(convention).flatten(), _live_columns(state)
 
-    def forward(v: np.ndarray) -> np.ndarray:
+    def forward(v: Tensor) -> Tensor:
         progress(0, 1, "outermost singular values by Lanczos")
-        return jacobian.apply(state, convention, _filled(v, read))[0][live].numpy()
+        return jacobian.apply(state, convention, _filled(v, read))[0][live]
 
-    def backward(w: np.ndarray) -> np.ndarray:
-        return jacobian.apply_transpose(state, convention, _filled(w, live))[0][read].numpy()
+    def backward(w: Tensor) -> Tensor:
+        return jacobian.apply_transpose(state, convention, _filled(w, live))[0][read]
 
     rows, columns = int(live.sum()), int(read.sum())
     product, adjoint = (backward, forward) if rows <= columns else (forward, backward)
-    largest, smallest = bidiagonal.outermost(product, adjoint, min(rows, columns), convention.has_skip)
+    largest, smallest = bidiagonal.outermost(product, adjoint, min(rows, columns), convention.has_skip, state.device)
     if smallest <= _rounding(state.geometry) * largest:
         smallest = 0.0
     return SingularValues(np.array([largest, smallest]), False, zeros, {})
 
 
-def _filled(values: np.ndarray, mask: torch.Tensor) -> torch.Tensor:
+def _filled(values: Tensor, mask: Tensor) -> Tensor:
     """The values where the mask is set, 0 elsewhere, as a batch of one."""
-    x = torch.zeros(1, len(mask), dtype=torch.float64)
-    x[0, mask] = torch.from_numpy(np.ascontiguousarray(values))
+    x = values.new_zeros(1, len(mask))
+    x[0, mask] = values
     return x

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stiffcore.conventions import Convention
-from stiffcore.device import UNIT_ROUNDOFF
+from stiffcore.device import CPU, UNIT_ROUNDOFF
 from stiffcore.errors import not_finite
 from stiffcore.jacobians import products
 from stiffcore.jacobians.layers import DenseMap
@@ -62,7 +62,7 @@ def compute(state: BlockState, convention: Convention, progress: Progress = sile
     """
     convention.check_matrix()
     of_block = products.of_block(state, convention)
-    one = torch.ones(1, of_block.shape[1], dtype=torch.float64)
+    one = torch.ones(1, of_block.shape[1], dtype=torch.float64, device=state.device)
     if not torch.isfinite(of_block.forward(one)).all():
         raise not_finite("a block's Jacobian")
     return _without_rounding(_computed(state, of_block, progress), max(of_block.shape))
@@ -71,11 +71,11 @@ def compute(state: BlockState, convention: Convention, progress: Progress = sile
 def _computed(state: BlockState, of_block: Products, progress: Progress) -> Norms:
     side = max(of_block.shape)
     if side <= (MATRICES_BELOW if isinstance(state.layers[0], DenseMap) else DENSE_BELOW):
-        return of_matrix(_formed(of_block))
-    found = _by_lanczos(of_block, progress)
+        return of_matrix(_formed(of_block, state.device))
+    found = _by_lanczos(of_block, progress, state.device)
     if found is None and side <= FORMED_BELOW:
         progress(0, 0, f"logarithmic norms and norms of a matrix of side {side}")
-        found = of_matrix(_formed(of_block))
+        found = of_matrix(_formed(of_block, state.device))
     return found or Norms(None, None, None, {})
 
 
@@ -88,34 +88,42 @@ def _without_rounding(found: Norms, side: int) -> Norms:
     return replace(found, lower=lower, upper=upper)
 
 
-def of_matrix(matrix: np.ndarray) -> Norms:
-    """Of a dense matrix, float64 (rows, columns), by LAPACK; the bounds are those of its backward error."""
-    scale = float(np.abs(matrix).max(initial=0.0)) or 1.0
+def of_matrix(matrix: Tensor) -> Norms:
+    """Of a dense matrix, float64 (rows, columns), by LAPACK or cuSOLVER; the bounds are those of the backward error."""
+    scale = (float(matrix.abs().max()) if matrix.numel() else 0.0) or 1.0
     scaled = matrix / scale
     tall = scaled if scaled.shape[0] >= scaled.shape[1] else scaled.T
-    norm = scale * float(np.sqrt(max(np.linalg.eigvalsh(tall.T @ tall)[-1], 0.0)))
+    norm = scale * float(np.sqrt(max(_symmetric_ends(tall.T @ tall)[1], 0.0)))
     error = max(matrix.shape) * UNIT_ROUNDOFF * norm
     if matrix.shape[0] != matrix.shape[1]:
         return Norms(None, None, norm, {"norm_residual": error, "norm_disagreement": 0.0})
-    ends = scale * np.linalg.eigvalsh((scaled + scaled.T) / 2)
+    lowest, highest = _symmetric_ends((scaled + scaled.T) / 2)
     names = ("log_norm_residual", "log_norm_disagreement", "norm_residual", "norm_disagreement")
-    return Norms(float(ends[0]), float(ends[-1]), norm, dict(zip(names, (error, 0.0, error, 0.0), strict=True)))
+    return Norms(scale * lowest, scale * highest, norm, dict(zip(names, (error, 0.0, error, 0.0), strict=True)))
 
 
-def _formed(of_block: Products) -> np.ndarray:
+def _symmetric_ends(matrix: Tensor) -> tuple[float, float]:
+    """The lowest and the highest eigenvalue: on the CPU by numpy's LAPACK, since torch's is slow on some processors."""
+    if matrix.device == CPU:
+        values = np.linalg.eigvalsh(matrix.numpy())
+        return float(values[0]), float(values[-1])
+    found = torch.linalg.eigvalsh(matrix)
+    return float(found[0]), float(found[-1])
+
+
+def _formed(of_block: Products, where: torch.device) -> Tensor:
     """J, dense; shape: (n_out, n_in), in the order of ``products``."""
     n_in = of_block.shape[1]
-    columns = [of_block.forward(units) for units in torch.eye(n_in, dtype=torch.float64).split(64)]
-    matrix: np.ndarray = torch.cat(columns).T.contiguous().numpy()
-    return matrix
+    columns = [of_block.forward(units) for units in torch.eye(n_in, dtype=torch.float64, device=where).split(64)]
+    return torch.cat(columns).T.contiguous()
 
 
-def _by_lanczos(of_block: Products, progress: Progress) -> Norms | None:
+def _by_lanczos(of_block: Products, progress: Progress, where: torch.device) -> Norms | None:
     """None where an iteration does not settle, or two starts do not agree."""
     rows, columns = of_block.shape
     symmetric = [Iteration(SYMMETRIC, (0, -1), seed) for seed in SEEDS] if rows == columns else []
     grams = [Iteration(GRAM, (-1,), seed) for seed in SEEDS]
-    found = lanczos.outermost(_product(of_block), min(rows, columns), [*symmetric, *grams], progress)
+    found = lanczos.outermost(_product(of_block), min(rows, columns), [*symmetric, *grams], progress, where)
     if not all(one.settled for one in found):
         return None
     lower, upper, health = None, None, {}

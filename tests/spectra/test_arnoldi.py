@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.sparse.linalg import eigs
 
 from stiffcore.errors import CannotCompute
 from stiffcore.spectra import arnoldi
+
+
+def by(matrix: np.ndarray) -> arnoldi.Product:
+    whole = torch.from_numpy(matrix)
+    return lambda v: whole @ v
 
 
 def non_normal(side: int, seed: int) -> np.ndarray:
@@ -18,7 +24,7 @@ def non_normal(side: int, seed: int) -> np.ndarray:
 def test_all_three_ends_are_lapacks(side):
     matrix = non_normal(side, seed=side)
     values = np.linalg.eigvals(matrix)
-    found = arnoldi.outermost(lambda v: matrix @ v, side)
+    found = arnoldi.outermost(by(matrix), side)
     assert found.values["right"].real == pytest.approx(values.real.max(), rel=1e-8, abs=1e-10)
     assert found.values["left"].real == pytest.approx(values.real.min(), rel=1e-8, abs=1e-10)
     assert abs(found.values["largest"]) == pytest.approx(abs(values).max(), rel=1e-8, abs=1e-10)
@@ -28,7 +34,7 @@ def test_all_three_ends_are_lapacks(side):
 
 def test_arpack_finds_the_same():
     matrix = non_normal(700, seed=1)
-    found = arnoldi.outermost(lambda v: matrix @ v, 700)
+    found = arnoldi.outermost(by(matrix), 700)
     for end, which in (("right", "LR"), ("left", "SR"), ("largest", "LM")):
         start = np.random.default_rng(5).standard_normal(700)
         by_arpack = eigs(matrix, k=2, which=which, ncv=80, v0=start, return_eigenvectors=False)
@@ -41,8 +47,8 @@ def test_planted_outliers_are_found_in_few_products():
     """A bulk of 5,000 eigenvalues around 1 and an outlier at each end, as in a trained block."""
     diagonal = np.random.default_rng(0).uniform(0.9, 1.1, 5000)
     diagonal[[7, 77, 777]] = -2.5, 3.0, -0.5
-    products = []
-    found = arnoldi.outermost(lambda v: products.append(1) or diagonal * v, 5000)
+    products, factors = [], torch.from_numpy(diagonal)
+    found = arnoldi.outermost(lambda v: products.append(1) or factors * v, 5000)
     assert found.values["right"] == pytest.approx(3.0, rel=1e-10)
     assert found.values["left"] == pytest.approx(-2.5, rel=1e-10)
     assert found.values["largest"] == pytest.approx(3.0, rel=1e-10)
@@ -50,7 +56,7 @@ def test_planted_outliers_are_found_in_few_products():
 
 
 def test_only_the_ends_that_are_asked_for():
-    found = arnoldi.outermost(lambda v: np.array([1.0, -2.0, 0.5]) * v, 3, ("right",))
+    found = arnoldi.outermost(lambda v: v.new_tensor([1.0, -2.0, 0.5]) * v, 3, ("right",))
     assert found.values == {"right": pytest.approx(1.0)}
 
 
@@ -73,7 +79,7 @@ def test_what_does_not_converge_is_refused(monkeypatch):
     monkeypatch.setattr(arnoldi, "MOST_VECTORS", 8)
     matrix = non_normal(300, seed=2)
     with pytest.raises(CannotCompute, match="agree"):
-        arnoldi.outermost(lambda v: matrix @ v, 300)
+        arnoldi.outermost(by(matrix), 300)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])
@@ -82,7 +88,7 @@ def test_an_operator_of_low_rank_is_exhausted_and_not_iterated_on_rounding(rank,
     generator = np.random.default_rng(100 + rank)  # not the stream of a start
     left, right = generator.standard_normal((2, 450, rank)) / np.sqrt(450)
     values = np.concatenate([np.linalg.eigvals(right.T @ left), [0]]) + shift
-    found = arnoldi.outermost(lambda v: left @ (right.T @ v) + shift * v, 450)
+    found = arnoldi.outermost(by(left @ right.T + shift * np.eye(450)), 450)
     assert found.values["right"].real == pytest.approx(values.real.max(), abs=1e-9)
     assert found.values["left"].real == pytest.approx(values.real.min(), abs=1e-9)
     assert abs(found.values["largest"]) == pytest.approx(abs(values).max(), abs=1e-9)
@@ -92,7 +98,7 @@ def test_an_operator_of_low_rank_is_exhausted_and_not_iterated_on_rounding(rank,
 @pytest.mark.parametrize("hidden", [1.003, 1.03])
 def test_what_is_still_on_its_way_is_waited_for(corner, hidden):
     """Eigenvalues 1 ± i·corner converge long before a real one slightly farther right: both starts would agree on them."""
-    diagonal = np.random.default_rng(1).uniform(-1, 0.97, 600)
+    diagonal = torch.from_numpy(np.random.default_rng(1).uniform(-1, 0.97, 600))
     diagonal[0] = hidden
 
     def product(v):
@@ -104,7 +110,7 @@ def test_what_is_still_on_its_way_is_waited_for(corner, hidden):
 
 
 def test_a_cancelled_iteration_ends_within_twenty_products():
-    diagonal = np.random.default_rng(0).uniform(0, 1, 2000)
+    diagonal = torch.from_numpy(np.random.default_rng(0).uniform(0, 1, 2000))
     products = []
 
     def stop(done, total, what):

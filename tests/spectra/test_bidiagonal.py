@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from stiffcore.spectra import bidiagonal
 
@@ -13,8 +14,14 @@ def planted(values: np.ndarray, rows: int, seed: int = 0) -> np.ndarray:
     return (left * values) @ right.T
 
 
+def products(matrix: np.ndarray) -> tuple[bidiagonal.Product, bidiagonal.Product]:
+    whole = torch.from_numpy(matrix)
+    return lambda v: whole @ v, lambda u: whole.T @ u
+
+
 def ends(matrix: np.ndarray, both: bool = True) -> tuple[float, float]:
-    return bidiagonal.outermost(lambda v: matrix @ v, lambda u: matrix.T @ u, matrix.shape[1], both)
+    product, adjoint = products(matrix)
+    return bidiagonal.outermost(product, adjoint, matrix.shape[1], both)
 
 
 @pytest.mark.parametrize("condition", [1.0, 47.0, 1e4])
@@ -58,8 +65,9 @@ def test_what_is_not_reached_is_not_given(monkeypatch):
 
 def test_the_largest_alone_takes_fewer_products():
     matrix, used = planted(np.linspace(1.0, 47.0, 600), 700), []
-    bidiagonal.outermost(lambda v: used.append(0) or matrix @ v, lambda u: matrix.T @ u, 600, both=False)
+    product, adjoint = products(matrix)
+    bidiagonal.outermost(lambda v: used.append(0) or product(v), adjoint, 600, both=False)
     alone = len(used)
     ends(matrix)
-    bidiagonal.outermost(lambda v: used.append(0) or matrix @ v, lambda u: matrix.T @ u, 600)
+    bidiagonal.outermost(lambda v: used.append(0) or product(v), adjoint, 600)
     assert alone < len(used) - alone

@@ -7,7 +7,7 @@ import torch
 from stiffcore.analysis import compute as analysis
 from stiffcore.conventions import Convention
 from stiffcore.jacobians import deflation
-from stiffcore.spectra import certificate, lyapunov
+from stiffcore.spectra import certificate, lyapunov, positive_definite
 from tests.made_up.asked import asked
 
 
@@ -156,7 +156,7 @@ def test_a_band_in_disorder_gives_the_same_verdict(scale):
     matrix, shuffled = scale * banded(120, 6, seed=1), torch.randperm(120, generator=torch.Generator().manual_seed(2))
     there = torch.argsort(shuffled)
     in_disorder = matrix[there][:, there]  # in the order ``shuffled`` it is a band again
-    band = lyapunov._band(in_disorder, 1, shuffled)
+    band = positive_definite.band_of(in_disorder, 1, shuffled)
     assert band.shape == (7, 120)
     symmetric = matrix + matrix.T + 2 * torch.eye(120, dtype=torch.float64)
     for below in range(7):
@@ -167,7 +167,7 @@ def test_a_band_in_disorder_gives_the_same_verdict(scale):
 
 
 def test_a_wide_matrix_is_no_band():
-    assert lyapunov._band(banded(40, 20, seed=0), 1, torch.arange(40)) is None
+    assert positive_definite.band_of(banded(40, 20, seed=0), 1, torch.arange(40)) is None
 
 
 def test_pixel_order_makes_a_band_of_a_real_core():
@@ -176,7 +176,9 @@ def test_pixel_order_makes_a_band_of_a_real_core():
 
     state = analysis.block_state(asked("resnet18", 0, 2, "block"))
     core = deflation.form_core(state, Convention.BLOCK)
-    band = lyapunov._band(core.matrix, core.plan.shift, deflation.by_pixel(state, Convention.BLOCK, core.plan.layers))
+    band = positive_definite.band_of(
+        core.matrix, core.plan.shift, deflation.by_pixel(state, Convention.BLOCK, core.plan.layers)
+    )
     assert band is not None
     assert len(band) < 0.2 * core.plan.side
     assert float(np.abs(band[0]).sum()) == pytest.approx(2 * float((core.matrix.diagonal() + 1).abs().sum()))
@@ -210,4 +212,4 @@ def test_what_is_no_number_proves_nothing(bad):
     matrix[3, 2] = bad
     assert not lyapunov.is_proved(matrix, 1, order=torch.arange(4))
     band = np.array([[1.0, float("nan"), 1.0]])
-    assert not lyapunov.cholesky_proves_band(band, 0.0)
+    assert not positive_definite.is_proved_of_band(band, 0.0)
