@@ -143,6 +143,8 @@ class _Scanned:
     def _largest(self) -> Tensor:
         """Matrices with the largest bounds, FIRST for each extreme, of as many rows. int64."""
         first, number = self.closed, min(FIRST, len(self.size) - self.closed)
+        if not number:
+            return torch.empty(0, dtype=torch.int64, device=self.size.device)
         found = []
         for bound in (self.high, -self.low, self.size):
             best, channel = bound[first:].max(1)

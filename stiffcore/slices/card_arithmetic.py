@@ -150,7 +150,8 @@ def real_parts(n: tl.constexpr, most: tl.constexpr, size, trace, square):
     """Bounds of all real parts: Σ (Re λ)² is at most the squared norm of the symmetric part. most: (n − 1)/n."""
     symmetric = 0.5 * (size * size + square)
     mean = trace / n
-    spread = tl.sqrt(most * tl.maximum(symmetric - n * mean * mean, 0.0)) + 1e-12 * size
+    rounding = n * n * UNIT_ROUNDOFF * (size * size)
+    spread = tl.sqrt(most * (tl.maximum(symmetric - n * mean * mean, 0.0) + rounding)) + 1e-12 * size
     return mean + spread, mean - spread
 
 

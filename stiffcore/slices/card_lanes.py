@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from stiffcore.slices import kernels
+
+SAID = "Slices are computed on the CPU: "
 
 
 @dataclass(frozen=True)
@@ -98,24 +101,29 @@ def beyond(matrices: Tensor, is_own: Tensor, limits: Tensor) -> Tensor:
     return outside | ~inside
 
 
-@functools.cache
 def reason() -> str:
     """Why the slices of a state on a card are computed on the CPU, as a sentence; "" where they are computed on the card.
 
     Tried once per process by one launch: Triton also needs a C compiler, and a driver that it knows.
     """
-    said = "Slices are computed on the CPU: "
     if not torch.cuda.is_available():
-        return f"{said}there is no CUDA device."
+        return f"{SAID}there is no CUDA device."
     if importlib.util.find_spec("triton") is None:
         return (
-            f"{said}Triton, which compiles their kernels for a card, is not installed (pip install triton, on Linux)."
+            f"{SAID}Triton, which compiles their kernels for a card, is not installed (pip install triton, on Linux)."
         )
+    return _tried(torch.cuda.is_available)
+
+
+@functools.cache
+def _tried(is_available: Callable[[], bool]) -> str:
+    """is_available: who says that there is a card; a stand-in's answer is not kept for the real one."""
     try:
         one = torch.ones(1, dtype=torch.float64, device="cuda")
         lanes = Lanes.empty(1, one.device)
         scan_lanes(one, 1, 1, 1, 1, True, lanes)
         works = lanes.tally.tolist() == [0, 1, 0, 1]
     except Exception as error:  # whatever a compiler or a driver may say
-        return f"{said}Triton cannot compile their kernels here ({type(error).__name__}: {str(error).strip()[:200]})."
-    return "" if works else f"{said}what Triton compiles here counts wrongly."
+        why = str(error).strip().partition("\n")[0][:200]
+        return f"{SAID}Triton cannot compile their kernels here ({type(error).__name__}: {why})."
+    return "" if works else f"{SAID}what Triton compiles here counts wrongly."

@@ -309,10 +309,12 @@ def scan_lanes(
             used = min(LANES, channels - c)
             _load(n, values, o, c, used, powers[0], sums, size, smallest)
             for s in range(LANES):
-                # Σ (Re λ)² is at most the squared norm of the symmetric part.
-                symmetric = 0.5 * (size[s] * size[s] + sums[2, s])
+                # Σ (Re λ)² is at most the squared norm of the symmetric part, which cancels where K is nearly skew.
+                square = size[s] * size[s]
+                symmetric = 0.5 * (square + sums[2, s])
                 mean = sums[1, s] / n
-                spread = np.sqrt(most * max(symmetric - n * mean * mean, 0.0)) + 1e-12 * size[s]
+                rounding = n * n * UNIT_ROUNDOFF * square
+                spread = np.sqrt(most * (max(symmetric - n * mean * mean, 0.0) + rounding)) + 1e-12 * size[s]
                 high[s], low[s] = mean + spread, mean - spread
                 degree[s] = n
                 if sparse and smallest[s] == 0 and s < used:

@@ -13,9 +13,10 @@ import torch
 from stiffcore.images import cifar10
 from stiffcore.jacobians.forward import block_states
 from stiffcore.networks import catalogue, resnets
-from stiffcore.slices import card_lanes, kernels, spectrum as slice_spectra
+from stiffcore.slices import card as slices_on_card, card_lanes, kernels, spectrum as slice_spectra
 from stiffcore.slices.card_patches import BatchFormer
 from stiffcore.slices.patches import PatchFormer, positions
+from tests.cards.fake_card import fake_card
 from tests.made_up.blocks import small_blocks
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def test_real_patches_by_class_are_those_formed_position_by_position(network, bl
 
 @pytest.fixture(scope="module")
 def interpreted(pytestconfig):
-    slices = 600_000 if pytestconfig.getoption("full") else 25_000  # of each of six blocks: 150,000
+    slices = 600_000 if pytestconfig.getoption("full") else 36_000  # of each of six blocks, some of which have fewer
     command = [sys.executable, "-W", "ignore", "-m", "tests.cards.interpreted", str(slices)]
     said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert said.returncode == 0, said.stderr[-2000:]
@@ -73,15 +74,15 @@ def interpreted(pytestconfig):
 @linux
 @pytest.mark.slow
 def test_kernels_flag_and_count_adversarial_matrices_as_the_hosts(interpreted):
-    """A matrix may be flagged by one side only where an entry of Routh's array is within rounding of its bound: a few in ten thousand."""
+    """The interpreter contracts nothing, as NumPy: a flag differs only where the host's contraction moves an entry of Routh's array over
+    its bound. Of 140,000 matrices none did; a bound stays a bound."""
     differing = total = 0
     for name, lanes in interpreted["lanes"].items():
         ours, theirs = np.array(lanes["tally"])
-        size = int(name.split("near zero")[-1].split()[0]) if "near zero" in name else int(name.split()[1])
-        assert np.abs(ours - theirs).max() <= size * sum(lanes["flags"]), name
+        assert np.abs(ours - theirs).max() <= kernels.LARGEST_ROUTH * sum(lanes["flags"]), name
         assert lanes["outside"] < 1e-13, name
         differing, total = differing + sum(lanes["flags"]), total + 2_000
-    assert differing <= 1e-3 * total
+    assert differing <= 1e-4 * total
     assert sum(lanes["open"][0] for lanes in interpreted["lanes"].values()) > 0.1 * total  # they are hard
 
 
@@ -106,7 +107,7 @@ def test_real_slices_are_the_hosts_and_few_are_left_to_lapack(interpreted):
     for ours, theirs in interpreted["real"].values():
         assert_same(ours, theirs)
         assert ours["health"]["n_lapack"] < max(0.01 * ours["health"]["n_slices"], 100)
-    assert sum(ours["health"]["n_slices"] for ours, _ in interpreted["real"].values()) > 140_000
+    assert sum(ours["health"]["n_slices"] for ours, _ in interpreted["real"].values()) >= 150_000
 
 
 def signature(kernel: str, n: int, counting: bool):
@@ -148,20 +149,51 @@ def test_why_slices_stay_on_the_cpu_is_said(monkeypatch):
     for available, spec, said in ((False, None, "no CUDA device"), (True, None, "pip install triton")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
         monkeypatch.setattr(card_lanes.importlib.util, "find_spec", lambda name, spec=spec: spec)
-        card_lanes.reason.cache_clear()
         assert said in card_lanes.reason()
     if not has_card:
         monkeypatch.setattr(card_lanes.importlib.util, "find_spec", lambda name: "found")
-        card_lanes.reason.cache_clear()
         assert "cannot compile their kernels here" in card_lanes.reason()
-    monkeypatch.undo()
-    card_lanes.reason.cache_clear()
+
+
+def test_without_kernels_a_state_on_a_card_has_the_hosts_slices():
+    state = small_blocks()[0].state
+    with fake_card() as card:
+        there = slice_spectra.slice_spectrum(state.to(card.device), "spectrum")
+    assert vars(there).keys() == vars(slice_spectra.slice_spectrum(state, "spectrum")).keys()
+    assert_same(vars(there), vars(slice_spectra.slice_spectrum(state, "spectrum")))
+
+
+def test_forming_and_scanning_leave_a_card_three_times(monkeypatch):
+    """How many rows a position has; the first matrices, with the tally and the sample; and what is left to LAPACK. Kernels are planted:
+    closed forms are left open, bounds of the others exceed any limit, and so does Routh's criterion."""
+
+    def planted(values, n, channels, row_stride, apart, counting, lanes, sparse=False):
+        bound, flag = (9.0, 0) if n > 2 else (0.0, kernels.COUNT)
+        for name in ("high", "size"):
+            getattr(lanes, name).fill_(bound)
+        lanes.low.fill_(-bound)
+        lanes.flags.fill_(flag)
+
+    monkeypatch.setattr(slices_on_card, "scan_lanes", planted)
+    monkeypatch.setattr(slices_on_card, "beyond", lambda entries, is_own, limits: torch.ones_like(is_own))
+    state = small_blocks()[0].state
+    with fake_card() as card:
+        there = state.to(card.device)
+        card.forget()
+        former = BatchFormer(there)
+        assert len(former.parts()) == 1
+        assert [len(shape) for shape in card.to_host] == [1]
+        found = slices_on_card.tallied(former, False, lambda done: None)
+        assert len(card.to_host) == 3
+        assert card.scalars <= 5
+    assert found.extremes[:3] == pytest.approx(
+        [getattr(slice_spectra.slice_spectrum(state), name) for name in EXTREMES[:3]], abs=1e-13
+    )
 
 
 @pytest.mark.cuda
 @pytest.mark.parametrize(("network", "blocks"), [("resnet18", range(1, 9)), ("resnet50", (1, 4, 16))])
 def test_slices_on_a_card_are_the_hosts(network, blocks):
-    card_lanes.reason.cache_clear()  # a stand-in for a card may have been asked before
     assert card_lanes.reason() == ""
     for state in states_of(network, tuple(blocks)).values():
         for level in slice_spectra.LEVELS if state.geometry.block == 8 else ("counts", "extremes"):
