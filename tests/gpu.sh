@@ -2,10 +2,11 @@
 # On a machine with a CUDA device, in under ten minutes: installs what is missing, runs every test that needs a card, then the
 # benchmark's table of a card beside the host, and writes both into one JSON, from which `rebuild --only readme` makes the README's table.
 #
-#   bash tests/gpu.sh [--short] [--device NAME] [JSON]
+#   bash tests/gpu.sh [--short] [--limit SECONDS] [--device NAME] [JSON]
 #
-# --short: in half the time, without sides beyond 4,000. NAME: as in `benchmark`; cpu stands in for a card that is not there. JSON: by
-# default the file that ships. torch is never installed; PYTHON names the interpreter that has it, PIP_FIND_LINKS a folder of wheels.
+# --short: in half the time, without sides beyond 4,000. SECONDS: of everything; what they do not suffice for is left out. NAME: as in
+# `benchmark`; cpu stands in for a card that is not there. JSON: by default the file that ships. torch is never installed; PYTHON names
+# the interpreter that has it, PIP_FIND_LINKS a folder of wheels.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,8 +18,9 @@ json=stiffcore/benchmarks/gpu.json
 while [ $# -gt 0 ]; do
   case "$1" in
     --short) extent=--quick; limit=280 ;;
+    --limit) limit=${2:?Expected seconds behind --limit, got nothing.}; shift ;;
     --device) device=${2:?Expected a device behind --device, got nothing.}; shift ;;
-    -*) echo "Expected --short, --device NAME or a file for the JSON, got $1."; exit 2 ;;
+    -*) echo "Expected --short, --limit SECONDS, --device NAME or a file for the JSON, got $1."; exit 2 ;;
     *) json=$1 ;;
   esac
   shift
@@ -36,7 +38,9 @@ fi
 # warns of other things.
 SECONDS=0
 status=0
-timeout -s INT -k 10 "$((limit * 2 / 5))" "$python" -m pytest tests/cards -m cuda -p no:xdist -p no:cacheprovider -o addopts= -W default \
+processes=(-p no:xdist) # the tests wait for the host's side: several processes share the card
+if "$python" -c "import xdist" 2>/dev/null; then processes=(--numprocesses 4 --dist load); fi
+timeout -s INT -k 10 "$((limit * 2 / 5))" "$python" -m pytest tests/cards -m cuda "${processes[@]}" -p no:cacheprovider -o addopts= -W default \
   --continue-on-collection-errors --junitxml="$folder/tests.xml" -q -rs --durations=10 || status=$?
 left=$((limit - SECONDS))
 timeout -k 10 "$left" "$python" -m stiffcore benchmark --items 5 "$extent" --device "$device" --seconds "$((left - 40))" --json \
