@@ -8,20 +8,26 @@
 # `benchmark`; cpu stands in for a card that is not there. JSON: by default the file that ships. torch is never installed; PYTHON names
 # the interpreter that has it, PIP_FIND_LINKS a folder of wheels.
 set -euo pipefail
+from=$PWD # a relative JSON is from here
 cd "$(dirname "$0")/.."
+
+refuse() { echo "$1"; exit 2; }
 
 python=${PYTHON:-python3}
 extent=--full
 limit=560 # seconds of everything, the installation left out
 device=auto
-json=stiffcore/benchmarks/gpu.json
+json=$PWD/stiffcore/benchmarks/gpu.json
 while [ $# -gt 0 ]; do
   case "$1" in
     --short) extent=--quick; limit=280 ;;
-    --limit) limit=${2:?Expected seconds behind --limit, got nothing.}; shift ;;
-    --device) device=${2:?Expected a device behind --device, got nothing.}; shift ;;
-    -*) echo "Expected --short, --limit SECONDS, --device NAME or a file for the JSON, got $1."; exit 2 ;;
-    *) json=$1 ;;
+    --limit)
+      [[ ${2-} =~ ^[1-9][0-9]*$ ]] || refuse "Expected a whole number of seconds behind --limit, got ${2:-nothing}."
+      limit=$2; shift ;;
+    --device) device=${2-}; [ -n "$device" ] || refuse "Expected a device behind --device, got nothing."; shift ;;
+    -*) refuse "Expected --short, --limit SECONDS, --device NAME or a file for the JSON, got $1." ;;
+    /*) json=$1 ;;
+    *) json=$from/$1 ;;
   esac
   shift
 done

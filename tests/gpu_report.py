@@ -56,11 +56,16 @@ def of_tests(xml: Path) -> dict:
 
 
 def joined(xml: Path, table: Path) -> dict:
-    """The benchmark's report with that of the tests. Raises SystemExit where the benchmark has none."""
+    """The benchmark's report with that of the tests. Raises SystemExit where the benchmark has none, or had no card."""
     text = table.read_text("utf-8") if table.exists() else ""
     if not text.strip():
         raise SystemExit(f"Expected the benchmark's JSON, got nothing; the tests: {json.dumps(of_tests(xml))}")
     report: dict = json.loads(text)
+    if not report.get("card"):
+        raise SystemExit(
+            f"Expected a card in the benchmark's JSON, got none, and leave what was kept before: run it where there is one, or with "
+            f"--device cpu. The tests: {json.dumps(of_tests(xml))}"
+        )
     return report | {"tests": of_tests(xml)}
 
 

@@ -42,10 +42,26 @@ def checked(log: Path) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(
     ("skips", "reason", "passes"),
-    [(False, "never", True), (True, NO_CARD, True), (True, "chromium is not installed", False), (True, f"{NO_CARD} today", False)],
-)  # fmt: skip
+    [
+        (False, "never", True),
+        (True, NO_CARD, True),
+        (True, "chromium is not installed", False),
+        (True, f"{NO_CARD} today", False),
+        (True, f"could not import 'triton': {NO_CARD}", False),
+    ],
+)
 def test_a_skip_passes_only_for_want_of_a_card(tmp_path, skips, reason, passes):
     found = judged(tmp_path, skips=skips, reason=reason)
+    assert found.returncode == (0 if passes else 1), found.stderr
+    assert passes or reason in found.stderr
+
+
+@pytest.mark.parametrize(("reason", "passes"), [(NO_CARD, True), ("chromium is not installed", False)])
+def test_a_coloured_log_is_read_as_a_plain_one(tmp_path, reason, passes):
+    (tmp_path / "test_it.py").write_text(FILE.format(skips=True, reason=reason), "utf-8")
+    log = logged(tmp_path / "log", tmp_path, "--color=yes", "--rootdir", str(tmp_path), str(tmp_path))
+    assert "\x1b[33mSKIPPED" in log.read_text("utf-8")
+    found = checked(log)
     assert found.returncode == (0 if passes else 1), found.stderr
     assert passes or reason in found.stderr
 

@@ -114,6 +114,7 @@ def run(
         "gflop_per_second": table.rates,
         "left_out": table.notes,
         "failures": table.failures,
+        "notes": [],  # of who ran it, for example that a part is of a second run
     }
     return about, table.comparisons
 

@@ -12,15 +12,17 @@ BY_BLOCK = (FORMING, "all eigenvalues", "full spectrum with its checks", "extrem
 
 
 def kept(path: Path = KEPT) -> str:
-    """The tables of a card's report, with its notes, for example that the machine was busy; "" where there is none."""
+    """The tables of a card's report, with its notes, for example that the machine was busy; "" where there is none, or no card."""
     if not path.exists():
         return ""
     report = json.loads(path.read_text("utf-8"))
+    if not report["card"]:
+        return ""
     return as_markdown(report) + "".join(f"\n{note}\n" for note in report["notes"])
 
 
 def as_markdown(report: dict) -> str:
-    """Where it was measured, a table by block, a table of what is counted an image, and what was left out."""
+    """Where it was measured, a table by block, a table of what is counted an image, what was left out, and notes."""
     card, here = report["card"], report["environment"]
     parts = [part for part in report["comparisons"] if part["item"] == "5"]
     rates = {side: _flops(rate) for side, rate in card["gflop_per_second"].items()}
@@ -29,14 +31,21 @@ def as_markdown(report: dict) -> str:
         f"image {here['image']}, the host's time in brackets; a ratio stands only where both sides agree. A float64 product reaches "
         f"{rates['card']} on the card and {rates['host']} on the host.\n\n"
     )
-    if (tests := report.get("tests")) and tests["passed"]:
-        intro = f"{tests['passed']} tests that need a card passed on it{_failed(tests)}. " + intro
-    left = "".join(f"\n- {note}" for note in (*card["left_out"], *card["failures"]))
-    return intro + _by_block(parts, card) + "\n" + _an_image(parts) + (f"\nNot measured:\n{left}\n" if left else "")
+    left = _listed("Not measured", [*card["left_out"], *card["failures"]]) + _listed("Notes", card["notes"])
+    return _of_tests(report.get("tests")) + intro + _by_block(parts, card) + "\n" + _an_image(parts) + left
 
 
-def _failed(tests: dict) -> str:
-    return f", {len(tests['failed'])} failed" if tests["failed"] else ""
+def _of_tests(tests: dict | None) -> str:
+    """How many tests passed, failed and were skipped; "" where none ran."""
+    if not tests or not (tests["passed"] or tests["failed"]):
+        return ""
+    failed = f", {len(tests['failed'])} failed" if tests["failed"] else ""
+    skipped = f", {tests['skipped']} skipped" if tests["skipped"] else ""
+    return f"{tests['passed']} tests that need a card passed on it{failed}{skipped}. "
+
+
+def _listed(title: str, notes: list[str]) -> str:
+    return f"\n{title}:\n\n" + "".join(f"- {note}\n" for note in notes) if notes else ""
 
 
 def _by_block(parts: list[dict], card: dict) -> str:

@@ -76,7 +76,7 @@ def run(
         network, blocks = only
         extent = {"full_spectrum": {network: tuple(blocks)}, "outermost": {network: tuple(blocks)}, "all_slices": ()}
         items = [item for item in items if item not in ("3", "5")]
-    rounds = rounds or (FULL_ROUNDS if full else 1)
+    rounds = 1 if {*items} == {"5"} else rounds or (FULL_ROUNDS if full else 1)  # item 5 has one
     device.use_one_thread()
     here = environment() | {"extent": "full" if full else "quick", "rounds": rounds, "image": IMAGE}
     say("; ".join(f"{name} {value}" for name, value in here.items()))

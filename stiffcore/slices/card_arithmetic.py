@@ -1,8 +1,8 @@
 """What a lane of the card's kernels computes: ``kernels.py``'s power sums, polynomial, Routh's array and bounds for one matrix.
 
 A matrix is a tuple of n² numbers in registers, row by row; loops over it are unrolled when Triton compiles a kernel. Sums run in the
-host's order; where a compiler contracts a product and a sum differs, so that a number may differ in its last bits, and a flag only
-where an entry of Routh's array is within rounding of its bound.
+host's order; where the compiler contracts a product and a sum (``card_kernels.OPTIONS``), a number may differ in its last bits, and a
+flag only where an entry of Routh's array is within rounding of its bound.
 """
 
 import triton
@@ -10,6 +10,7 @@ import triton.language as tl
 
 from stiffcore.slices import kernels
 
+# Numbers stand before these: to the interpreter, a constant times a number is a constant, which Triton 3.7 does not compare.
 UNIT_ROUNDOFF = tl.constexpr(kernels.UNIT_ROUNDOFF)
 BALL = tl.constexpr(kernels.BALL)
 
@@ -96,7 +97,7 @@ def _polynomial(n: tl.constexpr, root: tl.constexpr, sums, size):
         sensitivity = reach + root * last
         reach += last
         coefficient = coefficient + (-total / k,)
-        error = error + (n * UNIT_ROUNDOFF * (BALL * root * sensitivity + 8.0),)
+        error = error + ((sensitivity * (BALL * root) + 8.0) * (n * UNIT_ROUNDOFF),)
     return coefficient, error
 
 
@@ -132,7 +133,7 @@ def _routh(n: tl.constexpr, coefficient, error, degree):
                 above_e[j + 1]
                 + tl.abs(q) * here_e[j + 1]
                 + q_e * (tl.abs(here[j + 1]) + here_e[j + 1])
-                + 4 * UNIT_ROUNDOFF * (tl.abs(above[j + 1]) + tl.abs(p)),
+                + (tl.abs(above[j + 1]) + tl.abs(p)) * (4 * UNIT_ROUNDOFF),
             )
         above, above_e, here, here_e = here, here_e, below + (zero,), below_e + (zero,)
     return changes, certain
@@ -150,7 +151,7 @@ def real_parts(n: tl.constexpr, most: tl.constexpr, size, trace, square):
     """Bounds of all real parts: Σ (Re λ)² is at most the squared norm of the symmetric part. most: (n − 1)/n."""
     symmetric = 0.5 * (size * size + square)
     mean = trace / n
-    rounding = n * n * UNIT_ROUNDOFF * (size * size)
+    rounding = size * size * (n * n * UNIT_ROUNDOFF)
     spread = tl.sqrt(most * (tl.maximum(symmetric - n * mean * mean, 0.0) + rounding)) + 1e-12 * size
     return mean + spread, mean - spread
 
@@ -164,8 +165,8 @@ def closed(n: tl.constexpr, matrix):
     else:
         a, b, c, d = matrix[0], matrix[1], matrix[2], matrix[3]
         trace, determinant, square_size = a + d, a * d - b * c, a * a + b * b + c * c + d * d
-        certain = (tl.abs(determinant) > 64 * UNIT_ROUNDOFF * square_size) & (
-            (determinant <= 0) | (tl.abs(trace) > 96 * UNIT_ROUNDOFF * tl.sqrt(square_size))
+        certain = (tl.abs(determinant) > square_size * (64 * UNIT_ROUNDOFF)) & (
+            (determinant <= 0) | (tl.abs(trace) > tl.sqrt(square_size) * (96 * UNIT_ROUNDOFF))
         )
         mean, half = 0.5 * trace, 0.5 * (a - d)
         square = half * half + b * c

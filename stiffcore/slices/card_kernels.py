@@ -11,6 +11,8 @@ from stiffcore.slices import kernels
 from stiffcore.slices.card_arithmetic import closed, load, real_parts, signs, sizes
 
 LANES = 128  # matrices a program: four warps, a matrix a thread
+# A product and a sum become one instruction with one rounding. Said here: Triton's default can be set from outside, and is to change.
+OPTIONS = {"enable_fp_fusion": True}
 SLOTS = tl.constexpr(64)  # of the tally: thousands of programs that add to one number would wait for each other
 COUNT = tl.constexpr(kernels.COUNT)
 NEGATIVE, POSITIVE = tl.constexpr(kernels.NEGATIVE), tl.constexpr(kernels.POSITIVE)

@@ -77,7 +77,9 @@ def _launch(name: str, values: Tensor, tensors: tuple[Tensor, ...], sizes: tuple
     total, lanes = sizes[0], card_kernels.LANES
     if total:
         with torch.cuda.device_of(values):
-            getattr(card_kernels, name)[(-(-total // lanes),)](values, *tensors, *sizes, *known, lanes)
+            getattr(card_kernels, name)[(-(-total // lanes),)](
+                values, *tensors, *sizes, *known, lanes, **card_kernels.OPTIONS
+            )
 
 
 def beyond(matrices: Tensor, is_own: Tensor, limits: Tensor) -> Tensor:

@@ -93,6 +93,43 @@ def test_a_benchmark_that_ended_early_leaves_no_json(tmp_path, content):
     assert not (tmp_path / "gpu.json").exists()
 
 
+def test_a_report_without_a_card_leaves_what_was_kept(tmp_path):
+    (tmp_path / "table.json").write_text('{"card": {}, "comparisons": []}', "utf-8")
+    (tmp_path / "gpu.json").write_text("of a card", "utf-8")
+    done = report("join", tmp_path / "none.xml", tmp_path / "table.json", tmp_path / "gpu.json")
+    assert done.returncode == 1
+    assert "Expected a card in the benchmark's JSON, got none" in done.stderr
+    assert (tmp_path / "gpu.json").read_text("utf-8") == "of a card"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--limit"], "Expected a whole number of seconds behind --limit, got nothing."),
+        (["--limit", "--short"], "Expected a whole number of seconds behind --limit, got --short."),
+        (["--limit", "0", "a.json"], "Expected a whole number of seconds behind --limit, got 0."),
+        (["--device"], "Expected a device behind --device, got nothing."),
+    ],
+)
+def test_an_option_without_its_value_is_one_sentence(arguments, said):
+    done = subprocess.run(["bash", SCRIPT, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, f"{said}\n", "")
+
+
+@pytest.mark.parametrize("given", ["kept/gpu.json", "/elsewhere/gpu.json", ""])
+def test_a_relative_json_is_in_the_callers_folder(tmp_path, given):
+    """With a stand-in for Python that notes what it is asked."""
+    python, calls = tmp_path / "python", tmp_path / "calls"
+    python.write_text(f'#!/bin/sh\necho "$@" >>"{calls}"\n', "utf-8")
+    python.chmod(0o755)
+    run = ["bash", SCRIPT, "--limit", "60", *filter(None, [given])]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHON": str(python)})
+    assert done.returncode == 0, done.stderr
+    # A path from the root stays as it is; without one, it is the file that ships.
+    expected = tmp_path / given if given else ROOT / "stiffcore" / "benchmarks" / "gpu.json"
+    assert any(line.split()[-1] == str(expected) for line in calls.read_text("utf-8").splitlines() if " join " in line)
+
+
 def test_arguments_that_it_does_not_know():
     done = subprocess.run(["bash", SCRIPT, "--quick"], capture_output=True, text=True)
     assert done.returncode == 2

@@ -130,6 +130,7 @@ def test_kernels_compile_for_cards(capability, full, tmp_path, monkeypatch):
     from stiffcore.slices import card_kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "0")  # ours decide, whatever the default
     sizes = range(1, kernels.LARGEST_ROUTH + 1) if full else (1, 2, 3, 5)  # side 7 takes some 15 s
     cases = [("scan", n, counting) for n in sizes for counting in (False, True)]
     cases += [("scan", kernels.LARGEST_ROUTH, False), ("degree", kernels.LARGEST_ROUTH, True)]
@@ -137,10 +138,29 @@ def test_kernels_compile_for_cards(capability, full, tmp_path, monkeypatch):
         function = getattr(card_kernels, kernel)
         kind, known = signature(kernel, n, counting)
         source = ASTSource(function, {name: kind(name) for name in function.arg_names}, constexprs=known)
-        compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32))
+        compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=card_kernels.OPTIONS)
         assert compiled.asm["cubin"]
         assert ".f32" not in compiled.asm["ptx"]
         assert kernel != "scan" or ".f64" in compiled.asm["ptx"]
+        assert kernel != "scan" or n == 1 or "fma.rn.f64" in compiled.asm["ptx"]
+
+
+@linux
+def test_every_launch_says_what_the_compiler_may_contract(monkeypatch):
+    """As it is compiled above, and not as Triton's default is, which differs between versions."""
+    from stiffcore.slices import card_kernels
+
+    class Recorded(dict):
+        def __getitem__(self, grid):
+            return lambda *_, **options: self.update(options)
+
+    launches = {name: Recorded() for name in ("degree", "scan")}
+    for name, recorded in launches.items():
+        monkeypatch.setattr(card_kernels, name, recorded)
+    lanes = card_lanes.Lanes.empty(1, torch.device("cpu"))
+    card_lanes.scan_lanes(torch.ones(9, dtype=torch.float64), 3, 1, 9, 1, True, lanes, sparse=True)
+    assert list(launches.values()) == [card_kernels.OPTIONS] * 2
+    assert "enable_fp_fusion" in card_kernels.OPTIONS
 
 
 def test_why_slices_stay_on_the_cpu_is_said(monkeypatch):
