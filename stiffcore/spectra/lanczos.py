@@ -190,7 +190,9 @@ class _Running:
         self.settled = not few and bool((length * np.abs(weights[-1, ends]) <= allowed).all())
         if self.repeated and length == 0 and self.size < self.whole:
             before, self.closed = self.closed, None if few else values[ends]
-            self.settled = self.settled and before is not None and bool((np.abs(before - values[ends]) <= allowed).all())
+            self.settled = (
+                self.settled and before is not None and bool((np.abs(before - values[ends]) <= allowed).all())
+            )
         self.ended = self.settled or self.products >= self.most
         self.look = self.size + LOOK_EVERY
         if full and not self.ended:
