@@ -1,6 +1,7 @@
 """Chooses device, threads, precision and memory for the whole package: where a computation runs, and by how many threads."""
 
 import functools
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from torch import nn
 
 from stiffcore import device_names
 from stiffcore.errors import CannotCompute, NotEnoughMemory
+
+_log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 
@@ -139,13 +142,36 @@ VECTORS = 64  # of the basis in a step of an iteration
 TRIES = 2  # of each device; the quicker one counts
 
 
-@functools.cache
 def _is_quicker(card: torch.device, work: Work, size: int) -> bool:
-    """Whether the card does a piece of such work more quickly than the host, its answer copied to the host included."""
+    """Whether the card does a piece of such work more quickly than the host; not where it has too little memory for it now."""
+    try:
+        return _compared(card, work, size)
+    except RuntimeError:
+        _say_once(f"{name(card)} has too little memory to be compared with the CPU, and is left out for now.")
+    forget_unused(card)
+    return False
+
+
+@functools.cache  # keeps no exception: memory may be free again at the next request
+def _compared(card: torch.device, work: Work, size: int) -> bool:
+    """Whether the card is the quicker one, its answer copied to the host included, and able to. Raises RuntimeError where its memory is full."""
     task = _sample(work, size)
-    on_card, on_host = task(card), task(CPU)
-    on_card()  # loads the card's libraries
-    return min(_seconds(on_card) for _ in range(TRIES)) < min(_seconds(on_host) for _ in range(TRIES))
+    try:
+        on_card = task(card)
+        on_card()  # loads the card's libraries
+        on_card_takes = min(_seconds(on_card) for _ in range(TRIES))
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        _say_once(f"{name(card)} is not used: {error}")
+        return False
+    on_host = task(CPU)
+    return on_card_takes < min(_seconds(on_host) for _ in range(TRIES))
+
+
+@functools.cache
+def _say_once(what: str) -> None:
+    _log.warning(what)
 
 
 def _sample(work: Work, size: int) -> Callable[[torch.device], Callable[[], object]]:
@@ -172,6 +198,11 @@ def _seconds(task: Callable[[], object]) -> float:
     began = time.perf_counter()
     task()
     return time.perf_counter() - began
+
+
+def numbered(where: torch.device) -> torch.device:
+    """The same device with its number: ``cuda`` is the process's current card."""
+    return torch.device("cuda", torch.cuda.current_device()) if where == torch.device("cuda") else where
 
 
 def name(where: torch.device) -> str:

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from stiffcore.device import CPU
+from stiffcore.device import CPU, numbered
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import maps, recognise, structure
 from stiffcore.jacobians.linearise import BlockState, Doubts, linearise
@@ -59,7 +59,7 @@ def block_states(
     value in front of a ReLU is so near 0 that another order of summation could flip its mask (see ``linearise``). A map that is no
     block of convolutions stays on the CPU.
     """
-    wanted = sorted(set(wanted))
+    wanted, where = sorted(set(wanted)), numbered(where)
     if isinstance(model, Matrices):
         return {number: maps.of_matrix(model.matrix(number), number).to(where) for number in wanted}
     if image.ndim != 3 or image.shape[0] != 3:
@@ -70,13 +70,13 @@ def block_states(
         states = _states(_on(model, where), chosen, image.to(where), doubts)
         if not doubts.any:
             return states
-    return {number: state.to(where) for number, state in _states(model, chosen, image, Doubts()).items()}
+    return {number: state.to(where) for number, state in _states(model, chosen, image).items()}
 
 
 def _states(
-    model: nn.Module, geometries: Sequence[BlockGeometry], image: Tensor, doubts: Doubts
+    model: nn.Module, geometries: Sequence[BlockGeometry], image: Tensor, doubts: Doubts | None = None
 ) -> dict[int, BlockState]:
-    """The blocks' states where the model and the image are; see ``block_states``."""
+    """The blocks' states where the model and the image are; see ``block_states``. doubts: None where the masks are certain."""
     parts = parts_of(model, geometries)
     calls, double = pass_through(model, list(parts.values()), image)
     states = {}
@@ -89,9 +89,7 @@ def _states(
             )
         else:
             found = structure_of(model.get_submodule(name), geometry)
-            here = Doubts(doubts.behind)
-            states[geometry.block], _ = linearise(found, geometry, call.x[0], here)
-            doubts.add(here)
+            states[geometry.block], _ = linearise(found, geometry, call.x[0], doubts)
     return states
 
 

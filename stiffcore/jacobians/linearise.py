@@ -8,13 +8,14 @@ In evaluation mode batch norm is affine, so at one image a block ``y = σ(F(x) +
 ``D``: 0/1 masks. A post-activation block has D_0 = 1; a pre-activation one has D_out = 1, so that J_block = I + J_F. Where a
 pre-activation block changes the shape, its skip usually starts behind D_0: J_s = S D_0. The derivative of ReLU at 0 is 0, as in autograd.
 
-Another device adds in another order, and a last bit flips the mask of a z near 0. `Doubts` collects whether any is that near:
+Another device adds in another order, and a last bit flips the mask of a z near 0. `Doubts` collects whether any is that near, |z| <= b.
+Behind a convolution, whose input x is known up to b_in,
 
-    |z| <= 2 (l + 1) γ (‖W‖_∞ ‖x‖_∞ + |shift|),    γ = (m + 4) u / (1 − (m + 4) u)
+    b = |W| (b_in + 2 γ |x|) + 2 γ |shift|,    γ = (m + 4) u / (1 − (m + 4) u)
 
-γ (‖W‖_∞ ‖x‖_∞ + |shift|) bounds the rounding of a sum of m products, in any order (Higham 2002, § 3.1), scaling and shift included; the 2
-is for two devices. l counts the convolutions in front of it, whose errors are of the same relative size: that they add up without being
-amplified beyond these norms, which are some ten times what the sums really are, is an assumption, not a proof.
+where γ (|W| |x| + |shift|) bounds the rounding of a sum of m products, in any order (Higham 2002, § 3.1), scaling and shift included; the 2
+is for two devices. Behind a ReLU b is 0 where z < −b. Within a block this is carried on, and proved. Of a block's input it is not:
+2 (l + 1) γ ‖x‖_∞, l the convolutions of the network, takes their errors to be of the same relative size, and not amplified on their way.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from stiffcore.conventions import Convention
-from stiffcore.device import UNIT_ROUNDOFF
+from stiffcore.device import UNIT_ROUNDOFF, numbered
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians import layers
 from stiffcore.jacobians.layers import Derivative, Layer, ScaledConvolution
@@ -55,6 +56,7 @@ class BlockState:
 
     def to(self, where: torch.device) -> "BlockState":
         """The same state on another device; itself where it stands there already, or where a module's derivative keeps it."""
+        where = numbered(where)
         if where == self.device or any(isinstance(layer, Derivative) for layer in self.layers):
             return self
         return replace(
@@ -112,36 +114,62 @@ class BlockState:
 
 
 class Doubts:
-    """Whether a value in front of a ReLU is so near 0 that the last bits decide its mask; see above. convolutions: in front of the block."""
+    """Whether a value in front of a ReLU is so near 0 that the last bits decide its mask; see above. convolutions: of the network.
+
+    Values and their bounds: float64 (1, C, H, W).
+    """
 
     def __init__(self, convolutions: int = 0):
-        self.behind = convolutions  # l
+        self.convolutions = convolutions  # l
         self._found: list[Tensor] = []  # bool, each of shape ()
 
-    def of_sums(self, weight: Tensor, shift: Tensor, x: Tensor) -> Tensor:
-        """The bound for the outputs of a convolution with these weights, of its input x. float64, shape: (C_out, 1, 1)."""
-        self.behind += 1
-        size = weight.flatten(1).abs().sum(1) * x.abs().max() + shift.abs()
-        return (self._relative(weight) * size)[:, None, None]
-
     def of_input(self, weight: Tensor, x: Tensor) -> Tensor:
-        """The bound for x itself, whose own sums are not known: taken to be as long as those of the convolution that reads it."""
-        return self._relative(weight) * x.abs().max()
+        """The bound for a block's input x, whose own sums are not known: taken to be as long as those of the convolution that reads it."""
+        return ((self.convolutions + 1) * _relative(weight) * x.abs().max()).expand_as(x)
 
-    def _relative(self, weight: Tensor) -> float:
-        terms = (weight[0].numel() + 4) * UNIT_ROUNDOFF
-        return 2 * (self.behind + 1) * terms / (1 - terms)
+    def of_sums(self, convolution: ScaledConvolution, shift: Tensor, x: Tensor, bound: Tensor) -> Tensor:
+        """The bound for a convolution's outputs and a shift, (C_out,), of its input x and the bound for that."""
+        relative = _relative(convolution.weight)
+        sizes = replace(convolution, weight=convolution.weight.abs())
+        return sizes(bound + relative * x.abs()) + relative * shift.abs()[:, None, None]
 
-    def look(self, z: Tensor, bound: Tensor) -> None:
-        """z: float64 (1, C, H, W), in front of a ReLU; bound: of its rounding."""
-        self._found.append((z.abs() <= bound).any())
+    def of_norm(self, factor: Tensor, shift: Tensor, x: Tensor, bound: Tensor) -> Tensor:
+        """The bound for factor · x + shift; both of shape (C, 1, 1)."""
+        return bound * factor.abs() + 4 * UNIT_ROUNDOFF * ((x * factor).abs() + shift.abs())
 
-    def add(self, other: "Doubts") -> None:
-        self._found += other._found
+    def of_relu(self, z: Tensor, bound: Tensor) -> Tensor:
+        """The bound behind a ReLU, where z is looked at. A bound of 0 is that of a sum of zeros, which is 0 in any order."""
+        self._found.append(((z.abs() <= bound) & (bound > 0)).any())
+        return bound * (z >= -bound)
 
     @property
     def any(self) -> bool:
         return bool(self._found) and bool(torch.stack(self._found).any())
+
+
+def _relative(weight: Tensor) -> float:
+    """2 γ of a convolution with this weight."""
+    terms = (weight[0].numel() + 4) * UNIT_ROUNDOFF
+    return 2 * terms / (1 - terms)
+
+
+NOTHING = torch.zeros((), dtype=torch.float64)
+
+
+class NoDoubts(Doubts):
+    """Those of the CPU, whose masks are the ones that count: nothing is bounded."""
+
+    def of_input(self, weight: Tensor, x: Tensor) -> Tensor:
+        return NOTHING
+
+    def of_sums(self, convolution: ScaledConvolution, shift: Tensor, x: Tensor, bound: Tensor) -> Tensor:
+        return bound
+
+    def of_norm(self, factor: Tensor, shift: Tensor, x: Tensor, bound: Tensor) -> Tensor:
+        return bound
+
+    def of_relu(self, z: Tensor, bound: Tensor) -> Tensor:
+        return bound
 
 
 class _Passed(NamedTuple):
@@ -151,29 +179,30 @@ class _Passed(NamedTuple):
     masks: tuple[Tensor, ...]
     value: Tensor  # of the output; float64, shape: (1, C, H, W)
     activated: Tensor  # the value in front of the first convolution
+    activated_bound: Tensor  # of its rounding; see Doubts
     scale: Tensor | None  # of the first convolution's inputs, shape: (C, 1, 1)
-    bound: Tensor  # of the output's rounding; see Doubts
+    bound: Tensor  # of the output's rounding
 
 
-def _pass(stages: tuple[Stage, ...], x: Tensor, doubts: Doubts) -> _Passed:
-    """x: float64 (1, C, H, W), through the stages of a path in evaluation mode."""
+def _pass(stages: tuple[Stage, ...], x: Tensor, bound: Tensor, doubts: Doubts) -> _Passed:
+    """x: float64 (1, C, H, W), and the bound for it, through the stages of a path in evaluation mode."""
     maps, masks, first = [], [], None
-    bound = doubts.of_input(stages[0].convolution.weight, x)
     for stage in stages:
         mask, scale = torch.ones(x.shape[1:], dtype=torch.bool, device=x.device), None
         for part in stage.before:
             if isinstance(part, nn.BatchNorm2d):
                 factor, shift = (value[:, None, None] for value in layers.scale_and_shift(part))
-                bound = bound * factor.abs() + 4 * UNIT_ROUNDOFF * ((x * factor).abs().max() + shift.abs())
+                bound = doubts.of_norm(factor, shift, x, bound)
                 x, scale = x * factor + shift, factor if scale is None else scale * factor
             else:
-                doubts.look(x, bound)
+                bound = doubts.of_relu(x, bound)
                 mask, x = (x > 0)[0], x.relu()
-        first = (x, scale) if first is None else first
+        first = (x, bound, scale) if first is None else first
         weight, shift = _folded(stage)
         sizes = stage.convolution.stride[0], int(stage.convolution.padding[0])
-        bound = doubts.of_sums(weight, shift, x)
-        x = ScaledConvolution(weight, *sizes)(x) + shift[:, None, None]
+        convolution = ScaledConvolution(weight, *sizes)
+        bound = doubts.of_sums(convolution, shift, x, bound)
+        x = convolution(x) + shift[:, None, None]
         maps.append(ScaledConvolution(weight if scale is None else weight * scale, *sizes))
         masks.append(mask)
     assert first is not None  # a path has a convolution
@@ -191,16 +220,15 @@ def _folded(stage: Stage) -> tuple[Tensor, Tensor]:
 
 
 def _skip_of(
-    structure: Structure, geometry: BlockGeometry, passed: _Passed, x: Tensor, doubts: Doubts
+    structure: Structure, geometry: BlockGeometry, passed: _Passed, x: Tensor, bound: Tensor, doubts: Doubts
 ) -> tuple[Layer | None, Tensor, Tensor]:
-    """S, with the scale of a batch norm in front of it, the value behind it, and its bound. x: float64 (1, C, H, W)."""
+    """S, with the scale of a batch norm in front of it, the value behind it, and its bound. x: float64 (1, C, H, W), and the bound for it."""
     skip, scale = structure.skip, passed.scale if structure.skip_from_activated else None
-    start = passed.activated if structure.skip_from_activated else x
-    bound = doubts.of_input(structure.stages[0].convolution.weight, start)
+    start, bound = (passed.activated, passed.activated_bound) if structure.skip_from_activated else (x, bound)
     if skip is None:
         return None, start, bound
     if isinstance(skip, tuple):
-        through = _pass(skip, start, Doubts(doubts.behind))
+        through = _pass(skip, start, bound, doubts)
         (layer,) = through.layers
         value, bound = through.value, through.bound
     else:
@@ -208,6 +236,7 @@ def _skip_of(
         weight, stride = padded_or_probed(skip, channels, geometry.output_shape[0], side, geometry.stride)
         layer = ScaledConvolution(weight.to(x.device), stride, 0)
         value = layer(start)
+        bound = doubts.of_sums(layer, layer.weight.new_zeros(len(layer.weight)), start, bound)
     layer = layer if scale is None else ScaledConvolution(layer.weight * scale, layer.stride, layer.padding)
     return layer, value, bound
 
@@ -218,20 +247,21 @@ def linearise(
 ) -> tuple[BlockState, Tensor]:
     """A block's state at its input x, float64 (C, H, W), and the block's output, where x and the block's numbers are.
 
-    doubts: takes up whether another device might find other masks. Raises ValueError for parts that cannot be linearised.
+    doubts: takes up whether another device might find other masks; none on the CPU. Raises ValueError for parts that cannot be linearised.
     """
     if tuple(x.shape) != geometry.input_shape:
         raise ValueError(
             f"Expected an input of block {geometry.block} of shape {geometry.input_shape}, got {tuple(x.shape)}."
         )
-    doubts = doubts or Doubts()
-    passed = _pass(structure.stages, x[None], doubts)
-    skip, through, bound = _skip_of(structure, geometry, passed, x[None], doubts)
+    doubts = doubts or NoDoubts()
+    first = doubts.of_input(structure.stages[0].convolution.weight, x[None])
+    passed = _pass(structure.stages, x[None], first, doubts)
+    skip, through, bound = _skip_of(structure, geometry, passed, x[None], first, doubts)
     before = passed.value + through
     if not torch.isfinite(before).all():
         raise CannotCompute(f"Block {geometry.block} has NaN or infinite activations: check the weights and the image.")
     if structure.has_outer_relu:
-        doubts.look(before, passed.bound + bound)
+        doubts.of_relu(before, passed.bound + bound)
         outer = (before > 0)[0]
     else:
         outer = torch.ones(before.shape[1:], dtype=torch.bool, device=x.device)

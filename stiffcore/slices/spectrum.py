@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stiffcore.conventions import Convention
+from stiffcore.device import CPU
 from stiffcore.errors import CannotCompute
 from stiffcore.jacobians.linearise import BlockState
 from stiffcore.networks.geometry import MOST_SLICE_OUTPUTS
@@ -26,7 +27,6 @@ from stiffcore.slices.patches import PatchFormer, Position, positions, skip_of
 if TYPE_CHECKING:  # it imports numba
     from stiffcore.slices.scan import Tally
 
-CPU = torch.device("cpu")
 LEVELS = ("extremes", "counts", "spectrum")
 
 Part = tuple[Position, Tensor]  # outputs at a position

@@ -76,14 +76,14 @@ def full_spectrum(
     progress(0, 3, "forming the core")
     core = core or deflation.form_core(state, convention)
     matrix = core.matrix
-    if not torch.isfinite(matrix).all():
+    norm = float(matrix.norm())
+    if not np.isfinite(norm):
         raise not_finite("a block's core")
     progress(1, 3, f"eigenvalues of a core of side {plan.side}")
     values = torch.linalg.eigvals(matrix).cpu().numpy()
     progress(2, 3, "checking against the transpose")
     of_transpose = torch.linalg.eigvals(matrix.T).cpu().numpy()
     distance = matching_distance(values, of_transpose)
-    norm = float(matrix.norm())
     tolerance = max(10 * plan.side * device.UNIT_ROUNDOFF * norm, 10 * distance)
     eigenvalues = values + plan.shift
     health = _identities(values, matrix) | {

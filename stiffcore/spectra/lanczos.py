@@ -34,12 +34,12 @@ Product = Callable[[Tensor, Sequence[str]], Tensor]
 @dataclass(frozen=True)
 class Iteration:
     """What to iterate: an operator by its kind, eigenvalues at the ends of its spectrum (0, 1, … from the lowest, -1, -2, … from the
-    highest), a random start, and the residual, relative to the largest |θ|, at which they count as settled."""
+    highest), a random start, and the residual, relative to the largest |θ|, at which they count as settled; None: ``TOLERANCE``."""
 
     kind: str
     ends: tuple[int, ...]
     seed: int
-    tolerance: float = TOLERANCE
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,14 @@ def lowest(
 ) -> tuple[np.ndarray, Tensor]:
     """The lowest eigenvalues of a symmetric operator, ``wanted`` of them or those that settled in ``most`` products, and their vectors.
 
-    float64, shapes (found,) and (found, side); wanted < side. The values come to the host, the vectors stay on the device.
+    float64, shapes (found,) and (found, side); wanted < side. The values come to the host, the vectors stay on the device. A Krylov space
+    holds one vector of each eigenspace: where it closes, a random vector orthogonal to it begins another one, until one brings no lower
+    value. Raises LinAlgError for an operator that is not finite.
     """
     room = int(np.clip(BASES_MEMORY // (8 * side), SMALLEST_BASIS, LARGEST_BASIS))
-    one = _Running(Iteration("", tuple(range(wanted)), 0, tolerance), side, min(max(room, 4 * wanted), side), where)
-    while not one.ended and one.products < most:
+    iteration = Iteration("", tuple(range(wanted)), 0, tolerance)
+    one = _Running(iteration, side, min(max(room, 4 * wanted), side), where, most)
+    while not one.ended:
         one.extend(product(one.last))
     values, weights = one._ritz()
     small = one.left_over * np.abs(weights[-1, :wanted]) <= tolerance * np.abs(values).max()
@@ -107,8 +110,12 @@ def lowest(
 class _Running:
     """One iteration: its basis, and the operator projected on it."""
 
-    def __init__(self, iteration: Iteration, side: int, room: int, where: torch.device):
+    def __init__(self, iteration: Iteration, side: int, room: int, where: torch.device, most: int | None = None):
+        """most: products; it is given where eigenvalues count as often as they occur, and None for ``MOST_PRODUCTS``."""
         self.iteration, self.room, self.whole = iteration, room, side
+        self.tolerance = TOLERANCE if iteration.tolerance is None else iteration.tolerance
+        self.most, self.repeated = MOST_PRODUCTS if most is None else most, most is not None
+        self.closed: np.ndarray | None = None  # the values at the ends when the space was closed before
         self.basis = torch.empty(min(room + 1, side), side, dtype=torch.float64, device=where)  # a vector a row
         self.projected = self.basis.new_zeros(room, room)  # its upper triangle; comes to the host at the looks only
         start = np.random.default_rng(iteration.seed).standard_normal(side)
@@ -145,11 +152,21 @@ class _Running:
             length = float(torch.linalg.norm(image))
         self.size, self.products = self.size + 1, self.products + 1
         invariant = length <= BREAKDOWN * float(self.projected.abs().max()) or self.size == self.whole
-        full = self.size == self.room or self.products == MOST_PRODUCTS
+        full = self.size == self.room or self.products == self.most
         if invariant or full or self.size >= self.look:
             self._look(0.0 if invariant else length, full)
         if not self.ended:
-            self.basis[self.size] = image / length
+            self.basis[self.size] = self._fresh() if invariant else image / length
+
+    def _fresh(self) -> Tensor:
+        """A random vector orthogonal to the basis, which is invariant."""
+        basis = self.basis[: self.size]
+        random = np.random.default_rng([self.iteration.seed, self.products]).standard_normal(self.whole)
+        vector = torch.from_numpy(random / np.linalg.norm(random)).to(basis.device)
+        for _ in range(2):
+            vector = torch.addmv(vector, basis.T, basis @ vector, alpha=-1)
+            vector = vector / torch.linalg.norm(vector)
+        return vector
 
     def _without(self, image: Tensor, first: int = 0) -> Tensor:
         """The image without its components along the basis from a vector on, which the projection takes up."""
@@ -159,14 +176,24 @@ class _Running:
         return torch.addmv(image, basis.T, components, alpha=-1)
 
     def _ritz(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.linalg.eigh(self.projected[: self.size, : self.size].cpu().numpy(), UPLO="U")
+        projected = self.projected[: self.size, : self.size].cpu().numpy()
+        if not np.isfinite(projected).all():
+            raise np.linalg.LinAlgError("Expected a finite operator.")
+        return np.linalg.eigh(projected, UPLO="U")
 
     def _look(self, length: float, full: bool) -> None:
         values, weights = self._ritz()
         self.left_over = length
-        residuals = length * np.abs(weights[-1, list(self.iteration.ends)])
-        self.settled = bool((residuals <= self.iteration.tolerance * np.abs(values).max()).all())
-        self.ended = self.settled or self.products >= MOST_PRODUCTS
+        ends = [end for end in self.iteration.ends if -self.size <= end < self.size]
+        allowed = self.tolerance * np.abs(values).max()
+        few = len(ends) < len(self.iteration.ends)
+        self.settled = not few and bool((length * np.abs(weights[-1, ends]) <= allowed).all())
+        if self.repeated and length == 0 and self.size < self.whole:
+            before, self.closed = self.closed, None if few else values[ends]
+            self.settled = (
+                self.settled and before is not None and bool((np.abs(before - values[ends]) <= allowed).all())
+            )
+        self.ended = self.settled or self.products >= self.most
         self.look = self.size + LOOK_EVERY
         if full and not self.ended:
             self._restart(values, weights)

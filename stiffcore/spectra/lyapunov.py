@@ -145,7 +145,10 @@ def _lowest(
         return (forward(v) + backward(v)) / 2
 
     if where != CPU:
-        low, rows = lanczos.lowest(half, side, wanted, ON_CARD_TOLERANCE, ON_CARD_PRODUCTS, where)
+        try:
+            low, rows = lanczos.lowest(half, side, wanted, ON_CARD_TOLERANCE, ON_CARD_PRODUCTS, where)
+        except np.linalg.LinAlgError:  # not finite: then there is no direction
+            return np.zeros(0), torch.zeros(side, 0, dtype=torch.float64, device=where)
         return low, rows.T
     try:
         low, directions = eigsh(

@@ -26,6 +26,7 @@ from stiffcore.device import CPU, UNIT_ROUNDOFF
 
 NARROW = 0.25  # half-bandwidth as a share of the side, below which a band is cheaper to factorise than a full matrix
 ROWS_LOOKED_AT = 16
+SMALLEST_SQUARED = 2.0**-511  # its square is a normal number
 MORE_ON_CARD = 4  # times Rump's shift, which leaves E as much room as the bound for its rounding takes
 
 
@@ -45,19 +46,24 @@ def by_cholesky(symmetric: Tensor, rounding: float = 0.0) -> bool:
 
 
 def by_residual(symmetric: Tensor, rounding: float = 0.0) -> bool:
-    """By E, whatever the factorisation did."""
+    """By E, whatever the factorisation did. Refused where squares that E's norm consists of could underflow beside the shift."""
+    side = len(symmetric)
+    if not side:
+        return True
     trace = float(symmetric.diagonal().sum())
     shift = _rump(symmetric.diagonal(), rounding)
     if shift is None:
         return False
     shift *= MORE_ON_CARD
+    if not UNIT_ROUNDOFF * shift > side * SMALLEST_SQUARED:
+        return False
     symmetric.diagonal().sub_(shift)
     factor, info = torch.linalg.cholesky_ex(symmetric)
     if int(info) != 0:
         return False
     size = float(symmetric.norm()) + float(factor.norm()) ** 2
     left_over = 2**0.5 * float(symmetric.addmm_(factor, factor.T, alpha=-1).tril_().norm())
-    grow = (len(symmetric) + 3) * UNIT_ROUNDOFF
+    grow = (side + 3) * UNIT_ROUNDOFF
     below = 2 * (left_over + grow / (1 - grow) * size + UNIT_ROUNDOFF * trace + rounding)
     return below < shift  # NaN is not
 

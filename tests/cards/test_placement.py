@@ -24,10 +24,10 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("STIFFCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(result_cache, "shipped", lambda: shipped_results.ShippedResults(tmp_path / "nothing ships"))
     monkeypatch.setattr(device, "_asked", None)
-    forget = device._is_quicker.cache_clear
-    forget()
+    for forget in (device._compared.cache_clear, device._say_once.cache_clear):
+        forget()
     yield
-    forget()
+    device._compared.cache_clear()
 
 
 @pytest.fixture
@@ -190,6 +190,33 @@ def test_a_card_without_enough_memory_leaves_it_to_the_cpu_and_says_so():
     )
     assert analysis.stored(request).metrics == pytest.approx(result.metrics, nan_ok=True)
     assert analysis.stored(request).notices == ()
+
+
+def test_a_card_that_is_full_while_it_is_measured_is_asked_again_later(caplog):
+    """``auto``: the request is computed on the CPU, as if the card were slow, and one line of the log says why."""
+    request = asked("resnet18", 0, 8, "block")
+    with fake_card(largest=1000):
+        (result,) = analysis.compute_many([request], again=True)
+        assert result.made["device"] == "cpu"
+        assert device.chosen("spectrum", 1000) == device.chosen("spectrum", 1000) == device.CPU
+    said = f"{NAME} has too little memory to be compared with the CPU, and is left out for now."
+    assert caplog.messages.count(said) == 1
+    with fake_card():
+        device.chosen("spectrum", 1000)
+    assert device._compared.cache_info().currsize == 1
+
+
+def test_a_card_that_fails_while_it_is_measured_is_not_used(monkeypatch, caplog):
+    def fails(x):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(torch.linalg, "eigvals", fails)
+    with fake_card():
+        assert device.chosen("spectrum", 1000) == device.chosen("spectrum", 1000) == device.CPU
+    assert caplog.messages == [
+        f"{NAME} is not used: CUDA error: no kernel image is available for execution on the device"
+    ]
+    assert device._compared.cache_info().currsize == 1
 
 
 def test_a_core_that_is_too_large_for_a_card_is_left_to_the_cpu():

@@ -1,13 +1,20 @@
 """Proofs by the residual, which hold whatever a card's library does, tested on the CPU as that device."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from stiffcore.conventions import Convention
+from stiffcore.errors import CannotCompute
+from stiffcore.jacobians import maps
+from stiffcore.jacobians.layers import ScaledConvolution
 from stiffcore.spectra import lyapunov, positive_definite
 from tests.cards.fake_card import fake_card
+from tests.cards.kinds import check_agreement, computed
+from tests.made_up.blocks import make
 
 
 def symmetric(values: np.ndarray, seed: int = 0) -> torch.Tensor:
@@ -112,3 +119,64 @@ def test_lyapunov_s_correction_on_a_card(outliers):
         assert lyapunov.is_proved(there, 1, correction)
         assert all(max(shape) < 200 for shape in card.to_host)
         assert all((max(shape) <= 200 and len(shape) == 1) or max(shape) < 200 for shape in card.to_card)
+
+
+def test_what_could_underflow_is_not_proved(monkeypatch):
+    """Squares of such numbers are 0, and with them every norm that speaks against a wrong factor."""
+    indefinite = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64)
+    monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda x: (torch.zeros_like(x), torch.tensor(0)))
+    for size in (1.0, 1e-100, 1e-140, 1e-155, 1e-170, 1e-300):
+        assert not positive_definite.by_residual(size * indefinite)
+    monkeypatch.undo()
+    assert both(1e-100 * torch.eye(3, dtype=torch.float64)) == (True, True)
+
+
+def test_a_matrix_without_rows_is_positive_definite():
+    assert both(torch.zeros(0, 0, dtype=torch.float64)) == (True, True)
+
+
+def coupled(side: int) -> torch.Tensor:
+    matrix = torch.zeros(side, side, dtype=torch.float64)
+    matrix[0, 1] = 6.0
+    return matrix
+
+
+def along(side: int) -> torch.Tensor:
+    v = torch.randn(side, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return -3 * v @ v.T / float(v.T @ v)
+
+
+@pytest.mark.parametrize(
+    "matrix", [-2 * torch.eye(20, dtype=torch.float64), -torch.eye(6, dtype=torch.float64), along(50), coupled(30)]
+)
+def test_few_different_eigenvalues_are_counted_as_on_the_cpu(matrix):
+    """Krylov spaces of one start close after a few vectors there."""
+    state = maps.of_matrix(matrix, 1)
+    here = computed(state, Convention.BLOCK, "counts")
+    with fake_card() as card:
+        check_agreement(here, computed(state.to(card.device), Convention.BLOCK, "counts"))
+
+
+def test_many_directions_of_a_card_are_found():
+    """More than a first look has vectors."""
+    matrix = spoiled(200, 20)
+    with fake_card() as card:
+        there = matrix.to(card.device)
+        correction = lyapunov.correction(lambda v: there @ v + v, lambda v: there.T @ v + v, 200, 30, card.device)
+        assert correction.complete
+        assert correction.negative() == 0
+        assert lyapunov.is_proved(there, 1, correction)
+
+
+@pytest.mark.parametrize("quantity", ["extremes", "counts", "spectrum"])
+@pytest.mark.parametrize("convention", [Convention.BLOCK, Convention.BRANCH])
+@pytest.mark.parametrize("kind", ["convolutions", "matrix"])
+def test_a_core_that_overflows_cannot_be_computed(kind, convention, quantity):
+    block = make("basic", "basic", 6, 6, 6).state
+    large = tuple(ScaledConvolution(layer.weight * 1e160, 1, 1) for layer in block.convolutions)
+    matrix = torch.randn(40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    state = replace(block, layers=large) if kind == "convolutions" else maps.of_matrix(1e160 * matrix, 1)
+    with pytest.raises(CannotCompute, match="Expected finite weights"):
+        computed(state, convention, quantity)
+    with fake_card() as card, pytest.raises(CannotCompute, match="Expected finite weights"):
+        computed(state.to(card.device), convention, quantity)

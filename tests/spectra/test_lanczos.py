@@ -79,3 +79,39 @@ def test_progress_can_cancel():
     with pytest.raises(Stop):
         lanczos.outermost(lambda rows, kinds: rows, 9, [Iteration("one", BOTH, 0)], stop)
     assert lanczos.outermost(lambda rows, kinds: rows, 9, [Iteration("one", BOTH, 0)], silent)[0].settled
+
+
+def lowest(matrix: torch.Tensor, wanted: int) -> np.ndarray:
+    values, vectors = lanczos.lowest(lambda v: matrix @ v, len(matrix), wanted, 1e-3, 400)
+    assert vectors.shape == (len(values), len(matrix))
+    np.testing.assert_allclose((vectors @ vectors.T).numpy(), np.eye(len(values)), atol=1e-10)
+    return values
+
+
+def test_more_are_wanted_than_a_first_look_has():
+    matrix = planted([*np.linspace(-2, -1, 30), *np.linspace(1, 2, 170)])
+    assert lanczos.FIRST_LOOK < 30
+    np.testing.assert_allclose(lowest(matrix, 30), np.linspace(-2, -1, 30), rtol=1e-2)
+
+
+@pytest.mark.parametrize("eigenvalues", [[-2, *[1] * 49], [-1] * 20, [0] * 7, [*[-2] * 3, *[1] * 24, *[4] * 3]])
+def test_eigenvalues_count_as_often_as_they_occur(eigenvalues):
+    """The Krylov space of one start closes after as many vectors as there are different ones."""
+    np.testing.assert_allclose(lowest(planted(eigenvalues), 6), eigenvalues[:6], atol=1e-10)
+
+
+def test_those_that_do_not_settle_in_the_products_allowed_are_left_out():
+    matrix = planted([-3, *np.linspace(-1, 1, 299)])
+    values, _ = lanczos.lowest(lambda v: matrix @ v, 300, 6, 1e-6, 30)
+    np.testing.assert_allclose(values, [-3], rtol=1e-6)
+
+
+def test_the_tolerance_is_read_when_it_is_used(monkeypatch):
+    matrix = planted(np.linspace(-1, 1, 300))
+    products = []
+    for tolerance in (1e-2, 1e-8):
+        monkeypatch.setattr(lanczos, "TOLERANCE", tolerance)
+        (found,) = run({"one": matrix}, [Iteration("one", BOTH, 0)])
+        assert max(found.residuals) <= 2 * tolerance
+        products.append(found.products)
+    assert products[0] < products[1]
