@@ -211,6 +211,9 @@ def analyse(
     >>> len(result.eigenvalues())
     2048
     """
+    from stiffcore.sweeps import local
+
+    local.check_device(device)  # also where the result is stored
     return Analysis(**vars(compute.compute(request(network, image, block, convention, level), progress, device)))
 
 

@@ -68,15 +68,16 @@ def add_checkpoints(parser: argparse.ArgumentParser, what: str, required: bool =
     own_networks.add_reading(parser)
 
 
-def add_where(parser: argparse.ArgumentParser) -> None:
-    """Where a sweep computes."""
+def add_where(parser: argparse.ArgumentParser, but: str = "") -> None:
+    """Where a sweep computes. but: what ``--device`` does not concern."""
     parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
         help="processes; default one per core, of which each card has one for itself",
     )
-    terminal.add_device(parser, "auto: cards and cores together; cpu: cores only; cuda: cards only; cuda:1: one card")
+    devices = "auto: cards and cores together; cpu: cores only; cuda: cards only; cuda:1: one card"
+    terminal.add_device(parser, devices + but)
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="run on the Dask cluster at this address, for example tcp://host:8786"
     )
@@ -125,8 +126,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
 def carry_out(plan: Plan, arguments: argparse.Namespace) -> int:
     """Computes and stores what is missing, adds it to the plan's rows, writes and reports. Returns the exit code."""
-    if not arguments.scheduler:  # whose workers have other devices
-        local_sweep.check_device(arguments.device)
+    local_sweep.check_device(arguments.device, elsewhere=bool(arguments.scheduler))
     if problem := terminal.cache_problem():  # before hours of work that would not be stored
         terminal.say(problem)
     existing, began, code = len(plan.rows), time.perf_counter(), 0

@@ -94,10 +94,11 @@ def check_workers(workers: object) -> None:
         raise CannotCompute(f"Expected at least one worker, got {workers!r}: give a number from 1.")
 
 
-def check_device(asked: str) -> None:
-    """Raises CannotCompute for a device that is not there. Imports torch only for a card."""
+def check_device(asked: str, elsewhere: bool = False) -> None:
+    """Raises CannotCompute for a device that is not there. Imports torch only for a card. elsewhere: a cluster's workers compute, which have
+    other devices, so only the name is checked."""
     number_of(asked)
-    if asked not in (AUTO, CPU):
+    if not elsewhere and asked not in (AUTO, CPU):
         from stiffcore import device
 
         device.parsed(asked)

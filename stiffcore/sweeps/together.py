@@ -31,6 +31,7 @@ def rows(
     """
     if workers is not None:
         local.check_workers(workers)
+    local.check_device(where)
     _check_names(images)
     tasks = sweep_tasks.plan(network, images, blocks, convention, quantity)
     table, remaining = sweep_tasks.split(tasks, shipping.rows(network, convention))

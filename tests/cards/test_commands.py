@@ -9,9 +9,12 @@ import torch
 import stiffcore as sc
 from stiffcore.analysis import compute as analysis
 from stiffcore.commands import main
+from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
+from stiffcore.images import registry as images
+from stiffcore.networks import registry as networks
 from stiffcore.storage import cache as result_cache, shipped as shipped_results
-from stiffcore.sweeps import local, tasks as sweep_tasks
+from stiffcore.sweeps import cluster, local, tasks as sweep_tasks
 from tests.cards.fake_card import NAME, fake_card
 
 NONE_THERE = "Expected a CUDA device for 'cuda', got a machine on which torch finds none: choose auto or cpu."
@@ -91,6 +94,26 @@ def test_the_front_door_has_the_same_choice():
     assert sc.analyse("resnet18", 0, 8, "branch", "norms", device="cpu").stored
     (again,) = analysis.compute_many([there.request], again=True, where="cpu")
     assert again.metrics == pytest.approx(there.metrics, rel=1e-10, nan_ok=True)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [("nonsense", "got 'nonsense'"), (None, "got None"), (0, "got 0")])
+def test_the_front_door_refuses_what_is_no_device_once_and_also_where_all_is_stored(wrong, said):
+    asked = "resnet18", 0, 8, "branch", "norms"
+    for _ in range(2):
+        with pytest.raises(CannotCompute, match=f"^Expected a device among auto, cpu, cuda and cuda:NUMBER, {said}: "):
+            sc.analyse(*asked, device=wrong)
+        with pytest.raises(CannotCompute, match=f"^Expected a device among auto, cpu, cuda and cuda:NUMBER, {said}: "):
+            sc.sweep("resnet18", [0], [6, 8], "branch", "norms", workers=1, device=wrong)
+        sc.sweep("resnet18", [0], [6, 8], "branch", "norms", workers=1)
+
+
+def test_a_sweep_on_a_cluster_refuses_what_is_no_device_before_it_connects(capsys):
+    nowhere = ["--scheduler", "tcp://127.0.0.1:1", "--device", "nonsense"]
+    assert main.main([*SWEEP, *nowhere]) == main.BAD_INPUT
+    assert "Expected a device among auto, cpu, cuda and cuda:NUMBER, got 'nonsense'" in capsys.readouterr().err
+    task = sweep_tasks.Task(networks.find("resnet18"), images.find(0), (8,), Convention.BRANCH)
+    with pytest.raises(CannotCompute, match="got 'nonsense'"):
+        next(cluster.run([task], nowhere[1], "nonsense"))
 
 
 @pytest.mark.cuda
