@@ -106,10 +106,12 @@ class Plan:
     run: "Run | None" = None
     refused: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, int | str, int], str] = field(default_factory=dict)  # checkpoint, image, block
+    notices: dict[str, None] = field(default_factory=dict)  # each once
 
     def add(self, outcome: sweep_tasks.Outcome) -> None:
         columns = self.columns.get(outcome.task.network, {})
         self.rows += [row | columns for row in outcome.rows]
+        self.notices |= dict.fromkeys(outcome.notices)
         place = columns.get("checkpoint", ""), outcome.task.image.in_rows
         self.failures |= {(*place, block): why for block, why in outcome.failures.items()}
 
@@ -147,6 +149,7 @@ def carry_out(plan: Plan, arguments: argparse.Namespace) -> int:
     if arguments.out and plan.rows:
         _write(plan, arguments.out)
     _report(arguments, plan, existing, time.perf_counter() - began, code)
+    terminal.say_notices(plan.notices)
     return code
 
 

@@ -40,12 +40,14 @@ class Workers:
     stop: Callable[[], bool] = lambda: False
     report: Progress = silent
     where: str = AUTO  # devices, see ``local.places``
+    notices: dict[str, None] = field(default_factory=dict)  # of the results so far, each once
 
     def outcomes(self, tasks: Sequence[Task], what: str) -> Generator[Outcome, None, None]:
         """The tasks' outcomes as they arrive. Everything is stored before it is told."""
         self.report(0, len(tasks), what)
         with closing(self._run(tasks)) as outcomes:
             for done, outcome in enumerate(outcomes, 1):
+                self.notices.update(dict.fromkeys(outcome.notices))
                 self.report(done, len(tasks), what)
                 yield outcome
 

@@ -37,6 +37,7 @@ IN_WORKER = Network("", "", (), _nothing)  # stands for the network that the wor
 _log = logging.getLogger(__name__)
 _STARTING = threading.Lock()  # only one caller at a time hides the main module
 _network_of_worker = IN_WORKER
+_device_of_worker = AUTO
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _outcome(future: Future, task: Task) -> Outcome:
 
 def _compute_here(task: Task) -> Outcome:
     """In a worker: compute a task with the network that the worker was started with."""
-    return replace(replace(task, network=_network_of_worker).carried_out(), task=task)
+    return replace(replace(task, network=_network_of_worker).carried_out(_device_of_worker), task=task)
 
 
 @contextmanager
@@ -199,7 +200,7 @@ def _begin(started: Synchronized, workers: int, asked: str, network: Network) ->
 
     started: shared counter of the workers so far. network: the network of all tasks to come.
     """
-    global _network_of_worker
+    global _network_of_worker, _device_of_worker
     _network_of_worker = network
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, name="leave-with-parent", daemon=True).start()
@@ -212,6 +213,7 @@ def _begin(started: Synchronized, workers: int, asked: str, network: Network) ->
     torch.set_num_threads(1)
     place = places(workers, asked)[number]
     device.use(place.asked, place.card)
+    _device_of_worker = place.asked
 
 
 def _leave_with_parent() -> None:

@@ -85,6 +85,7 @@ def _carry_out(chosen: "list[Target]", arguments: argparse.Namespace, workers: i
         terminal.say(
             f"{len(made) - len(failed)} made, {len(failed)} failed, in {_duration(time.perf_counter() - began)}."
         )
+    terminal.say_notices(where.notices)
     return FAILED if failed else 0
 
 
