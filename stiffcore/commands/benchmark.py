@@ -82,7 +82,9 @@ def _of_blocks(items: list[str]) -> list[str]:
             f"Expected an item among 1, 2 and 4 with --blocks, got only {', '.join(items)}: leave --blocks out, or choose another item."
         )
     if left_out:
-        terminal.say("Left out, since --blocks names blocks: " + ", ".join(NOT_OF_BLOCKS[item] for item in left_out) + ".")
+        terminal.say(
+            "Left out, since --blocks names blocks: " + "; ".join(NOT_OF_BLOCKS[item] for item in left_out) + "."
+        )
     return [item for item in items if item not in NOT_OF_BLOCKS]
 
 
