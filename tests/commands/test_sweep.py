@@ -83,7 +83,7 @@ def nothing_to_do(tasks, workers, stop=None):
 
 
 def test_failures_are_listed_by_reason_and_set_the_exit_code(capsys, monkeypatch):
-    def run(tasks, workers, stop):
+    def run(tasks, workers, stop, asked):
         for task in tasks:
             yield sweep_tasks.Outcome(task, (), {8: "Expected more memory, got less: use a smaller block."})
 
@@ -95,7 +95,7 @@ def test_failures_are_listed_by_reason_and_set_the_exit_code(capsys, monkeypatch
 
 
 def test_ctrl_c_keeps_what_is_there_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
-    def run(tasks, workers, stop):
+    def run(tasks, workers, stop, asked):
         yield sweep_tasks.Outcome(tasks[0], (bundled(images=1).to_dict("records")[7],), {})
         raise KeyboardInterrupt
 
