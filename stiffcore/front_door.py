@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from stiffcore.analysis import compute
+from stiffcore.analysis import compute, on_card
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
@@ -211,7 +211,11 @@ def analyse(
     >>> len(result.eigenvalues())
     2048
     """
-    return Analysis(**vars(compute.compute(request(network, image, block, convention, level), progress, device)))
+    from stiffcore.sweeps import local
+
+    local.check_device(device)  # also where the result is stored
+    result = compute.compute(request(network, image, block, convention, level), progress, device)
+    return Analysis(**vars(on_card.with_reason(result, device)))
 
 
 def sweep(
@@ -245,7 +249,9 @@ def sweep(
     if isinstance(blocks, str):
         blocks = terminal.parse_blocks(asked, blocks)
     numbers = list(blocks) if isinstance(blocks, Iterable) else [blocks]
-    return together.rows(asked, chosen, numbers, Convention(convention), level, workers, progress, device)
+    return together.rows(
+        asked, chosen, numbers, Convention(convention), level, workers, progress, device, terminal.say_notices
+    )
 
 
 def images_of(wanted: str | int | np.ndarray | Image | Iterable[int | np.ndarray | Image]) -> list[Image]:

@@ -83,10 +83,7 @@ def _cost_beside_norms(request: Request) -> tuple[float, int, float]:
     geometry, convention = request.geometry, request.convention
     if not geometry.is_identity:
         return _cost_of_singular_values(request)
-    is_random = request.network.name in catalogue.NETWORKS[len(catalogue.SHIPPED) :]  # a baseline
-    share = RANDOM_LIVE_SHARE if is_random else TYPICAL_LIVE_SHARE[convention.masks_outputs]
-    narrowest = min(map(math.prod, geometry.inner_shapes), default=0)  # 0: a map or a matrix
-    side = share * narrowest or geometry.n_in
+    is_random, narrowest, side = _is_random(request), _narrowest(request), core_side(request)
     full = _full(side)
     by_proof = request.quantity != "spectrum" and convention.counts_are_provable
     if by_proof:
@@ -98,6 +95,22 @@ def _cost_beside_norms(request: Request) -> tuple[float, int, float]:
     if request.quantity == "extremes":
         return SECONDS_PER_EXTREMES, int(24 * side**2), SECONDS_PER_EXTREMES
     return full, int(32 * side**2), full
+
+
+def core_side(request: Request) -> float:
+    """The side of an identity block's core: how many units of its narrowest inner layer are expected to live."""
+    share = RANDOM_LIVE_SHARE if _is_random(request) else TYPICAL_LIVE_SHARE[request.convention.masks_outputs]
+    return share * _narrowest(request) or request.geometry.n_in
+
+
+def _is_random(request: Request) -> bool:
+    """Whether the network is a baseline."""
+    return request.network.name in catalogue.NETWORKS[len(catalogue.SHIPPED) :]
+
+
+def _narrowest(request: Request) -> int:
+    """The units of the narrowest inner layer; 0 of a map or a matrix, which has none."""
+    return min(map(math.prod, request.geometry.inner_shapes), default=0)
 
 
 def _full(side: float) -> float:

@@ -23,6 +23,7 @@ from stiffcore.analysis import compute as analysis
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
+from stiffcore.device_names import AUTO
 from stiffcore.errors import CannotCompute
 from stiffcore.images import uploaded as uploaded_images
 from stiffcore.images.image import Image, pixels_sha256
@@ -243,9 +244,11 @@ def sweep(
     convention: Convention,
     progress: Progress | None = None,
     again: bool = False,
+    where: str = AUTO,
 ) -> "pd.DataFrame":
     """Loss and metrics against ε, a row per strength of SWEEP: strength, epsilon, image, seen, correct, loss, the metrics of
-    SWEPT, and ``reasons`` (metric -> why it is NaN). again: compute results even if they are stored."""
+    SWEPT, and ``reasons`` (metric -> why it is NaN). again: compute results even if they are stored. where: the spectra's device, see
+    ``analysis.compute.compute_many``; the images are perturbed on the CPU."""
     requests = sweep_requests(request)
     perturbed: list[Perturbed] = []
     results: list[Result] = []
@@ -254,7 +257,9 @@ def sweep(
         perturbed.append(compute(step, report, again))
         of_block = _of_block(perturbed[-1], block, convention)
         results += (
-            analysis.compute_many([of_block], report, again=True) if again else [analysis.compute(of_block, report)]
+            analysis.compute_many([of_block], report, again=True, where=where)
+            if again
+            else [analysis.compute(of_block, report, where)]
         )
     return _table(perturbed, results)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stiffcore import files
-from stiffcore.analysis import compute as analysis, estimate
+from stiffcore.analysis import compute as analysis, estimate, on_card
 from stiffcore.analysis.requests import QUANTITIES, Request
 from stiffcore.analysis.results import Result
 from stiffcore.commands import analyse_table, own_networks, terminal
@@ -98,8 +98,7 @@ def _analyse(arguments: Namespace) -> int:
         columns = analyse_table.short_columns(convention).values() if short else analyse_table.columns()
         for line in analyse_table.below(results, columns):
             terminal.say(line)
-    for notice in dict.fromkeys(notice for result in results for notice in result.notices):
-        terminal.say(notice)
+    terminal.say_notices(notice for result in results for notice in result.notices)
     for reason, places in refusals.items():
         terminal.say(" ".join(f"{', '.join(places)}: {reason}".split()))
     return REFUSED if refusals or refused_files else 0
@@ -140,7 +139,7 @@ def _computed(
 
         for result in analysis.compute_many(requests, stage, refused, where=where):
             results.append(
-                replace(result, arrays={})
+                replace(on_card.with_reason(result, where), arrays={})
             )  # the arrays of thousands of stored spectra would not fit in memory
             show(result)
             progress(len(results), len(requests), requests[0].network.name)
@@ -161,7 +160,8 @@ def _spectrum(arguments: Namespace) -> None:
         )
     path = terminal.writable(arguments.out)
     with terminal.progress() as progress:
-        result = analysis.compute(Request(network, image, block, convention, "spectrum"), progress, arguments.device)
+        request = Request(network, image, block, convention, "spectrum")
+        result = on_card.with_reason(analysis.compute(request, progress, arguments.device), arguments.device)
     facts = {
         "network": network.name, "image": image.in_rows, "label": image.label_name, "block": block,
         "convention": convention, "metrics": result.metrics, "reasons": result.reasons, "health": result.health,
@@ -170,8 +170,7 @@ def _spectrum(arguments: Namespace) -> None:
     arrays = whole_spectrum(result)
     header = terminal.plain_mapping(facts)
     _write(path, arrays | {"header": np.array(json.dumps(header, ensure_ascii=False))})
-    for notice in result.notices:
-        terminal.say(notice)
+    terminal.say_notices(result.notices)
     if arguments.json:
         terminal.show_json(header | {"file": path, "arrays": {name: list(a.shape) for name, a in arrays.items()}})
     else:

@@ -5,6 +5,9 @@ from argparse import Namespace
 from stiffcore.commands import terminal
 from stiffcore.errors import CannotCompute
 from stiffcore.networks import registry as networks
+from stiffcore.sweeps import local as local_sweep
+
+NOT_OF_BLOCKS = {"3": "item 3, slices", "5": "item 5, a card beside the host"}  # items that have blocks of their own
 
 
 def add_parser(commands: terminal.Commands) -> None:
@@ -56,8 +59,11 @@ def _methods(arguments: Namespace) -> int:
     Exit code 1 where they do not."""
     from stiffcore.benchmarks import main as benchmark
 
+    local_sweep.check_device(arguments.device)
     items = [item.strip() for item in arguments.items.split(",")]
     only = _only(arguments.blocks)
+    if only is not None:
+        items = _of_blocks(items)
     report = benchmark.run(
         arguments.full, terminal.say, items, only=only, where=arguments.device, seconds=arguments.seconds
     )
@@ -66,6 +72,20 @@ def _methods(arguments: Namespace) -> int:
     else:
         terminal.show(benchmark.as_text(report))
     return benchmark.exit_code(report)
+
+
+def _of_blocks(items: list[str]) -> list[str]:
+    """The items that are measured with --blocks; says which are left out. Raises CannotCompute where that is all of them."""
+    left_out = [item for item in items if item in NOT_OF_BLOCKS]
+    if left_out == items:
+        raise CannotCompute(
+            f"Expected an item among 1, 2 and 4 with --blocks, got only {', '.join(items)}: leave --blocks out, or choose another item."
+        )
+    if left_out:
+        terminal.say(
+            "Left out, since --blocks names blocks: " + "; ".join(NOT_OF_BLOCKS[item] for item in left_out) + "."
+        )
+    return [item for item in items if item not in NOT_OF_BLOCKS]
 
 
 def _only(text: str | None) -> tuple[str, list[int]] | None:

@@ -68,15 +68,16 @@ def add_checkpoints(parser: argparse.ArgumentParser, what: str, required: bool =
     own_networks.add_reading(parser)
 
 
-def add_where(parser: argparse.ArgumentParser) -> None:
-    """Where a sweep computes."""
+def add_where(parser: argparse.ArgumentParser, but: str = "") -> None:
+    """Where a sweep computes. but: what ``--device`` does not concern."""
     parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
         help="processes; default one per core, of which each card has one for itself",
     )
-    terminal.add_device(parser, "auto: cards and cores together; cpu: cores only; cuda: cards only; cuda:1: one card")
+    devices = "auto: cards and cores together; cpu: cores only; cuda: cards only; cuda:1: one card"
+    terminal.add_device(parser, devices + but)
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="run on the Dask cluster at this address, for example tcp://host:8786"
     )
@@ -105,10 +106,12 @@ class Plan:
     run: "Run | None" = None
     refused: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, int | str, int], str] = field(default_factory=dict)  # checkpoint, image, block
+    notices: dict[str, None] = field(default_factory=dict)  # each once
 
     def add(self, outcome: sweep_tasks.Outcome) -> None:
         columns = self.columns.get(outcome.task.network, {})
         self.rows += [row | columns for row in outcome.rows]
+        self.notices |= dict.fromkeys(outcome.notices)
         place = columns.get("checkpoint", ""), outcome.task.image.in_rows
         self.failures |= {(*place, block): why for block, why in outcome.failures.items()}
 
@@ -125,8 +128,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
 def carry_out(plan: Plan, arguments: argparse.Namespace) -> int:
     """Computes and stores what is missing, adds it to the plan's rows, writes and reports. Returns the exit code."""
-    if not arguments.scheduler:  # whose workers have other devices
-        local_sweep.check_device(arguments.device)
+    local_sweep.check_device(arguments.device, elsewhere=bool(arguments.scheduler))
     if problem := terminal.cache_problem():  # before hours of work that would not be stored
         terminal.say(problem)
     existing, began, code = len(plan.rows), time.perf_counter(), 0
@@ -147,6 +149,7 @@ def carry_out(plan: Plan, arguments: argparse.Namespace) -> int:
     if arguments.out and plan.rows:
         _write(plan, arguments.out)
     _report(arguments, plan, existing, time.perf_counter() - began, code)
+    terminal.say_notices(plan.notices)
     return code
 
 

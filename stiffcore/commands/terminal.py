@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -24,6 +24,7 @@ from stiffcore.storage import cache as result_cache
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # a module adds its commands to it
 INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
 SAID_WHEN_INTERRUPTED = "Interrupted: finished results are stored. Run the command again to continue."
+NOTICES = 5  # that a command says, of thousands of results
 GRACE = 0.5  # seconds after Ctrl-C in which Python may end the command itself
 
 
@@ -113,6 +114,16 @@ def say(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
+
+
+def say_notices(notices: Iterable[str]) -> None:
+    """Say each notice of a computation once; of many, which differ in their block and image, the first ones."""
+    distinct = list(dict.fromkeys(notices))
+    for notice in distinct[:NOTICES]:
+        say(notice)
+    if len(distinct) > NOTICES:
+        more = len(distinct) - NOTICES
+        say(f"And {more:,} more such {'notice' if more == 1 else 'notices'}.")
 
 
 def show(text: str) -> None:

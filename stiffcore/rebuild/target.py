@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from stiffcore.device_names import AUTO
+from stiffcore.device_names import AUTO, CPU
 from stiffcore.errors import Cancelled, CannotCompute
 from stiffcore.networks.network import Network
 from stiffcore.progress import Progress, silent
@@ -40,27 +40,39 @@ class Workers:
     stop: Callable[[], bool] = lambda: False
     report: Progress = silent
     where: str = AUTO  # devices, see ``local.places``
+    notices: dict[str, None] = field(default_factory=dict)  # of the results so far, each once
 
     def outcomes(self, tasks: Sequence[Task], what: str) -> Generator[Outcome, None, None]:
         """The tasks' outcomes as they arrive. Everything is stored before it is told."""
         self.report(0, len(tasks), what)
         with closing(self._run(tasks)) as outcomes:
             for done, outcome in enumerate(outcomes, 1):
+                self.notices.update(dict.fromkeys(outcome.notices))
                 self.report(done, len(tasks), what)
                 yield outcome
 
+    @property
+    def here(self) -> str:
+        """The device of what is computed on this machine: a cluster's workers have others, which may not be here."""
+        return CPU if self.scheduler else self.where
+
     def _run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
-        if self.scheduler and not any(isinstance(task, Errand) for task in tasks):
+        errands = any(isinstance(task, Errand) for task in tasks)
+        if self.scheduler and not errands:
             from stiffcore.sweeps import cluster
 
             return cluster.run(tasks, self.scheduler, self.where)
-        return self._here(tasks) if self.count == 1 else local.run(tasks, self.count, self.stop, self.where)
+        return (
+            self._here(tasks)
+            if self.count == 1
+            else local.run(tasks, self.count, self.stop, CPU if errands else self.here)
+        )
 
     def _here(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         for task in tasks:
             if self.stop():
                 raise KeyboardInterrupt
-            yield task.carried_out(self.where)
+            yield task.carried_out(self.here)
 
     def carry_out(self, errands: Iterable[Errand], what: str) -> None:
         """Does the errands. Raises CannotCompute with the first reason if any failed, after the others are done."""

@@ -50,10 +50,11 @@ class Twins(Target):
 
     def make(self, workers: Workers) -> None:
         asked = twin()
-        perturbation.sweep(asked, BLOCK, CONVENTION, workers.step)
+        perturbation.sweep(asked, BLOCK, CONVENTION, workers.step, where=workers.here)
         perturbed = perturbation.compute(asked).image
         spectrum = Request(asked.network, perturbed, BLOCK, CONVENTION, "spectrum")
-        analysis.compute(spectrum, workers.step)
+        result = analysis.compute(spectrum, workers.step, workers.here)
+        workers.notices.update(dict.fromkeys(result.notices))
         steps = perturbation.sweep_requests(asked)
         swept = [Request(asked.network, perturbation.compute(one).image, BLOCK, CONVENTION, "counts") for one in steps]
         entries = dict(_entry(request) for request in (spectrum, *swept))

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from stiffcore.device_names import AUTO
+from stiffcore.device_names import AUTO, number_of
 from stiffcore.errors import CannotCompute
 from stiffcore.networks.network import Network
 from stiffcore.sweeps import guest, network_file, package_file, tasks as sweep_tasks, travel
@@ -44,8 +44,9 @@ def run(tasks: Iterable[Task], scheduler: str, where: str = AUTO) -> Generator[O
 
     scheduler: its address. where: the device of each worker; of several cards in a machine a worker takes the first that it sees
     (``CUDA_VISIBLE_DEVICES`` says which). Raises CannotCompute without distributed, the cluster, or workers, for a worker that lacks a package or has
-    an unfit version of it, and for a network with parts that the workers cannot import.
+    an unfit version of it, for a network with parts that the workers cannot import, and for what is no device's name.
     """
+    number_of(where)
     of_network: dict[Network, list[Task]] = {}
     for task in tasks:
         of_network.setdefault(task.network, []).append(task)

@@ -37,6 +37,7 @@ IN_WORKER = Network("", "", (), _nothing)  # stands for the network that the wor
 _log = logging.getLogger(__name__)
 _STARTING = threading.Lock()  # only one caller at a time hides the main module
 _network_of_worker = IN_WORKER
+_device_of_worker = AUTO
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,11 @@ def check_workers(workers: object) -> None:
         raise CannotCompute(f"Expected at least one worker, got {workers!r}: give a number from 1.")
 
 
-def check_device(asked: str) -> None:
-    """Raises CannotCompute for a device that is not there. Imports torch only for a card."""
+def check_device(asked: str, elsewhere: bool = False) -> None:
+    """Raises CannotCompute for a device that is not there. Imports torch only for a card. elsewhere: a cluster's workers compute, which have
+    other devices, so only the name is checked."""
     number_of(asked)
-    if asked not in (AUTO, CPU):
+    if not elsewhere and asked not in (AUTO, CPU):
         from stiffcore import device
 
         device.parsed(asked)
@@ -143,7 +145,7 @@ def _outcome(future: Future, task: Task) -> Outcome:
 
 def _compute_here(task: Task) -> Outcome:
     """In a worker: compute a task with the network that the worker was started with."""
-    return replace(replace(task, network=_network_of_worker).carried_out(), task=task)
+    return replace(replace(task, network=_network_of_worker).carried_out(_device_of_worker), task=task)
 
 
 @contextmanager
@@ -198,7 +200,7 @@ def _begin(started: Synchronized, workers: int, asked: str, network: Network) ->
 
     started: shared counter of the workers so far. network: the network of all tasks to come.
     """
-    global _network_of_worker
+    global _network_of_worker, _device_of_worker
     _network_of_worker = network
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, name="leave-with-parent", daemon=True).start()
@@ -211,6 +213,7 @@ def _begin(started: Synchronized, workers: int, asked: str, network: Network) ->
     torch.set_num_threads(1)
     place = places(workers, asked)[number]
     device.use(place.asked, place.card)
+    _device_of_worker = place.asked
 
 
 def _leave_with_parent() -> None:

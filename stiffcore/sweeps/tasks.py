@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stiffcore.analysis import compute as analysis
+from stiffcore.analysis import compute as analysis, on_card
 from stiffcore.analysis.requests import ALGORITHM, QUANTITIES, Request, check_quantity
 from stiffcore.analysis.results import Result
 from stiffcore.conventions import Convention
@@ -80,6 +80,7 @@ class Outcome:
     seconds: float = 0.0
     worker: int = 0  # its process id
     peak_memory: int = 0  # bytes, of the worker so far; 0 where the system does not report it
+    notices: tuple[str, ...] = ()  # of its results, each once
 
 
 def plan(
@@ -185,14 +186,20 @@ def compute(task: Task, where: str = AUTO) -> Outcome:
     began = time.perf_counter()
     rows: dict[int, dict] = {}
     failures: dict[int, str] = {}
+    notices: dict[str, None] = {}
+
+    def add(result: Result) -> None:
+        rows[result.request.block] = row(result)
+        notices.update(dict.fromkeys(on_card.with_reason(result, where).notices))
+
     try:
         for result in analysis.compute_many(task.requests, where=where):
-            rows[result.request.block] = row(result)
+            add(result)
     except Exception:  # one block failed: compute the others one by one
         for request in task.requests:
             if request.block not in rows:
                 try:
-                    rows[request.block] = row(analysis.compute(request, where=where))
+                    add(analysis.compute(request, where=where))
                 except CannotCompute as error:
                     failures[request.block] = str(error)
                 except Exception as error:
@@ -201,7 +208,8 @@ def compute(task: Task, where: str = AUTO) -> Outcome:
                         _log.exception("%s failed", request)
                     failures[request.block] = why
     ordered = tuple(rows[block] for block in task.blocks if block in rows)
-    return Outcome(task, ordered, failures, time.perf_counter() - began, os.getpid(), _peak_memory())
+    seconds = time.perf_counter() - began
+    return Outcome(task, ordered, failures, seconds, os.getpid(), _peak_memory(), tuple(notices))
 
 
 def _peak_memory() -> int:

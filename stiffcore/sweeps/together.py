@@ -1,6 +1,6 @@
 """A whole sweep as one table: stored results, shipped results, and the rest computed now. For ``import stiffcore``."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 
 import pandas as pd
@@ -23,26 +23,32 @@ def rows(
     workers: int | None = None,
     progress: Progress | None = None,
     where: str = AUTO,
+    tell: Callable[[Iterable[str]], None] = lambda notices: None,
 ) -> pd.DataFrame:
     """A row per image and block. workers: None for the default; 1 computes in this process. where: the devices, see ``local.places``.
+    tell: called at the end with the results' notices.
 
     Raises CannotCompute with the first reason if any block failed, after the other blocks are computed and stored; and
     for two images of one name, which a table could not tell apart.
     """
     if workers is not None:
         local.check_workers(workers)
+    local.check_device(where)
     _check_names(images)
     tasks = sweep_tasks.plan(network, images, blocks, convention, quantity)
     table, remaining = sweep_tasks.split(tasks, shipping.rows(network, convention))
     report, failed = progress or silent, []
+    notices: dict[str, None] = {}
     done = len(tasks) - len(remaining)
     report(done, len(tasks), network.name)
     with closing(_outcomes(remaining, workers, where)) as outcomes:
         for outcome in outcomes:
             table += outcome.rows
+            notices |= dict.fromkeys(outcome.notices)
             failed += [(outcome.task.image.name, block, why) for block, why in outcome.failures.items()]
             done += 1
             report(done, len(tasks), network.name)
+    tell(notices)
     if failed:
         image, block, why = failed[0]
         raise CannotCompute(

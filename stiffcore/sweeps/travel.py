@@ -61,6 +61,7 @@ def answer(file: Path, sha256: str, values: dict | None) -> dict[str, object]:
         "seconds": outcome.seconds,
         "worker": outcome.worker,
         "peak_memory": outcome.peak_memory,
+        "notices": outcome.notices,
         "entries": [(key, entry.header, entry.arrays) for key, entry in entries if entry is not None],
     }
 
@@ -74,4 +75,5 @@ def arrived(task: Task, values: dict) -> Outcome:
     rows = tuple(row | {"convention": task.convention} for row in values["rows"])
     if task.image.on_prediction and rows and rows[0]["predicted"] is not None:  # None without a head
         task.image.on_prediction(task.network.weights_sha256, int(rows[0]["predicted"]))
-    return Outcome(task, rows, values["failures"], values["seconds"], values["worker"], values["peak_memory"])
+    facts = values["failures"], values["seconds"], values["worker"], values["peak_memory"]
+    return Outcome(task, rows, *facts, tuple(values["notices"]))

@@ -160,10 +160,11 @@ def test_what_is_no_perturbation_is_refused(changed):
 
 
 def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypatch):
-    computed = []
+    computed, places = [], []
 
-    def compute(request, progress=None):
+    def compute(request, progress=None, where="auto"):
         computed.append(request)
+        places.append(where)
         progress(0, 1, "planted stage")
         result = made_up(request)
         notice = result_cache.default().put(request.key, result.header(), result.arrays)
@@ -173,7 +174,10 @@ def test_a_sweep_has_loss_and_metrics_at_every_strength(planted_losses, monkeypa
     monkeypatch.setattr(analysis, "compute", compute)
     asked, stages = asked_perturbation("resnet18", IMAGE.number, "noise", 4), []
     assert perturbation.stored_sweep(asked, 8, Convention.BRANCH) is None
-    table = perturbation.sweep(asked, 8, Convention.BRANCH, lambda done, total, what: stages.append((done, total)))
+    table = perturbation.sweep(
+        asked, 8, Convention.BRANCH, lambda done, total, what: stages.append((done, total)), where="cpu"
+    )
+    assert places == ["cpu"] * len(perturbation.SWEEP)
     assert table["strength"].tolist() == list(perturbation.SWEEP)
     assert table["image"].iloc[0] == IMAGE.number
     assert [request.image.number for request in computed] == table["image"].tolist()

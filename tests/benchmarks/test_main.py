@@ -397,3 +397,31 @@ def test_quick_run_of_the_formation(capsys, monkeypatch):
 def test_an_unknown_item_is_refused(capsys):
     assert command_line.main(("benchmark", "--items", "1,7")) == command_line.BAD_INPUT
     assert "Expected items among 1, 2, 3, 4, 5, got '7'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("item", ["1", "4", "5"])
+@pytest.mark.parametrize("asked", ["nonsense", "cuda:999"])
+def test_a_device_that_is_not_there_is_refused_for_every_item(item, asked, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "run", lambda *_, **__: pytest.fail("measured"))
+    assert command_line.main(("benchmark", "--items", item, "--device", asked)) == command_line.BAD_INPUT
+    assert f"{asked!r}" in capsys.readouterr().err
+
+
+def test_blocks_leave_out_the_items_that_have_their_own(capsys, monkeypatch):
+    measured = []
+
+    def run(full, say, items, **_):
+        measured.append(items)
+        return {}
+
+    monkeypatch.setattr(benchmark, "run", run)
+    monkeypatch.setattr(benchmark, "exit_code", lambda report: 0)
+    only_8 = ("--blocks", "resnet18:8", "--json")
+    assert command_line.main(("benchmark", "--items", "1,3,5", *only_8)) == 0
+    said = capsys.readouterr().err
+    assert said == "Left out, since --blocks names blocks: item 3, slices; item 5, a card beside the host.\n"
+    assert command_line.main(("benchmark", "--items", "1", *only_8)) == 0
+    assert capsys.readouterr().err == ""
+    assert measured == [["1"], ["1"]]
+    assert command_line.main(("benchmark", "--items", "5", *only_8)) == command_line.BAD_INPUT
+    assert "got only 5: leave --blocks out" in capsys.readouterr().err

@@ -4,16 +4,21 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 
 from pages.shared.shell import scenes
+from stiffcore import device
 from stiffcore.commands import main as command_line
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
+from stiffcore.images import registry as images
 from stiffcore.networks import registry as networks
 from stiffcore.rebuild import rows, targets
 from stiffcore.rebuild.rows import Rows
 from stiffcore.rebuild.spectra import Spectra
-from stiffcore.rebuild.target import Need, Target
+from stiffcore.rebuild.target import Need, Target, Workers
+from stiffcore.sweeps import local
+from stiffcore.sweeps.tasks import Errand
 
 EVERY = targets.every()
 
@@ -78,6 +83,7 @@ class Stale(Current):
     """Made by a text in a list."""
 
     made: list = field(default_factory=list, compare=False)
+    away: list = field(default_factory=list, compare=False)
 
     def need(self):
         return Need() if self.made else Need(("not there",), 2, 7200.0)
@@ -86,6 +92,9 @@ class Stale(Current):
         if self.name == "b/fails":
             raise CannotCompute("No disk: buy one.")
         self.made.append(workers.count)
+
+    def put_away(self):
+        self.away.append(self.name)
 
 
 def test_the_command_says_what_it_makes_and_makes_it_once(capsys, monkeypatch):
@@ -113,6 +122,42 @@ def test_a_failure_has_its_reason_and_exit_code(capsys, monkeypatch):
     assert command_line.main(["rebuild", "--json", "--workers", "1"]) == 1
     made = json.loads(capsys.readouterr().out)["made"]
     assert [(one["name"], one["failed"]) for one in made] == [("b/fails", "No disk: buy one."), ("b/rows", "")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "more", "said"),
+    [
+        ("cuda", [], "got a machine on which torch finds none"),
+        ("nonsense", ["--workers", "1"], "Expected a device among auto"),
+        ("nonsense", ["--scheduler", "tcp://127.0.0.1:1"], "Expected a device among auto"),
+    ],
+)
+def test_a_device_is_refused_before_anything_is_put_away(capsys, monkeypatch, asked, more, said):
+    stale = Stale("b/rows")
+    monkeypatch.setattr(targets, "every", lambda: [stale])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert command_line.main(["rebuild", "--device", asked, *more]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert (printed.out, stale.away, stale.made) == ("", [], [])
+
+
+def test_the_devices_of_a_cluster_are_not_this_machines(capsys, monkeypatch):
+    stale = Stale("b/rows")
+    monkeypatch.setattr(targets, "every", lambda: [stale])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert command_line.main(["rebuild", "--device", "cuda", "--scheduler", "tcp://127.0.0.1:1"]) == 0
+    assert (stale.away, stale.made) == (["b/rows"], [device.usable_cpus()])
+
+
+def test_what_a_rebuild_computes_beside_a_cluster_is_computed_on_this_machines_cpu(monkeypatch):
+    places = []
+    monkeypatch.setattr(local, "run", lambda tasks, count, stop, where: (one for one in places.append(where) or ()))
+    errand = Errand(networks.find("resnet18"), images.find(0))
+    assert list(Workers(2, where="cuda").outcomes([errand], "")) == []
+    assert list(Workers(2, "tcp://127.0.0.1:1", where="cuda").outcomes([errand], "")) == []
+    assert places == ["cpu", "cpu"]
+    assert [Workers(2, where="cuda").here, Workers(2, "tcp://127.0.0.1:1", where="cuda").here] == ["cuda", "cpu"]
 
 
 def test_bad_names_are_one_line(capsys):

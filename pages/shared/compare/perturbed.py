@@ -1,5 +1,6 @@
 """An image and its perturbed twin: the network's predictions, and the same block's spectrum at both; metrics against ε."""
 
+from collections.abc import Callable
 from html import escape
 
 import pandas as pd
@@ -7,7 +8,7 @@ import streamlit as st
 
 from pages.shared.compare import spectra as compare_spectra
 from pages.shared.jobs import job_badge, ode_jobs
-from pages.shared.state import ask, controls
+from pages.shared.state import ask, controls, service
 from pages.shared.widgets import gallery, panels, sides as compare_sides
 from pages.shared.widgets.sides import Side
 from stiffcore.analysis import perturbation
@@ -144,9 +145,7 @@ def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) 
     kinds = side.convention.title, perturbation.KINDS[request.kind]
     seconds = sum(spectrum.get("seconds") or 0 for spectrum in spectra) if spectra else None
     about = job_badge.parts(device, PRECISION, seconds, request.network.weights_sha256, *kinds)
-
-    def again(progress) -> pd.DataFrame:
-        return perturbation.sweep(request, side.block, side.convention, progress, again=True)
+    again = _sweeping(request, side, again=True)
 
     def numbers(swept: pd.DataFrame) -> dict[str, float]:
         return {
@@ -155,7 +154,20 @@ def _sweep_badge(table: pd.DataFrame, request: PerturbationRequest, side: Side) 
             for name in ("loss", *perturbation.SWEPT)
         }
 
-    job_badge.show(_sweep_key(request, side), again, table, numbers, _sweep_title(request, side), about)
+    job_badge.show(
+        _sweep_key(request, side), again, table, numbers, _sweep_title(request, side), about, service.queue()
+    )
+
+
+def _sweeping(request: PerturbationRequest, side: Side, again: bool = False) -> Callable:
+    """The job that sweeps, its spectra on the device that this visitor chose: progress -> the table."""
+    where = service.device_chosen()
+
+    def work(progress) -> pd.DataFrame:
+        there = service.still_there(where)
+        return perturbation.sweep(request, side.block, side.convention, progress, again, there)
+
+    return work
 
 
 def _sweep_key(request: PerturbationRequest, side: Side) -> str:
@@ -174,10 +186,8 @@ def _swept(request: PerturbationRequest, side: Side) -> pd.DataFrame | None:
         "of this block.**"
     )
 
-    def work(progress) -> pd.DataFrame:
-        return perturbation.sweep(request, side.block, side.convention, progress)
-
-    return ode_jobs.offer(_sweep_key(request, side), work, _sweep_title(request, side), sentence, "Sweep ε")
+    key, title = _sweep_key(request, side), _sweep_title(request, side)
+    return ode_jobs.offer(key, _sweeping(request, side), title, sentence, "Sweep ε", service.queue())
 
 
 def _python(request: PerturbationRequest) -> str:

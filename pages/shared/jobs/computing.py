@@ -107,9 +107,9 @@ def _offer(requests: Sequence[Request], wanted: tuple[Request, ...], title: str)
 
 
 def _cost(requests: Sequence[Request], again: bool = False) -> str:
-    """The estimate. What is known are the seconds of a core: where a card computes, it says so."""
+    """The estimate. What is known are the seconds of a core: where a card may compute, it says so."""
     sentence = estimate.of(requests, again=again).sentence
-    return f"{sentence} That is for the CPU; a card is quicker." if service.queue() else sentence
+    return f"{sentence} On a card it may be quicker." if service.may_be_on_card(requests) else sentence
 
 
 def device() -> None:

@@ -22,8 +22,11 @@ def parts(device: str, precision: str, seconds: float | None, weights: str, *oth
     return [device, precision, took(seconds), f"weights {weights[:8]}", *others]
 
 
-def show(key: str, again: Callable, before: object, numbers: Numbers, title: str, about: Sequence[str]) -> None:
-    """The badge of a job's result. again: progress -> the result, computed even if it is stored; before: the stored one."""
+def show(
+    key: str, again: Callable, before: object, numbers: Numbers, title: str, about: Sequence[str], queue: str = ""
+) -> None:
+    """The badge of a job's result. again: progress -> the result, computed even if it is stored; before: the stored one. queue: of
+    stiffcore.jobs."""
     key_again = result_cache.key({"again": key})
     jobs = service.job_service()
     is_fresh = any(job is not None and job.status == "done" for job in (jobs.find(key_again), jobs.find(key)))
@@ -32,7 +35,7 @@ def show(key: str, again: Callable, before: object, numbers: Numbers, title: str
         return numbers(before), numbers(again(progress))
 
     state = "fresh" if is_fresh else "stored"
-    compared = with_again(key_again, work, title, state, about, name=f"again-{key[:8]}")
+    compared = with_again(key_again, work, title, state, about, name=f"again-{key[:8]}", queue=queue)
     if compared:
         _agreement(*compared)
 

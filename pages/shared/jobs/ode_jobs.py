@@ -10,10 +10,10 @@ from stiffcore.errors import CannotCompute
 POLL = 1.0  # seconds between two looks at a running job
 
 
-def offer(key: str, work: Callable, title: str, sentence: str, label: str) -> object | None:
+def offer(key: str, work: Callable, title: str, sentence: str, label: str, queue: str = "") -> object | None:
     """The result of the job under this key, once it is done. Until then, draws the button, the progress, or why it failed.
 
-    work: progress -> result, as of stiffcore.jobs. It is submitted by the button's callback only.
+    work: progress -> result, as of stiffcore.jobs. It is submitted by the button's callback only. queue: see ``submit``.
     """
     job = service.job_service().find(key)
     if job and job.status == "done":
@@ -23,7 +23,7 @@ def offer(key: str, work: Callable, title: str, sentence: str, label: str) -> ob
         progress(key)
         return None
     ended(job)
-    button(key, work, title, sentence, label, f"offer-{key[:8]}", f"submit-{key[:8]}")
+    button(key, work, title, sentence, label, f"offer-{key[:8]}", f"submit-{key[:8]}", queue)
     return None
 
 

@@ -3,14 +3,14 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from stiffcore import imports
-from stiffcore.analysis import compute as analysis
+from stiffcore.analysis import compute as analysis, on_card
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.device_names import AUTO, CPU, CUDA, number_of
@@ -18,6 +18,7 @@ from stiffcore.errors import CannotCompute
 
 WARM_UP_AFTER = 4.0  # seconds; the first page has been drawn by then
 DEVICE = "device"  # key of the visitor's choice; it is no part of a view, and so not of its link
+SAME_IN_ALL = ("NVIDIA", "GeForce", "Generation", "GPU")
 log = logging.getLogger(__name__)
 
 
@@ -66,8 +67,16 @@ def devices() -> dict[str, str]:
         return {}
     from stiffcore import device
 
-    cards = {f"{CUDA}:{number}": name for number, name in enumerate(device.cards())}
+    cards = {
+        f"{CUDA}:{number}": f"{CUDA}:{number} · {_short(name)}".rstrip(" ·")
+        for number, name in enumerate(device.cards())
+    }
     return {AUTO: "the quicker one", CPU: "CPU"} | cards if cards else {}
+
+
+def _short(name: str) -> str:
+    """A card's name without the words that all have: ``NVIDIA RTX 6000 Ada Generation`` -> ``RTX 6000 Ada``. The menu would cut it."""
+    return " ".join(word for word in name.split() if word not in SAME_IN_ALL)
 
 
 def device_chosen() -> str:
@@ -82,6 +91,20 @@ def queue() -> str:
     if chosen == AUTO and cards:
         return min(cards, key=job_service().load)
     return "" if chosen in (AUTO, CPU) else chosen
+
+
+def may_be_on_card(requests: Sequence[Request]) -> bool:
+    """Whether a card may compute some of these, by what this visitor chose."""
+    return bool(queue()) and any(on_card.may_compute(request, device_chosen()) for request in requests)
+
+
+def still_there(where: str) -> str:
+    """The device that a visitor chose before. Raises CannotCompute where its card is lost; says what the menu offers now."""
+    left = devices()
+    if where in (AUTO, CPU, *left):
+        return where
+    instead = f"choose {', '.join(left.values())} in the sidebar" if left else "press the button again for the CPU"
+    raise CannotCompute(f"The card {where} is not there any more: {instead}.")
 
 
 def visitor() -> str:
@@ -108,7 +131,7 @@ class Computed:
         return [result for result, _ in self.pairs]
 
 
-def _whatever_can_be(requests: Sequence[Request], progress, agreement, **options) -> Computed:
+def _whatever_can_be(requests: Sequence[Request], progress, agreement, where: str, **options) -> Computed:
     """Computes all that can be. What cannot, for example for lack of memory, is reported; the rest continue.
 
     agreement: a new result -> how it agrees with what was stored before. Raises CannotCompute if nothing can be computed.
@@ -118,7 +141,8 @@ def _whatever_can_be(requests: Sequence[Request], progress, agreement, **options
     def report(request: Request, error: CannotCompute) -> None:
         refused[str(error)] = (*refused.get(str(error), ()), request)
 
-    pairs = tuple((new, agreement(new)) for new in analysis.compute_many(requests, progress, report, **options))
+    made = analysis.compute_many(requests, progress, report, where=still_there(where), **options)
+    pairs = tuple((on_card.with_reason(new, where), agreement(new)) for new in made)
     if not pairs and refused:
         raise CannotCompute(next(iter(refused)))
     return Computed(pairs, refused)
@@ -181,9 +205,16 @@ def find(requests: Sequence[Request]):
 
 
 def results(requests: Sequence[Request]) -> list[Result | None]:
-    """The stored results, and those that a finished job could not store; a recently recomputed one counts as fresh."""
+    """The stored results, with the notices of the job that computed them, and those that a finished job could not store; a recently
+    recomputed one counts as fresh."""
     computed, again = (
         {result.request: result for result in job.result.results} if job and job.status == "done" else {}
         for job in (find(requests), find_again(requests))
     )
-    return [again.get(request) or analysis.stored(request) or computed.get(request) for request in requests]
+    return [again.get(request) or _stored(request, computed) or computed.get(request) for request in requests]
+
+
+def _stored(request: Request, computed: Mapping[Request, Result]) -> Result | None:
+    """The stored result. computed: by a job that has just ended, which had notices that are not stored."""
+    result, new = analysis.stored(request), computed.get(request)
+    return replace(result, notices=new.notices) if result and new and new.notices else result

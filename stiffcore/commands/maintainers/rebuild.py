@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stiffcore.commands import terminal
 from stiffcore.commands.sweep import FAILED, add_where
+from stiffcore.device_names import AUTO
 from stiffcore.progress import Progress, silent
 from stiffcore.sweeps import local as local_sweep
 
@@ -31,7 +32,10 @@ def add_parser(commands: terminal.Commands) -> None:
         "--only", nargs="+", default=[], metavar="NAME",
         help="networks, kinds or both, for example resnet18 slices resnet34/block; default everything",
     )  # fmt: skip
-    add_where(parser)
+    add_where(
+        parser,
+        "; golden values, ODEs, growth and robustness stay on the CPU, and with --scheduler perturbations do, too",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, and no progress")
     parser.set_defaults(run=run_rebuild)
 
@@ -41,9 +45,11 @@ def run_rebuild(arguments: argparse.Namespace) -> int:
 
     if arguments.workers is not None:
         local_sweep.check_workers(arguments.workers)
+    local_sweep.check_device(arguments.device, elsewhere=bool(arguments.scheduler))
     chosen = plan.chosen(targets.every(), arguments.only)
     steps = plan.steps(chosen)
-    workers = arguments.workers or local_sweep.default_workers(arguments.device)
+    here = AUTO if arguments.scheduler else arguments.device  # the cluster's workers have other devices
+    workers = arguments.workers or local_sweep.default_workers(here)
     if not arguments.json:
         terminal.show(_table(steps, workers))
     elif arguments.plan:
@@ -79,6 +85,7 @@ def _carry_out(chosen: "list[Target]", arguments: argparse.Namespace, workers: i
         terminal.say(
             f"{len(made) - len(failed)} made, {len(failed)} failed, in {_duration(time.perf_counter() - began)}."
         )
+    terminal.say_notices(where.notices)
     return FAILED if failed else 0
 
 
