@@ -59,7 +59,7 @@ def compiled(model: nn.Module) -> nn.Module:
 
 
 UNIT_ROUNDOFF = 2.0**-53  # of float64, the precision of every spectrum
-Work = Literal["spectrum", "iteration", "slices"]
+Work = Literal["spectrum", "iteration", "patches"]
 
 
 def use_one_thread() -> None:
@@ -119,7 +119,7 @@ def chosen(work: Work, size: int, asked: torch.device | None = None) -> torch.de
     """Where work of a size is computed: the device that was asked for, else the process's (``use``), else the quicker one.
 
     work: "spectrum" (size: the side of a matrix whose eigenvalues or factors are wanted), "iteration" (the length of the vectors), or
-    "slices" (their number). What is quicker is measured once per process and step of the size (``STEPS``).
+    "patches" (of slices; how many these are). What is quicker is measured once per process and step of the size (``STEPS``).
     """
     where = _asked if asked is None else asked
     if where is not None:
@@ -136,7 +136,7 @@ def chosen(work: Work, size: int, asked: torch.device | None = None) -> torch.de
 STEPS: dict[Work, tuple[int, ...]] = {
     "spectrum": (250, 500, 1000),
     "iteration": (1000, 4000, 16_000),
-    "slices": (10_000, 100_000, 1_000_000),
+    "patches": (10_000, 100_000, 1_000_000),
 }
 VECTORS = 64  # of the basis in a step of an iteration
 TRIES = 2  # of each device; the quicker one counts
@@ -180,7 +180,7 @@ def _sample(work: Work, size: int) -> Callable[[torch.device], Callable[[], obje
     spectrum: eigenvalues. iteration: a vector made orthogonal to a basis, and its norm. slices: products of 4 × 4 matrices.
     """
     generator = torch.Generator().manual_seed(0)
-    shape = {"spectrum": (size, size), "iteration": (size, VECTORS), "slices": (size, 4, 4)}[work]
+    shape = {"spectrum": (size, size), "iteration": (size, VECTORS), "patches": (size, 4, 4)}[work]
     data = torch.randn(shape, dtype=torch.float64, generator=generator)
 
     def there(where: torch.device) -> Callable[[], object]:

@@ -3,15 +3,11 @@
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
-from stiffcore.analysis import estimate
+from stiffcore.analysis import estimate, requests
 from stiffcore.analysis.requests import Request
 from stiffcore.analysis.results import Result
 from stiffcore.device_names import AUTO, CPU, CUDA
-
-if TYPE_CHECKING:
-    from stiffcore import device
 
 LARGE = "Slices are computed on the CPU: those of block {block} of {network} are larger than what the kernels for a card take."
 
@@ -25,7 +21,7 @@ def may_compute(request: Request, asked: str) -> bool:
 
     if asked == CPU or not (request.convention.has_matrix or _may_scan()):
         return False
-    work, size = _work(request)
+    work, size = requests.work_of(request, lambda: estimate.core_side(request))
     return asked != AUTO or size >= device.STEPS[work][0]
 
 
@@ -33,16 +29,6 @@ def _may_scan() -> bool:
     """Whether there may be kernels for slices: as was found out where slices were computed, else whether Triton is installed."""
     lanes = sys.modules.get("stiffcore.slices.card_lanes")
     return not lanes.reason() if lanes else find_spec("triton") is not None
-
-
-def _work(request: Request) -> "tuple[device.Work, float]":
-    """As in ``placement``, before the block is linearised."""
-    geometry = request.geometry
-    if not request.convention.has_matrix:
-        return "slices", geometry.n_out * geometry.input_shape[0]
-    if request.quantity not in ("spectrum", "counts"):
-        return "iteration", max(geometry.n_in, geometry.n_out)
-    return "spectrum", estimate.core_side(request) if geometry.is_identity else min(geometry.n_in, geometry.n_out)
 
 
 def with_reason(result: Result, asked: str) -> Result:

@@ -1,7 +1,8 @@
 """What is asked for: a network, an image, a block, a convention and a level. Imports no torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from stiffcore.conventions import Convention
 from stiffcore.errors import CannotCompute
@@ -9,6 +10,9 @@ from stiffcore.images.image import Image
 from stiffcore.networks.geometry import BlockGeometry
 from stiffcore.networks.network import Network
 from stiffcore.storage import cache as result_cache
+
+if TYPE_CHECKING:
+    from stiffcore import device
 
 FORMAT = 1  # of stored results: raise it when the stored fields change
 # Raise it when a number can change; stored and shipped results are then computed again. 2: deflation pixel by pixel, dead inner
@@ -86,3 +90,13 @@ def check_quantity(quantity: str, convention: Convention) -> None:
         raise CannotCompute(
             f"Level {quantity} computes norms of one matrix, and {convention} are many: choose {others}, or another level."
         )
+
+
+def work_of(request: Request, core_side: Callable[[], float]) -> "tuple[device.Work, float]":
+    """What takes longest, and its size: of slices, their number; of a spectrum or its counts, the core's side; else a vector's length."""
+    geometry = request.geometry
+    if not request.convention.has_matrix:
+        return "patches", geometry.n_out * geometry.input_shape[0]
+    if request.quantity not in ("spectrum", "counts"):
+        return "iteration", max(geometry.n_in, geometry.n_out)
+    return "spectrum", core_side() if geometry.is_identity else min(geometry.n_in, geometry.n_out)

@@ -29,7 +29,11 @@ PACKAGES = (
     "safetensors",
 )
 PROBLEMS = 1  # exit code
-WORK: "dict[Work, str]" = {"spectrum": "from side", "iteration": "from vectors of length", "slices": "from a number of"}
+WORK: "dict[Work, str]" = {
+    "spectrum": "from side",
+    "iteration": "from vectors of length",
+    "patches": "of slices from a number of",
+}
 
 
 def add_parser(commands: terminal.Commands) -> None:
@@ -117,7 +121,7 @@ def placement() -> dict[str, str]:
         found[work] = f"on the card {what} {quicker[0]:,}" if quicker else "on the CPU at every size"
         found[work] += ", as measured here"
     if reason := card_lanes.reason():
-        found["slices"] = reason
+        found["patches"] = reason
     return found
 
 

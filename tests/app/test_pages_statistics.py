@@ -94,7 +94,7 @@ def test_blocks_draws_means_hatches_images_and_baselines(visit):
 def test_blocks_keeps_the_images_of_a_link_and_computes_them_at_every_block(visit, monkeypatch):
     asked = []
     monkeypatch.setattr(service, "work", lambda wanted, where: wanted)
-    monkeypatch.setattr(ode_jobs, "submit", lambda key, wanted, title, *_: asked.extend(wanted))
+    monkeypatch.setattr(ode_jobs, "submit", lambda key, wanted, title, **_: asked.extend(wanted))
     page = visit(BLOCKS, images="31", conventions="slices,branch")
     assert page.run().url["images"] == "31"
     page.run(page.button("compute").click())

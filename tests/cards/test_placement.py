@@ -82,8 +82,8 @@ def test_the_quicker_one_is_measured_once_for_each_step_of_the_size(monkeypatch)
         seconds["card"] = 3.0
         assert device.chosen("spectrum", 1000) == CARD, "kept"
         assert device.chosen("spectrum", 999) == device.CPU
-        assert device.chosen("slices", 10**6) == device.CPU
-        assert set(measured) == {("spectrum", 1000), ("spectrum", 500), ("slices", 10**6)}
+        assert device.chosen("patches", 10**6) == device.CPU
+        assert set(measured) == {("spectrum", 1000), ("spectrum", 500), ("patches", 10**6)}
 
 
 def test_a_name_overrules_the_process_and_that_what_is_quicker(monkeypatch):
@@ -119,7 +119,7 @@ def test_both_sides_of_a_comparison_do_the_same_work(work):
 @pytest.mark.parametrize(
     ("block", "convention", "quantity", "work", "size"),
     [
-        (8, "slices", "counts", "slices", 2048 * 512),
+        (8, "slices", "counts", "patches", 2048 * 512),
         (8, "branch", "norms", "iteration", 2048),
         (7, "block", "extremes", "iteration", 4096),
         (7, "block", "counts", "spectrum", 2048),

@@ -18,7 +18,7 @@ def test_doctor_says_what_runs_where_and_why(monkeypatch):
     assert found["placement"] == {
         "spectrum": "on the card from side 1,000, as measured here",
         "iteration": "on the CPU at every size, as measured here",
-        "slices": "Slices are computed on the CPU: planted.",
+        "patches": "Slices are computed on the CPU: planted.",
     }
     (card,) = found["cards"]
     assert card["free"] == card["memory"] > 0
