@@ -177,7 +177,7 @@ def _say_once(what: str) -> None:
 def _sample(work: Work, size: int) -> Callable[[torch.device], Callable[[], object]]:
     """A piece of work: device -> a function that does it there, on data that lie there, and brings the answer to the host.
 
-    spectrum: eigenvalues. iteration: a vector made orthogonal to a basis, and its norm. slices: products of 4 × 4 matrices.
+    spectrum: eigenvalues. iteration: a vector made orthogonal to a basis, and its norm. patches: products of 4 × 4 matrices.
     """
     generator = torch.Generator().manual_seed(0)
     shape = {"spectrum": (size, size), "iteration": (size, VECTORS), "patches": (size, 4, 4)}[work]

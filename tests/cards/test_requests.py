@@ -48,16 +48,8 @@ def checked(
 
 
 @pytest.mark.parametrize(("convention", "quantity"), CHEAPEST)
-@pytest.mark.parametrize("block", SQUARE, ids=repr)
+@pytest.mark.parametrize("block", [*SQUARE, *OTHERS], ids=repr)
 def test_small_blocks(block, convention, quantity):
-    here = computed(block.state, convention, quantity)
-    with fake_card() as card:
-        check_agreement(here, computed(block.state.to(card.device), convention, quantity))
-
-
-@pytest.mark.parametrize(("convention", "quantity"), CHEAPEST)
-@pytest.mark.parametrize("block", OTHERS, ids=repr)
-def test_small_blocks_that_are_not_square(block, convention, quantity):
     here = computed(block.state, convention, quantity)
     with fake_card() as card:
         check_agreement(here, computed(block.state.to(card.device), convention, quantity))
